@@ -1,0 +1,19 @@
+"""Networks to train: one file a network; its options are its architecture."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Backbone(Protocol):
+    """A classifier network that owns its preprocessing."""
+
+    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
+        """Build a flat functional Keras model: images in [0, 1] -> logits.
+
+        Args:
+            classes: how many classes a new, untrained head has; None keeps the weights' own head.
+            edge: side of the square input in pixels.
+            channels: 3, or 1 for grey images (only without pretrained weights).
+            weights: None, ``"imagenet"`` (downloaded once by Keras) or a weights file.
+        """
+        ...

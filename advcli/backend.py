@@ -1,0 +1,99 @@
+"""The lazy and quiet doorway to TensorFlow and Keras: the only file that imports them.
+
+Importing TensorFlow takes seconds and writes to standard error whatever its log level is, so it
+is put off until the first use and done with the file descriptor held back.
+"""
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+import types
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+# What Keras and tf-keras-vis say about themselves, and a user can do nothing about.
+_CHATTER = (
+    r"The structure of `inputs` doesn't match the expected structure",
+    r"Please import `.*` from the `scipy",
+    r"The `tf_keras_vis\..*` module is deprecated",
+    r"Do not pass an `input_shape`/`input_dim` argument to a layer",
+    r"`build\(\)` was called on layer",
+    r".*np\.object",
+)
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2; let it out only if the block fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            chatter.seek(0)
+            os.write(2, chatter.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+class _Lazy:
+    """A module that is imported when the first of its attributes is asked for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        module = sys.modules.get(self._name)
+        if module is None or not hasattr(module, attribute):
+            module = _import(self._name)
+        return getattr(module, attribute)
+
+
+def _import(name: str) -> Any:
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for message in _CHATTER:
+        warnings.filterwarnings("ignore", message=message)
+    with _held_back():
+        module = importlib.import_module(name)
+        import tensorflow
+
+        tensorflow.get_logger().setLevel("ERROR")
+        from absl import logging
+
+        logging.set_verbosity(logging.ERROR)
+    return module
+
+
+tf: Any = _Lazy("tensorflow")
+keras: Any = _Lazy("keras")
+Tensor = Any
+
+
+def neural_structured_learning() -> Any:
+    """Import neural-structured-learning.
+
+    Version 1.4.0 imports ``tensorflow.estimator``, which is gone since TensorFlow 2.16. Nothing
+    that advcli uses of it needs that module, so an empty one stands in while it is imported.
+    """
+    if "neural_structured_learning" not in sys.modules:
+        placeholder = types.ModuleType("tensorflow.estimator")
+        setattr(placeholder, "__getattr__", lambda name: type(name, (), {}))
+        tensorflow = importlib.import_module("tensorflow") if tf.__version__ else None
+        sys.modules[placeholder.__name__] = placeholder
+        setattr(tensorflow, "estimator", placeholder)
+        try:
+            with _held_back():
+                importlib.import_module("neural_structured_learning")
+        finally:
+            delattr(tensorflow, "estimator")
+            del sys.modules[placeholder.__name__]
+    return sys.modules["neural_structured_learning"]

@@ -1,0 +1,196 @@
+"""Data sets: labelled images, chosen, split and decoded once into arrays."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from advcli import images
+from advcli.errors import AdvcliError, UsageError, nearest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images where they are, in the data's own order.
+
+    Args:
+        labels: (N,) int32 class of each image.
+        read: index -> (H, W, C) uint8, or float32 in [0, 1].
+        name: index -> what to call the image in a message.
+    """
+
+    labels: np.ndarray
+    read: Callable[[int], np.ndarray]
+    name: Callable[[int], str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> "Split":
+        """Return the images at some indices, in that order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return Split(
+            self.labels[chosen], lambda i: self.read(int(chosen[i])), lambda i: self.name(int(chosen[i]))
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named set of labelled images in two splits.
+
+    Args:
+        name: what it is called in records.
+        labels: the class names, in the order of their indices.
+        train: images to train on, a part of which serves for validation.
+        test: images to measure on, never used to train or to choose a model.
+        edge: side in pixels at which the data is used unless told otherwise.
+        channels: 3 for colour, 1 where every image is grey.
+        eps: L-inf radius, in units of [0, 1], that is usual for this data.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    train: Split
+    test: Split
+    edge: int
+    channels: int = 3
+    eps: float = 8 / 255
+
+    def restrict(self, classes: Sequence[str]) -> "Dataset":
+        """Keep some classes, given by name or index.
+
+        Raises:
+            UsageError: there is no such class, or fewer than two are left.
+        """
+        kept = list(dict.fromkeys(class_index(self.labels, value) for value in classes))
+        if len(kept) < 2:
+            raise UsageError("fewer than two classes are left", "give --classes at least two")
+        number = np.full(len(self.labels), -1, dtype=np.int32)
+        number[kept] = np.arange(len(kept))
+
+        def restricted(split: Split) -> Split:
+            chosen = split.take(np.flatnonzero(number[split.labels] >= 0))
+            return replace(chosen, labels=number[chosen.labels])
+
+        return replace(
+            self,
+            labels=tuple(self.labels[i] for i in kept),
+            train=restricted(self.train),
+            test=restricted(self.test),
+        )
+
+
+@dataclass(frozen=True)
+class Images:
+    """Decoded images: pixels (N, edge, edge, C) uint8 or float32 in [0, 1], labels (N,) int32."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def at(self, indices: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return some images as float32 in [0, 1], with their labels."""
+        return to_float(self.pixels[indices]), self.labels[indices]
+
+    def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield all images in order, some at a time, as float32 in [0, 1] with their labels."""
+        for start in range(0, len(self), size):
+            yield self.at(slice(start, start + size))
+
+    def take(self, indices: np.ndarray) -> "Images":
+        """Return the images at some indices, in that order."""
+        return Images(self.pixels[indices], self.labels[indices])
+
+    def fingerprint(self) -> str:
+        """Return a hash of pixels and labels, to tell whether two runs saw the same data."""
+        digest = hashlib.sha256(f"{self.pixels.shape} {self.pixels.dtype}".encode())
+        digest.update(np.ascontiguousarray(self.labels))
+        for block in np.array_split(self.pixels, max(1, len(self) // 1024)):
+            digest.update(np.ascontiguousarray(block))
+        return digest.hexdigest()[:16]
+
+
+def to_float(pixels: np.ndarray) -> np.ndarray:
+    """Bring pixels to float32 in [0, 1]: uint8 is divided by 255, float32 is kept."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.float32) / np.float32(255)
+    return pixels.astype(np.float32, copy=False)
+
+
+def class_index(labels: Sequence[str], value: str) -> int:
+    """Find a class by its name or its index.
+
+    Raises:
+        UsageError: there is no such class.
+    """
+    value = value.strip()
+    folded = [label_key(label) for label in labels]
+    if label_key(value) in folded:
+        return folded.index(label_key(value))
+    # A WordNet or ImageNet label lists synonyms: 'goldfish, Carassius auratus'.
+    for index, label in enumerate(labels):
+        if label_key(value) in (label_key(part) for part in label.split(",")):
+            return index
+    if value.isdecimal() and int(value) < len(labels):
+        return int(value)
+    raise UsageError(f"no class '{value}' among the {len(labels)} classes", nearest(value, labels))
+
+
+def label_key(label: str) -> str:
+    """Return the form in which two spellings of one class name are equal."""
+    return label.strip().casefold().replace("_", " ")
+
+
+def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Choose images so that each class keeps its share: (N,) -> (count,) sorted indices."""
+    if count >= len(labels):
+        return np.arange(len(labels))
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(labels))
+    position = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        position[members] = (np.arange(len(members)) + generator.random()) / len(members)
+    return np.sort(np.argsort(position, kind="stable")[:count])
+
+
+def split_off(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Part images into the rest and a stratified fraction of them: (N,) -> two arrays of indices."""
+    part = stratified(labels, max(1, round(len(labels) * fraction)), seed)
+    return np.setdiff1d(np.arange(len(labels)), part), part
+
+
+def decode(split: Split, edge: int, channels: int, skip_bad: bool = False) -> Images:
+    """Read all images of a split at one size, each once.
+
+    Raises:
+        AdvcliError: more than 1% of the images are unreadable, and that is not allowed.
+    """
+    pixels: np.ndarray | None = None
+    good: list[int] = []
+    for index in range(len(split)):
+        try:
+            image = images.resize(images.to_channels(split.read(index), channels), edge)
+        except (AdvcliError, OSError) as error:
+            log.warning("unreadable image '%s': %s", split.name(index), error)
+            continue
+        if pixels is None:
+            pixels = np.empty((len(split), edge, edge, channels), image.dtype)
+        pixels[len(good)] = image
+        good.append(index)
+    bad = len(split) - len(good)
+    if pixels is None:
+        raise AdvcliError("no readable image in the data" if bad else "no images are left in the data")
+    if bad:
+        log.warning("%d of %d images are unreadable and left out", bad, len(split))
+        if bad > 0.01 * len(split) and not skip_bad:
+            raise AdvcliError(
+                f"{bad} of {len(split)} images are unreadable", "mend or remove them, or give --skip-bad"
+            )
+    return Images(pixels[: len(good)], split.labels[good].astype(np.int32))

@@ -1,0 +1,46 @@
+"""Random draws that belong to one image each, whatever batch and place it is processed in."""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from advcli.backend import Tensor, tf
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A source of random numbers, one stream an image.
+
+    Args:
+        seeds: (N, 2) int32, one row an image.
+    """
+
+    seeds: Tensor
+
+    def fold(self, data: int | Tensor) -> "Draws":
+        """Return other draws for the same images, as a step or a restart of a method needs them."""
+        data = tf.cast(data, tf.int32)
+        return Draws(tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, data), self.seeds))
+
+    def uniform(self, shape: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Draw uniform numbers: a shape of one image -> (N, *shape) in [low, high)."""
+        return tf.map_fn(
+            lambda seed: tf.random.stateless_uniform(shape, seed, low, high),
+            self.seeds,
+            fn_output_signature=tf.float32,
+        )
+
+    def normal(self, shape: Tensor) -> Tensor:
+        """Draw standard normal numbers: a shape of one image -> (N, *shape)."""
+        return tf.map_fn(
+            lambda seed: tf.random.stateless_normal(shape, seed),
+            self.seeds,
+            fn_output_signature=tf.float32,
+        )
+
+
+def image_seeds(images: np.ndarray, seed: int) -> np.ndarray:
+    """Give each image its seed, from its own pixels: (N, H, W, C) -> (N, 2) int32."""
+    rows = [(zlib.crc32(np.ascontiguousarray(image).tobytes()), seed) for image in images]
+    return np.array(rows, dtype=np.uint32).reshape(-1, 2).astype(np.int32)

@@ -1,0 +1,261 @@
+"""Image files and pixel arrays: find, read, fit, plan outputs, write."""
+
+import contextlib
+import io
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from advcli.errors import AdvcliError, UsageError
+
+SUFFIXES = frozenset(
+    ".png .jpg .jpeg .jpe .jfif .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .jp2 .avif".split()
+)
+
+
+def find(paths: Sequence[Path]) -> list[Path]:
+    """List the image files that are named, or that lie in the folders that are named.
+
+    Raises:
+        UsageError: a path does not exist, or a folder holds no image.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if is_image(file))
+            if not inside:
+                raise UsageError(f"no images in folder '{path}'", f"known kinds: {' '.join(sorted(SUFFIXES))}")
+            found.update(dict.fromkeys(inside))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise UsageError(f"no such file: '{path}'", _sibling_hint(path))
+    return list(found)
+
+
+def is_image(path: Path) -> bool:
+    """Tell by its name whether a file is an image."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def read(source: Path | BinaryIO, channels: int = 3) -> np.ndarray:
+    """Read an image file as it is meant to be seen: -> (H, W, channels) uint8.
+
+    Rotation by EXIF is applied, palettes and CMYK become RGB, transparency shows white behind,
+    16-bit and floating-point values are scaled to 8 bits.
+
+    Raises:
+        AdvcliError: the file is not an image that Pillow or scikit-image can read.
+    """
+    content = source.read() if hasattr(source, "read") else Path(source).read_bytes()  # type: ignore[union-attr]
+    try:
+        array = _read_with_pillow(content)
+    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, IndexError, KeyError, TypeError) as error:
+        array = _read_with_skimage(content, error)
+    return to_channels(array, channels)
+
+
+def _read_with_pillow(content: bytes) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(content)) as opened:
+            opened.load()
+            image = ImageOps.exif_transpose(opened)
+        if image.mode[0] in "IF":
+            return _to_eight_bits(np.asarray(image))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        grey = image.mode in ("1", "L")
+        return np.asarray(image.convert("L" if grey else "RGB"))
+
+
+def _read_with_skimage(content: bytes, cause: Exception) -> np.ndarray:
+    from skimage import io as skimage_io
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            array = np.asarray(skimage_io.imread(io.BytesIO(content), plugin="imageio"))
+    except Exception as error:  # noqa: BLE001  the readers behind it raise whatever they like
+        raise AdvcliError(f"not a readable image ({_first_line(cause)})") from error
+    if array.ndim == 3 and array.shape[-1] == 4:
+        alpha = array[..., 3:] / (np.iinfo(array.dtype).max if array.dtype.kind in "ui" else 1)
+        array = (_to_eight_bits(array[..., :3]) * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3)):
+        raise AdvcliError(f"not one picture: an array of shape {array.shape}")
+    if array.ndim == 3 and array.shape[-1] == 2:
+        array = array[..., 0]
+    return _to_eight_bits(array)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _to_eight_bits(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == bool:
+        return array.astype(np.uint8) * 255
+    values = np.nan_to_num(array.astype(np.float64))
+    if array.dtype.kind == "f":
+        full = 1.0 if values.max(initial=0) <= 1 else 255.0 if values.max() <= 255 else 65535.0
+    else:
+        full = 255.0 if values.max(initial=0) <= 255 else 65535.0 if values.max() <= 65535 else values.max()
+        if array.dtype == np.uint16:
+            full = 65535.0
+    return (values / full * 255).round().clip(0, 255).astype(np.uint8)
+
+
+def to_channels(array: np.ndarray, channels: int) -> np.ndarray:
+    """Make grey images RGB or RGB images grey: (..., H, W[, C]) -> (..., H, W, channels)."""
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.shape[-1] == channels:
+        return array
+    if array.shape[-1] == 1:
+        return np.repeat(array, channels, axis=-1)
+    luma = array[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    grey = luma.round().clip(0, 255).astype(np.uint8) if array.dtype == np.uint8 else luma
+    return grey[..., None]
+
+
+def resize(array: np.ndarray, edge: int) -> np.ndarray:
+    """Resize an image to a square: (H, W, C) uint8 or float32 -> (edge, edge, C) of the same type."""
+    if array.shape[:2] == (edge, edge):
+        return array
+    from PIL import Image
+
+    # One band at a time as floats: Pillow resizes several bands in 8 bits only.
+    bands = [
+        np.asarray(Image.fromarray(array[..., band].astype(np.float32)).resize((edge, edge), Image.Resampling.BILINEAR))
+        for band in range(array.shape[-1])
+    ]
+    resized = np.stack(bands, axis=-1)
+    return resized.round().clip(0, 255).astype(np.uint8) if array.dtype == np.uint8 else resized
+
+
+def on_lattice(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: float) -> np.ndarray:
+    """Round an adversarial image to 8 bits without leaving the ball.
+
+    Args:
+        adversarial: (H, W, C) float32 in [0, 1].
+        original: (H, W, C) uint8, the centre of the ball.
+        norm: linf or l2.
+        eps: the radius, in units of [0, 1].
+
+    Returns:
+        (H, W, C) uint8.
+    """
+    centre = original.astype(np.int16)
+    delta = adversarial.astype(np.float64) * 255 - centre
+    if norm == "linf":
+        reach = int(eps * 255 + 1e-6)
+        rounded = np.rint(delta).clip(-reach, reach)
+    else:
+        rounded = _widest_rounding(delta, centre, eps * 255)
+    return (centre + rounded.astype(np.int16)).clip(0, 255).astype(np.uint8)
+
+
+def _widest_rounding(delta: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
+    """Scale a perturbation so that, rounded, it is as long as the radius allows."""
+
+    def rounded(scale: float) -> np.ndarray:
+        return np.rint(delta * scale).clip(-centre, 255 - centre)
+
+    low, high = 0.0, 8.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if np.linalg.norm(rounded(middle)) <= radius + 1e-9:
+            low = middle
+        else:
+            high = middle
+    return rounded(low)
+
+
+def plan(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bool) -> dict[Path, Path]:
+    """Choose where each file's outputs go: file -> output path without its ending.
+
+    Raises:
+        UsageError: two files would have one output, or an output exists and may not be replaced.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"'{out}' is a file, not a folder", "--out names the folder for the outputs")
+    if out.suffix.lower() in SUFFIXES:
+        raise UsageError(f"'{out}' looks like a file", "--out names a folder; files in it are named after their input")
+    stems: dict[Path, Path] = {}
+    owners: dict[Path, Path] = {}
+    for file in files:
+        stem = out / file.stem
+        if stem in owners:
+            stem = out / file.name
+        if stem in owners:
+            stem = out / f"{file.parent.name}.{file.name}"
+        if stem in owners:
+            raise UsageError(f"'{file}' and '{owners[stem]}' would have the same output", "attack them in two calls")
+        owners[stem] = file
+        stems[file] = stem
+        for ending in endings:
+            output = stem.with_name(stem.name + ending)
+            if output.exists() and not overwrite:
+                raise UsageError(f"output exists: '{output}'", "give --overwrite to replace it, or another --out")
+    return stems
+
+
+def write_png(path: Path, pixels: np.ndarray, text: Mapping[str, str] | None = None) -> None:
+    """Write (H, W, C) uint8 pixels as a PNG file, whole or not at all, with text chunks inside."""
+    from PIL import Image, PngImagePlugin
+
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        chunks.add_itxt(key, value)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    with whole_file(path) as file:
+        picture.save(file, format="PNG", pnginfo=chunks)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Any]:
+    """Open a file that appears under its name only when it is completely written.
+
+    Raises:
+        AdvcliError: the file cannot be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            yield file
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise AdvcliError(f"cannot write '{path}': {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sibling_hint(path: Path) -> str:
+    from advcli.errors import nearest
+
+    parent = path.parent
+    if not parent.is_dir():
+        return f"the folder '{parent}' does not exist either"
+    siblings = [file.name for file in parent.iterdir() if is_image(file)]
+    return nearest(path.name, siblings) if siblings else f"there are no images in '{parent}'"

@@ -1,0 +1,145 @@
+"""Records: the only thing that leaves a task, and the public interface of ``--json``."""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from advcli import __version__
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class a classifier gave an image, and the probability it gave it."""
+
+    label: str
+    index: int
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What every record says: the model, the data, the seed and the version."""
+
+    type: ClassVar[str] = ""
+
+    model: str
+    data: str
+    seed: int
+    version: str = __version__
+
+    def to_json(self) -> str:
+        """Return the record as one line of JSON; numbers that are not finite become null."""
+        content = {"type": self.type} | dataclasses.asdict(self)
+        return json.dumps(_finite(content), ensure_ascii=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacked(Record):
+    """One image attacked; everything after ``output`` is measured on the pixels of that file."""
+
+    type: ClassVar[str] = "attacked"
+
+    image: str
+    output: str
+    attack: str
+    norm: str
+    eps: float
+    target: str | None
+    label: str
+    before: Prediction
+    after: Prediction
+    before_top: tuple[Prediction, ...]
+    after_top: tuple[Prediction, ...]
+    fooled: bool
+    linf: float
+    l2: float
+    queries: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(Record):
+    """How many images of a data set a model still gets right under one perturbation.
+
+    ``accuracy`` is of all images, with its Wilson 95% interval ``low`` to ``high``;
+    ``accuracy_of_clean_correct`` is of those that are right without any perturbation.
+    """
+
+    type: ClassVar[str] = "score"
+
+    perturbation: str
+    protocol: str
+    norm: str | None
+    eps: float | None
+    severity: int | None
+    images: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+    accuracy_of_clean_correct: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch(Record):
+    """One pass over the training data; ``clean`` and ``robust`` are validation accuracies."""
+
+    type: ClassVar[str] = "epoch"
+
+    epoch: int
+    of: int
+    loss: float
+    train_accuracy: float
+    clean: float
+    robust: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Record):
+    """A finished run: where it is, and which epoch's weights its model has."""
+
+    type: ClassVar[str] = "trained"
+
+    output: str
+    backbone: str
+    objective: str
+    norm: str
+    eps: float
+    best_epoch: int
+    clean: float
+    robust: float
+    validation_images: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained(Record):
+    """One map of what one class of one image rests on."""
+
+    type: ClassVar[str] = "explained"
+
+    image: str
+    view: str
+    method: str
+    label: str
+    index: int
+    confidence: float
+    maximum: float
+    output: str
+    top: tuple[Prediction, ...] = field(default=())
+    seconds: float
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,128 @@
+"""Components by name: a family is a folder, a name is a file, a spec is ``name:option=value``.
+
+Names, summaries and options are read from the source files, so that help needs no component
+to be imported.
+"""
+
+import ast
+import dataclasses
+import importlib
+import math
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from advcli.errors import UsageError, nearest
+
+_ROOT = Path(__file__).parent
+
+
+def names(family: str) -> tuple[str, ...]:
+    """List a family's components, from its file names."""
+    files = sorted((_ROOT / family).glob("[!_]*.py"))
+    return tuple(file.stem.replace("_", "-") for file in files)
+
+
+@cache
+def _source(family: str, name: str) -> ast.Module:
+    file = _ROOT / family / f"{name.replace('-', '_')}.py"
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def summary(family: str, name: str) -> str:
+    """Return the first line of a component's module docstring."""
+    return (ast.get_docstring(_source(family, name)) or "").partition("\n")[0]
+
+
+def options(family: str, name: str) -> dict[str, str]:
+    """Return a component's options and their defaults, as they are written in its source."""
+    tree = _source(family, name)
+    component = next(
+        node.value.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Name)
+        and any(isinstance(target, ast.Name) and target.id == "COMPONENT" for target in node.targets)
+    )
+    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == component)
+    return {
+        node.target.id: ast.unparse(node.value) if node.value else ""
+        for node in body.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+
+
+def canonical(spec: str) -> str:
+    """Return the name in a spec: ``pgd_at:steps=7`` becomes ``pgd-at``."""
+    return spec.partition(":")[0].strip().lower().replace("_", "-")
+
+
+def component(family: str, spec: str) -> type:
+    """Import the class of the component that a spec names.
+
+    Raises:
+        UsageError: no component of the family has this name.
+    """
+    name = canonical(spec)
+    if name not in names(family):
+        kind = family.removesuffix("s")
+        raise UsageError(f"unknown {kind} '{spec.partition(':')[0]}'", nearest(name, names(family)))
+    return importlib.import_module(f"advcli.{family}.{name.replace('-', '_')}").COMPONENT
+
+
+def build(family: str, spec: str) -> Any:
+    """Make a component from a spec such as ``pgd:steps=40,random_start=false``.
+
+    Raises:
+        UsageError: unknown name, unknown option, or a value of the wrong type.
+    """
+    name, _, text = spec.partition(":")
+    cls = component(family, spec)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    types = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        key, separator, value = (part.strip() for part in item.partition("="))
+        key = key.replace("-", "_")
+        if key not in fields:
+            hint = nearest(key, fields) if fields else "it has no options"
+            raise UsageError(f"'{name}' has no option '{key}'", hint)
+        if key in values:
+            raise UsageError(f"option '{key}' is given twice in '{spec}'")
+        if not separator:
+            raise UsageError(f"option '{key}' of '{name}' has no value", f"write {key}=VALUE")
+        values[key] = _convert(value, types[key], f"option '{key}' of '{name}'")
+    return cls(**values)
+
+
+def number(text: str, what: str) -> float:
+    """Read a number written as a decimal or a fraction (``0.03``, ``8/255``).
+
+    Raises:
+        UsageError: the text is neither.
+    """
+    try:
+        value = float(Fraction(text)) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"{what} is not a number: '{text}'", "write a number such as 0.03 or 8/255")
+    return value
+
+
+def _convert(text: str, kind: Any, what: str) -> Any:
+    if kind is bool:
+        if text.lower() in ("true", "yes", "1"):
+            return True
+        if text.lower() in ("false", "no", "0"):
+            return False
+        raise UsageError(f"{what} is neither true nor false: '{text}'")
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise UsageError(f"{what} is not a whole number: '{text}'") from None
+    if kind is float:
+        return number(text, what)
+    return text

@@ -1,0 +1,99 @@
+"""The threat model: how far an adversary may go, which way is up, and what counts as won."""
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+
+
+class Norm(StrEnum):
+    """The norm a perturbation is measured in."""
+
+    LINF = "linf"
+    L2 = "l2"
+
+
+@dataclass(frozen=True)
+class Threat:
+    """A ball around each image that the adversary may search.
+
+    Args:
+        norm: the norm of the ball.
+        eps: its radius, in units of the pixel range [0, 1].
+        target: the class to reach; None means any wrong class.
+    """
+
+    norm: Norm = Norm.LINF
+    eps: float = 8 / 255
+    target: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eps < math.inf:
+            raise UsageError(f"eps is not a radius: {self.eps}", "give a number from 0 up, such as 8/255")
+        if self.norm is Norm.LINF and self.eps >= 1:
+            raise UsageError(
+                f"eps {self.eps:g} covers the whole pixel range",
+                f"eps is in units of [0, 1]: did you mean {self.eps:g}/255?",
+            )
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return what the adversary increases: (N, K), (N,) -> (N,)."""
+        if self.target is None:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        targets = tf.fill(tf.shape(labels), tf.cast(self.target, labels.dtype))
+        return -tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+
+    def won(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Tell where the adversary has what it wants: (N, K), (N,) -> (N,) bool."""
+        predicted = tf.argmax(logits, axis=1, output_type=labels.dtype)
+        if self.target is None:
+            return predicted != labels
+        return predicted == tf.cast(self.target, labels.dtype)
+
+    def size(self, delta: Tensor) -> Tensor:
+        """Measure perturbations: (N, H, W, C) -> (N,)."""
+        if self.norm is Norm.LINF:
+            return tf.reduce_max(tf.abs(delta), axis=(1, 2, 3))
+        return tf.sqrt(tf.reduce_sum(tf.square(delta), axis=(1, 2, 3)))
+
+    def project(self, adversarial: Tensor, original: Tensor) -> Tensor:
+        """Bring images back into the ball and into [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
+        if self.norm is Norm.LINF:
+            inside = tf.clip_by_value(adversarial, original - self.eps, original + self.eps)
+        else:
+            delta = adversarial - original
+            inside = original + delta * tf.minimum(1.0, self.eps / self._floored(delta))
+        return tf.clip_by_value(inside, 0.0, 1.0)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """Return the step of length one in this norm that ascends most: (N, H, W, C) -> (N, H, W, C)."""
+        if self.norm is Norm.LINF:
+            return tf.sign(gradient)
+        # A float32 square of a gradient below 1e-19 is zero, so the scale is taken out first.
+        scale = tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
+        scaled = tf.math.divide_no_nan(gradient, scale)
+        return tf.math.divide_no_nan(scaled, self._floored(scaled))
+
+    def sample(self, images: Tensor, draws: Draws) -> Tensor:
+        """Draw points uniformly from the ball, cut to [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
+        shape = tf.shape(images)[1:]
+        if self.norm is Norm.LINF:
+            delta = draws.uniform(shape, -self.eps, self.eps)
+        else:
+            direction = self.steepest(draws.normal(shape))
+            dimensions = tf.cast(tf.reduce_prod(shape), tf.float32)
+            radius = draws.fold(1).uniform([1, 1, 1]) ** (1.0 / dimensions)
+            delta = self.eps * radius * direction
+        return self.project(images + delta, images)
+
+    def on_lattice(self) -> "Threat":
+        """Return the largest threat no wider than this whose box has its faces on 8-bit values."""
+        if self.norm is Norm.L2:
+            return self
+        return replace(self, eps=math.floor(self.eps * 255 + 1e-6) / 255)
+
+    def _floored(self, delta: Tensor) -> Tensor:
+        return tf.maximum(tf.sqrt(tf.reduce_sum(tf.square(delta), axis=(1, 2, 3), keepdims=True)), 1e-12)
