@@ -37,6 +37,11 @@ class Split:
             self.labels[chosen], lambda i: self.read(int(chosen[i])), lambda i: self.name(int(chosen[i]))
         )
 
+    def sample(self, limit: int | None, first: int | None, seed: int) -> "Split":
+        """Keep the first images in the data's own order, and of those a seeded stratified sample."""
+        kept = self if first is None else self.take(np.arange(min(first, len(self))))
+        return kept if limit is None else kept.take(stratified(kept.labels, limit, seed))
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -123,21 +128,26 @@ def to_float(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32, copy=False)
 
 
+def class_named(labels: Sequence[str], name: str) -> int | None:
+    """Find a class by its name, or by one of the synonyms of a label such as 'goldfish, Carassius auratus'."""
+    folded = [label_key(label) for label in labels]
+    if label_key(name) in folded:
+        return folded.index(label_key(name))
+    return next(
+        (i for i, label in enumerate(folded) if label_key(name) in (part.strip() for part in label.split(","))), None
+    )
+
+
 def class_index(labels: Sequence[str], value: str) -> int:
     """Find a class by its name or its index.
 
     Raises:
         UsageError: there is no such class.
     """
-    value = value.strip()
-    folded = [label_key(label) for label in labels]
-    if label_key(value) in folded:
-        return folded.index(label_key(value))
-    # A WordNet or ImageNet label lists synonyms: 'goldfish, Carassius auratus'.
-    for index, label in enumerate(labels):
-        if label_key(value) in (label_key(part) for part in label.split(",")):
-            return index
-    if value.isdecimal() and int(value) < len(labels):
+    index = class_named(labels, value)
+    if index is not None:
+        return index
+    if value.strip().isdecimal() and int(value) < len(labels):
         return int(value)
     raise UsageError(f"no class '{value}' among the {len(labels)} classes", nearest(value, labels))
 

@@ -1,9 +1,6 @@
 """Random draws that belong to one image each, whatever batch and place it is processed in."""
 
-import zlib
 from dataclasses import dataclass
-
-import numpy as np
 
 from advcli.backend import Tensor, tf
 
@@ -38,9 +35,3 @@ class Draws:
             self.seeds,
             fn_output_signature=tf.float32,
         )
-
-
-def image_seeds(images: np.ndarray, seed: int) -> np.ndarray:
-    """Give each image its seed, from its own pixels: (N, H, W, C) -> (N, 2) int32."""
-    rows = [(zlib.crc32(np.ascontiguousarray(image).tobytes()), seed) for image in images]
-    return np.array(rows, dtype=np.uint32).reshape(-1, 2).astype(np.int32)

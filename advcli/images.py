@@ -14,7 +14,7 @@ import numpy as np
 from advcli.errors import AdvcliError, UsageError
 
 SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .jp2 .avif".split()
+    ".png .jpg .jpeg .jpe .jfif .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .jp2 .avif".split()  # noqa: SIM905
 )
 
 
@@ -27,15 +27,26 @@ def find(paths: Sequence[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if is_image(file))
-            if not inside:
+            files = inside(path)
+            if not files:
                 raise UsageError(f"no images in folder '{path}'", f"known kinds: {' '.join(sorted(SUFFIXES))}")
-            found.update(dict.fromkeys(inside))
+            found.update(dict.fromkeys(files))
         elif path.exists():
             found[path] = None
         else:
             raise UsageError(f"no such file: '{path}'", _sibling_hint(path))
     return list(found)
+
+
+def inside(folder: Path) -> list[Path]:
+    """List the image files in a folder and the folders below it, hidden ones left out."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if is_image(file)
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.is_file()
+    )
 
 
 def is_image(path: Path) -> bool:
@@ -52,10 +63,15 @@ def read(source: Path | BinaryIO, channels: int = 3) -> np.ndarray:
     Raises:
         AdvcliError: the file is not an image that Pillow or scikit-image can read.
     """
-    content = source.read() if hasattr(source, "read") else Path(source).read_bytes()  # type: ignore[union-attr]
+    try:
+        content = source.read_bytes() if isinstance(source, Path) else source.read()
+    except OSError as error:
+        raise AdvcliError(f"cannot read the file: {error.strerror or error}") from error
+    if not content:
+        raise AdvcliError("not an image: the file is empty")
     try:
         array = _read_with_pillow(content)
-    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, IndexError, KeyError, TypeError) as error:
+    except Exception as error:  # noqa: BLE001  a damaged file makes its decoder raise almost anything
         array = _read_with_skimage(content, error)
     return to_channels(array, channels)
 
@@ -66,6 +82,8 @@ def _read_with_pillow(content: bytes) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(content)) as opened:
+            if opened.format == "TIFF" and _is_misread(opened.tag_v2):  # type: ignore[attr-defined]
+                raise ValueError("a kind of TIFF that Pillow does not read")
             opened.load()
             image = ImageOps.exif_transpose(opened)
         if image.mode[0] in "IF":
@@ -78,23 +96,32 @@ def _read_with_pillow(content: bytes) -> np.ndarray:
         return np.asarray(image.convert("L" if grey else "RGB"))
 
 
+def _is_misread(tags: Mapping[int, Any]) -> bool:
+    """Tell a TIFF file that Pillow opens but scrambles: deep colours in planes, unsigned 32-bit values."""
+    deepest = max(tags.get(258, (1,)))  # BitsPerSample
+    in_planes = tags.get(284, 1) == 2  # PlanarConfiguration
+    unsigned = tags.get(339, (1,))[0] == 1  # SampleFormat
+    return (deepest > 8 and in_planes) or (deepest == 32 and unsigned)
+
+
 def _read_with_skimage(content: bytes, cause: Exception) -> np.ndarray:
+    from PIL import UnidentifiedImageError
     from skimage import io as skimage_io
 
+    is_tiff = content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            array = np.asarray(skimage_io.imread(io.BytesIO(content), plugin="imageio"))
-    except Exception as error:  # noqa: BLE001  the readers behind it raise whatever they like
-        raise AdvcliError(f"not a readable image ({_first_line(cause)})") from error
-    if array.ndim == 3 and array.shape[-1] == 4:
-        alpha = array[..., 3:] / (np.iinfo(array.dtype).max if array.dtype.kind in "ui" else 1)
-        array = (_to_eight_bits(array[..., :3]) * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3)):
+            array = np.asarray(skimage_io.imread(io.BytesIO(content), plugin="tifffile" if is_tiff else "imageio"))
+    except Exception as error:
+        reason = "of no known kind" if isinstance(cause, UnidentifiedImageError) else _first_line(cause)
+        raise AdvcliError(f"not a readable image ({reason})") from error
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
         raise AdvcliError(f"not one picture: an array of shape {array.shape}")
-    if array.ndim == 3 and array.shape[-1] == 2:
-        array = array[..., 0]
-    return _to_eight_bits(array)
+    if array.ndim == 2 or array.shape[-1] in (1, 3):
+        return _to_eight_bits(array)
+    opacity = _to_eight_bits(array[..., -1:]) / 255
+    return (_to_eight_bits(array[..., :-1]) * opacity + 255 * (1 - opacity)).round().astype(np.uint8)
 
 
 def _first_line(error: Exception) -> str:
@@ -106,14 +133,14 @@ def _to_eight_bits(array: np.ndarray) -> np.ndarray:
         return array
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
-    values = np.nan_to_num(array.astype(np.float64))
-    if array.dtype.kind == "f":
-        full = 1.0 if values.max(initial=0) <= 1 else 255.0 if values.max() <= 255 else 65535.0
-    else:
-        full = 255.0 if values.max(initial=0) <= 255 else 65535.0 if values.max() <= 65535 else values.max()
-        if array.dtype == np.uint16:
-            full = 65535.0
-    return (values / full * 255).round().clip(0, 255).astype(np.uint8)
+    values = array.astype(np.float64)
+    largest = values.max(initial=0, where=np.isfinite(values))
+    fulls = (1.0, 255.0, 65535.0) if array.dtype.kind == "f" else (255.0, 65535.0, 2.0**32 - 1)
+    full = next((full for full in fulls if largest <= full), largest)
+    if array.dtype in (np.uint16, np.uint32):
+        # These say by themselves what white is, however dark the picture.
+        full = float(np.iinfo(array.dtype).max)
+    return (np.nan_to_num(values / full, nan=0, posinf=1, neginf=0) * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def to_channels(array: np.ndarray, channels: int) -> np.ndarray:
@@ -193,17 +220,16 @@ def plan(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bo
     if out.suffix.lower() in SUFFIXES:
         raise UsageError(f"'{out}' looks like a file", "--out names a folder; files in it are named after their input")
     stems: dict[Path, Path] = {}
-    owners: dict[Path, Path] = {}
+    # Names are compared without case: macOS takes Cat.png and cat.png for one file.
+    owners: dict[str, Path] = {}
     for file in files:
-        stem = out / file.stem
-        if stem in owners:
-            stem = out / file.name
-        if stem in owners:
-            stem = out / f"{file.parent.name}.{file.name}"
-        if stem in owners:
-            raise UsageError(f"'{file}' and '{owners[stem]}' would have the same output", "attack them in two calls")
-        owners[stem] = file
-        stems[file] = stem
+        choices = (file.stem, file.name, f"{file.parent.name}.{file.name}")
+        name = next((choice for choice in choices if choice.casefold() not in owners), None)
+        if name is None:
+            owner = owners[choices[-1].casefold()]
+            raise UsageError(f"'{file}' and '{owner}' would have the same output", "attack them in two calls")
+        owners[name.casefold()] = file
+        stem = stems[file] = out / name
         for ending in endings:
             output = stem.with_name(stem.name + ending)
             if output.exists() and not overwrite:

@@ -3,10 +3,19 @@
 import dataclasses
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from advcli import __version__
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a task is; shown while it works, never part of its result."""
+
+    what: str
+    done: int
+    of: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,16 @@ class Attacked(Record):
     l2: float
     queries: int
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(Record):
+    """One image that could not be worked on; the others were."""
+
+    type: ClassVar[str] = "failed"
+
+    image: str
+    error: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +150,8 @@ class Explained(Record):
     confidence: float
     maximum: float
     output: str
-    top: tuple[Prediction, ...] = field(default=())
+    sheet: str
+    top: tuple[Prediction, ...]
     seconds: float
 
 

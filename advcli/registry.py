@@ -49,7 +49,9 @@ def options(family: str, name: str) -> dict[str, str]:
     return {
         node.target.id: ast.unparse(node.value) if node.value else ""
         for node in body.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and not ast.unparse(node.annotation).startswith("ClassVar")
     }
 
 
@@ -75,7 +77,7 @@ def build(family: str, spec: str) -> Any:
     """Make a component from a spec such as ``pgd:steps=40,random_start=false``.
 
     Raises:
-        UsageError: unknown name, unknown option, or a value of the wrong type.
+        UsageError: unknown name, unknown or missing option, or a value of the wrong type.
     """
     name, _, text = spec.partition(":")
     cls = component(family, spec)
@@ -93,6 +95,9 @@ def build(family: str, spec: str) -> Any:
         if not separator:
             raise UsageError(f"option '{key}' of '{name}' has no value", f"write {key}=VALUE")
         values[key] = _convert(value, types[key], f"option '{key}' of '{name}'")
+    for key, field in fields.items():
+        if key not in values and field.default is dataclasses.MISSING:
+            raise UsageError(f"'{name}' needs its option '{key}'", f"write {name}:{key}=VALUE")
     return cls(**values)
 
 

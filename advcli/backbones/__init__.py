@@ -13,7 +13,11 @@ class Backbone(Protocol):
         Args:
             classes: how many classes a new, untrained head has; None keeps the weights' own head.
             edge: side of the square input in pixels.
-            channels: 3, or 1 for grey images (only without pretrained weights).
+            channels: 3, or 1 for grey images (only without ImageNet weights).
             weights: None, ``"imagenet"`` (downloaded once by Keras) or a weights file.
         """
+        ...
+
+    def resolved(self, edge: int) -> dict[str, object]:
+        """Return the options as they take effect for an edge: what a run records."""
         ...

@@ -1,23 +1,161 @@
-"""Loading pretrained weights into a network."""
+"""Pretrained weights: where they come from, and how they get into a network.
 
+Keras has two weights formats with the same suffix ``.h5``: the older one lists its layers in order,
+the one named ``.weights.h5`` counts them by class. Neither looks at layer names here, so a file made
+from ``keras.applications`` fits the network that advcli builds around the same layers.
+"""
+
+import contextlib
+import io
+import logging
+import os
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advcli.errors import UsageError
+from advcli.backend import keras
+from advcli.download import offline
+from advcli.errors import AdvcliError, UsageError
+
+log = logging.getLogger(__name__)
+
+IMAGENET_CLASSES = 1000
 
 
-def refuse_imagenet(name: str, weights: str | Path | None) -> None:
-    """Refuse ImageNet weights for a network that has none.
+@dataclass(frozen=True)
+class Published:
+    """ImageNet weights that Keras publishes, with their head, which serves for a new head as well.
+
+    Args:
+        url: where they are.
+        md5: the hash that Keras checks the download by; None where Keras knows none.
+        megabytes: roughly how much is downloaded.
+    """
+
+    url: str
+    md5: str | None
+    megabytes: int
+
+    @property
+    def file(self) -> str:
+        """Their name in Keras' cache."""
+        return self.url.rpartition("/")[2]
+
+
+def find(name: str, weights: str | Path | None, channels: int = 3, published: Published | None = None) -> Path | None:
+    """Find the weights file that is meant, and download it if it is Keras' own.
 
     Raises:
-        UsageError: they were asked for.
+        UsageError: there is no such file, or the network has no ImageNet weights of this kind.
+        AdvcliError: the download failed, or is needed but forbidden.
     """
+    if weights is None:
+        return None
     if weights == "imagenet":
-        raise UsageError(f"there are no ImageNet weights for '{name}'", "use --weights none")
+        if published is None:
+            raise UsageError(f"there are no ImageNet weights for '{name}'", "use --weights none")
+        if channels != 3:
+            raise UsageError(f"ImageNet weights take RGB images, not {channels} channel(s)", "use --weights none")
+        return _fetch(name, published)
+    file = Path(weights).expanduser()
+    if not file.is_file():
+        raise UsageError(f"no such file: '{file}'", "--weights is imagenet, none or a weights file")
+    if file.suffix not in (".h5", ".hdf5"):
+        raise UsageError(f"not a weights file: '{file}'", "weights files end in .weights.h5 or .h5")
+    return file
 
 
-def load_file(model: Any, weights: str | Path | None) -> Any:
-    """Load a weights file that fits the whole model, if one is given."""
-    if weights is not None:
-        model.load_weights(weights)
+def _fetch(name: str, published: Published) -> Path:
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
+    cached = folder.expanduser() / published.file
+    if offline():
+        if cached.is_file():
+            return cached
+        raise AdvcliError(f"the ImageNet weights of {name} are not in {folder}", "give a file: --weights FILE")
+    if not cached.is_file():
+        log.info("downloading ImageNet weights of %s (about %d MB) to %s", name, published.megabytes, folder)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            file = keras.utils.get_file(
+                published.file, published.url, cache_subdir="models", file_hash=published.md5, hash_algorithm="md5"
+            )
+    except Exception as error:  # Keras raises Exception itself
+        reason = str(error).partition("\n")[0]
+        raise AdvcliError(
+            f"cannot download the ImageNet weights of {name}: {reason}", "give a file: --weights FILE"
+        ) from error
+    return Path(file)
+
+
+def head_size(file: Path | None) -> int | None:
+    """Return how many classes the head in a weights file has; None if it has no head.
+
+    Without a file it is what ImageNet has.
+
+    Raises:
+        AdvcliError: it is no weights file.
+    """
+    if file is None:
+        return IMAGENET_CLASSES
+    # In a convolutional network the head's kernel is the only matrix.
+    matrices = [shape for shape in _shapes(file) if len(shape) == 2]
+    return matrices[-1][1] if matrices else None
+
+
+def _shapes(file: Path) -> list[tuple[int, ...]]:
+    import h5py
+
+    found: list[tuple[int, ...]] = []
+
+    def note(path: str, item: Any) -> None:
+        # Integers are counters and random states, which a network may do without.
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and not path.startswith("optimizer"):
+            found.append(item.shape)
+
+    try:
+        with h5py.File(file) as opened:
+            opened.visititems(note)
+    except OSError as error:
+        raise AdvcliError(f"not a weights file: '{file}'", "weights files are HDF5, as Keras writes them") from error
+    return found
+
+
+def own_head(name: str, classes: int | None, file: Path | None) -> int:
+    """Return how many classes to build: those asked for, or those of the weights.
+
+    Raises:
+        AdvcliError: the weights are to keep their head and have none.
+    """
+    size = classes or head_size(file)
+    if size is None:
+        raise AdvcliError(f"the weights of {name} in '{file}' come without a head", "give a file with the top layer")
+    return size
+
+
+def load(model: Any, file: Path | None, new_head: bool) -> Any:
+    """Load a weights file into a model, all of it or all but its head.
+
+    Raises:
+        AdvcliError: the file is not for this network.
+    """
+    if file is None:
+        return model
+    target = model
+    if new_head:
+        # Keras loads whole files only, so the file's head goes into a layer that is thrown away.
+        size = head_size(file)
+        features = model.get_layer("logits").input
+        target = keras.Model(model.inputs, keras.layers.Dense(size)(features) if size else features)
+    hint = f"its architecture (options, channels) must be that of this {model.name}"
+    if file.name.endswith(".weights.h5"):
+        # Keras takes what it finds in this format and does not mind what it leaves there.
+        expected = Counter(tuple(weight.shape) for weight in target.weights if "float" in weight.dtype)
+        if expected != Counter(_shapes(file)):
+            raise AdvcliError(f"'{file}' does not hold the weights of {model.name}", hint)
+    try:
+        target.load_weights(file)
+    except (ValueError, KeyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise AdvcliError(f"'{file}' does not hold the weights of {model.name} ({reason})", hint) from error
     return model

@@ -1,1 +1,90 @@
-def main(): ...
+"""The command line: the one place where errors become messages and exit codes."""
+
+import os
+import sys
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        code = _run()
+    except KeyboardInterrupt:
+        code = _interrupted()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _pipe_closed()
+    sys.exit(code)
+
+
+def _run() -> int:
+    for stream in (sys.stdout, sys.stderr):
+        # A class name may be in any script, a terminal's encoding may not be.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    import typer
+
+    from advcli.cli import attack, benchmark, explain, train  # noqa: F401  they register themselves
+    from advcli.cli.app import app
+    from advcli.errors import AdvcliError
+
+    try:
+        result = app(prog_name="advcli", standalone_mode=False)
+    except AdvcliError as error:
+        from advcli.cli.output import write_error
+
+        write_error(error.message, error.hint)
+        return error.exit_code
+    except typer.TyperException as error:
+        return _wrong_usage(error)
+    except typer.Abort:
+        return _interrupted()
+    except Exception as error:
+        return _unexpected(error)
+    if result == INTERRUPTED:
+        return _interrupted()
+    return result if isinstance(result, int) else 0
+
+
+def _wrong_usage(error: Exception) -> int:
+    from advcli.cli.output import write_error
+
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()  # type: ignore[attr-defined]
+        return 2
+    message, _, possible = error.format_message().rstrip(".").partition(" (Possible options: ")  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "advcli"
+    hint = f"did you mean {possible.rstrip(')')}?" if possible else f"see {command} --help"
+    write_error(message[:1].lower() + message[1:], hint)
+    return error.exit_code  # type: ignore[attr-defined]
+
+
+def _unexpected(error: Exception) -> int:
+    from advcli.cli.output import PipeClosed, write_error
+
+    if isinstance(error, PipeClosed):
+        return _pipe_closed()
+    if type(error).__name__ == "ResourceExhaustedError" or isinstance(error, MemoryError):
+        write_error("out of memory", "give a smaller --batch")
+        return 1
+    import traceback
+
+    traceback.print_exc()
+    write_error("this is a bug in advcli", "please report it with the lines above")
+    return 1
+
+
+def _interrupted() -> int:
+    from advcli.cli.output import write_error
+
+    write_error("interrupted")
+    return INTERRUPTED
+
+
+def _pipe_closed() -> int:
+    # What is still buffered must not be written when Python shuts down.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return PIPE_CLOSED

@@ -21,19 +21,23 @@ class Source(Protocol):
 
 
 def find(value: str) -> Source:
-    """Choose the source for ``--data``: a file or folder that exists, else a name.
+    """Choose the source for ``--data``: a name, a spec, or a file or folder that exists.
+
+    A file or folder wins over a source of the same name if that source itself reads files;
+    over the others it is named with a slash (``./mnist``).
 
     Raises:
-        UsageError: it is neither, or no source can read the file.
+        UsageError: it is none of them, or no source can read the file.
     """
     name = registry.canonical(value)
-    if name in registry.names("datasets") and not hasattr(registry.component("datasets", name), "claims"):
-        return registry.build("datasets", value)
+    known = registry.names("datasets")
     path = Path(value).expanduser()
-    if path.exists():
-        for name in registry.names("datasets"):
-            source = registry.component("datasets", name)
-            if hasattr(source, "claims") and source.claims(path):
-                return source(path=str(path))
-        raise UsageError(f"cannot tell what data '{value}' is", "give a folder, a Tiny ImageNet .zip or an .npz file")
-    raise UsageError(f"no data called '{value}', and no such file", nearest(name, registry.names("datasets")))
+    if name in known and not (path.exists() and hasattr(registry.component("datasets", name), "claims")):
+        return registry.build("datasets", value)
+    if not path.exists():
+        raise UsageError(f"no data called '{value}', and no such file", nearest(name, known))
+    for name in known:
+        source = registry.component("datasets", name)
+        if hasattr(source, "claims") and source.claims(path):
+            return source(path=str(path))
+    raise UsageError(f"cannot tell what data '{value}' is", "give a folder, a Tiny ImageNet .zip or an .npz file")

@@ -12,7 +12,7 @@ from advcli.data import Dataset, Split, split_off
 
 @dataclass(frozen=True)
 class Digits:
-    """A fixed stratified split: 1,437 images to train on, 360 to test on."""
+    """A fixed stratified split: 1,438 images to train on, 359 to test on."""
 
     def __call__(self) -> Dataset:
         """Return the data set; its images are (8, 8, 1) uint8."""

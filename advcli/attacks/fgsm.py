@@ -1,0 +1,27 @@
+"""Fast gradient sign method: one step of length eps along the gradient's sign.
+
+Goodfellow, Shlens and Szegedy 2015, https://arxiv.org/abs/1412.6572
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from advcli.attacks import ascent
+from advcli.backend import Tensor
+from advcli.draws import Draws
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class FGSM:
+    """One step of length eps in the direction of steepest ascent: ``x + eps * sign(gradient)`` for linf."""
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Take the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        gradient, _ = ascent(logits_fn, images, labels, threat)
+        return threat.project(images + threat.eps * threat.steepest(gradient), images)
+
+
+COMPONENT = FGSM

@@ -1,0 +1,61 @@
+"""MobileNetV2: inverted residuals with linear bottlenecks; 2.3 million weights, quick on a CPU.
+
+Sandler, Howard, Zhu, Zhmoginov, Chen. MobileNetV2: Inverted Residuals and Linear Bottlenecks.
+CVPR 2018. arXiv:1801.04381. The layers are those of Keras Applications.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advcli.backbones import _options
+from advcli.backbones._applications import Application
+from advcli.backbones._weights import Published
+from advcli.errors import UsageError
+
+_NETWORK = Application("mobilenetv2", "MobileNetV2", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
+    "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{edge}.h5"
+)
+_PUBLISHED_EDGES = (96, 128, 160, 192, 224)
+_MEGABYTES = {0.35: 7, 0.5: 8, 0.75: 11, 1.0: 14, 1.3: 22, 1.4: 25}
+
+
+@dataclass(frozen=True)
+class MobileNetV2:
+    """MobileNetV2 with its head.
+
+    Args:
+        alpha: width: how many channels the layers have, as a multiple of the paper's.
+        stem_stride: stride of the first convolution, 1 or 2; 0 is 1 for edges up to 64, else 2.
+        bn_momentum: how slowly BatchNorm's moving statistics follow the batches, in [0, 1). Keras'
+            own 0.999 leaves them near their start in short runs, and evaluation at chance.
+    """
+
+    alpha: float = 1.0
+    stem_stride: int = 0
+    bn_momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        _options.check(self)
+        if not self.alpha > 0:
+            raise UsageError(f"alpha is above 0, not {self.alpha}")
+
+    def resolved(self, edge: int) -> dict[str, object]:
+        """Return the options with the stem's stride for an edge."""
+        return _options.resolved(self, edge)
+
+    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
+        """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
+        if weights == "imagenet" and self.alpha not in _MEGABYTES:
+            hint = f"ImageNet weights exist for alpha {', '.join(map(str, _MEGABYTES))}"
+            raise UsageError(f"no ImageNet weights for mobilenetv2 with alpha {self.alpha}", hint)
+        # Keras publishes weights for several edges, and takes those for 224 in all other cases.
+        # It knows no hash of any of them.
+        url = _URL.format(alpha=float(self.alpha), edge=edge if edge in _PUBLISHED_EDGES else 224)
+        published = Published(url, None, _MEGABYTES.get(self.alpha, 0))
+        return _NETWORK.build(self, classes, edge, channels, weights, published, alpha=self.alpha)
+
+
+COMPONENT = MobileNetV2

@@ -1,0 +1,47 @@
+"""NASNet-A (4 @ 1056): cells found by search, in the size for phones; 4 million weights.
+
+Zoph, Vasudevan, Shlens, Le. Learning Transferable Architectures for Scalable Image Recognition.
+CVPR 2018. arXiv:1707.07012. The layers are those of Keras Applications.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advcli.backbones import _options
+from advcli.backbones._applications import Application
+from advcli.backbones._weights import Published
+
+_NETWORK = Application("nasnetmobile", "NASNetMobile", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), padded_stem=False)
+_PUBLISHED = Published(
+    "https://storage.googleapis.com/tensorflow/keras-applications/nasnet/NASNet-mobile.h5",
+    md5="020fb642bf7360b370c678b08e0adf61",
+    megabytes=23,
+)
+
+
+@dataclass(frozen=True)
+class NASNetMobile:
+    """NASNet-A (4 @ 1056) with its head.
+
+    Args:
+        stem_stride: stride of the first convolution, 1 or 2; 0 is 1 for edges up to 64, else 2.
+        bn_momentum: how slowly BatchNorm's moving statistics follow the batches, in [0, 1).
+    """
+
+    stem_stride: int = 0
+    bn_momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        _options.check(self)
+
+    def resolved(self, edge: int) -> dict[str, object]:
+        """Return the options with the stem's stride for an edge."""
+        return _options.resolved(self, edge)
+
+    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
+        """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
+        return _NETWORK.build(self, classes, edge, channels, weights, _PUBLISHED)
+
+
+COMPONENT = NASNetMobile

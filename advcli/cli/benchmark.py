@@ -1,0 +1,68 @@
+"""``advcli benchmark``: options, task, output."""
+
+from typing import Annotated
+
+import typer
+
+from advcli.cli import app as shared
+from advcli.cli.app import app, components, listing
+
+
+@app.command(epilog=listing("attacks", "datasets"))
+def benchmark(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="Run folders, model files or backbones.", show_default=False),
+    ],
+    data: shared.Data = "digits",
+    classes: shared.Classes = None,
+    limit: shared.Limit = None,
+    first: shared.First = None,
+    skip_bad: shared.SkipBad = False,
+    weights: shared.ModelWeights = "imagenet",
+    labels: shared.Labels = None,
+    input_range: shared.InputRange = None,
+    edge: shared.Edge = None,
+    unsafe_load: shared.UnsafeLoad = False,
+    attack: Annotated[
+        list[str],
+        typer.Option(
+            "--attack", "-a", metavar="SPEC", rich_help_panel=shared.THREAT, autocompletion=components("attacks"),
+            help="An attack and its options; may be given several times.",
+        ),
+    ] = ["fgsm", "pgd"],  # noqa: B006  typer copies it
+    norm: shared.NormOption = None,
+    eps: shared.Eps = None,
+    json: shared.Json = False,
+    quiet: shared.Quiet = False,
+    batch: shared.Batch = 64,
+    seed: shared.Seed = 0,
+    offline: shared.Offline = False,
+) -> int:
+    """Measure accuracy, clean and under attack: advcli benchmark RUN RUN --attack pgd --eps 8/255."""
+    from advcli import registry
+    from advcli.cli.output import Output
+    from advcli.cli.resolve import common_threat, read_list, read_range
+    from advcli.data import decode
+    from advcli.datasets import find
+    from advcli.tasks import benchmark as task
+    from advcli.tasks.models import ModelChoice, load_all
+
+    attacks = {spec: registry.build("attacks", spec) for spec in attack}
+    choices = [ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load) for model in models]
+    common_threat([{}], norm, eps)
+    source = find(data)
+    with Output(json, quiet) as output:
+        output.status("loading the data")
+        dataset = source()
+        if classes is not None:
+            dataset = dataset.restrict(read_list(classes))
+        test = dataset.test.sample(limit, first, seed)
+        output.status("loading the models")
+        classifiers = load_all(choices)
+        threat = common_threat([classifier.recipe for classifier in classifiers], norm, eps)
+        for classifier in classifiers:
+            output.status(f"{classifier.name}: reading the images")
+            images = decode(test, classifier.edge, classifier.channels, skip_bad)
+            output.show(task.benchmark(classifier, dataset, images, attacks, threat, batch=batch, seed=seed))
+        return 0

@@ -1,0 +1,60 @@
+"""Options that stand for something once the model is known."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from advcli import registry
+from advcli.errors import UsageError
+from advcli.threat import Norm, Threat
+
+
+def threat_for(
+    recipe: Mapping[str, Any], norm: Norm | None, eps: float | None, target: int | None = None
+) -> Threat:
+    """Choose the threat: what was asked for, else what the model was trained for, else linf 8/255.
+
+    Raises:
+        UsageError: the radius is none, or there is no usual one for this norm.
+    """
+    trained = Norm(recipe.get("norm", Norm.LINF))
+    norm = norm or trained
+    if eps is None:
+        if norm is trained and "eps" in recipe:
+            eps = float(recipe["eps"])
+        elif norm is Norm.LINF:
+            eps = 8 / 255
+        else:
+            eps = 0.5
+    return Threat(norm, eps, target)
+
+
+def common_threat(recipes: Sequence[Mapping[str, Any]], norm: Norm | None, eps: float | None) -> Threat:
+    """Choose one threat for several models.
+
+    Raises:
+        UsageError: it was not asked for, and they were trained for different ones.
+    """
+    threats = {threat_for(recipe, norm, eps) for recipe in recipes}
+    if len(threats) > 1:
+        listed = " and ".join(sorted(f"{threat.norm} {threat.eps:.4g}" for threat in threats))
+        raise UsageError(f"the models were trained for different threats: {listed}", "say which with --norm and --eps")
+    return threats.pop()
+
+
+def read_range(text: str | None) -> tuple[float, float] | None:
+    """Read ``--input-range``: two numbers, such as 0,255.
+
+    Raises:
+        UsageError: it is not two different numbers.
+    """
+    if text is None:
+        return None
+    parts = [registry.number(part.strip(), "--input-range") for part in text.split(",")]
+    if len(parts) != 2 or parts[0] >= parts[1]:
+        raise UsageError(f"--input-range is not two rising numbers: '{text}'", "write 0,1 or 0,255 or -1,1")
+    return parts[0], parts[1]
+
+
+def read_list(text: str | None) -> tuple[str, ...]:
+    """Read a list with commas between its items."""
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()

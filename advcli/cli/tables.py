@@ -1,0 +1,152 @@
+"""Records as rich tables."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from advcli.records import Attacked, Epoch, Explained, Prediction, Record, Score, Trained
+
+_FEW = 4
+
+
+def tables(records: Sequence[Record]) -> Iterator[Table]:
+    """Yield the tables that show all records."""
+    if attacked := [record for record in records if isinstance(record, Attacked)]:
+        yield _attacked(attacked)
+    if scores := [record for record in records if isinstance(record, Score)]:
+        yield _scores(scores)
+    if epochs := [record for record in records if isinstance(record, Epoch)]:
+        yield _epochs(epochs)
+    if trained := [record for record in records if isinstance(record, Trained)]:
+        yield _trained(trained[-1])
+    if explained := [record for record in records if isinstance(record, Explained)]:
+        yield _explained(explained)
+
+
+def epoch_line(record: Epoch) -> Text:
+    """Return the line that tells of an epoch while training goes on."""
+    return Text(
+        f"epoch {record.epoch:>3}/{record.of}  loss {record.loss:.4f}  train {record.train_accuracy:.1%}  "
+        f"clean {record.clean:.1%}  robust {record.robust:.1%}  {record.seconds:.1f} s"
+    )
+
+
+def radius(norm: str | None, eps: float | None) -> str:
+    """Spell out a threat: ``linf 0.0314 (8/255)``."""
+    if norm is None or eps is None:
+        return ""
+    return f"{norm} {eps:.4g}" + (f" ({eps * 255:.3g}/255)" if norm == "linf" else "")
+
+
+def _table(title: str, caption: str = "") -> Table:
+    return Table(title=Text(title), caption=Text(caption), title_justify="left", caption_justify="left")
+
+
+def _attacked(records: Sequence[Attacked]) -> Table:
+    first = records[0]
+    fooled = sum(record.fooled for record in records)
+    table = _table(
+        f"{first.attack}, {radius(first.norm, first.eps)}, against {first.model}",
+        f"{fooled} of {len(records)} fooled; measured on the written files",
+    )
+    for heading in ("image", "before", "after", "fooled", "L-inf", "L2", "output"):
+        table.add_column(heading, overflow="fold", justify="right" if heading in ("L-inf", "L2") else "left")
+    for record in records:
+        before, after = (record.before_top, record.after_top) if len(records) <= _FEW else ((record.before,), (record.after,))
+        table.add_row(
+            Text(record.image),
+            _ranking(before, record.before.index),
+            _ranking(after, record.before.index),
+            Text("yes", "bold red") if record.fooled else Text("no", "green"),
+            f"{record.linf * 255:.0f}/255",
+            f"{record.l2:.3f}",
+            Text(record.output),
+            end_section=len(records) <= _FEW,
+        )
+    return table
+
+
+def _ranking(predictions: Sequence[Prediction], original: int) -> Text:
+    lines = [
+        Text(f"{prediction.confidence:6.1%} {prediction.label}", "bold" if prediction.index == original else "")
+        for prediction in predictions
+    ]
+    return Text("\n").join(lines)
+
+
+def _scores(records: Sequence[Score]) -> Table:
+    models = list(dict.fromkeys(record.model for record in records))
+    perturbations = list(dict.fromkeys(record.perturbation for record in records))
+    threats = dict.fromkeys(radius(record.norm, record.eps) for record in records if record.norm)
+    by_place = {(record.model, record.perturbation): record for record in records}
+    table = _table(
+        f"Accuracy on {records[0].data}" + "".join(f", {threat}" for threat in threats),
+        "still right of all images [Wilson 95% interval]; below: of those right when clean",
+    )
+    table.add_column("model", overflow="fold")
+    table.add_column("images", justify="right")
+    for perturbation in perturbations:
+        table.add_column(perturbation, justify="right", overflow="fold")
+    for model in models:
+        rows = [by_place.get((model, perturbation)) for perturbation in perturbations]
+        cells = [Text("") if row is None else _score(row) for row in rows]
+        table.add_row(Text(model, "bold"), str(max(row.images for row in rows if row)), *cells, end_section=True)
+    return table
+
+
+def _score(record: Score) -> Text:
+    interval = f" [{100 * record.low:.1f}, {100 * record.high:.1f}]"
+    text = Text.assemble((f"{record.accuracy:.1%}", "bold"), interval)
+    if record.norm:
+        text.append(f"\n{record.accuracy_of_clean_correct:.1%} of clean-correct", "dim")
+    return text
+
+
+def _epochs(records: Sequence[Epoch]) -> Table:
+    table = _table(f"Training of {records[0].model} on {records[0].data}")
+    for heading in ("epoch", "loss", "train", "clean", "robust", "learning rate", "seconds"):
+        table.add_column(heading, justify="right")
+    for record in records:
+        table.add_row(
+            str(record.epoch),
+            f"{record.loss:.4f}",
+            f"{record.train_accuracy:.1%}",
+            f"{record.clean:.1%}",
+            f"{record.robust:.1%}",
+            f"{record.learning_rate:.2g}",
+            f"{record.seconds:.1f}",
+        )
+    return table
+
+
+def _trained(record: Trained) -> Table:
+    table = _table(
+        f"Trained {record.backbone} with {record.objective}",
+        f"validation on {record.validation_images} images; robust: PGD-10, {radius(record.norm, record.eps)}",
+    )
+    for heading in ("best epoch", "clean", "robust", "seconds", "run"):
+        table.add_column(heading, justify="left" if heading == "run" else "right", overflow="fold")
+    table.add_row(
+        str(record.best_epoch), f"{record.clean:.1%}", f"{record.robust:.1%}", f"{record.seconds:.0f}", Text(record.output)
+    )
+    return table
+
+
+def _explained(records: Sequence[Explained]) -> Table:
+    table = _table(f"What {records[0].model} looks at")
+    for heading in ("image", "view", "class explained", "confidence", "map", "maximum", "output"):
+        table.add_column(heading, justify="right" if heading in ("confidence", "maximum") else "left", overflow="fold")
+    for record in records:
+        table.add_row(
+            Text(record.image),
+            record.view,
+            Text(record.label),
+            f"{record.confidence:.1%}",
+            record.method,
+            f"{record.maximum:.3g}",
+            Text(record.output),
+        )
+    sheets = dict.fromkeys(record.sheet for record in records)
+    table.caption = Text("contact sheets: " + ", ".join(sheets))
+    return table

@@ -1,0 +1,112 @@
+"""Arrays of images and labels as people save them, checked and brought to the form used here."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from advcli.data import Dataset, Split
+from advcli.errors import UsageError
+
+_KEYS = "the file needs x_train, y_train, x_test and y_test (or x_val and y_val for the last two)"
+_VALUES = "save them as uint8 in 0..255, or as floats in 0..1"
+
+
+def read_npz(path: Path) -> tuple[Split, Split, tuple[str, ...] | None]:
+    """Read the images to train and to test on from an .npz file, and the class names if it has them.
+
+    Raises:
+        UsageError: the file is not one, arrays are missing, or they are not labelled images.
+    """
+    try:
+        # Pickled objects in a file could run any code: they are refused.
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UsageError(f"'{path}' holds a single array", _KEYS)
+        with archive:
+            test = "val" if "x_val" in archive and "x_test" not in archive else "test"
+            keys = ("x_train", "y_train", f"x_{test}", f"y_{test}")
+            missing = [key for key in keys if key not in archive]
+            if missing:
+                raise UsageError(f"no {', '.join(missing)} in '{path}'", _KEYS)
+            # An array is unpacked each time it is asked for, so each is asked for once.
+            splits = [labelled(archive[x], archive[y], x, y) for x, y in (keys[:2], keys[2:])]
+            names = tuple(str(name) for name in archive["labels"].ravel()) if "labels" in archive else None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UsageError(f"'{path}' is not a readable .npz file of plain arrays: {error}", _KEYS) from error
+    return splits[0], splits[1], names
+
+
+def labelled(pixels: np.ndarray, labels: np.ndarray, x: str = "images", y: str = "labels") -> Split:
+    """Pair images with their classes.
+
+    Args:
+        pixels: (N, H, W), (N, H, W, 1) or (N, H, W, 3) of any type.
+        labels: (N,), (N, 1) or one-hot (N, K).
+        x: what the images are called in messages.
+        y: what the labels are called in messages.
+
+    Raises:
+        UsageError: they have other shapes or values.
+    """
+    classes = _classes(labels, y)
+    checked = _pixels(pixels, x)
+    if len(checked) != len(classes):
+        raise UsageError(f"{len(checked)} images in {x}, but {len(classes)} labels in {y}")
+    return Split(classes, checked.__getitem__, lambda i: f"{x}[{i}]")
+
+
+def _pixels(array: np.ndarray, what: str) -> np.ndarray:
+    """Bring pixels to uint8, or to float32 in [0, 1]: -> (N, H, W, C)."""
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
+        hint = "the colours come last" if array.ndim == 4 and array.shape[1] in (1, 3) else ""
+        raise UsageError(f"{what} has shape {array.shape}, not (N, H, W), (N, H, W, 1) or (N, H, W, 3)", hint)
+    if array.dtype.kind not in "buif":
+        raise UsageError(f"{what} holds {array.dtype}, not numbers", _VALUES)
+    if array.dtype.kind == "b":
+        return array.astype(np.float32)
+    low, high = array.min(), array.max()
+    # Any comparison with NaN is false, so it is refused too.
+    if not (low >= 0 and high <= 255):
+        raise UsageError(f"{what} has values from {low} to {high}", _VALUES)
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32, copy=False)
+        # Resizing and the like leave values a trace above 1, which do not make the range 0..255.
+        return array.clip(max=1) if high <= 1.001 else array / np.float32(255)
+    if high == 1:
+        raise UsageError(f"{what} has whole numbers from 0 to 1, which would be all but black", _VALUES)
+    return array.astype(np.uint8, copy=False)
+
+
+def _classes(array: np.ndarray, what: str) -> np.ndarray:
+    """Bring labels to class numbers: -> (N,) int32."""
+    hint = "give the number of each image's class, counted from 0"
+    if array.dtype.kind not in "buif":
+        raise UsageError(f"{what} holds {array.dtype}, not numbers", hint)
+    if array.ndim == 2 and array.shape[1] > 1:
+        if not (np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()):
+            raise UsageError(f"{what} has shape {array.shape}, but is not one-hot", hint)
+        array = array.argmax(axis=1)
+    if array.ndim not in (1, 2):
+        raise UsageError(f"{what} has shape {array.shape}, not (N,), (N, 1) or one-hot (N, K)", hint)
+    array = array.reshape(-1)
+    if not (array == np.floor(array)).all() or array.min(initial=0) < 0:
+        raise UsageError(f"{what} has labels that are no class numbers", hint)
+    return array.astype(np.int32)
+
+
+def grey_28(name: str, names: tuple[str, ...], train: Split, test: Split, eps: float) -> Dataset:
+    """Make a data set of the kind of MNIST.
+
+    Raises:
+        UsageError: the images are not grey ones of 28 x 28 pixels, or there are other classes.
+    """
+    for split in (train, test):
+        if split.read(0).shape != (28, 28, 1):
+            raise UsageError(f"this is not {name}: an image has shape {split.read(0).shape}, not (28, 28, 1)")
+        if split.labels.max() >= len(names):
+            raise UsageError(f"this is not {name}: a label is {split.labels.max()}, and there are {len(names)} classes")
+    return Dataset(name=name, labels=names, train=train, test=test, edge=28, channels=1, eps=eps)

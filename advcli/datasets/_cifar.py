@@ -1,0 +1,53 @@
+"""The binary form of CIFAR: plain bytes, where the Python form is pickles, which could run any code."""
+
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from advcli.data import Split
+from advcli.datasets._arrays import labelled
+from advcli.errors import UsageError
+
+URL = "https://www.cs.toronto.edu/~kriz/"
+_PIXELS = 3 * 32 * 32
+
+
+def members(path: Path, names: Sequence[str]) -> list[bytes]:
+    """Read some files of an archive, whatever folder they are in.
+
+    Raises:
+        UsageError: it is no such archive, or a file is missing.
+    """
+    contents: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = member.name.rpartition("/")[2]
+                file = archive.extractfile(member) if name in names else None
+                if file is not None:
+                    contents[name] = file.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"'{path}' is not a readable .tar.gz archive: {error}") from error
+    for name in names:
+        if name not in contents:
+            raise UsageError(f"no {name} in '{path}'", "the binary version is needed: cifar-...-binary.tar.gz")
+    return [contents[name] for name in names]
+
+
+def split(content: bytes, label_bytes: int, classes: int) -> Split:
+    """Take records apart: labels, of which the last is the finest, then the red, green and blue pixels.
+
+    Raises:
+        UsageError: the bytes are no such records.
+    """
+    length = label_bytes + _PIXELS
+    if not content or len(content) % length:
+        raise UsageError(f"{len(content)} bytes are not records of CIFAR, {length} bytes each")
+    records = np.frombuffer(content, np.uint8).reshape(-1, length)
+    labels = records[:, label_bytes - 1]
+    if labels.max() >= classes:
+        raise UsageError(f"a label is {labels.max()}, and there are {classes} classes")
+    return labelled(records[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels)

@@ -1,0 +1,97 @@
+"""Local files that hold a data set: a named file, a folder, a .zip archive read as it is."""
+
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from advcli.download import fetch
+from advcli.errors import AdvcliError, UsageError
+
+
+def existing(path: str, hint: str = "") -> Path:
+    """Return the path of a file or folder that a user names.
+
+    Raises:
+        UsageError: it does not exist.
+    """
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise UsageError(f"no such file or folder: '{path}'", hint)
+    return found
+
+
+def local_or_fetched(path: str, url: str, filename: str, checksum: str, size: str, instead: str) -> Path:
+    """Return the file that a user names, or else the one on the network (see ``download.fetch``).
+
+    Raises:
+        UsageError: the named file does not exist.
+        AdvcliError: the file cannot be downloaded.
+    """
+    return existing(path, instead) if path else fetch(url, filename, checksum, size, instead)
+
+
+def title(path: Path) -> str:
+    """Return what to call the data in a file or folder: its name, without what it ends in."""
+    if path.name in ("", ".."):
+        path = path.resolve()
+    return path.name if path.is_dir() else path.stem
+
+
+def folder_holding(name: str, files: Iterable[str]) -> str | None:
+    """Find the folder a file is in: '' for the top, else the only folder just below that holds one."""
+    folders = {file.rpartition("/")[0] for file in files if file.rpartition("/")[2] == name}
+    if "" in folders:
+        return ""
+    near = [folder for folder in folders if "/" not in folder]
+    return near[0] if len(near) == 1 else None
+
+
+def has_tiny_imagenet(folder: Path) -> bool:
+    """Tell whether a folder has the layout of Tiny ImageNet, which it shares with no other data."""
+    near = (file for pattern in ("wnids.txt", "*/wnids.txt") for file in folder.glob(pattern))
+    return folder_holding("wnids.txt", (file.relative_to(folder).as_posix() for file in near)) is not None
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of a folder or of an archive.
+
+    Args:
+        names: their paths below the top, sorted, with a slash between the parts.
+        read: name -> content.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[str], bytes]
+
+    def below(self, folder: str) -> "Tree":
+        """Return the part of the tree in one folder, '' for all of it."""
+        if not folder:
+            return self
+        names = tuple(name.removeprefix(f"{folder}/") for name in self.names if name.startswith(f"{folder}/"))
+        return Tree(names, lambda name: self.read(f"{folder}/{name}"))
+
+
+def open_tree(path: Path) -> Tree:
+    """List a folder or a .zip archive, which stays packed.
+
+    Raises:
+        UsageError: the file is no .zip archive.
+    """
+    if path.is_dir():
+        names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+        return Tree(tuple(names), lambda name: (path / name).read_bytes())
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UsageError(f"'{path}' is not a readable .zip archive: {error}", "download or pack it again") from error
+
+    def read(name: str) -> bytes:
+        try:
+            return archive.read(name)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise AdvcliError(f"'{name}' in '{path}' is damaged: {error}") from error
+
+    return Tree(tuple(sorted(name for name in archive.namelist() if not name.endswith("/"))), read)

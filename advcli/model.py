@@ -1,0 +1,233 @@
+"""A classifier: a Keras model that is given images in [0, 1] and gives logits."""
+
+import json
+import logging
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advcli import images, linear_head
+from advcli.backend import Tensor, keras, tf
+from advcli.data import class_index
+from advcli.errors import AdvcliError
+from advcli.records import Prediction
+
+log = logging.getLogger(__name__)
+
+_MEMBER = "advcli.json"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model with what belongs to it.
+
+    Args:
+        name: what it is called in records.
+        model: the Keras model.
+        labels: its classes' names.
+        edge: the side in pixels of the square it looks at; images of other sizes are resized.
+        channels: 3, or 1 if it takes grey images.
+        input_range: the values its input has for black and for white.
+        head: how its output becomes logits, in the words of ``linear_head``.
+        recipe: how it was made; ``norm`` and ``eps`` are the threat it was trained for.
+    """
+
+    name: str
+    model: Any
+    labels: tuple[str, ...]
+    edge: int
+    channels: int = 3
+    input_range: tuple[float, float] = (0.0, 1.0)
+    head: str = linear_head.LOGITS
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_input(self, pixels: Tensor) -> Tensor:
+        """Bring images to the model's own size and range: (N, H, W, C) in [0, 1] -> (N, edge, edge, C)."""
+        if tuple(pixels.shape[1:3]) != (self.edge, self.edge):
+            pixels = tf.image.resize(pixels, (self.edge, self.edge), antialias=True)
+        low, high = self.input_range
+        return pixels if (low, high) == (0.0, 1.0) else pixels * (high - low) + low
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Classify images in inference mode: (N, H, W, C) in [0, 1] -> (N, K) logits."""
+        outputs = tf.cast(self.model(self.to_input(pixels), training=False), tf.float32)
+        if self.head == linear_head.LOGARITHM:
+            outputs = tf.math.log(tf.maximum(outputs, 1e-30))
+        return outputs
+
+    @cached_property
+    def _traced_logits(self) -> Any:
+        return tf.function(self.logits, input_signature=[tf.TensorSpec((None, None, None, self.channels), tf.float32)])
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Return class probabilities: (N, H, W, C) in [0, 1] -> (N, K).
+
+        Raises:
+            AdvcliError: the model gives values that are not numbers.
+        """
+        logits = self._traced_logits(tf.constant(pixels, tf.float32))
+        probabilities = tf.nn.softmax(tf.cast(logits, tf.float64)).numpy()
+        if not np.isfinite(probabilities).all():
+            raise AdvcliError(f"model '{self.name}' gives values that are not numbers (NaN)")
+        return probabilities
+
+    def top(self, probabilities: np.ndarray, count: int = 5) -> tuple[Prediction, ...]:
+        """Name the likeliest classes of one image: (K,) -> the first ``count`` of them."""
+        order = np.argsort(-probabilities, kind="stable")[:count]
+        return tuple(Prediction(self.labels[i], int(i), float(probabilities[i])) for i in order)
+
+    def index(self, value: str) -> int:
+        """Find a class by name or index.
+
+        Raises:
+            UsageError: the model has no such class.
+        """
+        return class_index(self.labels, value)
+
+    def save(self, path: Path) -> None:
+        """Write the model, its labels and its recipe as one .keras file."""
+        content = {"labels": self.labels, "edge": self.edge, "channels": self.channels, "recipe": dict(self.recipe)}
+        with images.whole_file(path) as file:
+            temporary = Path(file.name)
+            named = temporary.with_name(f"{temporary.name}.keras")
+            try:
+                self.model.save(named)
+                with zipfile.ZipFile(named, "a") as archive:
+                    archive.writestr(_MEMBER, json.dumps(content, ensure_ascii=False))
+                named.replace(temporary)
+            finally:
+                named.unlink(missing_ok=True)
+
+
+def load(
+    path: Path,
+    name: str,
+    *,
+    labels: Sequence[str] = (),
+    input_range: tuple[float, float] | None = None,
+    edge: int | None = None,
+    unsafe: bool = False,
+) -> Classifier:
+    """Read a classifier from a .keras or .h5 file, made by advcli or by anyone.
+
+    Raises:
+        AdvcliError: the file is no Keras classifier of images, or its labels do not fit it.
+    """
+    model = _load_keras(path, unsafe)
+    own = _own_content(path)
+    if own is not None:
+        names = tuple(labels) or tuple(own["labels"])
+        classifier = Classifier(name, model, names, own["edge"], own["channels"], recipe=own["recipe"])
+        _check_labels(classifier, model.output_shape[-1])
+        return classifier
+    return wrap(model, name, labels=labels, input_range=input_range, edge=edge)
+
+
+def wrap(
+    model: Any,
+    name: str,
+    *,
+    labels: Sequence[str] = (),
+    input_range: tuple[float, float] | None = None,
+    edge: int | None = None,
+) -> Classifier:
+    """Make a classifier of a foreign Keras model: find its input size, take its softmax off.
+
+    Raises:
+        AdvcliError: it does not map one image to the scores of two or more classes.
+    """
+    own_edge, channels = _input_size(model, name)
+    edge = own_edge or edge
+    if edge is None:
+        raise AdvcliError(f"model '{name}' takes images of any size", "say which with --edge, for example --edge 224")
+    if input_range is None:
+        input_range = (0.0, 1.0)
+        log.warning("'%s' does not say which pixel values it wants: taken to be 0 to 1 (see --input-range)", name)
+    low, high = input_range
+    probe = np.random.default_rng(0).random((4, edge, edge, channels), dtype=np.float32) * (high - low) + low
+    try:
+        outputs = model(probe, training=False)
+        shape = tuple(outputs.shape)
+    except Exception as error:
+        raise AdvcliError(f"model '{name}' cannot classify an image: {_first_line(error)}") from error
+    if len(shape) != 2 or shape[1] < 2:
+        raise AdvcliError(
+            f"model '{name}' is no classifier of two or more classes: its output has the shape {shape[1:]}",
+            "its last layer must give one value a class",
+        )
+    head = linear_head.make_linear(model, probe)
+    log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, channels, head)
+    names = tuple(labels) or tuple(f"class {i}" for i in range(shape[1]))
+    classifier = Classifier(name, model, names, edge, channels, input_range, head)
+    _check_labels(classifier, shape[1])
+    return classifier
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read class names: one a line, or JSON as a list or as Keras' class index.
+
+    Raises:
+        AdvcliError: the file holds no class names.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if not text.lstrip().startswith(("{", "[")):
+            return tuple(line.strip() for line in text.splitlines() if line.strip())
+        content = json.loads(text)
+        if isinstance(content, dict):
+            content = [content[str(i)] for i in range(len(content))]
+        return tuple(str(item[-1] if isinstance(item, list) else item) for item in content)
+    except (OSError, ValueError, KeyError) as error:
+        raise AdvcliError(f"cannot read class names from '{path}': {error}") from error
+
+
+def _load_keras(path: Path, unsafe: bool) -> Any:
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=not unsafe)
+    except Exception as error:
+        message = _first_line(error)
+        if "lambda" in str(error).lower() and not unsafe:
+            message = "it contains Python code (a Lambda layer)"
+            hint = "if you trust the file, give --unsafe-load"
+        elif "could not be deserialized" in str(error).lower() or "could not locate class" in str(error).lower():
+            hint = "put the module that defines its classes on PYTHONPATH and register them with Keras"
+        else:
+            hint = "give a Keras 3 .keras file or a legacy .h5 file of a whole model"
+        raise AdvcliError(f"cannot load model '{path}': {message}", hint) from error
+
+
+def _own_content(path: Path) -> dict[str, Any] | None:
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
+
+
+def _input_size(model: Any, name: str) -> tuple[int | None, int]:
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, (list, dict)):
+        raise AdvcliError(f"model '{name}' has more than one input", "advcli needs a model of one image")
+    if shape is None:
+        return None, 3
+    if len(shape) != 4 or shape[-1] not in (1, 3) or shape[1] != shape[2]:
+        raise AdvcliError(
+            f"model '{name}' does not take square images with 1 or 3 channels last: its input is {shape[1:]}"
+        )
+    return shape[1], shape[-1]
+
+
+def _check_labels(classifier: Classifier, classes: int) -> None:
+    if len(classifier.labels) != classes:
+        raise AdvcliError(
+            f"{len(classifier.labels)} class names for the {classes} classes of '{classifier.name}'",
+            "give a --labels file with one name a class",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

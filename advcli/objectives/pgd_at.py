@@ -1,0 +1,32 @@
+"""Adversarial training: cross-entropy on the images that an attack makes of the batch.
+
+Madry, Makelov, Schmidt, Tsipras and Vladu 2018, https://arxiv.org/abs/1706.06083
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from advcli.backend import Tensor, tf
+
+
+@dataclass(frozen=True)
+class PGDAdversarialTraining:
+    """``CE(f(x'), y)`` with ``x'`` from the attack of the training command (``pgd:steps=7`` by default).
+
+    An attack of k steps costs k passes to the input and one to the weights. Known failure: robust
+    overfitting; robustness on unseen images falls late in training while clean accuracy still rises.
+    """
+
+    robust: ClassVar[bool] = True
+
+    def __call__(
+        self, model: Any, images: Tensor, labels: Tensor, adversary: Callable[[Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss and the logits, both of the adversarial images."""
+        adversarial = tf.stop_gradient(adversary(images, labels))
+        logits = model(adversarial, training=True)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
+
+
+COMPONENT = PGDAdversarialTraining

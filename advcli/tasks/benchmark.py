@@ -1,0 +1,122 @@
+"""Measure how many images classifiers still get right under each attack, and under the worst of them."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from scipy.stats import binomtest
+
+from advcli.attacks import Attack
+from advcli.data import Dataset, Images, class_named
+from advcli.errors import AdvcliError, nearest
+from advcli.model import Classifier
+from advcli.records import Progress, Score
+from advcli.tasks.adversary import Adversary
+from advcli.threat import Threat
+
+
+def benchmark(
+    classifier: Classifier,
+    dataset: Dataset,
+    images: Images,
+    attacks: Mapping[str, Attack],
+    threat: Threat,
+    *,
+    batch: int = 64,
+    seed: int = 0,
+) -> Iterator[Score | Progress]:
+    """Score one classifier on images at its own size: clean, under each attack, and in the worst case.
+
+    Only images that are right without perturbation are attacked: the others count as wrong.
+
+    Args:
+        classifier: what is measured.
+        dataset: what the images are of.
+        images: the images, decoded at the classifier's size.
+        attacks: spec -> attack.
+        threat: the ball of every attack.
+        batch: how many images are worked on together.
+        seed: for the attacks' random draws.
+    """
+    labels = class_indices(classifier, dataset)[images.labels]
+    start = time.perf_counter()
+    clean = np.zeros(len(images), dtype=bool)
+    for done in range(0, len(images), batch):
+        yield Progress(f"{classifier.name}: clean", done, len(images))
+        part = slice(done, done + batch)
+        clean[part] = classifier.predict(images.at(part)[0]).argmax(axis=1) == labels[part]
+
+    def score(perturbation: str, correct: np.ndarray, protocol: str, seconds: float, norm: str | None = None) -> Score:
+        interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
+        return Score(
+            model=classifier.name,
+            data=dataset.name,
+            seed=seed,
+            perturbation=perturbation,
+            protocol=protocol,
+            norm=norm,
+            eps=threat.eps if norm else None,
+            severity=None,
+            images=len(correct),
+            correct=int(correct.sum()),
+            accuracy=float(correct.mean()),
+            low=float(interval.low),
+            high=float(interval.high),
+            accuracy_of_clean_correct=float(correct.sum() / clean.sum()) if clean.any() else 0.0,
+            seconds=seconds,
+        )
+
+    yield score("clean", clean, "no perturbation", time.perf_counter() - start)
+    worst = clean.copy()
+    total = 0.0
+    for spec, attack in attacks.items():
+        start = time.perf_counter()
+        adversary = Adversary(classifier, attack, threat, seed)
+        robust = clean.copy()
+        attackable = np.flatnonzero(clean)
+        for done in range(0, len(attackable), batch):
+            yield Progress(f"{classifier.name}: {spec}", done, len(attackable))
+            part = attackable[done : done + batch]
+            adversarial, _ = adversary(images.at(part)[0], labels[part])
+            robust[part] = classifier.predict(adversarial).argmax(axis=1) == labels[part]
+        worst &= robust
+        seconds = time.perf_counter() - start
+        total += seconds
+        yield score(spec, robust, protocol_of(spec, attack), seconds, str(threat.norm))
+    if attacks:
+        yield score("worst", worst, "right under every one of: " + ", ".join(attacks), total, str(threat.norm))
+
+
+def protocol_of(spec: str, attack: Attack) -> str:
+    """Spell out an attack with all its options."""
+    options = ",".join(f"{key}={value}" for key, value in dataclasses.asdict(attack).items())  # type: ignore[call-overload]
+    name = spec.partition(":")[0]
+    return f"{name}:{options}" if options else name
+
+
+def class_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
+    """Find each class of a data set in a classifier: -> (classes of the data,) indices.
+
+    Raises:
+        AdvcliError: they do not have these classes in common.
+    """
+    if all(label == f"class {i}" for i, label in enumerate(classifier.labels)):
+        if len(dataset.labels) == len(classifier.labels):
+            return np.arange(len(classifier.labels))
+        raise AdvcliError(
+            f"'{classifier.name}' has {len(classifier.labels)} classes without names, "
+            f"'{dataset.name}' has {len(dataset.labels)}",
+            "give the model's class names with --labels",
+        )
+    indices = []
+    for label in dataset.labels:
+        index = class_named(classifier.labels, label)
+        if index is None:
+            raise AdvcliError(
+                f"'{classifier.name}' has no class '{label}' of '{dataset.name}'", nearest(label, classifier.labels)
+            )
+        indices.append(index)
+    if len(set(indices)) < len(indices):
+        raise AdvcliError(f"two classes of '{dataset.name}' are one class of '{classifier.name}'")
+    return np.array(indices)

@@ -1,0 +1,133 @@
+"""Choose a model: a run folder, a model file, or a backbone with pretrained weights."""
+
+import contextlib
+import io
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from advcli import registry
+from advcli.backend import keras
+from advcli.download import offline
+from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.model import Classifier, load, read_labels
+
+log = logging.getLogger(__name__)
+
+IMAGENET_EDGE = 224
+_CLASS_INDEX = (
+    "imagenet_class_index.json",
+    "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
+    "c2c37ea517e94d9795004a39431a14cb",
+)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What ``--model`` and the options beside it say, checked before TensorFlow is imported.
+
+    Args:
+        value: a run folder, a .keras or .h5 file, or a backbone's spec.
+        weights: for a backbone: ``imagenet`` or a weights file.
+        labels: a file of class names.
+        input_range: for a foreign model: its input's values for black and white.
+        edge: for a backbone or a model of any size: the side of its input.
+        unsafe: whether Python code inside a model file may run.
+    """
+
+    value: str
+    weights: str = "imagenet"
+    labels: Path | None = None
+    input_range: tuple[float, float] | None = None
+    edge: int | None = None
+    unsafe: bool = False
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and not self.labels.is_file():
+            raise UsageError(f"no such file: '{self.labels}'", "--labels names a file with one class name a line")
+        if self.path is None:
+            registry.build("backbones", self.value)
+            if self.weights != "imagenet" and not Path(self.weights).is_file():
+                raise UsageError(f"no such file: '{self.weights}'", "--weights is imagenet or a weights file")
+
+    @property
+    def path(self) -> Path | None:
+        """The model file; None if a backbone is meant.
+
+        Raises:
+            UsageError: there is no such file, folder or backbone.
+        """
+        path = Path(self.value).expanduser()
+        if path.is_dir():
+            if not (path / "model.keras").is_file():
+                raise UsageError(f"'{path}' is no run folder: it has no model.keras", "train one with advcli train")
+            return path / "model.keras"
+        if path.is_file():
+            return path
+        name = registry.canonical(self.value)
+        if name in registry.names("backbones") and os.sep not in self.value:
+            return None
+        known = [*registry.names("backbones"), *(str(run.parent) for run in Path("runs").glob("*/model.keras"))]
+        raise UsageError(f"no model '{self.value}'", nearest(self.value, known))
+
+    @property
+    def name(self) -> str:
+        """What the model is called in records."""
+        if self.path is None:
+            return registry.canonical(self.value)
+        return self.path.parent.resolve().name if self.path.name == "model.keras" else self.path.stem
+
+    def load(self) -> Classifier:
+        """Read the model, or build the backbone and give it its weights.
+
+        Raises:
+            AdvcliError: it cannot be read.
+        """
+        labels = read_labels(self.labels) if self.labels else ()
+        if self.path is not None:
+            return load(
+                self.path,
+                self.name,
+                labels=labels,
+                input_range=self.input_range,
+                edge=self.edge,
+                unsafe=self.unsafe,
+            )
+        edge = self.edge or IMAGENET_EDGE
+        weights = "imagenet" if self.weights == "imagenet" else Path(self.weights)
+        model = registry.build("backbones", self.value)(None, edge, 3, weights)
+        classes = model.output_shape[-1]
+        labels = labels or _imagenet_labels(classes, self.weights)
+        if len(labels) != classes:
+            raise AdvcliError(f"{len(labels)} class names for the {classes} classes of '{self.value}'")
+        return Classifier(self.name, model, tuple(labels), edge)
+
+
+def load_all(choices: Sequence[ModelChoice]) -> list[Classifier]:
+    """Load several models; those of one name are called by what the user wrote instead."""
+    names = Counter(choice.name for choice in choices)
+    return [
+        classifier if names[choice.name] == 1 else replace(classifier, name=choice.value)
+        for choice, classifier in ((choice, choice.load()) for choice in choices)
+    ]
+
+
+def _imagenet_labels(classes: int, weights: str) -> tuple[str, ...]:
+    cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / _CLASS_INDEX[0]
+    if classes == 1000:
+        # Names are fetched only where the weights were: a local weights file asks for no network.
+        if not cached.is_file() and weights == "imagenet" and not offline():
+            _fetch_class_index()
+        if cached.is_file():
+            return read_labels(cached)
+    log.warning("no class names at hand: classes are called by their index (see --labels)")
+    return tuple(f"class {i}" for i in range(classes))
+
+
+def _fetch_class_index() -> None:
+    name, url, md5 = _CLASS_INDEX
+    with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+        keras.utils.get_file(name, url, cache_subdir="models", file_hash=md5)

@@ -1,0 +1,143 @@
+"""A run folder: the best model, the history, the curves, how it was made, and the checkpoint."""
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advcli import __version__
+from advcli.errors import AdvcliError, UsageError
+from advcli.images import whole_file
+from advcli.model import Classifier
+from advcli.records import Epoch
+from advcli.report.curves import draw_curves
+
+_COLUMNS = ("epoch", "loss", "train_accuracy", "clean", "robust", "learning_rate", "seconds")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known after some whole epochs.
+
+    Args:
+        history: the records of these epochs.
+        best: the number of the epoch whose weights ``model.keras`` has; 0 before the first.
+    """
+
+    history: tuple[Epoch, ...] = ()
+    best: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """The number of whole epochs done."""
+        return len(self.history)
+
+    def extended(self, record: Epoch, robust: bool) -> "Checkpoint":
+        """Add an epoch; it becomes the best by robust, or else by clean, validation accuracy."""
+
+        def rank(epoch: Epoch) -> tuple[float, float]:
+            return (epoch.robust, epoch.clean) if robust else (epoch.clean, epoch.robust)
+
+        better = not self.best or rank(record) > rank(self.history[self.best - 1])
+        return Checkpoint((*self.history, record), record.epoch if better else self.best)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, and what is in it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What the run's model is called in records."""
+        return self.folder.resolve().name
+
+    def refuse_existing(self) -> None:
+        """Refuse to write over another run.
+
+        Raises:
+            UsageError: the folder holds something.
+        """
+        if self.folder.is_file():
+            raise UsageError(f"'{self.folder}' is a file, not a folder", "--out names the run's folder")
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            resumable = (self.folder / "checkpoint" / "state.npz").exists()
+            also = f", or go on with --resume {self.folder}" if resumable else ""
+            raise UsageError(f"run folder exists: '{self.folder}'", f"give --overwrite or another --out{also}")
+
+    def clear(self) -> None:
+        """Remove what an earlier run of the same name left, so that the two are never mixed."""
+        for name in ("model.keras", "history.csv", "curves.png", "run.json", "checkpoint/state.npz"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+        """Write ``run.json``: every option, what it resolved to, and the versions."""
+        packages = ("tensorflow", "keras", "numpy", "neural-structured-learning")
+        versions = {"advcli": __version__, "python": platform.python_version()}
+        versions |= {package: version(package) for package in packages}
+        content = {"recipe": recipe, "resolved": resolved, "versions": versions}
+        self._write("run.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def read_recipe(self) -> dict[str, Any]:
+        """Read the options of an earlier run.
+
+        Raises:
+            UsageError: there is none that can be resumed.
+        """
+        try:
+            content = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            return dict(content["recipe"])
+        except (OSError, ValueError, KeyError) as error:
+            raise UsageError(
+                f"cannot resume '{self.folder}': no readable run.json", "--resume names the folder of a run"
+            ) from error
+
+    def save_model(self, classifier: Classifier) -> None:
+        """Write ``model.keras``."""
+        classifier.save(self.folder / "model.keras")
+
+    def write_history(self, history: Sequence[Epoch]) -> None:
+        """Write ``history.csv`` and ``curves.png``."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows([getattr(record, column) for column in _COLUMNS] for record in history)
+        self._write("history.csv", text.getvalue())
+        with whole_file(self.folder / "curves.png") as file:
+            draw_curves(history, self.name, file)
+
+    def save(self, checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
+        """Write ``checkpoint/state.npz``: the history, and every variable of model and optimizer."""
+        state = {"history": [asdict(record) for record in checkpoint.history], "best": checkpoint.best}
+        arrays = {f"variable{i}": np.asarray(variable) for i, variable in enumerate(variables)}
+        with whole_file(self.folder / "checkpoint" / "state.npz") as file:
+            np.savez(file, state=np.array(json.dumps(state)), **arrays)
+
+    def restore(self, variables: Sequence[Any]) -> Checkpoint:
+        """Read the checkpoint and give every variable its value again.
+
+        Raises:
+            AdvcliError: there is no whole epoch to go on from, or it is of another network.
+        """
+        path = self.folder / "checkpoint" / "state.npz"
+        if not path.exists():
+            raise AdvcliError(f"no whole epoch to go on from in '{self.folder}'", "train it anew with --overwrite")
+        with np.load(path, allow_pickle=False) as stored:
+            if len(stored.files) != len(variables) + 1:
+                raise AdvcliError(f"'{path}' is the checkpoint of another network")
+            state = json.loads(str(stored["state"]))
+            for i, variable in enumerate(variables):
+                variable.assign(stored[f"variable{i}"])
+        return Checkpoint(tuple(Epoch(**record) for record in state["history"]), state["best"])
+
+    def _write(self, name: str, text: str) -> None:
+        with whole_file(self.folder / name) as file:
+            file.write(text.encode())

@@ -1,0 +1,292 @@
+import io
+import os
+import stat
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from advcli import images
+from advcli.errors import AdvcliError, UsageError
+
+RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+DEEP = RAMP.astype(np.uint16) * 257
+COLOUR = np.stack([RAMP, RAMP[::-1], 255 - RAMP], axis=-1)
+DEEP_COLOUR = COLOUR.astype(np.uint16) * 257
+
+
+def saved(picture: Image.Image | np.ndarray, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    (Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def tiff(array: np.ndarray, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def png(array: np.ndarray, colour_type: int) -> bytes:
+    """Write a 16-bit PNG, which Pillow does not do in colour."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width = array.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def read(content: bytes, channels: int = 3) -> np.ndarray:
+    return images.read(io.BytesIO(content), channels)
+
+
+def palette(kind: str) -> bytes:
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    picture.putpalette([10, 20, 30, 200, 100, 0])
+    return saved(picture, kind, transparency=0)
+
+
+GREY = {
+    "png": saved(RAMP, "PNG"),
+    "tiff": tiff(RAMP),
+    "tiff with white as zero": tiff(255 - RAMP, photometric="miniswhite"),
+    "png 16": saved(DEEP, "PNG"),
+    "tiff 16": tiff(DEEP),
+    "tiff 16, big-endian": tiff(DEEP, byteorder=">"),
+    "tiff unsigned 32": tiff(RAMP.astype(np.uint32) * 16843009),
+    "tiff float 16": tiff((RAMP / 255).astype(np.float16)),
+    "tiff float 32": tiff((RAMP / 255).astype(np.float32)),
+    "tiff float 32 in 0..255": tiff(RAMP.astype(np.float32)),
+    "tiff float 64": tiff(RAMP / 255),
+    "pgm 16": b"P5 8 6 65535\n" + DEEP.astype(">u2").tobytes(),
+}
+COLOURED = {
+    "png": saved(COLOUR, "PNG"),
+    "bmp": saved(COLOUR, "BMP"),
+    "webp": saved(COLOUR, "WEBP", lossless=True),
+    "tga": saved(COLOUR, "TGA"),
+    "png 16": png(DEEP_COLOUR, 2),
+    "tiff 16": tiff(DEEP_COLOUR, photometric="rgb"),
+    "tiff 16 in planes": tiff(np.moveaxis(DEEP_COLOUR, -1, 0), photometric="rgb", planarconfig="separate"),
+    "tiff float 32": tiff((COLOUR / 255).astype(np.float32), photometric="rgb"),
+    "tiff float 64": tiff(COLOUR / 255, photometric="rgb"),
+}
+
+
+@pytest.mark.parametrize("kind", GREY)
+def test_grey_files_are_read_exactly(kind: str) -> None:
+    np.testing.assert_array_equal(read(GREY[kind], 1)[..., 0], RAMP)
+    np.testing.assert_array_equal(read(GREY[kind], 3), np.repeat(RAMP[..., None], 3, axis=-1))
+
+
+@pytest.mark.parametrize("kind", COLOURED)
+def test_colour_files_are_read_exactly(kind: str) -> None:
+    pixels = read(COLOURED[kind])
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, COLOUR)
+
+
+def test_one_bit_is_black_and_white() -> None:
+    assert read(saved(np.array([[True, False]]), "PNG"), 1).ravel().tolist() == [255, 0]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (saved(Image.new("RGBA", (2, 2), (200, 0, 0, 0)), "PNG"), (255, 255, 255)),
+        (saved(Image.new("RGBA", (2, 2), (0, 0, 0, 51)), "PNG"), (204, 204, 204)),
+        (saved(Image.new("LA", (2, 2), (0, 51)), "PNG"), (204, 204, 204)),
+        (png(np.full((2, 2, 4), (0, 0, 0, 51 * 257)), 6), (204, 204, 204)),
+        (tiff(np.full((2, 2, 4), (0, 0, 0, 0.2), np.float32), photometric="rgb"), (204, 204, 204)),
+        (saved(Image.new("L", (2, 2), 7), "PNG", transparency=7), (255, 255, 255)),
+    ],
+)
+def test_transparency_shows_white_behind(content: bytes, expected: tuple[int, int, int]) -> None:
+    assert tuple(read(content)[0, 0]) == expected
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_palette_with_transparency(kind: str) -> None:
+    assert read(palette(kind)).tolist() == [[[255, 255, 255], [200, 100, 0]]]
+
+
+def test_cmyk_becomes_rgb() -> None:
+    red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    assert np.abs(read(saved(red, "JPEG", quality=100))[8, 8].astype(int) - (255, 0, 0)).max() <= 2
+    assert tuple(read(saved(red, "TIFF"))[8, 8]) == (255, 0, 0)
+
+
+def test_exif_rotation_is_applied() -> None:
+    picture = Image.new("L", (16, 32), 0)
+    picture.paste(255, (0, 0, 16, 16))
+    rotation = Image.Exif()
+    rotation[0x0112] = 6
+    pixels = read(saved(picture, "JPEG", exif=rotation), 1)
+    assert pixels.shape == (16, 32, 1)
+    assert pixels[8, 4, 0] < 10 and pixels[8, 28, 0] > 245
+
+
+@pytest.mark.parametrize(("kind", "options"), [("GIF", {}), ("WEBP", {"lossless": True})])
+def test_first_picture_of_an_animation(kind: str, options: dict[str, object]) -> None:
+    first, second = (Image.new("RGB", (4, 4), colour) for colour in ("red", "blue"))
+    assert tuple(read(saved(first, kind, save_all=True, append_images=[second], **options))[0, 0]) == (255, 0, 0)
+
+
+def test_values_that_are_no_numbers_do_not_spoil_the_others() -> None:
+    pixels = read(tiff(np.array([[np.nan, 0.2], [np.inf, -np.inf]], np.float32)), 1)
+    assert pixels.ravel().tolist() == [0, 51, 255, 0]
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+HUGE = saved(RAMP, "PNG").replace(struct.pack(">II", 8, 6), struct.pack(">II", 30000, 30000), 1)
+BROKEN = {
+    "empty": b"",
+    "text": b"hello world\n" * 40,
+    "html": b"<!DOCTYPE html><html><body>404</body></html>",
+    "half a jpeg": saved(NOISE, "JPEG")[:1500],
+    "half a png": saved(NOISE, "PNG")[:6000],
+    "flipped bits": saved(NOISE, "PNG")[:6000] + bytes(6000),
+    "half a tiff": tiff(DEEP_COLOUR, photometric="rgb")[:60],
+    "a stack of pages": tiff(np.zeros((5, 6, 8), np.float64), photometric="minisblack"),
+    "huge": HUGE[:16] + HUGE[16:29] + struct.pack(">I", zlib.crc32(HUGE[12:29])) + HUGE[33:],
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_files_are_errors(kind: str) -> None:
+    with pytest.raises(AdvcliError) as error:
+        read(BROKEN[kind])
+    assert "0x" not in error.value.message
+
+
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AdvcliError, match="cannot read"):
+        images.read(tmp_path / "no.png")
+    with pytest.raises(AdvcliError, match="cannot read"):
+        images.read(tmp_path)
+
+
+def test_find_lists_files_and_folders_once(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.png", "sub/c.webp", "notes.txt", ".hidden.png", ".cache/d.png", "sub/._c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    found = images.find([tmp_path / "b.JPG", tmp_path, tmp_path / "a.png"])
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == ["b.JPG", "a.png", "sub/c.webp"]
+
+
+def test_find_names_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "kitten.png").touch()
+    with pytest.raises(UsageError) as error:
+        images.find([tmp_path / "kiten.png"])
+    assert "kitten.png" in error.value.hint
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no images in folder"):
+        images.find([tmp_path / "empty"])
+    with pytest.raises(UsageError) as error:
+        images.find([tmp_path / "nowhere" / "x.png"])
+    assert "does not exist either" in error.value.hint
+
+
+def test_plan_gives_each_file_its_own_output(tmp_path: Path) -> None:
+    files = [Path("a/cat.png"), Path("a/cat.jpg"), Path("b/cat.jpg"), Path("b/Cat.png"), Path("a/dog.png")]
+    stems = images.plan(files, tmp_path, [".adv.png"], overwrite=False)
+    assert [stem.name for stem in stems.values()] == ["cat", "cat.jpg", "b.cat.jpg", "Cat.png", "dog"]
+    assert len({stem.name.casefold() for stem in stems.values()}) == len(files)
+    with pytest.raises(UsageError, match="would have the same output"):
+        images.plan([Path("x/b/cat.jpg"), *files[:3]], tmp_path, [".adv.png"], overwrite=False)
+
+
+def test_plan_refuses_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "cat.adv.png").touch()
+    with pytest.raises(UsageError, match="output exists"):
+        images.plan([Path("cat.png")], tmp_path, [".x.png", ".adv.png"], overwrite=False)
+    assert images.plan([Path("cat.png")], tmp_path, [".adv.png"], overwrite=True)
+    with pytest.raises(UsageError, match="is a file"):
+        images.plan([Path("cat.png")], tmp_path / "cat.adv.png", [".adv.png"], overwrite=True)
+    with pytest.raises(UsageError, match="looks like a file"):
+        images.plan([Path("cat.png")], tmp_path / "new.png", [".adv.png"], overwrite=True)
+
+
+def test_resize_keeps_type_and_mean() -> None:
+    small = images.resize(NOISE, 16)
+    assert small.shape == (16, 16, 3) and small.dtype == np.uint8
+    assert abs(small.mean() - NOISE.mean()) < 2
+    precise = images.resize(NOISE.astype(np.float32) / 255, 16)
+    assert precise.dtype == np.float32
+    assert np.abs(precise * 255 - small).max() <= 0.51
+    assert images.resize(NOISE, 64) is NOISE
+    assert images.resize(NOISE[:10, :20], 30).shape == (30, 30, 3)
+
+
+def test_to_channels() -> None:
+    assert images.to_channels(RAMP, 3).shape == (6, 8, 3)
+    assert images.to_channels(COLOUR, 3) is COLOUR
+    grey = images.to_channels(np.repeat(RAMP[..., None], 3, axis=-1), 1)
+    np.testing.assert_array_equal(grey[..., 0], RAMP)
+    white = images.to_channels(np.array([[[1, 0, 0]]], np.float32), 1)
+    assert white.dtype == np.float32 and white.item() == pytest.approx(0.299)
+
+
+@pytest.mark.parametrize("eps", [0.03, 1 / 255, 8 / 255])
+def test_lattice_stays_in_the_linf_ball(eps: float) -> None:
+    noise = np.random.default_rng(1).uniform(-eps, eps, NOISE.shape)
+    adversarial = np.clip(NOISE / 255 + noise, 0, 1).astype(np.float32)
+    rounded = images.on_lattice(adversarial, NOISE, "linf", eps)
+    moved = rounded.astype(int) - NOISE
+    assert rounded.dtype == np.uint8
+    assert np.abs(moved).max() == int(eps * 255 + 1e-6)
+    assert np.abs(moved - (adversarial * 255 - NOISE)).max() < 1
+
+
+@pytest.mark.parametrize("eps", [0.1, 0.5, 3.0])
+def test_lattice_stays_in_the_l2_ball_and_fills_it(eps: float) -> None:
+    noise = np.random.default_rng(2).normal(size=NOISE.shape)
+    noise *= eps / np.linalg.norm(noise)
+    adversarial = np.clip(NOISE / 255 + noise, 0, 1).astype(np.float32)
+    moved = (images.on_lattice(adversarial, NOISE, "l2", eps).astype(int) - NOISE) / 255
+    assert 0.9 * eps < np.linalg.norm(moved) <= eps + 1e-6
+
+
+def test_lattice_keeps_an_untouched_image() -> None:
+    for norm in ("linf", "l2"):
+        untouched = NOISE.astype(np.float32) / 255
+        np.testing.assert_array_equal(images.on_lattice(untouched, NOISE, norm, 8 / 255), NOISE)
+
+
+def test_written_png_is_what_was_given(tmp_path: Path) -> None:
+    images.write_png(tmp_path / "new" / "a.png", NOISE, {"advcli": "grüße"})
+    np.testing.assert_array_equal(images.read(tmp_path / "new" / "a.png"), NOISE)
+    with Image.open(tmp_path / "new" / "a.png") as picture:
+        assert picture.info["advcli"] == "grüße"
+    images.write_png(tmp_path / "grey.png", RAMP[..., None])
+    np.testing.assert_array_equal(images.read(tmp_path / "grey.png", 1)[..., 0], RAMP)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), images.whole_file(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+    with pytest.raises(AdvcliError, match="cannot write"), images.whole_file(path / "below") as file:
+        file.write(b"x")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        images.write_png(tmp_path / "a.png", NOISE)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == 0o640
