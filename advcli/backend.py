@@ -86,10 +86,10 @@ def neural_structured_learning() -> Any:
     """
     if "neural_structured_learning" not in sys.modules:
         placeholder = types.ModuleType("tensorflow.estimator")
-        setattr(placeholder, "__getattr__", lambda name: type(name, (), {}))
+        placeholder.__getattr__ = lambda name: type(name, (), {})
         tensorflow = importlib.import_module("tensorflow") if tf.__version__ else None
         sys.modules[placeholder.__name__] = placeholder
-        setattr(tensorflow, "estimator", placeholder)
+        tensorflow.estimator = placeholder
         try:
             with _held_back():
                 importlib.import_module("neural_structured_learning")

@@ -33,9 +33,7 @@ class Split:
     def take(self, indices: np.ndarray) -> "Split":
         """Return the images at some indices, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
-        return Split(
-            self.labels[chosen], lambda i: self.read(int(chosen[i])), lambda i: self.name(int(chosen[i]))
-        )
+        return Split(self.labels[chosen], lambda i: self.read(int(chosen[i])), lambda i: self.name(int(chosen[i])))
 
     def sample(self, limit: int | None, first: int | None, seed: int) -> "Split":
         """Keep the first images in the data's own order, and of those a seeded stratified sample."""
@@ -115,9 +113,9 @@ class Images:
     def fingerprint(self) -> str:
         """Return a hash of pixels and labels, to tell whether two runs saw the same data."""
         digest = hashlib.sha256(f"{self.pixels.shape} {self.pixels.dtype}".encode())
-        digest.update(np.ascontiguousarray(self.labels))
+        digest.update(np.ascontiguousarray(self.labels).data)
         for block in np.array_split(self.pixels, max(1, len(self) // 1024)):
-            digest.update(np.ascontiguousarray(block))
+            digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()[:16]
 
 
@@ -200,7 +198,5 @@ def decode(split: Split, edge: int, channels: int, skip_bad: bool = False) -> Im
     if bad:
         log.warning("%d of %d images are unreadable and left out", bad, len(split))
         if bad > 0.01 * len(split) and not skip_bad:
-            raise AdvcliError(
-                f"{bad} of {len(split)} images are unreadable", "mend or remove them, or give --skip-bad"
-            )
+            raise AdvcliError(f"{bad} of {len(split)} images are unreadable", "mend or remove them, or give --skip-bad")
     return Images(pixels[: len(good)], split.labels[good].astype(np.int32))

@@ -26,6 +26,12 @@ class UsageError(AdvcliError):
     exit_code = 2
 
 
+class Interrupted(AdvcliError):
+    """The user stopped it."""
+
+    exit_code = 130
+
+
 def nearest(value: str, choices: Iterable[str]) -> str:
     """Return a hint that names the choice nearest to a mistyped value, or all of them."""
     choices = list(choices)

@@ -164,7 +164,7 @@ def resize(array: np.ndarray, edge: int) -> np.ndarray:
 
     # One band at a time as floats: Pillow resizes several bands in 8 bits only.
     bands = [
-        np.asarray(Image.fromarray(array[..., band].astype(np.float32)).resize((edge, edge), Image.Resampling.BILINEAR))
+        np.asarray(Image.fromarray(array[..., band].astype(np.float32)).resize((edge, edge), Image.Resampling.BICUBIC))
         for band in range(array.shape[-1])
     ]
     resized = np.stack(bands, axis=-1)
@@ -189,12 +189,13 @@ def on_lattice(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: fl
         reach = int(eps * 255 + 1e-6)
         rounded = np.rint(delta).clip(-reach, reach)
     else:
-        rounded = _widest_rounding(delta, centre, eps * 255)
+        # Rounding may lengthen a perturbation or swallow it: aim for the length that was found.
+        rounded = _rounded_to_length(delta, centre, min(eps * 255, float(np.linalg.norm(delta))))
     return (centre + rounded.astype(np.int16)).clip(0, 255).astype(np.uint8)
 
 
-def _widest_rounding(delta: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
-    """Scale a perturbation so that, rounded, it is as long as the radius allows."""
+def _rounded_to_length(delta: np.ndarray, centre: np.ndarray, length: float) -> np.ndarray:
+    """Scale a perturbation so that, rounded to whole numbers, it is just as long or a little shorter."""
 
     def rounded(scale: float) -> np.ndarray:
         return np.rint(delta * scale).clip(-centre, 255 - centre)
@@ -202,7 +203,7 @@ def _widest_rounding(delta: np.ndarray, centre: np.ndarray, radius: float) -> np
     low, high = 0.0, 8.0
     for _ in range(40):
         middle = (low + high) / 2
-        if np.linalg.norm(rounded(middle)) <= radius + 1e-9:
+        if np.linalg.norm(rounded(middle)) <= length + 1e-9:
             low = middle
         else:
             high = middle

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from advcli import images, linear_head
+from advcli import images, keras_file, linear_head
 from advcli.backend import Tensor, keras, tf
 from advcli.data import class_index
 from advcli.errors import AdvcliError
+from advcli.layers import operations
 from advcli.records import Prediction
 
 log = logging.getLogger(__name__)
@@ -46,11 +47,16 @@ class Classifier:
     head: str = linear_head.LOGITS
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
+    def fit(self, pixels: Tensor) -> Tensor:
+        """Bring images to the model's own size: (N, H, W, C) -> (N, edge, edge, C)."""
+        if tuple(pixels.shape[1:3]) == (self.edge, self.edge):
+            return pixels
+        return tf.image.resize(pixels, (self.edge, self.edge), antialias=True)
+
     def to_input(self, pixels: Tensor) -> Tensor:
         """Bring images to the model's own size and range: (N, H, W, C) in [0, 1] -> (N, edge, edge, C)."""
-        if tuple(pixels.shape[1:3]) != (self.edge, self.edge):
-            pixels = tf.image.resize(pixels, (self.edge, self.edge), antialias=True)
         low, high = self.input_range
+        pixels = self.fit(pixels)
         return pixels if (low, high) == (0.0, 1.0) else pixels * (high - low) + low
 
     def logits(self, pixels: Tensor) -> Tensor:
@@ -79,7 +85,11 @@ class Classifier:
     def top(self, probabilities: np.ndarray, count: int = 5) -> tuple[Prediction, ...]:
         """Name the likeliest classes of one image: (K,) -> the first ``count`` of them."""
         order = np.argsort(-probabilities, kind="stable")[:count]
-        return tuple(Prediction(self.labels[i], int(i), float(probabilities[i])) for i in order)
+        return tuple(self.prediction(probabilities, int(i)) for i in order)
+
+    def prediction(self, probabilities: np.ndarray, index: int) -> Prediction:
+        """Name one class and its probability: (K,) -> that class."""
+        return Prediction(self.labels[index], index, float(probabilities[index]))
 
     def index(self, value: str) -> int:
         """Find a class by name or index.
@@ -118,7 +128,7 @@ def load(
     Raises:
         AdvcliError: the file is no Keras classifier of images, or its labels do not fit it.
     """
-    model = _load_keras(path, unsafe)
+    model = keras_file.read(path, unsafe=unsafe)
     own = _own_content(path)
     if own is not None:
         names = tuple(labels) or tuple(own["labels"])
@@ -147,58 +157,45 @@ def wrap(
         raise AdvcliError(f"model '{name}' takes images of any size", "say which with --edge, for example --edge 224")
     if input_range is None:
         input_range = (0.0, 1.0)
-        log.warning("'%s' does not say which pixel values it wants: taken to be 0 to 1 (see --input-range)", name)
+        advice = "it divides by 255 itself, so try --input-range 0,255" if _divides(model) else "see --input-range"
+        log.warning("'%s' does not say which pixel values it wants: taken to be 0 to 1 (%s)", name, advice)
     low, high = input_range
     probe = np.random.default_rng(0).random((4, edge, edge, channels), dtype=np.float32) * (high - low) + low
-    try:
-        outputs = model(probe, training=False)
-        shape = tuple(outputs.shape)
-    except Exception as error:
-        raise AdvcliError(f"model '{name}' cannot classify an image: {_first_line(error)}") from error
-    if len(shape) != 2 or shape[1] < 2:
-        raise AdvcliError(
-            f"model '{name}' is no classifier of two or more classes: its output has the shape {shape[1:]}",
-            "its last layer must give one value a class",
-        )
+    classes = _class_count(model, name, probe)
     head = linear_head.make_linear(model, probe)
     log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, channels, head)
-    names = tuple(labels) or tuple(f"class {i}" for i in range(shape[1]))
+    names = tuple(labels) or tuple(f"class {i}" for i in range(classes))
     classifier = Classifier(name, model, names, edge, channels, input_range, head)
-    _check_labels(classifier, shape[1])
+    _check_labels(classifier, classes)
     return classifier
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read class names: one a line, or JSON as a list or as Keras' class index.
+    """Read class names: one a line, or JSON: a list, Keras' class index, or names with their indices.
 
     Raises:
         AdvcliError: the file holds no class names.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        if not text.lstrip().startswith(("{", "[")):
-            return tuple(line.strip() for line in text.splitlines() if line.strip())
-        content = json.loads(text)
-        if isinstance(content, dict):
-            content = [content[str(i)] for i in range(len(content))]
-        return tuple(str(item[-1] if isinstance(item, list) else item) for item in content)
-    except (OSError, ValueError, KeyError) as error:
-        raise AdvcliError(f"cannot read class names from '{path}': {error}") from error
+        labels = _labels_in_json(json.loads(text)) if text.lstrip().startswith(("{", "[")) else text.splitlines()
+    except (OSError, ValueError, LookupError) as error:
+        raise AdvcliError(f"cannot read class names from '{path}': {keras_file.first_line(error)}") from error
+    labels = tuple(label.strip() for label in labels if label.strip())
+    if not labels:
+        raise AdvcliError(f"'{path}' holds no class names", "write one name a line")
+    return labels
 
 
-def _load_keras(path: Path, unsafe: bool) -> Any:
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=not unsafe)
-    except Exception as error:
-        message = _first_line(error)
-        if "lambda" in str(error).lower() and not unsafe:
-            message = "it contains Python code (a Lambda layer)"
-            hint = "if you trust the file, give --unsafe-load"
-        elif "could not be deserialized" in str(error).lower() or "could not locate class" in str(error).lower():
-            hint = "put the module that defines its classes on PYTHONPATH and register them with Keras"
-        else:
-            hint = "give a Keras 3 .keras file or a legacy .h5 file of a whole model"
-        raise AdvcliError(f"cannot load model '{path}': {message}", hint) from error
+def _labels_in_json(content: Any) -> list[str]:
+    if isinstance(content, dict):
+        if all(isinstance(value, int) for value in content.values()):
+            content = {str(index): name for name, index in content.items()}
+        missing = [i for i in range(len(content)) if str(i) not in content]
+        if missing:
+            raise ValueError(f"there is no class {missing[0]}")
+        content = [content[str(i)] for i in range(len(content))]
+    return [str(item[-1] if isinstance(item, list) else item) for item in content]
 
 
 def _own_content(path: Path) -> dict[str, Any] | None:
@@ -209,16 +206,52 @@ def _own_content(path: Path) -> dict[str, Any] | None:
 
 
 def _input_size(model: Any, name: str) -> tuple[int | None, int]:
-    shape = getattr(model, "input_shape", None)
-    if isinstance(shape, (list, dict)):
-        raise AdvcliError(f"model '{name}' has more than one input", "advcli needs a model of one image")
+    """Find the side and the channels of a model's input; the side is None if it is free."""
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) > 1:
+        raise AdvcliError(f"model '{name}' has {len(inputs)} inputs", "advcli needs a model of one image")
+    if inputs and not inputs[0].dtype.startswith(("float", "bfloat")):
+        hint = "save the model with an input of floating-point numbers"
+        raise AdvcliError(f"model '{name}' takes whole numbers ({inputs[0].dtype}), which have no gradient", hint)
+    # A subclassed model has no inputs of its own, only the shape of what it was called on.
+    shape = inputs[0].shape if inputs else (model.get_build_config() or {}).get("input_shape")
     if shape is None:
         return None, 3
-    if len(shape) != 4 or shape[-1] not in (1, 3) or shape[1] != shape[2]:
-        raise AdvcliError(
-            f"model '{name}' does not take square images with 1 or 3 channels last: its input is {shape[1:]}"
-        )
-    return shape[1], shape[-1]
+    height, width, channels = shape[1:] if len(shape) == 4 else (None, None, None)
+    if channels not in (1, 3) or height != width:
+        message = f"model '{name}' does not take square images with 1 or 3 channels last: its input is {shape[1:]}"
+        raise AdvcliError(message, _hint_for(tuple(shape)))
+    return height, channels
+
+
+def _hint_for(shape: tuple[int | None, ...]) -> str:
+    before = "put a layer before it: "
+    if len(shape) == 4 and shape[3] in (1, 3):
+        return before + f"keras.layers.Resizing({shape[1]}, {shape[2]})"
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return before + "keras.layers.Permute((3, 1, 2))"
+    return before + f"keras.layers.Reshape({shape[1:]})" if len(shape) in (2, 3) else ""
+
+
+def _divides(model: Any) -> bool:
+    scales = [part.scale for part in operations(model) if isinstance(part, keras.layers.Rescaling)]
+    return any(np.max(scale) < 0.05 for scale in scales)
+
+
+def _class_count(model: Any, name: str, probe: np.ndarray) -> int:
+    try:
+        outputs = model(probe, training=False)
+    except Exception as error:
+        message = keras_file.first_line(error)
+        raise AdvcliError(f"model '{name}' cannot classify an image of {probe.shape[1:]}: {message}") from error
+    if not tf.is_tensor(outputs):
+        message = f"model '{name}' gives a {type(outputs).__name__} of {len(outputs)} outputs, not one tensor"
+        raise AdvcliError(message, "advcli needs a model of class scores only")
+    shape = tuple(outputs.shape)
+    if len(shape) != 2 or shape[1] < 2:
+        message = f"model '{name}' is no classifier of two or more classes: its output has the shape {shape[1:]}"
+        raise AdvcliError(message, "its last layer must give one value a class")
+    return shape[1]
 
 
 def _check_labels(classifier: Classifier, classes: int) -> None:
@@ -227,7 +260,3 @@ def _check_labels(classifier: Classifier, classes: int) -> None:
             f"{len(classifier.labels)} class names for the {classes} classes of '{classifier.name}'",
             "give a --labels file with one name a class",
         )
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -138,13 +138,14 @@ class Trained(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Explained(Record):
-    """One map of what one class of one image rests on."""
+    """One map of what one class of one image rests on; ``layer`` is the one shown, if not the pixels."""
 
     type: ClassVar[str] = "explained"
 
     image: str
     view: str
     method: str
+    layer: str | None
     label: str
     index: int
     confidence: float

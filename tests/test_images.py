@@ -4,6 +4,7 @@ import stat
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +20,13 @@ COLOUR = np.stack([RAMP, RAMP[::-1], 255 - RAMP], axis=-1)
 DEEP_COLOUR = COLOUR.astype(np.uint16) * 257
 
 
-def saved(picture: Image.Image | np.ndarray, kind: str, **options: object) -> bytes:
+def saved(picture: Image.Image | np.ndarray, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     (Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def tiff(array: np.ndarray, **options: object) -> bytes:
+def tiff(array: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, array, **options)
     return buffer.getvalue()
@@ -134,7 +135,7 @@ def test_exif_rotation_is_applied() -> None:
 
 
 @pytest.mark.parametrize(("kind", "options"), [("GIF", {}), ("WEBP", {"lossless": True})])
-def test_first_picture_of_an_animation(kind: str, options: dict[str, object]) -> None:
+def test_first_picture_of_an_animation(kind: str, options: dict[str, Any]) -> None:
     first, second = (Image.new("RGB", (4, 4), colour) for colour in ("red", "blue"))
     assert tuple(read(saved(first, kind, save_all=True, append_images=[second], **options))[0, 0]) == (255, 0, 0)
 
@@ -201,7 +202,7 @@ def test_plan_gives_each_file_its_own_output(tmp_path: Path) -> None:
     assert [stem.name for stem in stems.values()] == ["cat", "cat.jpg", "b.cat.jpg", "Cat.png", "dog"]
     assert len({stem.name.casefold() for stem in stems.values()}) == len(files)
     with pytest.raises(UsageError, match="would have the same output"):
-        images.plan([Path("x/b/cat.jpg"), *files[:3]], tmp_path, [".adv.png"], overwrite=False)
+        images.plan([*files, Path("x/b/cat.jpg")], tmp_path, [".adv.png"], overwrite=False)
 
 
 def test_plan_refuses_what_is_there(tmp_path: Path) -> None:
@@ -231,8 +232,8 @@ def test_to_channels() -> None:
     assert images.to_channels(COLOUR, 3) is COLOUR
     grey = images.to_channels(np.repeat(RAMP[..., None], 3, axis=-1), 1)
     np.testing.assert_array_equal(grey[..., 0], RAMP)
-    white = images.to_channels(np.array([[[1, 0, 0]]], np.float32), 1)
-    assert white.dtype == np.float32 and white.item() == pytest.approx(0.299)
+    red = images.to_channels(np.array([[[1, 0, 0]]], np.float32), 1)
+    assert red.dtype == np.float32 and red.item() == pytest.approx(0.299)
 
 
 @pytest.mark.parametrize("eps", [0.03, 1 / 255, 8 / 255])
@@ -253,6 +254,14 @@ def test_lattice_stays_in_the_l2_ball_and_fills_it(eps: float) -> None:
     adversarial = np.clip(NOISE / 255 + noise, 0, 1).astype(np.float32)
     moved = (images.on_lattice(adversarial, NOISE, "l2", eps).astype(int) - NOISE) / 255
     assert 0.9 * eps < np.linalg.norm(moved) <= eps + 1e-6
+
+
+def test_lattice_does_not_lengthen_a_short_perturbation() -> None:
+    noise = np.random.default_rng(2).normal(size=NOISE.shape)
+    noise *= 0.5 / np.linalg.norm(noise)
+    adversarial = np.clip(NOISE / 255 + noise, 0, 1).astype(np.float32)
+    moved = (images.on_lattice(adversarial, NOISE, "l2", 3.0).astype(int) - NOISE) / 255
+    assert 0.4 < np.linalg.norm(moved) <= 0.5 + 1e-6
 
 
 def test_lattice_keeps_an_untouched_image() -> None:

@@ -68,20 +68,17 @@ class Application:
         return _weights.load(model, file, new_head=classes is not None)
 
     def _features(self, stride: int, edge: int, channels: int, arguments: dict[str, Any]) -> Any:
-        if stride == 2:
-            self._check_edge(edge, edge, smallest=_SMALLEST)
-            return self._application(edge, channels, arguments)
-        # Further layers pad and branch by the size of their maps, so a stem of stride 1 wants the layers
-        # that an image of twice the size would get. Where the stem has no border, both strides lose
-        # the outermost pixels, and what is left of the larger image must be even with that.
+        # Keras' layers pad and branch by the size of their maps, so a stem of stride 1 wants the layers
+        # that an image of twice the size would get. A stem without a border loses the outermost
+        # pixels, as many at either stride, so there the larger image has to be that much smaller.
         lost = 0 if self.padded_stem else 2
-        self._check_edge(edge, 2 * edge - lost, smallest=(_SMALLEST + lost) // 2)
-        return _with_whole_stem(self._application(2 * edge - lost, channels, arguments), edge)
-
-    def _check_edge(self, edge: int, working: int, smallest: int) -> None:
-        if working < _SMALLEST:
+        like = edge if stride == 2 else 2 * edge - lost
+        if like < _SMALLEST:
+            smallest = _SMALLEST if stride == 2 else (_SMALLEST + lost) // 2
             hint = "choose a larger edge, or the backbone small"
             raise UsageError(f"{self.name} needs at least {smallest} pixels a side, not {edge}", hint)
+        features = self._application(like, channels, arguments)
+        return features if stride == 2 else _with_whole_stem(features, edge)
 
     def _application(self, edge: int, channels: int, arguments: dict[str, Any]) -> Any:
         inputs = keras.Input((edge, edge, channels), name="image")
@@ -93,7 +90,7 @@ class Application:
 def rescaling(mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> Any:
     """Return the layer (pixels - mean) / std; for grey images both are averaged over the colours."""
     if channels != len(mean):
-        mean, std = ((sum(values) / len(values),) for values in (mean, std))
+        mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
     scale = [1 / deviation for deviation in std]
     offset = [-centre / deviation for centre, deviation in zip(mean, std, strict=True)]
     return keras.layers.Rescaling(scale, offset, name="preprocess")

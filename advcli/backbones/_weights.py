@@ -104,6 +104,7 @@ def head_size(file: Path | None) -> int | None:
 
 
 def _shapes(file: Path) -> list[tuple[int, ...]]:
+    """List the shapes of the weights in a file, without those of an optimizer or of metrics."""
     import h5py
 
     found: list[tuple[int, ...]] = []
@@ -115,7 +116,8 @@ def _shapes(file: Path) -> list[tuple[int, ...]]:
 
     try:
         with h5py.File(file) as opened:
-            opened.visititems(note)
+            layers: Any = opened.get("layers", opened)
+            layers.visititems(note)
     except OSError as error:
         raise AdvcliError(f"not a weights file: '{file}'", "weights files are HDF5, as Keras writes them") from error
     return found

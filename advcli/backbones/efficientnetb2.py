@@ -1,4 +1,4 @@
-"""EfficientNet-B2: depth, width and resolution scaled together, made for 260 pixels; 8 million weights.
+"""EfficientNet-B2: depth, width and resolution scaled together, for 260 pixels; 8 million weights.
 
 Tan, Le. EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML 2019.
 arXiv:1905.11946. The layers are those of Keras Applications.

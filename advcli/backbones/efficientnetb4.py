@@ -1,4 +1,4 @@
-"""EfficientNet-B4: depth, width and resolution scaled together, made for 380 pixels; 18 million weights.
+"""EfficientNet-B4: depth, width and resolution scaled together, for 380 pixels; 18 million weights.
 
 Tan, Le. EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML 2019.
 arXiv:1905.11946. The layers are those of Keras Applications.

@@ -3,7 +3,6 @@
 import os
 import sys
 
-INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 
@@ -28,7 +27,7 @@ def _run() -> int:
 
     from advcli.cli import attack, benchmark, explain, train  # noqa: F401  they register themselves
     from advcli.cli.app import app
-    from advcli.errors import AdvcliError
+    from advcli.errors import AdvcliError, Interrupted
 
     try:
         result = app(prog_name="advcli", standalone_mode=False)
@@ -41,9 +40,9 @@ def _run() -> int:
         return _wrong_usage(error)
     except typer.Abort:
         return _interrupted()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever is left is a bug, and is told as one
         return _unexpected(error)
-    if result == INTERRUPTED:
+    if result == Interrupted.exit_code:
         return _interrupted()
     return result if isinstance(result, int) else 0
 
@@ -79,9 +78,10 @@ def _unexpected(error: Exception) -> int:
 
 def _interrupted() -> int:
     from advcli.cli.output import write_error
+    from advcli.errors import Interrupted
 
     write_error("interrupted")
-    return INTERRUPTED
+    return Interrupted.exit_code
 
 
 def _pipe_closed() -> int:

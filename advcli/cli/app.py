@@ -74,7 +74,11 @@ Files = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        "--model", "-m", envvar="ADVCLI_MODEL", metavar="RUN|FILE|BACKBONE", rich_help_panel=WHAT,
+        "--model",
+        "-m",
+        envvar="ADVCLI_MODEL",
+        metavar="RUN|FILE|BACKBONE",
+        rich_help_panel=WHAT,
         help="A run folder, a .keras or .h5 file, or a backbone with ImageNet weights.",
     ),
 ]
@@ -91,7 +95,9 @@ Labels = Annotated[
 InputRange = Annotated[
     str | None,
     typer.Option(
-        "--input-range", metavar="LOW,HIGH", rich_help_panel=WHAT,
+        "--input-range",
+        metavar="LOW,HIGH",
+        rich_help_panel=WHAT,
         help="For a model made elsewhere: its values for black and white, such as 0,255 or -1,1.",
     ),
 ]
@@ -106,7 +112,11 @@ UnsafeLoad = Annotated[
 Data = Annotated[
     str,
     typer.Option(
-        "--data", "-d", metavar="NAME|PATH", rich_help_panel=WHAT, autocompletion=components("datasets"),
+        "--data",
+        "-d",
+        metavar="NAME|PATH",
+        rich_help_panel=WHAT,
+        autocompletion=components("datasets"),
         help="A named data set, a folder of class folders, a Tiny ImageNet folder or .zip, an .npz file.",
     ),
 ]
@@ -128,21 +138,30 @@ SkipBad = Annotated[
 AttackSpec = Annotated[
     str,
     typer.Option(
-        "--attack", "-a", metavar="SPEC", rich_help_panel=THREAT, autocompletion=components("attacks"),
+        "--attack",
+        "-a",
+        metavar="SPEC",
+        rich_help_panel=THREAT,
+        autocompletion=components("attacks"),
         help="An attack and its options, such as pgd:steps=40.",
     ),
 ]
 NormOption = Annotated[
     Norm | None,
     typer.Option(
-        "--norm", rich_help_panel=THREAT, show_default="what the model was trained for, or linf",
+        "--norm",
+        rich_help_panel=THREAT,
+        show_default="what the model was trained for, or linf",
         help="The norm perturbations are measured in.",
     ),
 ]
 Eps = Annotated[
     float | None,
     typer.Option(
-        "--eps", parser=radius, metavar="RADIUS", rich_help_panel=THREAT,
+        "--eps",
+        parser=radius,
+        metavar="RADIUS",
+        rich_help_panel=THREAT,
         show_default="what the model was trained for, or 8/255",
         help="How far a perturbation may go, in units of [0, 1]: 0.03 or 8/255.",
     ),

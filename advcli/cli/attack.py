@@ -28,7 +28,10 @@ def attack(
     label: Annotated[
         str | None,
         typer.Option(
-            "--label", metavar="CLASS", rich_help_panel=shared.THREAT, show_default="what the model sees",
+            "--label",
+            metavar="CLASS",
+            rich_help_panel=shared.THREAT,
+            show_default="what the model sees",
             help="The true class, to move away from.",
         ),
     ] = None,

@@ -27,7 +27,11 @@ def benchmark(
     attack: Annotated[
         list[str],
         typer.Option(
-            "--attack", "-a", metavar="SPEC", rich_help_panel=shared.THREAT, autocompletion=components("attacks"),
+            "--attack",
+            "-a",
+            metavar="SPEC",
+            rich_help_panel=shared.THREAT,
+            autocompletion=components("attacks"),
             help="An attack and its options; may be given several times.",
         ),
     ] = ["fgsm", "pgd"],  # noqa: B006  typer copies it

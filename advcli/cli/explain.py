@@ -21,21 +21,31 @@ def explain(
     method: Annotated[
         list[str],
         typer.Option(
-            "--method", metavar="SPEC", rich_help_panel=shared.WHAT, autocompletion=components("explainers"),
+            "--method",
+            metavar="SPEC",
+            rich_help_panel=shared.WHAT,
+            autocompletion=components("explainers"),
             help="A method and its options; may be given several times.",
         ),
     ] = ["saliency", "gradcam"],  # noqa: B006  typer copies it
     label: Annotated[
         str | None,
         typer.Option(
-            "--class", metavar="CLASS", rich_help_panel=shared.WHAT, show_default="the likeliest one",
+            "--class",
+            metavar="CLASS",
+            rich_help_panel=shared.WHAT,
+            show_default="the likeliest one",
             help="The class to explain, by name or index.",
         ),
     ] = None,
     attack: Annotated[
         str | None,
         typer.Option(
-            "--attack", "-a", metavar="SPEC", rich_help_panel=shared.THREAT, autocompletion=components("attacks"),
+            "--attack",
+            "-a",
+            metavar="SPEC",
+            rich_help_panel=shared.THREAT,
+            autocompletion=components("attacks"),
             help="Explain the adversarial image of this attack beside the clean one.",
         ),
     ] = None,

@@ -1,16 +1,16 @@
 """Options that stand for something once the model is known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+import typer
 
 from advcli import registry
 from advcli.errors import UsageError
 from advcli.threat import Norm, Threat
 
 
-def threat_for(
-    recipe: Mapping[str, Any], norm: Norm | None, eps: float | None, target: int | None = None
-) -> Threat:
+def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None, target: int | None = None) -> Threat:
     """Choose the threat: what was asked for, else what the model was trained for, else linf 8/255.
 
     Raises:
@@ -58,3 +58,15 @@ def read_range(text: str | None) -> tuple[float, float] | None:
 def read_list(text: str | None) -> tuple[str, ...]:
     """Read a list with commas between its items."""
     return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
+
+
+def refuse_options(context: typer.Context, allowed: Collection[str], reason: str) -> None:
+    """Refuse options that would be ignored.
+
+    Raises:
+        UsageError: one that is not allowed was given.
+    """
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in allowed and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name.replace('_', '-')} has no effect here: {reason}", "leave it out")

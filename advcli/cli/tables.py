@@ -53,7 +53,9 @@ def _attacked(records: Sequence[Attacked]) -> Table:
     for heading in ("image", "before", "after", "fooled", "L-inf", "L2", "output"):
         table.add_column(heading, overflow="fold", justify="right" if heading in ("L-inf", "L2") else "left")
     for record in records:
-        before, after = (record.before_top, record.after_top) if len(records) <= _FEW else ((record.before,), (record.after,))
+        before, after = (
+            (record.before_top, record.after_top) if len(records) <= _FEW else ((record.before,), (record.after,))
+        )
         table.add_row(
             Text(record.image),
             _ranking(before, record.before.index),
@@ -128,7 +130,11 @@ def _trained(record: Trained) -> Table:
     for heading in ("best epoch", "clean", "robust", "seconds", "run"):
         table.add_column(heading, justify="left" if heading == "run" else "right", overflow="fold")
     table.add_row(
-        str(record.best_epoch), f"{record.clean:.1%}", f"{record.robust:.1%}", f"{record.seconds:.0f}", Text(record.output)
+        str(record.best_epoch),
+        f"{record.clean:.1%}",
+        f"{record.robust:.1%}",
+        f"{record.seconds:.0f}",
+        Text(record.output),
     )
     return table
 

@@ -9,9 +9,13 @@ from advcli.cli import app as shared
 from advcli.cli.app import app, components, listing
 from advcli.threat import Norm
 
+# What may be said beside --resume: how far to go, and how to show it.
+_WITH_RESUME = ("resume", "epochs", "json", "quiet", "offline")
+
 
 @app.command(epilog=listing("datasets", "backbones", "objectives", "attacks"))
 def train(
+    context: typer.Context,
     data: shared.Data = "digits",
     classes: shared.Classes = None,
     limit: shared.Limit = None,
@@ -21,7 +25,11 @@ def train(
     backbone: Annotated[
         str,
         typer.Option(
-            "--backbone", "-b", metavar="SPEC", rich_help_panel=shared.WHAT, autocompletion=components("backbones"),
+            "--backbone",
+            "-b",
+            metavar="SPEC",
+            rich_help_panel=shared.WHAT,
+            autocompletion=components("backbones"),
             help="The network and its options.",
         ),
     ] = "mobilenetv2",
@@ -34,7 +42,10 @@ def train(
     objective: Annotated[
         str,
         typer.Option(
-            "--objective", metavar="SPEC", rich_help_panel=shared.WHAT, autocompletion=components("objectives"),
+            "--objective",
+            metavar="SPEC",
+            rich_help_panel=shared.WHAT,
+            autocompletion=components("objectives"),
             help="What training minimises.",
         ),
     ] = "nsl",
@@ -45,7 +56,10 @@ def train(
     eps: Annotated[
         float | None,
         typer.Option(
-            "--eps", parser=shared.radius, metavar="RADIUS", rich_help_panel=shared.THREAT,
+            "--eps",
+            parser=shared.radius,
+            metavar="RADIUS",
+            rich_help_panel=shared.THREAT,
             show_default="what is usual for the data",
             help="How far perturbations go, in units of [0, 1]: 0.03 or 8/255.",
         ),
@@ -59,7 +73,9 @@ def train(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            "--learning-rate", rich_help_panel=shared.RUN, show_default="0.05, or 0.01 with pretrained weights",
+            "--learning-rate",
+            rich_help_panel=shared.RUN,
+            show_default="0.05, or 0.01 with pretrained weights",
             help="The highest rate; it warms up to it and falls to zero along a cosine.",
         ),
     ] = None,
@@ -69,29 +85,41 @@ def train(
     validation: Annotated[
         float,
         typer.Option(
-            "--validation", min=0.01, max=0.9, rich_help_panel=shared.RUN,
+            "--validation",
+            min=0.01,
+            max=0.9,
+            rich_help_panel=shared.RUN,
             help="The fraction of the training images that chooses the best epoch.",
         ),
     ] = 0.15,
     robust_images: Annotated[
         int,
         typer.Option(
-            "--robust-images", min=1, metavar="N", rich_help_panel=shared.RUN,
+            "--robust-images",
+            min=1,
+            metavar="N",
+            rich_help_panel=shared.RUN,
             help="How many validation images PGD-10 attacks after each epoch.",
         ),
     ] = 256,
     resume: Annotated[
         Path | None,
         typer.Option(
-            "--resume", metavar="RUN", rich_help_panel=shared.RUN,
+            "--resume",
+            metavar="RUN",
+            rich_help_panel=shared.RUN,
             help="Go on with a run from its checkpoint; what to do is read from the run.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="DIR", rich_help_panel=shared.OUTPUT,
-            show_default="runs/DATA-BACKBONE-OBJECTIVE", help="The run's folder.",
+            "--out",
+            "-o",
+            metavar="DIR",
+            rich_help_panel=shared.OUTPUT,
+            show_default="runs/DATA-BACKBONE-OBJECTIVE",
+            help="The run's folder.",
         ),
     ] = None,
     overwrite: shared.Overwrite = False,
@@ -101,17 +129,22 @@ def train(
     offline: shared.Offline = False,
 ) -> int:
     """Train a classifier, by default an adversarially regularized one: advcli train --backbone mobilenetv2."""
+    from dataclasses import replace
+
     from advcli import registry
     from advcli.cli.output import Output
-    from advcli.cli.resolve import read_list
+    from advcli.cli.resolve import read_list, refuse_options
     from advcli.datasets import find
-    from advcli.errors import UsageError
+    from advcli.errors import Interrupted, UsageError
     from advcli.tasks import train as task
     from advcli.tasks.run import Run
 
     if resume is not None:
+        refuse_options(context, _WITH_RESUME, "--resume reads it from the run")
         run = Run(resume)
         recipe = task.Recipe.from_json(run.read_recipe())
+        if context.get_parameter_source("epochs").name != "DEFAULT":  # type: ignore[union-attr]
+            recipe = replace(recipe, epochs=epochs)
         dataset = find(recipe.data)()
     else:
         registry.build("backbones", backbone)
@@ -148,4 +181,10 @@ def train(
     with Output(json, quiet) as output:
         output.status("reading the images")
         prepared = task.prepare(recipe, dataset)
-        return output.show(task.train(recipe, prepared, run, resume=resume is not None))
+        try:
+            return output.show(task.train(recipe, prepared, run, resume=resume is not None))
+        except KeyboardInterrupt:
+            if not run.can_resume():
+                raise
+            message = f"interrupted; the last whole epoch is kept in '{run.folder}'"
+            raise Interrupted(message, f"go on with: advcli train --resume {run.folder}") from None

@@ -4,6 +4,7 @@ The test set of the UCI Optical Recognition of Handwritten Digits data (Alpaydin
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Digits:
         """Return the data set; its images are (8, 8, 1) uint8."""
         from sklearn.datasets import load_digits
 
-        bunch = load_digits()
+        bunch: Any = load_digits()
         pixels = (bunch["images"] * (255 / 16)).round().astype(np.uint8)[..., None]
         labels = bunch["target"].astype(np.int32)
         everything = Split(labels, pixels.__getitem__, "digit {}".format)

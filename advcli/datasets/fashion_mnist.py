@@ -52,8 +52,9 @@ class FashionMnist:
 
     def __call__(self) -> Dataset:
         """Return the data set; its images are (28, 28, 1) uint8."""
-        if self.path and not existing(self.path).is_dir():
-            train, test, _ = read_npz(existing(self.path))
+        local = existing(self.path, _LOCAL) if self.path else None
+        if local and local.is_file():
+            train, test, _ = read_npz(local)
         else:
             train, test = self._split(_TRAIN), self._split(_TEST)
         return grey_28("fashion-mnist", _LABELS, train, test, eps=0.1)

@@ -71,7 +71,8 @@ def _pictures(tree: Tree, folder: str) -> list[str]:
 
 def _readable(tree: Tree, wnids: list[str]) -> tuple[str, ...]:
     """Call each class by the first of its synonyms, told apart where two classes share it."""
-    words = dict(line.partition("\t")[::2] for line in _text(tree, "words.txt").splitlines())
+    rows = (line.partition("\t") for line in _text(tree, "words.txt").splitlines())
+    words = {wnid: synonyms for wnid, _, synonyms in rows}
     first = [words.get(wnid, wnid).partition(",")[0].strip() or wnid for wnid in wnids]
     count = Counter(first)
     return tuple(f"{word} ({wnid})" if count[word] > 1 else word for word, wnid in zip(first, wnids, strict=True))

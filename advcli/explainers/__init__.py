@@ -1,10 +1,20 @@
 """What a prediction rests on: one file a method."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from advcli.model import Classifier
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The output of a layer that relevance is computed on: the layer's name, the map's rows and columns."""
+
+    layer: str
+    rows: int
+    columns: int
 
 
 class Explainer(Protocol):
@@ -14,5 +24,13 @@ class Explainer(Protocol):
         """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) relevance, raw.
 
         Relevance is signed where the method is: positive speaks for the class, negative against it.
+        """
+        ...
+
+    def shown(self, classifier: Classifier) -> Shown | None:
+        """Say which layer's output the relevance is computed on; None if on the pixels themselves.
+
+        Raises:
+            AdvcliError: the method cannot explain this classifier.
         """
         ...

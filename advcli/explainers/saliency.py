@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advcli.backend import tf
 from advcli.explainers._score import class_score, graph_model
 from advcli.model import Classifier
 
@@ -22,12 +23,15 @@ class Saliency:
         low, high = classifier.input_range
         gradient = Visualization(graph_model(classifier), clone=False)(
             class_score(classifier, classes),
-            np.asarray(classifier.to_input(images)),
+            tf.convert_to_tensor(classifier.to_input(images)),
             gradient_modifier=None,
             keepdims=True,
             normalize_map=False,
         )
-        return np.asarray(gradient).sum(axis=-1) * (high - low)
+        return np.asarray(gradient).sum(axis=-1) * np.float32(high - low)
+
+    def shown(self, classifier: Classifier) -> None:
+        """Say that no layer is shown: the relevance is that of the pixels."""
 
 
 COMPONENT = Saliency

@@ -57,9 +57,7 @@ class NSL:
             logits = model(images, training=True)
             clean = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             mean = tf.reduce_mean(clean)
-        neighbour, _ = nsl.lib.gen_adv_neighbor(
-            images, mean, config=config.adv_neighbor_config, gradient_tape=tape
-        )
+        neighbour, _ = nsl.lib.gen_adv_neighbor(images, mean, config=config.adv_neighbor_config, gradient_tape=tape)
         perturbed = model(tf.stop_gradient(neighbour), training=True)
         adversarial = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, perturbed)
         return clean + config.multiplier * adversarial, logits

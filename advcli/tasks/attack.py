@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def _attack_group(
     spec: str,
     threat: Threat,
     label: int | None,
-    common: Mapping[str, object],
+    common: dict[str, Any],
 ) -> Iterator[Attacked]:
     start = time.perf_counter()
     classifier = adversary.classifier
@@ -114,14 +115,14 @@ def _attack_group(
     for picture, adversarial in zip(pictures, found, strict=True):
         pixels = images.on_lattice(adversarial, picture.pixels, threat.norm, threat.eps)
         output = outputs[picture.file].with_name(outputs[picture.file].name + ENDING)
-        description = {"image": picture.file.name, "attack": spec, "norm": threat.norm, "eps": threat.eps}
+        description = {"image": picture.file.name, "attack": spec, "norm": str(threat.norm), "eps": threat.eps}
         images.write_png(output, pixels, {"advcli": json.dumps(description | common)})
         written.append(output)
     reread = np.stack([images.read(output, classifier.channels) for output in written])
     after = classifier.predict(to_float(reread))
     seconds = (time.perf_counter() - start) / len(pictures)
     for i, picture in enumerate(pictures):
-        difference = to_float(reread[i]).astype(np.float64) - to_float(originals[i])
+        difference = (reread[i].astype(np.int16) - originals[i]) / 255
         reached = int(after[i].argmax())
         yield Attacked(
             image=str(picture.file),
@@ -140,5 +141,5 @@ def _attack_group(
             l2=float(np.linalg.norm(difference)),
             queries=queries,
             seconds=seconds,
-            **common,  # type: ignore[arg-type]
+            **common,
         )

@@ -11,26 +11,66 @@ from advcli import images
 from advcli.attacks import Attack
 from advcli.data import to_float
 from advcli.errors import AdvcliError
-from advcli.explainers import Explainer
+from advcli.explainers import Explainer, Shown
 from advcli.model import Classifier
 from advcli.records import Explained, Failed, Progress
 from advcli.report.maps import overlay, scale_of, sequential
-from advcli.report.sheet import Panel, Row, draw_sheet
+from advcli.report.sheet import Panel, Row, Sheet
 from advcli.tasks.adversary import Adversary
-from advcli.threat import Threat
+from advcli.threat import Norm, Threat
 
 SHEET = ".explain.png"
 
 
 @dataclass(frozen=True)
 class View:
-    """One image to explain, clean or adversarial: its pixels, its probabilities, the class explained."""
+    """One image to explain, clean or adversarial.
+
+    Args:
+        name: ``clean`` or ``adversarial``.
+        suffix: what its outputs' names have before their endings.
+        seen: (edge, edge, C) in [0, 1], as the model sees it.
+        probabilities: (K,) of all classes.
+        explained: the class that is explained.
+    """
 
     name: str
     suffix: str
-    pixels: np.ndarray
+    seen: np.ndarray
     probabilities: np.ndarray
     explained: int
+
+    @property
+    def predicted(self) -> int:
+        """The likeliest class."""
+        return int(self.probabilities.argmax())
+
+    @property
+    def picture(self) -> np.ndarray:
+        """What the model sees as 8-bit pixels."""
+        return (self.seen * 255).round().clip(0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Map:
+    """One map of one view as a picture, and its highest value."""
+
+    method: str
+    shown: Shown | None
+    pixels: np.ndarray
+    maximum: float
+    seconds: float
+
+    def panel(self, clean: "Map | None") -> Panel:
+        """Return the map with what a reader needs to know of it; the clean image's map is what it is measured by."""
+        if self.shown is None:
+            detail = f"{'darker' if self.method.endswith('negative') else 'brighter'} here, more likely"
+        else:
+            detail = f"{self.shown.layer} {self.shown.rows} x {self.shown.columns}"
+        caption = f"max {self.maximum:.3g}"
+        if clean is not None and clean.maximum > 0:
+            caption += f" (x{self.maximum / clean.maximum:.2g} of clean)"
+        return Panel(self.pixels, self.method, detail, caption)
 
 
 def endings(methods: Sequence[str], attacked: bool) -> list[str]:
@@ -65,6 +105,7 @@ def explain(
     """
     threat = (threat or Threat()).on_lattice()
     adversary = Adversary(classifier, search, threat, seed) if search else None
+    shown = {method: explainer.shown(classifier) for method, explainer in explainers.items()}
     common = {"model": classifier.name, "data": "files", "seed": seed}
     for done, (file, stem) in enumerate(outputs.items()):
         yield Progress("explaining", done, len(outputs))
@@ -75,49 +116,45 @@ def explain(
             continue
         views = [_view(classifier, "clean", "", original, label)]
         if adversary is not None:
-            pixels = _adversarial(adversary, original, views[0].probabilities)
-            views.append(_view(classifier, "adversarial", ".adv", pixels, label))
-        rows = []
+            views.append(_view(classifier, "adversarial", ".adv", _adversarial(adversary, original, views[0]), label))
+        sheet = stem.with_name(stem.name + SHEET)
+        drawn: list[list[Map]] = []
         for view in views:
-            panels = [Panel(view.pixels, view.name)]
+            drawn.append([])
             for method, explainer in explainers.items():
-                start = time.perf_counter()
-                relevance = explainer(classifier, to_float(view.pixels)[None], np.array([view.explained]), seed)[0]
-                if not np.isfinite(relevance).all():
-                    raise AdvcliError(f"the {method} map of '{file}' is not all numbers (NaN)")
-                seconds = time.perf_counter() - start
-                for part, panel, maximum in _pictures(method, relevance, view.pixels):
-                    output = stem.with_name(f"{stem.name}{view.suffix}.{part}.png")
-                    images.write_png(output, panel.pixels)
-                    panels.append(panel)
+                for picture in _maps(classifier, view, method, explainer, shown[method], seed):
+                    drawn[-1].append(picture)
+                    output = stem.with_name(f"{stem.name}{view.suffix}.{picture.method}.png")
+                    images.write_png(output, picture.pixels)
                     yield Explained(
                         image=str(file),
                         view=view.name,
-                        method=part,
+                        method=picture.method,
+                        layer=picture.shown.layer if picture.shown else None,
                         label=classifier.labels[view.explained],
                         index=view.explained,
                         confidence=float(view.probabilities[view.explained]),
-                        maximum=maximum,
+                        maximum=picture.maximum,
                         output=str(output),
-                        sheet=str(stem.with_name(stem.name + SHEET)),
+                        sheet=str(sheet),
                         top=classifier.top(view.probabilities),
-                        seconds=seconds,
+                        seconds=picture.seconds,
                         **common,  # type: ignore[arg-type]
                     )
-            rows.append(Row(view.name, classifier.top(view.probabilities), view.explained, panels))
-        with images.whole_file(stem.with_name(stem.name + SHEET)) as sheet:
-            draw_sheet(f"{file.name} - {classifier.name}", rows, sheet)
+        with images.whole_file(sheet) as content:
+            _sheet(f"{file.name} - {classifier.name}", classifier, views, drawn, original, threat).draw(content)
     yield Progress("explaining", len(outputs), len(outputs))
 
 
-def _view(classifier: Classifier, name: str, suffix: str, original: np.ndarray, label: int | None) -> View:
-    pixels = images.resize(original, classifier.edge)
-    probabilities = classifier.predict(to_float(original)[None])[0]
-    return View(name, suffix, pixels, probabilities, int(probabilities.argmax()) if label is None else label)
+def _view(classifier: Classifier, name: str, suffix: str, pixels: np.ndarray, label: int | None) -> View:
+    batch = to_float(pixels)[None]
+    probabilities = classifier.predict(batch)[0]
+    explained = int(probabilities.argmax()) if label is None else label
+    return View(name, suffix, np.asarray(classifier.fit(batch))[0], probabilities, explained)
 
 
-def _adversarial(adversary: Adversary, original: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    found, _ = adversary(to_float(original)[None], np.array([probabilities.argmax()]))
+def _adversarial(adversary: Adversary, original: np.ndarray, clean: View) -> np.ndarray:
+    found, _ = adversary(to_float(original)[None], np.array([clean.predicted]))
     return images.on_lattice(found[0], original, adversary.threat.norm, adversary.threat.eps)
 
 
@@ -125,13 +162,49 @@ def _parts(method: str) -> tuple[str, ...]:
     return ("saliency-positive", "saliency-negative") if method == "saliency" else (method,)
 
 
-def _pictures(method: str, relevance: np.ndarray, pixels: np.ndarray) -> Iterator[tuple[str, Panel, float]]:
+def _maps(
+    classifier: Classifier, view: View, method: str, explainer: Explainer, shown: Shown | None, seed: int
+) -> Iterator[Map]:
+    start = time.perf_counter()
+    relevance = explainer(classifier, view.seen[None], np.array([view.explained]), seed)[0]
+    seconds = time.perf_counter() - start
+    if not np.isfinite(relevance).all():
+        raise AdvcliError(f"the {method} map of '{classifier.name}' is not all numbers (NaN)")
     scale = scale_of(relevance)
     if method == "saliency":
         # Both parts on one scale, so that the brighter of two pictures is the stronger one.
         for part, values in zip(_parts(method), (relevance, -relevance), strict=True):
-            maximum = float(max(values.max(), 0))
-            yield part, Panel(sequential(values, scale), f"{part}\nmax {maximum:.3g}"), maximum
+            yield Map(part, shown, sequential(values, scale), float(max(values.max(), 0)), seconds)
     else:
-        maximum = float(relevance.max())
-        yield method, Panel(overlay(relevance, scale, pixels), f"{method}\nmax {maximum:.3g}"), maximum
+        yield Map(method, shown, overlay(relevance, scale, view.picture), float(relevance.max()), seconds)
+
+
+def _sheet(
+    title: str,
+    classifier: Classifier,
+    views: Sequence[View],
+    drawn: Sequence[Sequence[Map]],
+    original: np.ndarray,
+    threat: Threat,
+) -> Sheet:
+    height, width = original.shape[:2]
+    details = [f"{width} x {height} pixels", _radius(threat) + ("" if _fooled(views) else ", not fooled")]
+    predicted = [view.predicted for view in views]
+    rows = []
+    for number, (view, maps) in enumerate(zip(views, drawn, strict=True)):
+        likely = classifier.top(view.probabilities)
+        # A class that is the likeliest in one view is looked for in the other.
+        missing = [index for index in predicted if index not in (item.index for item in likely)]
+        classes = [*likely, *(classifier.prediction(view.probabilities, index) for index in missing)]
+        panels = [Panel(view.picture, view.name, details[number])]
+        panels += [picture.panel(drawn[0][place] if number else None) for place, picture in enumerate(maps)]
+        rows.append(Row(panels, classes, view.explained))
+    return Sheet(title, rows, predicted[0], predicted[-1] if _fooled(views) else None)
+
+
+def _fooled(views: Sequence[View]) -> bool:
+    return views[-1].predicted != views[0].predicted
+
+
+def _radius(threat: Threat) -> str:
+    return f"linf {threat.eps * 255:.3g}/255" if threat.norm is Norm.LINF else f"{threat.norm} {threat.eps:.3g}"

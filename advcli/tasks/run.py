@@ -60,6 +60,10 @@ class Run:
         """What the run's model is called in records."""
         return self.folder.resolve().name
 
+    def can_resume(self) -> bool:
+        """Tell whether there is a whole epoch to go on from."""
+        return (self.folder / "checkpoint" / "state.npz").exists()
+
     def refuse_existing(self) -> None:
         """Refuse to write over another run.
 
@@ -69,8 +73,7 @@ class Run:
         if self.folder.is_file():
             raise UsageError(f"'{self.folder}' is a file, not a folder", "--out names the run's folder")
         if self.folder.is_dir() and any(self.folder.iterdir()):
-            resumable = (self.folder / "checkpoint" / "state.npz").exists()
-            also = f", or go on with --resume {self.folder}" if resumable else ""
+            also = f", or go on with --resume {self.folder}" if self.can_resume() else ""
             raise UsageError(f"run folder exists: '{self.folder}'", f"give --overwrite or another --out{also}")
 
     def clear(self) -> None:
@@ -92,13 +95,21 @@ class Run:
         Raises:
             UsageError: there is none that can be resumed.
         """
-        try:
-            content = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-            return dict(content["recipe"])
-        except (OSError, ValueError, KeyError) as error:
-            raise UsageError(
-                f"cannot resume '{self.folder}': no readable run.json", "--resume names the folder of a run"
-            ) from error
+        return dict(self._description()["recipe"])
+
+    def refuse_other_data(self, resolved: Mapping[str, Any]) -> None:
+        """Refuse to go on with images that are not those of the epochs before.
+
+        Raises:
+            AdvcliError: they have changed.
+        """
+        before = self._description()["resolved"]
+        for part in ("train", "validation"):
+            if before[part] != resolved[part]:
+                raise AdvcliError(
+                    f"the {part} images of '{self.folder}' have changed: {before[part]} before, {resolved[part]} now",
+                    "train it anew with --overwrite",
+                )
 
     def save_model(self, classifier: Classifier) -> None:
         """Write ``model.keras``."""
@@ -117,7 +128,7 @@ class Run:
     def save(self, checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
         """Write ``checkpoint/state.npz``: the history, and every variable of model and optimizer."""
         state = {"history": [asdict(record) for record in checkpoint.history], "best": checkpoint.best}
-        arrays = {f"variable{i}": np.asarray(variable) for i, variable in enumerate(variables)}
+        arrays: dict[str, Any] = {f"variable{i}": np.asarray(variable) for i, variable in enumerate(variables)}
         with whole_file(self.folder / "checkpoint" / "state.npz") as file:
             np.savez(file, state=np.array(json.dumps(state)), **arrays)
 
@@ -137,6 +148,15 @@ class Run:
             for i, variable in enumerate(variables):
                 variable.assign(stored[f"variable{i}"])
         return Checkpoint(tuple(Epoch(**record) for record in state["history"]), state["best"])
+
+    def _description(self) -> dict[str, Any]:
+        try:
+            content = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            return {"recipe": content["recipe"], "resolved": content["resolved"]}
+        except (OSError, ValueError, KeyError) as error:
+            raise UsageError(
+                f"cannot resume '{self.folder}': no readable run.json", "--resume names the folder of a run"
+            ) from error
 
     def _write(self, name: str, text: str) -> None:
         with whole_file(self.folder / name) as file:

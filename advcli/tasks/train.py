@@ -94,7 +94,9 @@ def prepare(recipe: Recipe, dataset: Dataset) -> TrainingData:
     )
 
 
-def train(recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False) -> Iterator[Epoch | Trained | Progress]:
+def train(
+    recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False
+) -> Iterator[Epoch | Trained | Progress]:
     """Train, and after each epoch write history, curves, checkpoint and the best model into the run folder.
 
     Args:
@@ -107,11 +109,12 @@ def train(recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False)
     keras.utils.set_random_seed(recipe.seed)
     trainer = _Trainer(recipe, data)
     if resume:
+        run.refuse_other_data(trainer.resolved())
         checkpoint = run.restore(trainer.variables)
     else:
         checkpoint = Checkpoint()
         run.clear()
-        run.write_description(asdict(recipe), trainer.resolved())
+    run.write_description(asdict(recipe), trainer.resolved())
     common = {"model": run.name, "data": data.dataset.name, "seed": recipe.seed}
     for epoch in range(checkpoint.epoch + 1, recipe.epochs + 1):
         began = time.perf_counter()
@@ -222,9 +225,7 @@ class _Trainer:
             self.optimizer.learning_rate = self.learning_rate((epoch - 1) * self.steps_an_epoch + step)
             self._traced_step(tf.constant(pixels), tf.constant(labels), tf.constant(seeds, tf.int32))
             if not math.isfinite(float(self.loss.result())):
-                raise AdvcliError(
-                    f"the loss is not a number any more in epoch {epoch}", "try a lower --learning-rate"
-                )
+                raise AdvcliError(f"the loss is not a number any more in epoch {epoch}", "try a lower --learning-rate")
 
     def results(self) -> tuple[float, float]:
         """Return loss and accuracy over the epoch's training batches."""

@@ -1,0 +1,266 @@
+"""What scripts rely on: exit codes, streams, interruption, a closed pipe. Every test runs the real process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command, make_classifier
+from PIL import Image
+
+from advcli import __version__
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file made by advcli."""
+    path = tmp_path_factory.mktemp("model") / "tiny.keras"
+    make_classifier("small:width=4", edge=16).save(path)
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "cat.png"
+    Image.fromarray(np.random.default_rng(0).integers(60, 200, (20, 24, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+TRAIN = ("train", "--backbone", "small:width=4", "--edge", 8, "--limit", 200, "--robust-images", 8)
+
+
+def test_version(advcli: Command) -> None:
+    result = advcli("--version")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"advcli {__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", ["train", "attack", "benchmark", "explain"])
+def test_help_lists_the_components(advcli: Command, command: str) -> None:
+    result = advcli(command, "-h", env={"COLUMNS": "200"})
+    assert result.returncode == 0
+    assert "pgd:steps=20" in result.stdout
+
+
+def test_no_arguments_show_help(advcli: Command) -> None:
+    result = advcli()
+    assert result.returncode == 2
+    assert "benchmark" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["atack"], "no such command 'atack'. Did you mean 'attack'?", "advcli --help"),
+        (["attack"], "missing argument", "attack --help"),
+        (["attack", "cat.png", "--ep", "1"], "no such option: --ep", "--eps"),
+        (["attack", "dog.png"], "no such file: 'dog.png'", "cat.png"),
+        (["attack", "cat.png", "--attack", "pdg"], "unknown attack 'pdg'", "did you mean 'pgd'?"),
+        (["attack", "cat.png", "--eps", "8"], "covers the whole pixel range", "8/255"),
+        (["attack", "cat.png", "--eps", "big"], "--eps is not a number: 'big'", "8/255"),
+        (["attack", "cat.png", "--norm", "l7"], "l7", "attack --help"),
+        (["attack", "cat.png", "--model", "mobilenetv3"], "no model 'mobilenetv3'", "mobilenetv2"),
+        (["attack", "cat.png", "--weights", "no.h5"], "no such file: 'no.h5'", "weights file"),
+        (["attack", "cat.png", "--labels", "no.txt"], "no such file: 'no.txt'", "one class name a line"),
+        (["attack", "cat.png", "--input-range", "255"], "--input-range is not two rising numbers", "-1,1"),
+        (["attack", "cat.png", "--out", "cat.png"], "is a file, not a folder", "folder"),
+        (["attack", "cat.png", "--out", "new.jpg"], "looks like a file", "folder"),
+        (["explain", "cat.png", "--method", "gradkam"], "unknown explainer 'gradkam'", "did you mean 'gradcam'?"),
+        (["benchmark", "runs/none"], "no model 'runs/none'", ""),
+        (["benchmark", "mobilenetv2", "--data", "cifar11"], "no data called 'cifar11'", "cifar10"),
+        (["train", "--backbone", "mobilenet2"], "unknown backbone 'mobilenet2'", "did you mean 'mobilenetv2'?"),
+        (["train", "--objective", "trade"], "unknown objective 'trade'", ""),
+        (["train", "--resume", "runs/none"], "cannot resume 'runs/none'", "--resume names the folder of a run"),
+        (["train", "--resume", "runs/none", "--batch", "4"], "--batch has no effect here", "leave it out"),
+        (["train", "--epochs", "0"], "0", "train --help"),
+    ],
+)
+def test_wrong_usage(advcli: Command, picture: Path, arguments: list[str], message: str, hint: str) -> None:
+    result = advcli(*arguments, cwd=picture.parent)
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("advcli: error: ")
+    assert message in lines[0]
+    assert hint in "\n".join(lines[1:])
+    assert "Traceback" not in result.stderr
+
+
+def test_wrong_usage_is_found_before_tensorflow_is_imported(picture: Path) -> None:
+    for arguments in (["attack", "cat.png", "--attack", "pdg"], ["benchmark", "nothing"], ["train", "--eps", "9"]):
+        code = (
+            f"import sys; sys.argv = ['advcli', *{arguments!r}]\n"
+            "from advcli.cli import main\n"
+            "try: main()\n"
+            "except SystemExit as end: assert end.code == 2, end.code\n"
+            "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+        )
+        subprocess.run([sys.executable, "-c", code], cwd=picture.parent, check=True, capture_output=True)
+
+
+def test_attack_writes_what_it_reports(advcli: Command, model: Path, picture: Path) -> None:
+    result = advcli("attack", "cat.png", "--model", model, "--eps", "0.03", "--json", cwd=picture.parent)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    (record,) = map(json.loads, result.stdout.splitlines())
+    assert record["output"] == "cat.adv.png"
+    moved = np.asarray(Image.open(picture.parent / "cat.adv.png"), int) - np.asarray(Image.open(picture), int)
+    assert np.abs(moved).max() == 7
+    assert record["linf"] == pytest.approx(7 / 255)
+    assert record["l2"] == pytest.approx(np.linalg.norm(moved) / 255)
+    again = advcli("attack", "cat.adv.png", "--model", model, "--eps", "0", "--json", cwd=picture.parent)
+    assert json.loads(again.stdout)["before"] == record["after"]
+
+
+def test_the_table_is_whole_in_a_pipe(advcli: Command, model: Path, picture: Path) -> None:
+    name = f"{'long' * 30}.png"
+    picture.rename(picture.with_name(name))
+    result = advcli("attack", name, "--model", model, cwd=picture.parent)
+    assert result.returncode == 0, result.stderr
+    assert name in result.stdout
+    assert "\x1b" not in result.stdout
+    assert result.stdout.isascii()
+
+
+def test_outputs_are_not_overwritten_unasked(advcli: Command, model: Path, picture: Path) -> None:
+    (picture.parent / "cat.adv.png").write_text("mine")
+    result = advcli("attack", "cat.png", "--model", model, cwd=picture.parent)
+    assert result.returncode == 2
+    assert "output exists: 'cat.adv.png'" in result.stderr
+    assert (picture.parent / "cat.adv.png").read_text() == "mine"
+    assert advcli("attack", "cat.png", "--model", model, "--overwrite", cwd=picture.parent).returncode == 0
+
+
+def test_one_bad_file_does_not_stop_the_others(advcli: Command, model: Path, picture: Path) -> None:
+    (picture.parent / "bad.png").write_bytes(b"no picture")
+    result = advcli("attack", "bad.png", "cat.png", "--model", model, "--json", cwd=picture.parent)
+    assert result.returncode == 1
+    assert "advcli: error: 'bad.png': " in result.stderr
+    assert [json.loads(line)["type"] for line in result.stdout.splitlines()] == ["failed", "attacked"]
+    assert (picture.parent / "cat.adv.png").exists()
+
+
+def test_a_file_that_is_no_model(advcli: Command, picture: Path) -> None:
+    result = advcli("attack", "cat.png", "--model", "cat.png", cwd=picture.parent)
+    assert result.returncode == 1
+    assert "advcli: error: cannot load model 'cat.png'" in result.stderr
+    assert "hint: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_a_network_the_error_names_the_file_to_give(advcli: Command, picture: Path, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "KERAS_HOME": str(tmp_path)}
+    result = advcli("attack", "cat.png", "--offline", cwd=picture.parent, env=home)
+    assert result.returncode == 1
+    assert "--weights" in result.stderr
+    result = advcli("benchmark", "mobilenetv2", "--data", "mnist", "--offline", env=home)
+    assert result.returncode == 1
+    assert "mnist:path=" in result.stderr
+
+
+def test_an_output_folder_that_cannot_be_written(advcli: Command, model: Path, picture: Path) -> None:
+    (picture.parent / "file").write_text("")
+    result = advcli("attack", "cat.png", "--model", model, "--out", "file/below", cwd=picture.parent)
+    assert result.returncode in (1, 2)
+    assert "Traceback" not in result.stderr
+    assert "file" in result.stderr
+
+
+def test_a_closed_pipe_is_no_error_message(model: Path, picture: Path) -> None:
+    for index in range(30):
+        (picture.parent / f"{index}.png").write_bytes(picture.read_bytes())
+    command = f"'{sys.executable}' -m advcli attack . --model '{model}' --batch 1 --json --out out | head -n 1"
+    result = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], cwd=picture.parent, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 141
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == 1
+
+
+def start_training(folder: Path, *options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "advcli", *TRAIN, "--out", "run", "--json", *options]
+    return subprocess.Popen(
+        [str(part) for part in command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_train_interrupted_and_resumed_ends_like_one_that_was_not(advcli: Command, tmp_path: Path) -> None:
+    whole = advcli(*TRAIN, "--out", "whole", "--epochs", 4)
+    assert whole.returncode == 0, whole.stderr
+    process = start_training(tmp_path, "--epochs", 4)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["epoch"] == 1
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "hint: go on with: advcli train --resume run" in stderr
+    assert "Traceback" not in stderr
+    resumed = advcli("train", "--resume", "run", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout.splitlines()[-1])["type"] == "trained"
+
+    def rows(run: str) -> list[str]:
+        return [line.rpartition(",")[0] for line in (tmp_path / run / "history.csv").read_text().splitlines()]
+
+    assert rows("run") == rows("whole")
+    states = [np.load(tmp_path / run / "checkpoint" / "state.npz") for run in ("run", "whole")]
+    for name in states[0].files:
+        if name.startswith("variable"):
+            np.testing.assert_array_equal(states[0][name], states[1][name])
+
+
+def test_a_run_is_not_overwritten_unasked(advcli: Command, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    result = advcli(*TRAIN, "--out", "run")
+    assert result.returncode == 2
+    assert "run folder exists: 'run'" in result.stderr
+
+
+def test_every_command_on_one_run(advcli: Command, tmp_path: Path) -> None:
+    trained = advcli(*TRAIN, "--objective", "clean", "--epochs", 2)
+    assert trained.returncode == 0, trained.stderr
+    run = tmp_path / "runs" / "digits-small-clean"
+    assert {path.name for path in run.iterdir()} == {
+        "model.keras",
+        "history.csv",
+        "curves.png",
+        "run.json",
+        "checkpoint",
+    }
+    lines = [line for line in trained.stderr.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 2
+    assert "\r" not in trained.stderr
+
+    scored = advcli("benchmark", run, "--limit", 20, "--attack", "fgsm", "--eps", "0", "--json")
+    assert scored.returncode == 0, scored.stderr
+    records = {record["perturbation"]: record for record in map(json.loads, scored.stdout.splitlines())}
+    assert set(records) == {"clean", "fgsm", "worst"}
+    assert records["fgsm"]["correct"] == records["clean"]["correct"]
+    assert records["clean"]["images"] == 20
+    assert records["clean"]["low"] <= records["clean"]["accuracy"] <= records["clean"]["high"]
+
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8), dtype=np.uint8)).save(tmp_path / "x.png")
+    explained = advcli("explain", "x.png", "--model", run, "--attack", "fgsm")
+    assert explained.returncode == 0, explained.stderr
+    assert explained.stderr == ""
+    assert (tmp_path / "maps" / "x.explain.png").exists()
+
+
+def test_quiet_leaves_errors_alone(advcli: Command, picture: Path) -> None:
+    result = advcli("attack", "cat.png", "--model", "cat.png", "--quiet", cwd=picture.parent)
+    assert result.returncode == 1
+    assert "advcli: error: " in result.stderr
+
+
+def test_class_names_that_the_terminal_cannot_show(advcli: Command, model: Path, picture: Path) -> None:
+    labels = picture.parent / "labels.txt"
+    labels.write_text("猫\nchien\nネコ\nkočka\n", encoding="utf-8")
+    environment = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PATH": os.environ["PATH"]}
+    result = advcli("attack", "cat.png", "--model", model, "--labels", labels, cwd=picture.parent, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert "\\u" in result.stdout

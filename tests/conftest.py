@@ -1,0 +1,77 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from advcli import registry
+from advcli.backend import keras
+from advcli.model import Classifier
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data, where there is one."""
+    folder = os.environ.get("ADVCLI_TEST_DATA")
+    if not folder:
+        pytest.skip("ADVCLI_TEST_DATA names no folder of real data")
+    return Path(folder)
+
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def advcli(tmp_path: Path) -> Command:
+    """Run the real command line as a process, in a folder of its own."""
+
+    def run(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("ADVCLI_")}
+        environment |= options.pop("env", {})  # type: ignore[arg-type]
+        return subprocess.run(
+            [sys.executable, "-m", "advcli", *map(str, arguments)],
+            cwd=options.pop("cwd", tmp_path),  # type: ignore[arg-type]
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+            check=False,
+            **options,  # type: ignore[call-overload]
+        )
+
+    return run
+
+
+def make_classifier(backbone: str = "small:width=8", edge: int = 8, channels: int = 3, classes: int = 4) -> Classifier:
+    """Make an untrained classifier whose weights do not depend on what ran before."""
+    keras.utils.set_random_seed(1)
+    model = registry.build("backbones", backbone)(classes, edge, channels, None)
+    labels = tuple(f"kind {i}" for i in range(classes))
+    return Classifier(backbone.partition(":")[0], model, labels, edge, channels)
+
+
+@pytest.fixture(scope="session")
+def linear() -> Classifier:
+    """Logistic regression on 8 x 8 RGB images, four classes, with weights that tell classes apart."""
+    classifier = make_classifier("linear")
+    generator = np.random.default_rng(2)
+    kernel, bias = classifier.model.weights
+    kernel.assign(generator.normal(size=kernel.shape))
+    bias.assign(generator.normal(size=bias.shape))
+    return classifier
+
+
+@pytest.fixture(scope="session")
+def small() -> Classifier:
+    """A small untrained convolutional network on 8 x 8 RGB images, four classes."""
+    return make_classifier()
+
+
+@pytest.fixture
+def pictures() -> np.ndarray:
+    """Five random images (5, 8, 8, 3), away from black and white."""
+    return np.random.default_rng(3).uniform(0.3, 0.7, (5, 8, 8, 3)).astype(np.float32)

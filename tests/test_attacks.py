@@ -1,0 +1,193 @@
+"""Every attack of the folder, held to what an attack must do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from advcli import registry
+from advcli.attacks import Attack
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.model import Classifier
+from advcli.tasks.adversary import Adversary
+from advcli.threat import Norm, Threat
+
+ATTACKS = registry.names("attacks")
+EPS = {Norm.LINF: 0.05, Norm.L2: 0.5}
+
+
+def losses(classifier: Classifier, threat: Threat, pictures: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return threat.loss(classifier.logits(tf.constant(pictures)), tf.constant(labels, tf.int32)).numpy()
+
+
+def check(attack: Attack, classifier: Classifier, pictures: np.ndarray, threat: Threat) -> None:
+    """What must hold for every attack, model and threat."""
+    labels = classifier.predict(pictures).argmax(axis=1)
+    adversarial, queries = Adversary(classifier, attack, threat)(pictures, labels)
+    assert adversarial.shape == pictures.shape
+    assert adversarial.dtype == np.float32
+    assert threat.size(tf.constant(adversarial - pictures)).numpy().max() <= threat.eps + 1e-6
+    assert adversarial.min() >= 0
+    assert adversarial.max() <= 1
+    gained = losses(classifier, threat, adversarial, labels) - losses(classifier, threat, pictures, labels)
+    assert (gained > 1e-4).all(), f"the loss did not rise: {gained}"
+    assert queries >= 1
+
+
+@pytest.mark.parametrize("model", ["linear", "small"])
+@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("target", [None, 2])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_battery(
+    name: str, target: int | None, norm: Norm, model: str, pictures: np.ndarray, request: pytest.FixtureRequest
+) -> None:
+    classifier = request.getfixturevalue(model)
+    if target is not None:
+        pictures = pictures[classifier.predict(pictures).argmax(axis=1) != target]
+    if len(pictures):
+        check(registry.build("attacks", name), classifier, pictures, Threat(norm, EPS[norm], target))
+
+
+@dataclass(frozen=True)
+class Nothing:
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        logits_fn(images)
+        return images
+
+
+@dataclass(frozen=True)
+class TooFar(Nothing):
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        fgsm = registry.build("attacks", "fgsm")
+        return fgsm(logits_fn, images, labels, Threat(threat.norm, 1.5 * threat.eps), draws)
+
+
+def test_an_attack_that_does_nothing_fails_the_battery(linear: Classifier, pictures: np.ndarray) -> None:
+    with pytest.raises(AssertionError, match="did not rise"):
+        check(Nothing(), linear, pictures, Threat(eps=0.05))
+
+
+def test_an_attack_that_leaves_the_ball_fails_the_battery(linear: Classifier, pictures: np.ndarray) -> None:
+    with pytest.raises(AssertionError):
+        check(TooFar(), linear, pictures, Threat(eps=0.05))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_same_seed_gives_the_same_bytes(name: str, small: Classifier, pictures: np.ndarray) -> None:
+    labels = np.zeros(len(pictures))
+    attack = registry.build("attacks", name)
+    first, _ = Adversary(small, attack, Threat(eps=0.05), seed=5)(pictures, labels)
+    again, _ = Adversary(small, attack, Threat(eps=0.05), seed=5)(pictures, labels)
+    assert first.tobytes() == again.tobytes()
+
+
+def test_another_seed_starts_elsewhere(small: Classifier, pictures: np.ndarray) -> None:
+    attack = registry.build("attacks", "pgd:steps=1")
+    first, _ = Adversary(small, attack, Threat(eps=0.05), seed=0)(pictures, np.zeros(5))
+    other, _ = Adversary(small, attack, Threat(eps=0.05), seed=1)(pictures, np.zeros(5))
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("name", ATTACKS)
+def test_eps_zero_changes_nothing(name: str, norm: Norm, small: Classifier, pictures: np.ndarray) -> None:
+    adversarial, _ = Adversary(small, registry.build("attacks", name), Threat(norm, 0.0))(pictures, np.zeros(5))
+    np.testing.assert_array_equal(adversarial, pictures)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_image_is_attacked_for_itself(name: str, linear: Classifier, pictures: np.ndarray) -> None:
+    labels = linear.predict(pictures).argmax(axis=1)
+    adversary = Adversary(linear, registry.build("attacks", name), Threat(eps=0.05))
+    together, _ = adversary(pictures, labels)
+    alone, _ = adversary(pictures[3:4], labels[3:4])
+    np.testing.assert_allclose(together[3], alone[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_one_trace_serves_every_batch_size(name: str, small: Classifier, pictures: np.ndarray) -> None:
+    adversary = Adversary(small, registry.build("attacks", name), Threat(eps=0.05))
+    for count in (5, 2, 1):
+        adversary(pictures[:count], np.zeros(count))
+    assert adversary._at_model_size.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_images_of_another_size_are_attacked_at_their_own(name: str, small: Classifier) -> None:
+    pictures = np.random.default_rng(0).uniform(0.3, 0.7, (2, 20, 13, 3)).astype(np.float32)
+    check(registry.build("attacks", name), small, pictures, Threat(eps=0.05))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_model_without_gradient_is_survived(name: str, pictures: np.ndarray) -> None:
+    from conftest import make_classifier
+
+    constant = make_classifier("linear")
+    for variable in constant.model.weights:
+        variable.assign(tf.zeros_like(variable))
+    adversarial, _ = Adversary(constant, registry.build("attacks", name), Threat(eps=0.05))(pictures, np.zeros(5))
+    assert np.isfinite(adversarial).all()
+    assert np.abs(adversarial - pictures).max() <= 0.05 + 1e-6
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_few_classes(name: str, classes: int, pictures: np.ndarray) -> None:
+    from conftest import make_classifier
+
+    check(registry.build("attacks", name), make_classifier(classes=classes), pictures, Threat(eps=0.05))
+
+
+# Closed forms on logistic regression, where the gradient's sign is the same everywhere.
+
+
+def weights_away_from(linear: Classifier, labels: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """The gradient of cross-entropy by the pixels, from its formula: W (softmax - onehot)."""
+    kernel = linear.model.weights[0].numpy()
+    errors = linear.predict(pictures) - np.eye(4)[labels]
+    return (errors @ kernel.T).reshape(pictures.shape)
+
+
+def test_fgsm_moves_every_pixel_by_eps_times_sign(linear: Classifier, pictures: np.ndarray) -> None:
+    labels = linear.predict(pictures).argmax(axis=1)
+    adversarial, queries = Adversary(linear, registry.build("attacks", "fgsm"), Threat(eps=0.03))(pictures, labels)
+    expected = pictures + 0.03 * np.sign(weights_away_from(linear, labels, pictures))
+    np.testing.assert_allclose(adversarial, expected, atol=1e-6)
+    assert queries == 1
+
+
+def test_fgsm_in_l2_steps_along_the_gradient(linear: Classifier, pictures: np.ndarray) -> None:
+    labels = linear.predict(pictures).argmax(axis=1)
+    adversarial, _ = Adversary(linear, registry.build("attacks", "fgsm"), Threat(Norm.L2, 0.1))(pictures, labels)
+    gradient = weights_away_from(linear, labels, pictures)
+    unit = gradient / np.linalg.norm(gradient.reshape(5, -1), axis=1)[:, None, None, None]
+    np.testing.assert_allclose(adversarial, pictures + 0.1 * unit, atol=1e-5)
+
+
+def test_pgd_reaches_the_corner_that_is_best_for_two_classes(pictures: np.ndarray) -> None:
+    from conftest import make_classifier
+
+    model = make_classifier("linear", classes=2)
+    kernel, _ = model.model.weights
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+    labels = np.zeros(5, int)
+    adversarial, queries = Adversary(model, registry.build("attacks", "pgd:steps=10"), Threat(eps=0.03))(
+        pictures, labels
+    )
+    best = np.sign(kernel.numpy()[:, 1] - kernel.numpy()[:, 0]).reshape(8, 8, 3)
+    np.testing.assert_allclose(adversarial, pictures + 0.03 * best, atol=1e-6)
+    assert queries == 10
+
+
+def test_more_steps_are_not_weaker(small: Classifier, pictures: np.ndarray) -> None:
+    labels = small.predict(pictures).argmax(axis=1)
+    threat = Threat(eps=0.1)
+    one, _ = Adversary(small, registry.build("attacks", "fgsm"), threat)(pictures, labels)
+    many, _ = Adversary(small, registry.build("attacks", "pgd:steps=40"), threat)(pictures, labels)
+    assert losses(small, threat, many, labels).mean() >= losses(small, threat, one, labels).mean() - 1e-4

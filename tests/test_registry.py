@@ -1,0 +1,50 @@
+from dataclasses import asdict
+
+import pytest
+
+from advcli import registry
+from advcli.errors import UsageError
+
+
+def test_names_come_from_files() -> None:
+    assert {"fgsm", "pgd"} <= set(registry.names("attacks"))
+    assert "pgd-at" in registry.names("objectives")
+    assert not [name for family in ("backbones", "explainers") for name in registry.names(family) if name[0] in "-_"]
+
+
+def test_a_spec_sets_options_of_their_types() -> None:
+    built = registry.build("attacks", "pgd:steps=7,step=1/4,random-start=no")
+    assert asdict(built) == {"steps": 7, "step": 0.25, "random_start": False}
+
+
+def test_underscores_and_hyphens_are_one() -> None:
+    assert type(registry.build("objectives", "pgd_at")) is type(registry.build("objectives", "PGD-AT"))
+    assert registry.canonical("pgd_at:x=1") == "pgd-at"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message", "hint"),
+    [
+        ("pdg", "unknown attack 'pdg'", "did you mean 'pgd'?"),
+        ("pgd:stps=3", "'pgd' has no option 'stps'", "did you mean 'steps'?"),
+        ("pgd:steps=many", "not a whole number: 'many'", ""),
+        ("pgd:steps=0", "steps is less than one: 0", ""),
+        ("pgd:step=big", "not a number: 'big'", "0.03 or 8/255"),
+        ("pgd:step=1/0", "not a number: '1/0'", "0.03 or 8/255"),
+        ("pgd:random_start=maybe", "neither true nor false", ""),
+        ("pgd:steps", "has no value", "steps=VALUE"),
+        ("pgd:steps=1,steps=2", "given twice", ""),
+        ("fgsm:steps=1", "'fgsm' has no option 'steps'", "it has no options"),
+        ("", "unknown attack ''", "choose from"),
+    ],
+)
+def test_a_wrong_spec_says_what_is_wrong(spec: str, message: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        registry.build("attacks", spec)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_options_are_read_without_importing() -> None:
+    assert registry.options("attacks", "pgd") == {"steps": "20", "step": "0.0", "random_start": "True"}
+    assert registry.options("objectives", "clean") == {}

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from advcli.backend import tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Norm, Threat
+
+BOTH = pytest.mark.parametrize("norm", list(Norm))
+
+
+def draws(count: int, seed: int = 0) -> Draws:
+    return Draws(tf.constant([[i, seed] for i in range(count)], tf.int32))
+
+
+@BOTH
+def test_projection_ends_in_ball_and_box_and_keeps_what_is_inside(norm: Norm) -> None:
+    threat = Threat(norm, 0.2)
+    generator = np.random.default_rng(0)
+    original = tf.constant(generator.random((6, 4, 4, 3)), tf.float32)
+    far = tf.constant(generator.normal(size=(6, 4, 4, 3)), tf.float32)
+    near = tf.clip_by_value(original + 0.01 * tf.sign(far), 0, 1)
+    projected = threat.project(far, original)
+    assert threat.size(projected - original).numpy().max() <= 0.2 + 1e-6
+    assert projected.numpy().min() >= 0
+    assert projected.numpy().max() <= 1
+    np.testing.assert_allclose(threat.project(near, original), near, atol=1e-7)
+
+
+@BOTH
+def test_the_steepest_step_has_length_one_and_gains_most(norm: Norm) -> None:
+    threat = Threat(norm, 1e-3)
+    gradient = tf.constant(np.random.default_rng(0).normal(size=(3, 4, 4, 1)), tf.float32)
+    step = threat.steepest(gradient)
+    np.testing.assert_allclose(threat.size(step), 1, atol=1e-6)
+    dual = (
+        tf.reduce_sum(tf.abs(gradient), (1, 2, 3))
+        if norm is Norm.LINF
+        else tf.norm(tf.reshape(gradient, (3, -1)), axis=1)
+    )
+    np.testing.assert_allclose(tf.reduce_sum(step * gradient, (1, 2, 3)), dual, rtol=1e-5)
+
+
+@BOTH
+def test_a_tiny_gradient_is_no_zero_gradient(norm: Norm) -> None:
+    gradient = tf.fill((1, 2, 2, 1), 1e-30)
+    np.testing.assert_allclose(Threat(norm).size(Threat(norm).steepest(gradient)), 1, rtol=1e-5)
+    assert not Threat(norm).steepest(tf.zeros((1, 2, 2, 1))).numpy().any()
+
+
+@BOTH
+def test_samples_fill_the_ball(norm: Norm) -> None:
+    threat = Threat(norm, 0.1)
+    images = tf.fill((500, 2, 2, 1), 0.5)
+    sizes = threat.size(threat.sample(images, draws(500)) - images).numpy() / 0.1
+    assert sizes.max() <= 1 + 1e-5
+    # In d dimensions the median of a uniform point's size is 2 ** (-1 / d) of the radius.
+    assert np.median(sizes) == pytest.approx(2 ** (-1 / 4), abs=0.03)
+
+
+def test_an_images_draws_do_not_depend_on_its_batch() -> None:
+    together = draws(4).uniform([2, 2, 1]).numpy()
+    alone = Draws(tf.constant([[2, 0]], tf.int32)).uniform([2, 2, 1]).numpy()
+    np.testing.assert_array_equal(together[2], alone[0])
+    assert not np.array_equal(together[0], together[1])
+    assert not np.array_equal(together, draws(4, seed=1).uniform([2, 2, 1]).numpy())
+    assert not np.array_equal(together, draws(4).fold(1).uniform([2, 2, 1]).numpy())
+
+
+def test_what_counts_as_won() -> None:
+    logits, labels = tf.constant([[3.0, 1.0, 0.0], [0.0, 1.0, 3.0]]), tf.constant([0, 0])
+    assert Threat().won(logits, labels).numpy().tolist() == [False, True]
+    assert Threat(target=2).won(logits, labels).numpy().tolist() == [False, True]
+    assert Threat(target=1).won(logits, labels).numpy().tolist() == [False, False]
+
+
+def test_the_loss_rises_towards_the_aim() -> None:
+    labels = tf.constant([0])
+    assert Threat().loss(tf.constant([[0.0, 1.0]]), labels) > Threat().loss(tf.constant([[1.0, 0.0]]), labels)
+    target = Threat(target=1)
+    assert target.loss(tf.constant([[0.0, 1.0]]), labels) > target.loss(tf.constant([[1.0, 0.0]]), labels)
+
+
+@pytest.mark.parametrize("eps", [-0.1, float("nan"), float("inf")])
+def test_eps_must_be_a_radius(eps: float) -> None:
+    with pytest.raises(UsageError, match="not a radius"):
+        Threat(eps=eps)
+
+
+def test_eps_in_units_of_pixels_is_refused_with_a_hint() -> None:
+    with pytest.raises(UsageError) as caught:
+        Threat(eps=8)
+    assert "8/255" in caught.value.hint
+    assert Threat(Norm.L2, eps=2.0).eps == 2.0
+
+
+def test_the_lattice_narrows_and_never_widens() -> None:
+    assert Threat(eps=0.03).on_lattice().eps == 7 / 255
+    assert Threat(eps=8 / 255).on_lattice().eps == 8 / 255
+    assert Threat(eps=0.003).on_lattice().eps == 0
+    assert Threat(Norm.L2, 0.5).on_lattice().eps == 0.5
