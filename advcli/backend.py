@@ -85,15 +85,13 @@ def neural_structured_learning() -> Any:
     that advcli uses of it needs that module, so an empty one stands in while it is imported.
     """
     if "neural_structured_learning" not in sys.modules:
-        placeholder = types.ModuleType("tensorflow.estimator")
+        tensorflow: Any = importlib.import_module("tensorflow") if tf.__version__ else None
+        placeholder: Any = types.ModuleType("tensorflow.estimator")
         placeholder.__getattr__ = lambda name: type(name, (), {})
-        tensorflow = importlib.import_module("tensorflow") if tf.__version__ else None
-        sys.modules[placeholder.__name__] = placeholder
-        tensorflow.estimator = placeholder
+        sys.modules["tensorflow.estimator"] = tensorflow.estimator = placeholder
         try:
             with _held_back():
                 importlib.import_module("neural_structured_learning")
         finally:
-            delattr(tensorflow, "estimator")
-            del sys.modules[placeholder.__name__]
+            del tensorflow.estimator, sys.modules["tensorflow.estimator"]
     return sys.modules["neural_structured_learning"]

@@ -157,7 +157,7 @@ def to_channels(array: np.ndarray, channels: int) -> np.ndarray:
 
 
 def resize(array: np.ndarray, edge: int) -> np.ndarray:
-    """Resize an image to a square: (H, W, C) uint8 or float32 -> (edge, edge, C) of the same type."""
+    """Resize an image to a square by the bicubic filter: (H, W, C) uint8 or float32 -> (edge, edge, C) alike."""
     if array.shape[:2] == (edge, edge):
         return array
     from PIL import Image
@@ -168,7 +168,7 @@ def resize(array: np.ndarray, edge: int) -> np.ndarray:
         for band in range(array.shape[-1])
     ]
     resized = np.stack(bands, axis=-1)
-    return resized.round().clip(0, 255).astype(np.uint8) if array.dtype == np.uint8 else resized
+    return resized.round().clip(0, 255).astype(np.uint8) if array.dtype == np.uint8 else resized.clip(0, 1)
 
 
 def on_lattice(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: float) -> np.ndarray:

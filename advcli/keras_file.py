@@ -37,10 +37,12 @@ def read(path: Path, *, unsafe: bool = False) -> Any:
     return model
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: Exception | str) -> str:
     """Return what an error says first, without the whole configuration that Keras adds."""
     text = str(error.args[0] if isinstance(error, KeyError) else error).partition("Full object config")[0]
-    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)[:300]
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in text.splitlines()]
+    said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
+    return next(said, type(error).__name__)[:300]
 
 
 def _check_kind(path: Path) -> None:
@@ -62,9 +64,7 @@ def _check_kind(path: Path) -> None:
 def _own_classes(path: Path) -> dict[str, Any]:
     """Import the classes and functions that a .keras file names; Keras itself does not."""
     found = {}
-    with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json")) if "config.json" in archive.namelist() else None
-    for module, name, registered in _named(config):
+    for module, name, registered in _named(_member(path, "config.json")):
         try:
             found[registered] = getattr(importlib.import_module(module), name, None)
         except Exception as error:
@@ -75,41 +75,48 @@ def _own_classes(path: Path) -> dict[str, Any]:
 
 def _named(config: Any) -> Iterator[tuple[str, str, str]]:
     """Find the objects that are not Keras' own in a configuration: module, name, registered name."""
-    if isinstance(config, dict):
+    if isinstance(config, list):
+        for item in config:
+            yield from _named(item)
+    elif isinstance(config, dict):
         module, name = config.get("module"), config.get("class_name")
-        if name == "function":
-            name = config.get("config")
         if isinstance(module, str) and isinstance(name, str) and module.partition(".")[0] not in ("keras", "builtins"):
             yield module, name, config.get("registered_name") or name
-    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        yield from _named(value)
+        for key, value in config.items():
+            # A loss of one's own matters for training only.
+            if key != "compile_config":
+                yield from _named(value)
+
+
+def _member(path: Path, name: str) -> Any:
+    """Read a JSON member of a .keras file; None if there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(name))
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        return None
 
 
 def _explained(error: Exception, path: Path, unsafe: bool) -> AdvcliError:
     text = str(error)
-    missing = re.search(r"Could not (?:locate|deserialize) (?:class|function) '([^']+)'", text)
+    missing = re.search(r"(?:Could not (?:locate|deserialize) \w+|Unknown [\w ]+:) '([^']+)'", text)
     if "is a Python lambda" in text and not unsafe:
         message, hint = "it contains Python code (a Lambda layer)", "if you trust the file, give --unsafe-load"
     elif missing:
         message = f"it needs the Python class or function '{missing[1]}'"
-        home = re.search(r"'module': '([^']+)'", text)
-        if path.suffix == ".keras" and home and home[1] != "__main__" and not unsafe:
-            hint = f"if you trust it, put the folder of {home[1]} on PYTHONPATH and give --unsafe-load"
+        homes = [module for module, name, _ in _named(_member(path, "config.json")) if name == missing[1]]
+        if homes and homes[0] != "__main__" and not unsafe:
+            hint = f"if you trust it, put the folder of {homes[0]} on PYTHONPATH and give --unsafe-load"
         else:
-            hint = "save the model as .keras, from a program that imports the class from a module of its own"
+            # An .h5 file names no modules, and no file names those of functions.
+            hint = "save the model as .keras, with what is not Keras' own as classes that are imported from a module"
     elif "No model config found" in text:
         message, hint = "it holds weights only", "save the whole model, or give a backbone with --weights FILE"
     else:
-        message, hint = first_line(error), _WHOLE_MODEL + _other_version(path)
+        # Keras wraps what went wrong into one message for every level of nesting.
+        message = first_line(text.rpartition("Exception encountered: ")[2] or type(error).__name__)
+        version = (_member(path, "metadata.json") or {}).get("keras_version", keras.__version__)
+        hint = _WHOLE_MODEL
+        if version != keras.__version__:
+            hint += f"; this one was saved by Keras {version}, here is {keras.__version__}"
     return AdvcliError(f"cannot load model '{path}': {message}", hint)
-
-
-def _other_version(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            version = json.loads(archive.read("metadata.json"))["keras_version"]
-    except (zipfile.BadZipFile, KeyError, ValueError):
-        return ""
-    if version == keras.__version__:
-        return ""
-    return f" (this one was saved by Keras {version}; here is {keras.__version__})"

@@ -14,7 +14,7 @@ import numpy as np
 from advcli import images, keras_file, linear_head
 from advcli.backend import Tensor, keras, tf
 from advcli.data import class_index
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, UsageError
 from advcli.layers import operations
 from advcli.records import Prediction
 
@@ -51,7 +51,8 @@ class Classifier:
         """Bring images to the model's own size: (N, H, W, C) -> (N, edge, edge, C)."""
         if tuple(pixels.shape[1:3]) == (self.edge, self.edge):
             return pixels
-        return tf.image.resize(pixels, (self.edge, self.edge), antialias=True)
+        resized = tf.image.resize(pixels, (self.edge, self.edge), tf.image.ResizeMethod.BICUBIC, antialias=True)
+        return tf.clip_by_value(resized, 0.0, 1.0)
 
     def to_input(self, pixels: Tensor) -> Tensor:
         """Bring images to the model's own size and range: (N, H, W, C) in [0, 1] -> (N, edge, edge, C)."""
@@ -131,6 +132,8 @@ def load(
     model = keras_file.read(path, unsafe=unsafe)
     own = _own_content(path)
     if own is not None:
+        if input_range is not None or edge is not None:
+            raise UsageError(f"'{name}' knows its own input", "leave --input-range and --edge out")
         names = tuple(labels) or tuple(own["labels"])
         classifier = Classifier(name, model, names, own["edge"], own["channels"], recipe=own["recipe"])
         _check_labels(classifier, model.output_shape[-1])
@@ -152,6 +155,8 @@ def wrap(
         AdvcliError: it does not map one image to the scores of two or more classes.
     """
     own_edge, channels = _input_size(model, name)
+    if own_edge and edge and edge != own_edge:
+        raise UsageError(f"'{name}' takes images of {own_edge} pixels a side, not {edge}", "leave --edge out")
     edge = own_edge or edge
     if edge is None:
         raise AdvcliError(f"model '{name}' takes images of any size", "say which with --edge, for example --edge 224")
@@ -168,6 +173,11 @@ def wrap(
     classifier = Classifier(name, model, names, edge, channels, input_range, head)
     _check_labels(classifier, classes)
     return classifier
+
+
+def recipe_of(path: Path) -> dict[str, Any]:
+    """Read how a model file was made; empty if advcli did not make it."""
+    return dict((_own_content(path) or {}).get("recipe", {}))
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -189,12 +199,13 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 def _labels_in_json(content: Any) -> list[str]:
     if isinstance(content, dict):
+        count = len(content)
         if all(isinstance(value, int) for value in content.values()):
             content = {str(index): name for name, index in content.items()}
-        missing = [i for i in range(len(content)) if str(i) not in content]
+        missing = [i for i in range(count) if str(i) not in content]
         if missing:
             raise ValueError(f"there is no class {missing[0]}")
-        content = [content[str(i)] for i in range(len(content))]
+        content = [content[str(i)] for i in range(count)]
     return [str(item[-1] if isinstance(item, list) else item) for item in content]
 
 

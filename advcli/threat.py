@@ -79,15 +79,15 @@ class Threat:
 
     def sample(self, images: Tensor, draws: Draws) -> Tensor:
         """Draw points uniformly from the ball, cut to [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
-        shape = tf.shape(images)[1:]
+        return self.project(images + self.eps * self.within(tf.shape(images)[1:], draws), images)
+
+    def within(self, shape: Tensor, draws: Draws) -> Tensor:
+        """Draw points uniformly from the ball of radius one around zero: a shape of one image -> (N, *shape)."""
         if self.norm is Norm.LINF:
-            delta = draws.uniform(shape, -self.eps, self.eps)
-        else:
-            direction = self.steepest(draws.normal(shape))
-            dimensions = tf.cast(tf.reduce_prod(shape), tf.float32)
-            radius = draws.fold(1).uniform([1, 1, 1]) ** (1.0 / dimensions)
-            delta = self.eps * radius * direction
-        return self.project(images + delta, images)
+            return draws.uniform(shape, -1.0, 1.0)
+        direction = self.steepest(draws.normal(shape))
+        dimensions = tf.cast(tf.reduce_prod(shape), tf.float32)
+        return draws.fold(1).uniform([1, 1, 1]) ** (1.0 / dimensions) * direction
 
     def on_lattice(self) -> "Threat":
         """Return the largest threat no wider than this whose box has its faces on 8-bit values."""

@@ -476,7 +476,7 @@ with_data = pytest.mark.skipif(not WHOLE.is_file(), reason="ADVCLI_TEST_DATA is 
 
 
 @with_data
-@pytest.mark.parametrize(("edge", "least"), [(224, 0.6), (299, 0.75)])
+@pytest.mark.parametrize(("edge", "least"), [(224, 0.7), (299, 0.75)])
 def test_mobilenet_knows_what_is_on_the_photos(edge, least):
     with (DATA / "data" / "photos" / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

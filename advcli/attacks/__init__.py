@@ -5,11 +5,20 @@ from typing import Protocol
 
 from advcli.backend import Tensor
 from advcli.draws import Draws
-from advcli.threat import Threat
+from advcli.errors import UsageError
+from advcli.threat import Norm, Threat
 
 
 class Attack(Protocol):
-    """A search inside the ball of a threat."""
+    """A search inside the ball of a threat.
+
+    An attack that cannot search every ball says so in attributes of its class, which are read
+    before TensorFlow is imported: ``norms: ClassVar[tuple[str, ...]]`` lists the norms it knows
+    (without it: all), and ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class.
+
+    An attack whose paper looks for the smallest perturbation returns the smallest it found, brought
+    back into the ball if it is larger; one that found none returns its best try inside the ball.
+    """
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
@@ -24,6 +33,20 @@ class Attack(Protocol):
             draws: the only source of randomness.
         """
         ...
+
+
+def refuse_unsupported(attack: Attack, threat: Threat) -> None:
+    """Refuse a threat that the attack has no method for.
+
+    Raises:
+        UsageError: the attack does not know the norm, or cannot aim at a class.
+    """
+    name = type(attack).__module__.rpartition(".")[2].replace("_", "-")
+    norms: tuple[str, ...] = getattr(attack, "norms", tuple(Norm))
+    if threat.norm not in norms:
+        raise UsageError(f"'{name}' does not search {threat.norm} balls", f"its norms: {', '.join(norms)}")
+    if threat.target is not None and not getattr(attack, "targeted", True):
+        raise UsageError(f"'{name}' cannot aim at a class", "leave the target out: it looks for any wrong class")
 
 
 def ascent(

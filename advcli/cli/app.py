@@ -66,6 +66,7 @@ def _offline(asked: bool) -> None:
         os.environ["ADVCLI_OFFLINE"] = "1"
 
 
+DATA_HELP = "A named data set, a folder of class folders, a Tiny ImageNet folder or .zip, an .npz file."
 WHAT, THREAT, OUTPUT, RUN = "What", "Threat", "Output", "Run"
 
 Files = Annotated[
@@ -117,7 +118,7 @@ Data = Annotated[
         metavar="NAME|PATH",
         rich_help_panel=WHAT,
         autocompletion=components("datasets"),
-        help="A named data set, a folder of class folders, a Tiny ImageNet folder or .zip, an .npz file.",
+        help=DATA_HELP,
     ),
 ]
 Classes = Annotated[

@@ -14,7 +14,18 @@ def benchmark(
         list[str],
         typer.Argument(metavar="MODEL...", help="Run folders, model files or backbones.", show_default=False),
     ],
-    data: shared.Data = "digits",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="NAME|PATH",
+            rich_help_panel=shared.WHAT,
+            autocompletion=components("datasets"),
+            show_default="what the first model was trained on",
+            help=shared.DATA_HELP,
+        ),
+    ] = None,
     classes: shared.Classes = None,
     limit: shared.Limit = None,
     first: shared.First = None,
@@ -49,18 +60,23 @@ def benchmark(
     from advcli.cli.resolve import common_threat, read_list, read_range
     from advcli.data import decode
     from advcli.datasets import find
+    from advcli.errors import UsageError
     from advcli.tasks import benchmark as task
     from advcli.tasks.models import ModelChoice, load_all
 
     attacks = {spec: registry.build("attacks", spec) for spec in attack}
     choices = [ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load) for model in models]
     common_threat([{}], norm, eps)
-    source = find(data)
+    trained_on = choices[0].recipe
+    if data is None and "data" not in trained_on:
+        raise UsageError(f"'{models[0]}' does not say what it was trained on", "say what to measure on with --data")
+    kept = trained_on.get("classes", ()) if data is None and classes is None else read_list(classes)
+    source = find(data or trained_on["data"])
     with Output(json, quiet) as output:
         output.status("loading the data")
         dataset = source()
-        if classes is not None:
-            dataset = dataset.restrict(read_list(classes))
+        if kept:
+            dataset = dataset.restrict(kept)
         test = dataset.test.sample(limit, first, seed)
         output.status("loading the models")
         classifiers = load_all(choices)

@@ -66,7 +66,7 @@ def train(
     ] = None,
     epochs: Annotated[
         int, typer.Option("--epochs", "-e", min=1, rich_help_panel=shared.RUN, help="Passes over the training images.")
-    ] = 8,
+    ] = 6,
     batch: Annotated[
         int, typer.Option("--batch", min=1, metavar="N", rich_help_panel=shared.RUN, help="Images in a step.")
     ] = 32,

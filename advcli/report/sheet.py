@@ -117,7 +117,7 @@ class _Drawing:
         known = {item.index for item in row.classes}
         self._write(left, top, "likeliest classes (explained: bold)", _BARS)
         key = [
-            ("blue: original", _ORIGINAL, self._sheet.original),
+            ("blue: original" if len(self._sheet.rows) > 1 else "blue: predicted", _ORIGINAL, self._sheet.original),
             ("vermilion: adversarial", _WRONG, self._sheet.wrong),
         ]
         place = left

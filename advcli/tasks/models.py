@@ -5,15 +5,16 @@ import io
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from advcli import registry
 from advcli.backend import keras
 from advcli.download import offline
 from advcli.errors import AdvcliError, UsageError, nearest
-from advcli.model import Classifier, load, read_labels
+from advcli.model import Classifier, load, read_labels, recipe_of
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,11 @@ class ModelChoice:
     def __post_init__(self) -> None:
         if self.labels is not None and not self.labels.is_file():
             raise UsageError(f"no such file: '{self.labels}'", "--labels names a file with one class name a line")
+        if self.path is not None and self.weights != "imagenet":
+            raise UsageError(f"'{self.value}' has its own weights", "--weights goes with a backbone's name")
         if self.path is None:
+            if self.input_range is not None:
+                raise UsageError(f"backbone '{self.value}' knows its own input range", "leave --input-range out")
             registry.build("backbones", self.value)
             if self.weights != "imagenet" and not Path(self.weights).is_file():
                 raise UsageError(f"no such file: '{self.weights}'", "--weights is imagenet or a weights file")
@@ -79,6 +84,11 @@ class ModelChoice:
         if self.path is None:
             return registry.canonical(self.value)
         return self.path.parent.resolve().name if self.path.name == "model.keras" else self.path.stem
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """How the model was made; empty if advcli did not make it."""
+        return {} if self.path is None else recipe_of(self.path)
 
     def load(self) -> Classifier:
         """Read the model, or build the backbone and give it its weights.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Command, make_classifier
 from PIL import Image
 
 from advcli import __version__
+from conftest import Command, make_classifier
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,9 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["train", "--objective", "trade"], "unknown objective 'trade'", ""),
         (["train", "--resume", "runs/none"], "cannot resume 'runs/none'", "--resume names the folder of a run"),
         (["train", "--resume", "runs/none", "--batch", "4"], "--batch has no effect here", "leave it out"),
-        (["train", "--epochs", "0"], "0", "train --help"),
+        (["train", "--epochs", "0"], "'--epochs'", "train --help"),
+        (["benchmark", "mobilenetv2"], "does not say what it was trained on", "--data"),
+        (["benchmark", "mobilenetv2", "--input-range", "0,255", "--data", "digits"], "knows its own input range", ""),
     ],
 )
 def test_wrong_usage(advcli: Command, picture: Path, arguments: list[str], message: str, hint: str) -> None:
@@ -146,7 +148,7 @@ def test_one_bad_file_does_not_stop_the_others(advcli: Command, model: Path, pic
 def test_a_file_that_is_no_model(advcli: Command, picture: Path) -> None:
     result = advcli("attack", "cat.png", "--model", "cat.png", cwd=picture.parent)
     assert result.returncode == 1
-    assert "advcli: error: cannot load model 'cat.png'" in result.stderr
+    assert "advcli: error: 'cat.png' is no Keras model" in result.stderr
     assert "hint: " in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -1,0 +1,149 @@
+"""Loops that an image leaves once it is broken, so that their cost falls with the images left.
+
+In inference mode a network treats each image for itself, so the verdict on an image does not
+depend on which others are still there.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.threat import Threat
+
+
+class Batch(NamedTuple):
+    """The images of a round, the classes to move away from, and likely classes to move towards."""
+
+    images: Tensor
+    labels: Tensor
+    targets: Tensor
+    seeds: Tensor
+
+    @property
+    def draws(self) -> Draws:
+        """The images' random draws."""
+        return Draws(self.seeds)
+
+
+def in_rounds(
+    search: Callable[[Tensor, Batch], Tensor],
+    logits_fn: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    threat: Threat,
+    draws: Draws,
+    *,
+    restarts: int,
+    targets: int = 1,
+) -> Tensor:
+    """Search several times, each time for the images that are not broken yet.
+
+    An image that is broken without any perturbation is returned as it is; one that never breaks,
+    at the point of greatest loss that a round returned.
+
+    Args:
+        search: (restart, batch) -> (n, H, W, C), a point for each image of the batch.
+        logits_fn: the network.
+        images: (N, H, W, C).
+        labels: (N,).
+        threat: the ball.
+        draws: each round is given others.
+        restarts: rounds for each target.
+        targets: how many classes are targets in turn: the likeliest ones besides the first, or the threat's own.
+    """
+    if threat.eps == 0:
+        return images
+    logits = logits_fn(images)
+    targets = min(targets, logits.shape[1] - 1) if threat.target is None else 1
+    order = tf.argsort(logits, direction="DESCENDING", stable=True)
+    found = images
+    broken = threat.won(logits, labels)
+    loss = threat.loss(logits, labels)
+    for index in tf.range(targets * restarts):
+        rows = tf.where(~broken)[:, 0]
+        if tf.size(rows) > 0:
+            towards = order[:, 1 + index // restarts]
+            if threat.target is not None:
+                towards = tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
+            batch = _take(Batch(images, labels, towards, draws.fold(index).seeds), rows)
+            points = search(index % restarts, batch)
+            reached = logits_fn(points)
+            won = threat.won(reached, batch.labels)
+            better = won | (threat.loss(reached, batch.labels) > tf.gather(loss, rows))
+            found = _put(found, rows, better, points)
+            loss = _put(loss, rows, better, threat.loss(reached, batch.labels))
+            broken = _put(broken, rows, better, won)
+    return found
+
+
+def until_broken(
+    step: Callable[[Tensor, Any], tuple[Any, Tensor]], answer: Callable[[Any], Tensor], state: Any, steps: int
+) -> Tensor:
+    """Repeat a step on the images that are not done, and return each image's answer when it was.
+
+    Args:
+        step: (index, state) -> the next state, and (n,) bool: which images are done.
+        answer: state -> (n, H, W, C), what the search has found so far.
+        state: a named tuple of tensors with one row an image.
+        steps: how many steps at the most.
+    """
+    start = answer(state)
+    every = tf.range(tf.shape(start, out_type=tf.int64)[0])
+
+    def unfinished(index: Tensor, rows: Tensor, found: Tensor, state: Any) -> Tensor:
+        return (index < steps) & (tf.size(rows) > 0)
+
+    def advance(index: Tensor, rows: Tensor, found: Tensor, state: Any) -> tuple[Tensor, Tensor, Tensor, Any]:
+        state, done = step(index, state)
+
+        def leave() -> tuple[Tensor, Tensor, Tensor, Any]:
+            stay = tf.where(~done)[:, 0]
+            left = _put(found, rows, done, answer(state))
+            return index + 1, tf.gather(rows, stay), left, _take(state, stay)
+
+        def go_on() -> tuple[Tensor, Tensor, Tensor, Any]:
+            return index + 1, rows, found, state
+
+        return tf.cond(tf.reduce_any(done), leave, go_on)
+
+    def any_rows(tensor: Tensor) -> Tensor:
+        return tf.TensorShape([None, *tensor.shape[1:]])
+
+    invariants = (tf.TensorShape([]), any_rows(every), start.shape, tf.nest.map_structure(any_rows, state))
+    _, rows, found, state = tf.while_loop(unfinished, advance, (tf.constant(0), every, start, state), invariants)
+    return tf.tensor_scatter_nd_update(found, rows[:, None], answer(state))
+
+
+def on_the_surface(threat: Threat, images: Tensor, draws: Draws) -> Tensor:
+    """Draw perturbations whose size is the radius of the ball exactly: -> (N, H, W, C)."""
+    shape = tf.shape(images)[1:]
+    if threat.norm == "linf":
+        delta = draws.uniform(shape, -1.0, 1.0)
+        return threat.eps * delta / tf.reduce_max(tf.abs(delta), axis=(1, 2, 3), keepdims=True)
+    return threat.eps * threat.steepest(draws.normal(shape))
+
+
+def of_class(logits: Tensor, classes: Tensor) -> Tensor:
+    """Pick each image's logit of one class: (N, K), (N,) -> (N,)."""
+    return tf.gather(logits, classes, axis=1, batch_dims=1)
+
+
+def best_other(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the greatest logit of all but one class: (N, K), (N,) -> (N,)."""
+    left_out = tf.one_hot(classes, logits.shape[1], on_value=True, off_value=False, dtype=tf.bool)
+    return tf.reduce_max(tf.where(left_out, -float("inf"), logits), axis=1)
+
+
+def by_image(values: Tensor) -> Tensor:
+    """Give one value an image the shape that goes with images: (N,) -> (N, 1, 1, 1)."""
+    return values[:, None, None, None]
+
+
+def _take(state: Any, rows: Tensor) -> Any:
+    return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), state)
+
+
+def _put(whole: Tensor, rows: Tensor, chosen: Tensor, values: Tensor) -> Tensor:
+    """Write the chosen of some rows' values into the whole."""
+    return tf.tensor_scatter_nd_update(whole, tf.boolean_mask(rows, chosen)[:, None], tf.boolean_mask(values, chosen))

@@ -1,0 +1,192 @@
+"""Auto-PGD: gradient ascent with momentum that chooses its own step size.
+
+Croce and Hein 2020, https://arxiv.org/abs/2003.01690; the constants are those of their code.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from advcli.attacks._rounds import Batch, best_other, by_image, in_rounds, of_class, on_the_surface, until_broken
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError, nearest
+from advcli.threat import Threat
+
+LOSSES = ("ce", "dlr", "dlr-targeted")
+
+
+class _State(NamedTuple):
+    image: Tensor
+    label: Tensor
+    target: Tensor
+    point: Tensor
+    previous: Tensor
+    best: Tensor
+    best_gradient: Tensor
+    best_loss: Tensor
+    last_loss: Tensor
+    rises: Tensor
+    length: Tensor
+    halved: Tensor
+    checked_loss: Tensor
+    broken: Tensor
+    answer: Tensor
+
+
+@dataclass(frozen=True)
+class APGD:
+    """Steps of 2 eps at first, halved where the loss oscillates or its maximum stands still.
+
+    Args:
+        loss: ce, dlr (difference of logits ratio) or dlr-targeted (towards likely classes in turn).
+        steps: number of gradient steps of a run.
+        restarts: runs from other points, for images that are not broken yet.
+        targets: for dlr-targeted: how many classes, from the second likeliest on.
+        eot: gradients to average at each point, for a randomised model.
+        stop: an image is done at the first point that breaks it; false: it goes on to a greater loss.
+    """
+
+    loss: str = "ce"
+    steps: int = 100
+    restarts: int = 1
+    targets: int = 9
+    eot: int = 1
+    stop: bool = True
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise UsageError(f"apgd has no loss '{self.loss}'", nearest(self.loss, LOSSES))
+        for option in ("steps", "restarts", "targets", "eot"):
+            if getattr(self, option) < 1:
+                raise UsageError(f"{option} is less than one: {getattr(self, option)}")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search from each start, towards each target: (N, H, W, C), (N,) -> (N, H, W, C)."""
+
+        def run(restart: Tensor, batch: Batch) -> Tensor:
+            return self._run(logits_fn, threat, batch)
+
+        targets = self.targets if self.loss == "dlr-targeted" else 1
+        return in_rounds(run, logits_fn, images, labels, threat, draws, restarts=self.restarts, targets=targets)
+
+    def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch) -> Tensor:
+        windows = tf.constant(windows_of(self.steps), tf.float32)
+
+        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
+            gradient, loss, won = self._gradient(logits_fn, threat, state)
+            state = _remembered(state, gradient, loss, won)
+            state, gradient = _checked(state, gradient, windows[index])
+            return _moved(state, gradient, threat, index), won & self.stop
+
+        start = tf.clip_by_value(batch.images + on_the_surface(threat, batch.images, batch.draws), 0.0, 1.0)
+        number = tf.zeros_like(batch.labels, tf.float32)
+        state = _State(
+            image=batch.images,
+            label=batch.labels,
+            target=batch.targets,
+            point=start,
+            previous=start,
+            best=start,
+            best_gradient=tf.zeros_like(start),
+            best_loss=number - float("inf"),
+            last_loss=number + float("inf"),
+            rises=number,
+            length=number + 2 * threat.eps,
+            halved=number == 0,
+            checked_loss=number - float("inf"),
+            broken=number != 0,
+            answer=start,
+        )
+        # The first step looks at the start, so there is one more than steps are gone.
+        return until_broken(step, lambda state: state.answer, state, self.steps + 1)
+
+    def _gradient(
+        self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, state: _State
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean gradient, and the last pass's losses and verdicts, at an image's point."""
+        mean = tf.zeros_like(state.point)
+        loss = tf.zeros_like(state.best_loss)
+        won = tf.zeros_like(state.broken)
+        for _ in tf.range(self.eot):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(state.point)
+                logits = logits_fn(state.point)
+                loss = self._loss(logits, state.label, state.target, threat)
+                total = tf.reduce_sum(loss)
+            mean += tape.gradient(total, state.point) / self.eot
+            won = threat.won(logits, state.label)
+        return mean, loss, won
+
+    def _loss(self, logits: Tensor, labels: Tensor, targets: Tensor, threat: Threat) -> Tensor:
+        if self.loss == "ce":
+            return threat.loss(logits, labels)
+        top = tf.math.top_k(logits, min(4, logits.shape[1])).values
+        if threat.target is not None:
+            ahead = best_other(logits, targets) - of_class(logits, targets)
+        elif self.loss == "dlr-targeted":
+            ahead = of_class(logits, labels) - of_class(logits, targets)
+        elif logits.shape[1] >= 3:
+            return (best_other(logits, labels) - of_class(logits, labels)) / (top[:, 0] - top[:, 2] + 1e-12)
+        else:
+            ahead = of_class(logits, labels) - best_other(logits, labels)
+        # With three classes the targeted ratio can be constant, with two there is none: the margin stands in.
+        scale = top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12 if logits.shape[1] >= 4 else 1.0
+        return -ahead / scale
+
+
+def windows_of(steps: int) -> list[int]:
+    """Return, for each step from 0 on, over how many steps it looks back if it is a checkpoint, else 0."""
+    window, least, less = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
+    windows = [0] * (steps + 1)
+    step = window
+    while step <= steps:
+        windows[step] = window
+        window = max(window - less, least)
+        step += window
+    return windows
+
+
+def _remembered(state: _State, gradient: Tensor, loss: Tensor, won: Tensor) -> _State:
+    """Keep the point of greatest loss and, as the answer, the last one that broke the image."""
+    greater = loss > state.best_loss
+    best = tf.where(by_image(greater), state.point, state.best)
+    return state._replace(
+        best=best,
+        best_gradient=tf.where(by_image(greater), gradient, state.best_gradient),
+        best_loss=tf.where(greater, loss, state.best_loss),
+        last_loss=loss,
+        rises=state.rises + tf.cast(loss > state.last_loss, tf.float32),
+        broken=state.broken | won,
+        answer=tf.where(by_image(won), state.point, tf.where(by_image(state.broken), state.answer, best)),
+    )
+
+
+def _checked(state: _State, gradient: Tensor, window: Tensor) -> tuple[_State, Tensor]:
+    """At a checkpoint, halve the step of images that make no headway and take them back to their best point."""
+    check = window > 0
+    oscillates = state.rises <= 0.75 * window
+    stands_still = ~state.halved & (state.checked_loss >= state.best_loss)
+    halve = check & (oscillates | stands_still)
+    state = state._replace(
+        point=tf.where(by_image(halve), state.best, state.point),
+        length=tf.where(halve, state.length / 2, state.length),
+        halved=tf.where(check, halve, state.halved),
+        checked_loss=tf.where(check, state.best_loss, state.checked_loss),
+        rises=tf.where(check, 0.0, state.rises),
+    )
+    return state, tf.where(by_image(halve), state.best_gradient, gradient)
+
+
+def _moved(state: _State, gradient: Tensor, threat: Threat, index: Tensor) -> _State:
+    """Step along the gradient, and a quarter of the way of the step before."""
+    share = tf.where(index == 0, 1.0, 0.75)
+    point = state.point
+    ahead = threat.project(point + by_image(state.length) * threat.steepest(gradient), state.image)
+    moved = point + share * (ahead - point) + (1 - share) * (point - state.previous)
+    return state._replace(point=threat.project(moved, state.image), previous=point)
+
+
+COMPONENT = APGD

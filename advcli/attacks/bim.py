@@ -1,0 +1,38 @@
+"""Basic iterative method: small steps along the gradient's sign, from the image itself.
+
+Kurakin, Goodfellow and Bengio 2017, https://arxiv.org/abs/1607.02533
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from advcli.attacks import _momentum, ascent
+from advcli.backend import Tensor
+from advcli.draws import Draws
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class BIM:
+    """Steepest-ascent steps on the loss, each projected back into the ball.
+
+    Args:
+        steps: number of gradient steps.
+        step: length of a step as a fraction of eps; 0 means 1.25 / steps, the paper's choice.
+    """
+
+    steps: int = 10
+    step: float = 0.0
+
+    def __post_init__(self) -> None:
+        _momentum.check(self.steps, self.step)
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        pace = _momentum.Pace(self.steps, threat.eps * (self.step or 1.25 / self.steps), decay=0.0)
+        return _momentum.climb(lambda at, *_: ascent(logits_fn, at, labels, threat)[0], images, threat, pace)
+
+
+COMPONENT = BIM

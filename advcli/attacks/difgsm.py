@@ -1,0 +1,77 @@
+"""Diverse inputs FGSM: momentum steps whose gradients see the image at random sizes and places.
+
+Xie, Zhang, Zhou, Bai, Wang, Ren and Yuille 2019, https://arxiv.org/abs/1803.06978
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from advcli.attacks import _momentum, ascent
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class DIFGSM:
+    """Momentum steps with gradients through a random shrinking and padding (M-DI2-FGSM).
+
+    The paper enlarges 299 pixels to 330 at most; a network of one input size needs the image to
+    shrink by that ratio instead.
+
+    Args:
+        steps: number of gradient steps.
+        step: length of a step as a fraction of eps; 0 means 1 / steps.
+        decay: how much of the accumulated gradient is kept from step to step.
+        probability: how often an image is transformed.
+        smallest: side of the smallest shrunk image, as a fraction of the whole.
+    """
+
+    steps: int = 10
+    step: float = 0.0
+    decay: float = 1.0
+    probability: float = 0.5
+    smallest: float = 299 / 330
+
+    def __post_init__(self) -> None:
+        _momentum.check(self.steps, self.step, self.decay)
+        if not 0 <= self.probability <= 1:
+            raise UsageError(f"probability is not between 0 and 1: {self.probability:g}")
+        if not 0 < self.smallest <= 1:
+            raise UsageError(f"smallest is not a fraction of the image: {self.smallest:g}", "give 0.9, for example")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        pace = _momentum.Pace(self.steps, threat.eps * (self.step or 1 / self.steps), self.decay)
+
+        def gradient(at: Tensor, _: Tensor, i: Tensor) -> Tensor:
+            own = draws.fold(i)
+            return ascent(lambda pixels: logits_fn(self.diversify(pixels, own)), at, labels, threat)[0]
+
+        return _momentum.climb(gradient, images, threat, pace)
+
+    def diversify(self, images: Tensor, draws: Draws) -> Tensor:
+        """Shrink some images and put them at a random place of a black one: (N, H, W, C) -> (N, H, W, C)."""
+        chosen, size, *place = tf.unstack(draws.uniform([4, 1]), axis=1)
+        shrunk = images
+        for axis, offset in enumerate(place, start=1):
+            shrunk = self._shrink(shrunk, axis, size, offset)
+        return tf.where((chosen < self.probability)[:, :, None, None], shrunk, images)
+
+    def _shrink(self, images: Tensor, axis: int, size: Tensor, offset: Tensor) -> Tensor:
+        """Shrink and place along one axis, by nearest neighbours: (N, H, W, C), (N, 1), (N, 1) -> (N, H, W, C)."""
+        edge = tf.shape(images)[axis]
+        whole = tf.cast(edge, tf.float32)
+        small = tf.round(whole * (self.smallest + (1 - self.smallest) * size))
+        start = tf.floor(offset * (whole - small + 1))
+        within = tf.range(whole)[None] - start
+        index = tf.cast((within + 0.5) * whole / small, tf.int32)
+        rows = tf.gather(images, tf.clip_by_value(index, 0, edge - 1), axis=axis, batch_dims=1)
+        seen = tf.cast((within >= 0) & (within < small), tf.float32)
+        return tf.ensure_shape(rows * tf.expand_dims(seen[:, :, None], 3 - axis), images.shape)
+
+
+COMPONENT = DIFGSM

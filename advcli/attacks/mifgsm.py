@@ -1,0 +1,40 @@
+"""Momentum iterative FGSM: steps along a decaying sum of the gradients, which transfer better.
+
+Dong, Liao, Pang, Su, Zhu, Hu and Li 2018, https://arxiv.org/abs/1710.06081
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from advcli.attacks import _momentum, ascent
+from advcli.backend import Tensor
+from advcli.draws import Draws
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class MIFGSM:
+    """Steps along ``g <- decay * g + gradient / |gradient|_1``.
+
+    Args:
+        steps: number of gradient steps.
+        step: length of a step as a fraction of eps; 0 means 1 / steps.
+        decay: how much of the accumulated gradient is kept from step to step.
+    """
+
+    steps: int = 10
+    step: float = 0.0
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        _momentum.check(self.steps, self.step, self.decay)
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        pace = _momentum.Pace(self.steps, threat.eps * (self.step or 1 / self.steps), self.decay)
+        return _momentum.climb(lambda at, *_: ascent(logits_fn, at, labels, threat)[0], images, threat, pace)
+
+
+COMPONENT = MIFGSM

@@ -1,0 +1,40 @@
+"""Random-start FGSM: a random step inside the ball, then one along the gradient's sign.
+
+Tramer, Kurakin, Papernot, Goodfellow, Boneh and McDaniel 2018, https://arxiv.org/abs/1705.07204
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from advcli.attacks import ascent
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class RFGSM:
+    """``x' = x + alpha * sign(noise)``, then ``x' + (eps - alpha) * sign(gradient at x')`` (R+FGSM).
+
+    Args:
+        start: length of the random step as a fraction of eps (the paper's alpha); 0 is fgsm.
+    """
+
+    start: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < 1:
+            raise UsageError(f"start is not a fraction of eps: {self.start:g}", "give a number from 0 to below 1")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Take both steps: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        noise = threat.steepest(draws.normal(tf.shape(images)[1:]))
+        begun = threat.project(images + self.start * threat.eps * noise, images)
+        gradient, _ = ascent(logits_fn, begun, labels, threat)
+        return threat.project(begun + (1 - self.start) * threat.eps * threat.steepest(gradient), images)
+
+
+COMPONENT = RFGSM

@@ -1,0 +1,66 @@
+"""Translation-invariant FGSM: momentum steps along gradients smoothed by a Gaussian kernel.
+
+Dong, Pang, Su and Zhu 2019, https://arxiv.org/abs/1904.02884
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from advcli.attacks import _momentum, ascent
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class TIFGSM:
+    """Momentum steps with each gradient convolved with a kernel (TI-MI-FGSM; decay=0 is TI-BIM).
+
+    Args:
+        steps: number of gradient steps.
+        step: length of a step as a fraction of eps; 0 means 1 / steps.
+        decay: how much of the accumulated gradient is kept from step to step.
+        kernel: side of the kernel in pixels, odd; 1 smooths nothing.
+        deviations: standard deviations from the kernel's middle to its edge, as in the authors' code.
+    """
+
+    steps: int = 10
+    step: float = 0.0
+    decay: float = 1.0
+    kernel: int = 15
+    deviations: float = 3.0
+
+    def __post_init__(self) -> None:
+        _momentum.check(self.steps, self.step, self.decay)
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise UsageError(f"kernel is not an odd number of pixels: {self.kernel}", "give 7 or 15, for example")
+        if self.deviations <= 0:
+            raise UsageError(f"deviations is not positive: {self.deviations:g}")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        pace = _momentum.Pace(self.steps, threat.eps * (self.step or 1 / self.steps), self.decay)
+
+        def gradient(at: Tensor, *_: Tensor) -> Tensor:
+            return self.smooth(ascent(logits_fn, at, labels, threat)[0])
+
+        return _momentum.climb(gradient, images, threat, pace)
+
+    def weights(self) -> Tensor:
+        """Return one axis of the kernel, which sums to one: -> (kernel,)."""
+        place = tf.linspace(-self.deviations, self.deviations, self.kernel) if self.kernel > 1 else tf.zeros([1])
+        return tf.nn.softmax(-tf.square(tf.cast(place, tf.float32)) / 2)
+
+    def smooth(self, gradient: Tensor) -> Tensor:
+        """Convolve with the kernel, zero beyond the image: (N, H, W, C) -> (N, H, W, C)."""
+        channels = gradient.shape[-1]
+        for shape in ((self.kernel, 1, 1, 1), (1, self.kernel, 1, 1)):
+            kernel = tf.tile(tf.reshape(self.weights(), shape), (1, 1, channels, 1))
+            gradient = tf.nn.depthwise_conv2d(gradient, kernel, (1, 1, 1, 1), "SAME")
+        return gradient
+
+
+COMPONENT = TIFGSM

@@ -1,0 +1,61 @@
+"""Variance-tuned momentum FGSM: gradients corrected by those of random neighbours.
+
+Wang and He 2021, https://arxiv.org/abs/2103.15571
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from advcli.attacks import _momentum, ascent
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class VMIFGSM:
+    """Momentum steps with ``gradient + v``, ``v`` being the neighbours' mean gradient minus the gradient a step ago.
+
+    Args:
+        steps: number of gradient steps.
+        step: length of a step as a fraction of eps; 0 means 1 / steps.
+        decay: how much of the accumulated gradient is kept from step to step.
+        samples: number of neighbours.
+        radius: how far away they are drawn, as a multiple of eps.
+    """
+
+    steps: int = 10
+    step: float = 0.0
+    decay: float = 1.0
+    samples: int = 20
+    radius: float = 1.5
+
+    def __post_init__(self) -> None:
+        _momentum.check(self.steps, self.step, self.decay)
+        if self.samples < 1:
+            raise UsageError(f"samples is less than one: {self.samples}", "mifgsm is the attack without them")
+        if self.radius < 0:
+            raise UsageError(f"radius is negative: {self.radius:g}", "give a multiple of eps")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        length = threat.eps * (self.step or 1 / self.steps)
+        adversarial, momentum, variance = images, tf.zeros_like(images), tf.zeros_like(images)
+        for i in tf.range(self.steps):
+            gradient, _ = ascent(logits_fn, adversarial, labels, threat)
+            momentum = _momentum.accumulate(momentum, gradient + variance, self.decay, threat)
+            # Nothing asks for the variance at the last step.
+            wanted = tf.where(i + 1 < self.steps, self.samples, 0)
+            total = tf.zeros_like(images)
+            for j in tf.range(wanted):
+                offset = self.radius * threat.eps * threat.within(tf.shape(images)[1:], draws.fold(i).fold(j))
+                total += ascent(logits_fn, adversarial + offset, labels, threat)[0]
+            variance = total / self.samples - gradient
+            adversarial = threat.project(adversarial + length * threat.steepest(momentum), images)
+        return adversarial
+
+
+COMPONENT = VMIFGSM

@@ -1,0 +1,26 @@
+"""Use advcli's parts from Python: load a run, attack an array of images, see what is still right.
+
+python examples/library.py RUN
+"""
+
+import sys
+from pathlib import Path
+
+from advcli import registry
+from advcli.data import decode
+from advcli.datasets import find
+from advcli.model import load
+from advcli.tasks.adversary import Adversary
+from advcli.threat import Norm, Threat
+
+run = Path(sys.argv[1])
+classifier = load(run / "model.keras", run.name)
+images = decode(find("digits")().test, classifier.edge, classifier.channels)
+pixels, labels = images.at(slice(0, 50))
+
+adversary = Adversary(classifier, registry.build("attacks", "pgd:steps=20"), Threat(Norm.LINF, 0.1))
+adversarial, passes = adversary(pixels, labels)
+
+clean = (classifier.predict(pixels).argmax(axis=1) == labels).mean()
+robust = (classifier.predict(adversarial).argmax(axis=1) == labels).mean()
+print(f"clean {clean:.0%}, after {passes} passes of PGD {robust:.0%}")

@@ -1,0 +1,98 @@
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from advcli import registry
+from advcli.backend import Tensor
+from advcli.data import Dataset, Images, Split
+from advcli.errors import AdvcliError
+from advcli.model import Classifier
+from advcli.records import Score
+from advcli.tasks.benchmark import benchmark, class_indices
+from advcli.threat import Threat
+from conftest import make_classifier
+
+
+def dataset(labels: tuple[str, ...]) -> Dataset:
+    empty = Split(np.zeros(0, np.int32), lambda i: np.zeros(0), str)
+    return Dataset("toy", labels, empty, empty, edge=8)
+
+
+@pytest.fixture
+def images(linear: Classifier) -> Images:
+    """Twenty images, five of them with a wrong label."""
+    pixels = np.random.default_rng(0).uniform(0.3, 0.7, (20, 8, 8, 3)).astype(np.float32)
+    labels = linear.predict(pixels).argmax(axis=1)
+    labels[:5] = (labels[:5] + 1) % 4
+    return Images(pixels, labels.astype(np.int32))
+
+
+def scores(classifier: Classifier, images: Images, attacks: dict[str, object], eps: float = 0.02) -> dict[str, Score]:
+    events = benchmark(classifier, dataset(classifier.labels), images, attacks, Threat(eps=eps), batch=8)  # type: ignore[arg-type]
+    return {event.perturbation: event for event in events if isinstance(event, Score)}
+
+
+@dataclass(frozen=True)
+class FoolsSome:
+    """Turns every image with an index of its kind into the negative of itself, as far as it may."""
+
+    odd: bool
+
+    def __call__(self, logits_fn, images: Tensor, labels: Tensor, threat: Threat, draws: object) -> Tensor:
+        from advcli.backend import tf
+
+        stronger = registry.build("attacks", "pgd:steps=20")(logits_fn, images, labels, threat, draws)
+        mine = (tf.cast(images[:, 0, 0, 0] * 1e4, tf.int32) % 2 == 1) == self.odd
+        return tf.where(mine[:, None, None, None], stronger, images)
+
+
+def test_the_worst_case_is_taken_image_by_image(linear: Classifier, images: Images) -> None:
+    found = scores(linear, images, {"one": FoolsSome(False), "other": FoolsSome(True)}, eps=0.2)
+    assert found["clean"].correct == 15
+    broken = 2 * 15 - found["one"].correct - found["other"].correct
+    assert broken > 0
+    assert found["worst"].correct == 15 - broken
+    assert found["worst"].accuracy == found["worst"].correct / 20
+    assert found["worst"].accuracy_of_clean_correct == pytest.approx(found["worst"].correct / 15)
+
+
+def test_eps_zero_is_clean_accuracy(linear: Classifier, images: Images) -> None:
+    attacks = {name: registry.build("attacks", name) for name in ("fgsm", "pgd")}
+    found = scores(linear, images, attacks, eps=0.0)
+    assert {score.correct for score in found.values()} == {15}
+
+
+def test_the_interval_is_wilsons(linear: Classifier, images: Images) -> None:
+    score = scores(linear, images, {})["clean"]
+    n, p, z = 20, 0.75, 1.959964
+    centre, half = (p + z * z / (2 * n)), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert score.low == pytest.approx((centre - half) / (1 + z * z / n), abs=1e-6)
+    assert score.high == pytest.approx((centre + half) / (1 + z * z / n), abs=1e-6)
+
+
+def test_the_protocol_spells_out_every_option(linear: Classifier, images: Images) -> None:
+    score = scores(linear, images, {"pgd:steps=2": registry.build("attacks", "pgd:steps=2")})["pgd:steps=2"]
+    assert score.protocol == "pgd:steps=2,step=0.0,random_start=True"
+
+
+def test_classes_are_matched_by_name() -> None:
+    classifier = replace(make_classifier(), labels=("tench, Tinca tinca", "Goldfish", "great_white_shark", "hen"))
+    assert class_indices(classifier, dataset(("hen", "goldfish", "great white shark", "tench"))).tolist() == [
+        3,
+        1,
+        2,
+        0,
+    ]
+    assert class_indices(classifier, dataset(("hen",))).tolist() == [3]
+    with pytest.raises(AdvcliError, match="has no class '1'"):
+        class_indices(classifier, dataset(("1", "hen")))
+    with pytest.raises(AdvcliError, match="one class"):
+        class_indices(classifier, dataset(("tench", "Tinca tinca")))
+
+
+def test_a_model_without_class_names_takes_them_in_order() -> None:
+    classifier = replace(make_classifier(), labels=tuple(f"class {i}" for i in range(4)))
+    assert class_indices(classifier, dataset(tuple("abcd"))).tolist() == [0, 1, 2, 3]
+    with pytest.raises(AdvcliError, match="without names"):
+        class_indices(classifier, dataset(tuple("abc")))

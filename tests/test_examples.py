@@ -1,0 +1,35 @@
+"""The examples run, on little data."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def test_examples(tmp_path: Path) -> None:
+    tool = tmp_path / "bin" / "advcli"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m advcli \"$@\"\n")
+    tool.chmod(0o755)
+    environment = os.environ | {
+        "PATH": f"{tool.parent}:{os.environ['PATH']}",
+        "EPOCHS": "1",
+        "BACKBONE": "small:width=4",
+    }
+
+    def run(*command: object) -> str:
+        result = subprocess.run(
+            [str(part) for part in command], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    tour = run(EXAMPLES / "digits.sh", "tour")
+    assert "pgd:steps=20" in tour
+    assert (tmp_path / "tour" / "seven.adv.png").exists()
+    assert (tmp_path / "tour" / "maps" / "seven.explain.png").exists()
+    fooled = run(EXAMPLES / "fooled.sh", "tour/runs/clean", EXAMPLES / "pictures", "out", "0.5")
+    assert "->" in fooled
+    assert "passes of PGD" in run(sys.executable, EXAMPLES / "library.py", "tour/runs/clean")

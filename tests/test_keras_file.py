@@ -1,0 +1,198 @@
+import importlib
+import json
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import foreign
+from advcli import keras_file
+from advcli.backend import keras
+from advcli.errors import AdvcliError
+
+OWN_CODE = """
+import keras
+
+def shifted(inputs):
+    return inputs + 1.0
+
+class Own(keras.Model):
+    def __init__(self, classes=4, **options):
+        super().__init__(**options)
+        self.classes = classes
+        self.head = keras.layers.Dense(classes, activation="softmax")
+        self.flat = keras.layers.Flatten()
+    def build(self, input_shape):
+        self.head.build((None, input_shape[1] * input_shape[2] * input_shape[3]))
+    def call(self, inputs):
+        return self.head(self.flat(inputs))
+    def get_config(self):
+        return {**super().get_config(), "classes": self.classes}
+
+@keras.saving.register_keras_serializable("own")
+class Registered(Own):
+    pass
+
+class Scale(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * 2.0
+"""
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5", ".hdf5"])
+@pytest.mark.parametrize("shape", ["flat", "nested", "nested whole", "sequential", "sequential without input"])
+def test_reads_what_keras_saves(tmp_path: Path, shape: str, ending: str) -> None:
+    model = foreign.build(shape)
+    model.save(tmp_path / f"m{ending}")
+    read = keras_file.read(tmp_path / f"m{ending}")
+    np.testing.assert_array_equal(read(foreign.images()), model(foreign.images()))
+
+
+def _weights(path: Path) -> None:
+    foreign.build().save_weights(path.with_name("w.weights.h5"))
+    path.with_name("w.weights.h5").rename(path)
+
+
+def _cut(path: Path) -> None:
+    foreign.build().save(path)
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def _other_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cat.txt", "a cat")
+
+
+def _unbuilt(path: Path) -> None:
+    with pytest.warns(UserWarning, match="not yet been built"):
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)]).save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message", "hint"),
+    [
+        ("m.keras", lambda path: path.write_text("hello"), "is no Keras model", "of a whole model"),
+        ("m.keras", lambda path: path.touch(), "is no Keras model, or", "of a whole model"),
+        ("m.keras", _cut, "is no Keras model, or only a part of one", "of a whole model"),
+        ("m.h5", _cut, "truncated", "of a whole model"),
+        ("m.keras", _other_zip, "config.json", "of a whole model"),
+        ("m.zip", _other_zip, "ending", "rename it to 'm.keras'"),
+        ("m.keras", _weights, "ending", "rename it to 'm.h5'"),
+        ("m.h5", _weights, "holds weights only", "--weights"),
+        ("m.keras", lambda path: path.mkdir(), "is a folder", "SavedModel"),
+        ("m.keras", lambda path: None, "No such file", ""),
+        ("m.keras", _unbuilt, "has no weights", "before saving"),
+    ],
+)
+def test_says_what_is_wrong_with_a_file(tmp_path: Path, name: str, make: Any, message: str, hint: str) -> None:
+    make(tmp_path / name)
+    with pytest.raises(AdvcliError, match=message) as caught:
+        keras_file.read(tmp_path / name)
+    assert hint in caught.value.hint
+    assert str(tmp_path / name) in caught.value.message
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 500
+
+
+def test_another_version_of_keras_is_told(tmp_path: Path) -> None:
+    foreign.build().save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["metadata.json"] = json.dumps({"keras_version": "9.1.0"}).encode()
+    members["config.json"] = members["config.json"].replace(b'"filters"', b'"filtres"')
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(AdvcliError, match="'filters'") as caught:
+        keras_file.read(tmp_path / "m.keras")
+    assert "saved by Keras 9.1.0" in caught.value.hint
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_code_in_a_file_runs_only_if_asked(tmp_path: Path, ending: str) -> None:
+    marker, path = tmp_path / "ran", tmp_path / f"m{ending}"
+    file = str(marker)
+    mark = keras.layers.Lambda(lambda inputs: (open(file, "w").close(), inputs * 2.0)[1])  # noqa: PTH123
+    model = foreign.build("flat", before=mark)
+    model.save(path)
+    marker.unlink()
+    with pytest.raises(AdvcliError, match="contains Python code") as caught:
+        keras_file.read(path)
+    assert "--unsafe-load" in caught.value.hint
+    assert not marker.exists()
+    read = keras_file.read(path, unsafe=True)
+    assert marker.exists()
+    np.testing.assert_allclose(read(foreign.images()), model(foreign.images()), rtol=1e-6)
+
+
+@pytest.fixture
+def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module with classes of its own, whose models are saved beside it; forgotten again before the test."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "own_network.py").write_text(OWN_CODE)
+    monkeypatch.syspath_prepend(str(folder))
+    own: Any = importlib.import_module("own_network")
+    image = keras.Input((4, 4, 3))
+    scores = keras.layers.Dense(4)(keras.layers.Flatten()(own.Scale()(image)))
+    models = {
+        "Own": own.Own(),
+        "Registered": own.Registered(),
+        "Scale": keras.Model(image, scores),
+        "shifted": keras.Sequential(
+            [keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(4, own.shifted)]
+        ),
+    }
+    for name, model in models.items():
+        outputs = model(foreign.images(edge=4))
+        model.save(tmp_path / f"{name}.keras")
+        np.save(tmp_path / name, outputs)
+    models["Scale"].save(tmp_path / "Scale.h5")
+    _forget()
+    yield folder
+    _forget()
+
+
+def _forget() -> None:
+    sys.modules.pop("own_network", None)
+    keras.saving.get_custom_objects().clear()
+
+
+@pytest.mark.parametrize("name", ["Own", "Registered", "Scale"])
+def test_own_classes_are_imported_if_asked(own_code: Path, name: str) -> None:
+    path = own_code.parent / f"{name}.keras"
+    with pytest.raises(AdvcliError, match=f"needs the Python class or function '{name}'") as caught:
+        keras_file.read(path)
+    assert "folder of own_network on PYTHONPATH and give --unsafe-load" in caught.value.hint
+    assert "own_network" not in sys.modules
+    model = keras_file.read(path, unsafe=True)
+    np.testing.assert_allclose(model(foreign.images(edge=4)), np.load(own_code.parent / f"{name}.npy"), rtol=1e-6)
+
+
+@pytest.mark.parametrize("file", ["Scale.h5", "shifted.keras"])
+@pytest.mark.parametrize("unsafe", [False, True])
+def test_some_files_do_not_say_where_their_code_is(own_code: Path, file: str, unsafe: bool) -> None:
+    with pytest.raises(AdvcliError, match=f"needs the Python class or function '{file.partition('.')[0]}'") as caught:
+        keras_file.read(own_code.parent / file, unsafe=unsafe)
+    assert "save the model as .keras" in caught.value.hint
+
+
+def test_own_classes_that_cannot_be_imported_are_told(own_code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = own_code.parent / "Own.keras"
+    (own_code / "own_network.py").write_text("raise OSError('no such camera')")
+    importlib.invalidate_caches()
+    with pytest.raises(AdvcliError, match="needs 'Own' of the Python module 'own_network': no such camera"):
+        keras_file.read(path, unsafe=True)
+    (own_code / "own_network.py").write_text("# nothing in here")
+    importlib.invalidate_caches()
+    with pytest.raises(AdvcliError, match="needs the Python class or function 'Own'"):
+        keras_file.read(path, unsafe=True)
+    _forget()
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(own_code)])
+    with pytest.raises(AdvcliError, match="No module named 'own_network'") as caught:
+        keras_file.read(path, unsafe=True)
+    assert "put the folder of own_network on PYTHONPATH" in caught.value.hint

@@ -1,0 +1,125 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+import foreign
+from advcli import linear_head
+from advcli.backend import keras, tf
+from advcli.model import wrap
+
+
+@pytest.mark.parametrize("kind", foreign.HEADS)
+@pytest.mark.parametrize("shape", foreign.SHAPES)
+def test_a_softmax_is_found_and_taken_off(shape: str, kind: str) -> None:
+    if shape.startswith("subclassed") and kind == "function":
+        pytest.skip("a softmax that is no part of the model cannot be taken off")
+    model = foreign.build(shape, kind)
+    pictures = foreign.images()
+    before = model(pictures, training=False).numpy()
+    classifier = wrap(model, "m", input_range=(0, 1))
+    assert classifier.head == linear_head.REMOVED
+    logits = classifier.logits(tf.constant(pictures)).numpy()
+    np.testing.assert_allclose(tf.nn.softmax(logits), before, atol=1e-5)
+    np.testing.assert_allclose(classifier.predict(pictures), before, atol=1e-5)
+    # The very logits, not merely something with the same softmax.
+    twin = foreign.build(shape, "logits")
+    np.testing.assert_allclose(logits, twin(pictures, training=False), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", foreign.SHAPES)
+def test_logits_are_left_alone(shape: str) -> None:
+    model = foreign.build(shape, "logits")
+    before = model(foreign.images(), training=False).numpy()
+    classifier = wrap(model, "m", input_range=(0, 1))
+    assert classifier.head == linear_head.LOGITS
+    np.testing.assert_array_equal(classifier.logits(tf.constant(foreign.images())), before)
+
+
+@pytest.mark.parametrize("activation", ["relu", "softplus", "sigmoid", "log_softmax"])
+def test_logits_that_happen_to_have_one_sign_are_left_alone(activation: str) -> None:
+    model = foreign.build("flat", "logits", before=keras.layers.Rescaling(0.01))
+    model = keras.Model(model.inputs[0], keras.layers.Activation(activation)(model.outputs[0]))
+    assert wrap(model, "m", input_range=(0, 1)).head == linear_head.LOGITS
+
+
+def test_the_gradient_comes_back_where_the_model_is_sure() -> None:
+    model = foreign.build("flat", "dense")
+    scores = model.get_layer("scores")
+    scores.kernel.assign(scores.kernel * 50)
+    pictures = tf.constant(foreign.images())
+
+    def gradient(function: Any) -> float:
+        with tf.GradientTape() as tape:
+            tape.watch(pictures)
+            score = tf.reduce_max(function(pictures), axis=1)
+        return float(tf.reduce_max(tf.abs(tape.gradient(score, pictures))))
+
+    assert gradient(model) < 1e-6
+    assert gradient(wrap(model, "m", input_range=(0, 1)).logits) > 1
+
+
+class SoftmaxInCall(foreign.Subclassed):
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.softmax(super().call(inputs))
+
+
+def _share(scores: Any) -> Any:
+    positive = keras.ops.sigmoid(scores / 100)
+    return positive / keras.ops.sum(positive, axis=-1, keepdims=True)
+
+
+def _softmax_in_call() -> Any:
+    model = SoftmaxInCall(foreign.head("logits"), foreign.body())
+    model(foreign.images())
+    return model
+
+
+def _normalised() -> Any:
+    model = foreign.build("flat", "logits")
+    return keras.Model(model.inputs[0], _share(model.outputs[0]))
+
+
+@pytest.mark.parametrize("build", [_softmax_in_call, _normalised])
+def test_other_probabilities_become_their_logarithm(build: Any) -> None:
+    model = build()
+    before = model(foreign.images(), training=False).numpy()
+    classifier = wrap(model, "m", input_range=(0, 1))
+    assert classifier.head == linear_head.LOGARITHM
+    np.testing.assert_allclose(classifier.predict(foreign.images()), before, atol=1e-6)
+    np.testing.assert_allclose(
+        classifier.logits(tf.constant(foreign.images())), np.log(np.maximum(before, 1e-30)), rtol=1e-5
+    )
+    np.testing.assert_array_equal(model(foreign.images(), training=False), before)
+
+
+def _with_attention(scale: float) -> Any:
+    layers = keras.layers
+    keras.utils.set_random_seed(3)
+    image = keras.Input((foreign.EDGE, foreign.EDGE, 3))
+    features = foreign.chain(image, foreign.body())
+    weighed = layers.Multiply()([features, layers.Softmax(name="attention")(layers.Dense(6)(features))])
+    initializer = keras.initializers.RandomNormal(stddev=scale, seed=1)
+    return keras.Model(image, layers.Dense(4, activation="softmax", kernel_initializer=initializer)(weighed))
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-4, 30.0])
+def test_a_softmax_further_up_stays(scale: float) -> None:
+    model = _with_attention(scale)
+    before = model(foreign.images(), training=False).numpy()
+    classifier = wrap(model, "m", input_range=(0, 1))
+    assert classifier.head == linear_head.REMOVED
+    np.testing.assert_allclose(classifier.predict(foreign.images()), before, atol=1e-6)
+    assert "call" not in vars(model.get_layer("attention"))
+    assert model.layers[-1].activation is keras.activations.linear
+
+
+def test_half_precision_is_verified_at_its_own_precision() -> None:
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = foreign.build("flat", "dense")
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    classifier = wrap(model, "m", input_range=(0, 1))
+    assert classifier.head == linear_head.REMOVED
+    assert classifier.logits(tf.constant(foreign.images())).dtype == tf.float32
