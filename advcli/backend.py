@@ -17,6 +17,7 @@ from typing import Any
 # What Keras and tf-keras-vis say about themselves, and a user can do nothing about.
 _CHATTER = (
     r"The structure of `inputs` doesn't match the expected structure",
+    r"When providing `inputs` as a dict",
     r"Please import `.*` from the `scipy",
     r"The `tf_keras_vis\..*` module is deprecated",
     r"Do not pass an `input_shape`/`input_dim` argument to a layer",

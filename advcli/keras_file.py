@@ -27,9 +27,11 @@ def read(path: Path, *, unsafe: bool = False) -> Any:
         AdvcliError: the file holds no model that can be used.
     """
     _check_kind(path)
+    # First of all, or else the module of somebody's classes imports Keras, and not quietly.
+    load = keras.models.load_model
     classes = _own_classes(path) if unsafe and zipfile.is_zipfile(path) else {}
     try:
-        model = keras.models.load_model(path, custom_objects=classes, compile=False, safe_mode=not unsafe)
+        model = load(path, custom_objects=classes, compile=False, safe_mode=not unsafe)
     except Exception as error:
         raise _explained(error, path, unsafe) from error
     if not getattr(model, "built", True):

@@ -1,7 +1,7 @@
 """Searches for adversarial images: one file a method."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from advcli.backend import Tensor
 from advcli.draws import Draws
@@ -35,7 +35,21 @@ class Attack(Protocol):
         ...
 
 
-def refuse_unsupported(attack: Attack, threat: Threat) -> None:
+@runtime_checkable
+class Suite(Protocol):
+    """Several attacks, run in turn, each on the images that those before it left right."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The specs of the attacks, in order; a task builds and runs them."""
+        ...
+
+    def title(self, classes: int) -> str:
+        """Say what the suite is on a classifier of so many classes."""
+        ...
+
+
+def refuse_unsupported(attack: "Attack | Suite", threat: Threat) -> None:
     """Refuse a threat that the attack has no method for.
 
     Raises:

@@ -49,7 +49,10 @@ def attack(
     offline: shared.Offline = False,
 ) -> int:
     """Make images that fool a classifier: advcli attack img.jpg --eps 0.03."""
+    from dataclasses import replace
+
     from advcli import images, registry
+    from advcli.attacks import refuse_unsupported
     from advcli.cli.output import Output
     from advcli.cli.resolve import read_range, threat_for
     from advcli.tasks import attack as task
@@ -57,12 +60,14 @@ def attack(
 
     search = registry.build("attacks", attack)
     choice = ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load)
-    threat_for({}, norm, eps)
+    threat = threat_for(choice.recipe, norm, eps)
+    refuse_unsupported(search, threat if target is None else replace(threat, target=0))
     outputs = images.plan(images.find(files), out, [task.ENDING], overwrite)
     with Output(json, quiet) as output:
         output.status("loading the model")
         classifier = choice.load()
-        threat = threat_for(classifier.recipe, norm, eps, None if target is None else classifier.index(target))
+        if target is not None:
+            threat = replace(threat, target=classifier.index(target))
         return output.show(
             task.attack(
                 classifier,

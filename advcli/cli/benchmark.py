@@ -56,6 +56,7 @@ def benchmark(
 ) -> int:
     """Measure accuracy, clean and under attack: advcli benchmark RUN RUN --attack pgd --eps 8/255."""
     from advcli import registry
+    from advcli.attacks import refuse_unsupported
     from advcli.cli.output import Output
     from advcli.cli.resolve import common_threat, read_list, read_range
     from advcli.data import decode
@@ -66,7 +67,9 @@ def benchmark(
 
     attacks = {spec: registry.build("attacks", spec) for spec in attack}
     choices = [ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load) for model in models]
-    common_threat([{}], norm, eps)
+    threat = common_threat([choice.recipe for choice in choices], norm, eps)
+    for search in attacks.values():
+        refuse_unsupported(search, threat)
     trained_on = choices[0].recipe
     if data is None and "data" not in trained_on:
         raise UsageError(f"'{models[0]}' does not say what it was trained on", "say what to measure on with --data")
@@ -80,7 +83,6 @@ def benchmark(
         test = dataset.test.sample(limit, first, seed)
         output.status("loading the models")
         classifiers = load_all(choices)
-        threat = common_threat([classifier.recipe for classifier in classifiers], norm, eps)
         for classifier in classifiers:
             output.status(f"{classifier.name}: reading the images")
             images = decode(test, classifier.edge, classifier.channels, skip_bad)

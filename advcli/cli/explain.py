@@ -62,6 +62,7 @@ def explain(
 ) -> int:
     """Show what a prediction rests on: advcli explain img.jpg --out maps/."""
     from advcli import images, registry
+    from advcli.attacks import refuse_unsupported
     from advcli.cli.output import Output
     from advcli.cli.resolve import read_range, threat_for
     from advcli.tasks import explain as task
@@ -70,7 +71,9 @@ def explain(
     explainers = {registry.canonical(spec): registry.build("explainers", spec) for spec in method}
     search = None if attack is None else registry.build("attacks", attack)
     choice = ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load)
-    threat_for({}, norm, eps)
+    threat = threat_for(choice.recipe, norm, eps)
+    if search is not None:
+        refuse_unsupported(search, threat)
     outputs = images.plan(images.find(files), out, task.endings(list(explainers), search is not None), overwrite)
     with Output(json, quiet) as output:
         output.status("loading the model")
@@ -82,7 +85,7 @@ def explain(
                 explainers,
                 label=None if label is None else classifier.index(label),
                 search=search,
-                threat=threat_for(classifier.recipe, norm, eps),
+                threat=threat,
                 seed=seed,
             )
         )

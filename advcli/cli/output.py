@@ -8,7 +8,7 @@ from typing import IO
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
@@ -71,7 +71,6 @@ class Output:
         self._failures = 0
         self._notes = _Notes(self)
         self._bar: Bar | None = None
-        self._task: TaskID | None = None
 
     def __enter__(self) -> "Output":
         logger = logging.getLogger("advcli")
@@ -82,7 +81,7 @@ class Output:
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.completed}/{task.total}"),
+                MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=self.stderr,
@@ -124,11 +123,15 @@ class Output:
     def _advance(self, progress: Progress) -> None:
         if self._bar is None:
             return
-        if self._task is None:
-            self._task = self._bar.add_task(progress.what)
-        if self._bar.tasks[0].description != progress.what:
-            self._bar.reset(self._task, description=progress.what)
-        self._bar.update(self._task, completed=progress.done, total=progress.of or None)
+        total = progress.of or None
+        task = next(iter(self._bar.tasks), None)
+        if task is None or task.total != total or progress.done < task.completed:
+            # Another piece of work, whose speed says nothing of the last one's.
+            if task is not None:
+                self._bar.remove_task(task.id)
+            self._bar.add_task(progress.what, total=total, completed=progress.done)
+        else:
+            self._bar.update(task.id, description=progress.what, completed=progress.done)
 
     def _write_line(self, line: str) -> None:
         try:

@@ -10,7 +10,7 @@ from advcli.errors import UsageError
 from advcli.threat import Norm, Threat
 
 
-def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None, target: int | None = None) -> Threat:
+def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> Threat:
     """Choose the threat: what was asked for, else what the model was trained for, else linf 8/255.
 
     Raises:
@@ -25,7 +25,7 @@ def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None, 
             eps = 8 / 255
         else:
             eps = 0.5
-    return Threat(norm, eps, target)
+    return Threat(norm, eps)
 
 
 def common_threat(recipes: Sequence[Mapping[str, Any]], norm: Norm | None, eps: float | None) -> Threat:

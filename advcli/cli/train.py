@@ -132,6 +132,7 @@ def train(
     from dataclasses import replace
 
     from advcli import registry
+    from advcli.attacks import refuse_unsupported
     from advcli.cli.output import Output
     from advcli.cli.resolve import read_list, refuse_options
     from advcli.datasets import find
@@ -149,7 +150,7 @@ def train(
     else:
         registry.build("backbones", backbone)
         registry.build("objectives", objective)
-        registry.build("attacks", attack)
+        search = registry.build("attacks", attack)
         if weights not in ("none", "imagenet") and not Path(weights).is_file():
             raise UsageError(f"no such file: '{weights}'", "--weights is none, imagenet or a weights file")
         dataset = find(data)()
@@ -178,6 +179,7 @@ def train(
             robust_images=robust_images,
             seed=seed,
         )
+        refuse_unsupported(search, recipe.threat)
     with Output(json, quiet) as output:
         output.status("reading the images")
         prepared = task.prepare(recipe, dataset)

@@ -1,5 +1,6 @@
 """Text in a picture: fonts that have its characters, and names cut to the room there is."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,10 +45,13 @@ class Lettering:
         return FontProperties(family=self.families, size=size, weight="bold" if bold else "normal")
 
 
-def cut(text: str, style: Any, width: float, renderer: Any) -> str:
+def cut(text: str, style: Any, room: float, renderer: Any) -> str:
     """Shorten a text to a width in pixels; three dots stand for what is left out."""
-    kept = text
-    while kept and renderer.get_text_width_height_descent(kept, style, False)[0] > width:
-        text = text[:-1]
-        kept = text.rstrip() + "..."
-    return kept
+
+    def too_wide(text: str) -> bool:
+        return renderer.get_text_width_height_descent(text, style, False)[0] > room
+
+    if not too_wide(text):
+        return text
+    kept = bisect_left(range(len(text)), True, key=lambda length: too_wide(f"{text[:length]}...")) - 1
+    return f"{text[: max(kept, 0)].rstrip()}..."

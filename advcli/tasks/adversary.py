@@ -1,13 +1,14 @@
 """An attack made ready for one classifier, as attacking, benchmarking and validating need it."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from advcli.attacks import Attack
+from advcli import registry
+from advcli.attacks import Attack, Suite
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.model import Classifier
@@ -20,24 +21,63 @@ class Adversary:
 
     Args:
         classifier: what is attacked, in inference mode.
-        attack: the search.
+        attack: the search, or a suite of searches.
         threat: the ball it searches.
         seed: together with an image's own pixels it determines the image's random draws.
     """
 
     classifier: Classifier
-    attack: Attack
+    attack: Attack | Suite
     threat: Threat
     seed: int = 0
 
     def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
         """Search: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C), and the model passes each image took."""
+        if self._members:
+            return self._in_turn(pixels, labels)
         own_size = pixels.shape[1:3] == (self.classifier.edge, self.classifier.edge)
         search = self._at_model_size if own_size else self._at_any_size
         self._passes.assign(0)
         seeds = image_seeds(pixels, self.seed)
         adversarial = search(tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), tf.constant(seeds))
         return adversarial.numpy(), int(self._passes.numpy())
+
+    @property
+    def traces(self) -> int:
+        """How often the search was traced; more than once for images of one size is a mistake."""
+        if self._members:
+            return max(member.traces for member in self._members)
+        traced = (self.__dict__.get(name) for name in ("_at_model_size", "_at_any_size"))
+        return sum(function.experimental_get_tracing_count() for function in traced if function is not None)
+
+    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
+        """Let each member search for the images that none before it broke, and keep each image's best point."""
+        found = np.array(pixels, np.float32)
+        won, loss = self._judged(found, labels)
+        passes = 1
+        for member in self._members:
+            left = np.flatnonzero(~won)
+            if len(left) == 0:
+                break
+            points, taken = member(pixels[left], labels[left])
+            broken, reached = self._judged(points, labels[left])
+            better = broken | (reached > loss[left])
+            found[left[better]] = points[better]
+            loss[left[better]] = reached[better]
+            won[left] = broken
+            passes += taken + 1
+        return found, passes
+
+    def _judged(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tell which images are broken, and their losses: (N, H, W, C), (N,) -> (N,), (N,)."""
+        classes = tf.constant(labels, tf.int32)
+        logits = tf.constant(np.log(np.maximum(self.classifier.predict(pixels), 1e-300)))
+        return self.threat.won(logits, classes).numpy(), self.threat.loss(logits, classes).numpy()
+
+    @cached_property
+    def _members(self) -> "tuple[Adversary, ...]":
+        specs = self.attack.members if isinstance(self.attack, Suite) else ()
+        return tuple(replace(self, attack=registry.build("attacks", spec)) for spec in specs)
 
     @cached_property
     def _passes(self) -> Any:
@@ -57,6 +97,7 @@ class Adversary:
             return self.classifier.logits(images)
 
         def search(images: Tensor, labels: Tensor, seeds: Tensor) -> Tensor:
+            assert not isinstance(self.attack, Suite)
             return self.attack(counted, images, labels, self.threat, Draws(seeds))
 
         signature = [

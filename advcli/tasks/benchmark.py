@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy.stats import binomtest
 
-from advcli.attacks import Attack
+from advcli import registry
+from advcli.attacks import Attack, Suite
 from advcli.data import Dataset, Images, class_named
 from advcli.errors import AdvcliError, nearest
 from advcli.model import Classifier
@@ -20,7 +21,7 @@ def benchmark(
     classifier: Classifier,
     dataset: Dataset,
     images: Images,
-    attacks: Mapping[str, Attack],
+    attacks: Mapping[str, Attack | Suite],
     threat: Threat,
     *,
     batch: int = 64,
@@ -83,13 +84,16 @@ def benchmark(
         worst &= robust
         seconds = time.perf_counter() - start
         total += seconds
-        yield score(spec, robust, protocol_of(spec, attack), seconds, str(threat.norm))
+        yield score(spec, robust, protocol_of(spec, attack, len(classifier.labels)), seconds, str(threat.norm))
     if attacks:
         yield score("worst", worst, "right under every one of: " + ", ".join(attacks), total, str(threat.norm))
 
 
-def protocol_of(spec: str, attack: Attack) -> str:
-    """Spell out an attack with all its options."""
+def protocol_of(spec: str, attack: Attack | Suite, classes: int) -> str:
+    """Spell out an attack with all its options, a suite with all its members."""
+    if isinstance(attack, Suite):
+        members = (protocol_of(member, registry.build("attacks", member), classes) for member in attack.members)
+        return f"{attack.title(classes)}: {'; '.join(members)}"
     options = ",".join(f"{key}={value}" for key, value in dataclasses.asdict(attack).items())  # type: ignore[call-overload]
     name = spec.partition(":")[0]
     return f"{name}:{options}" if options else name

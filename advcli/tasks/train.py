@@ -120,7 +120,7 @@ def train(
         began = time.perf_counter()
         yield from trainer.steps(epoch)
         loss, train_accuracy = trainer.results()
-        yield Progress(f"epoch {epoch}: validating", 0, 0)
+        yield trainer.progress("validating", epoch, trainer.steps_an_epoch)
         clean, robust = trainer.validate()
         record = Epoch(
             epoch=epoch,
@@ -212,13 +212,18 @@ class _Trainer:
             return self.recipe.learning_rate * (step + 1) / warm_up
         return self.recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (total - warm_up)))
 
+    def progress(self, what: str, epoch: int, step: int) -> Progress:
+        """Say how far the whole training is."""
+        done = (epoch - 1) * self.steps_an_epoch + step
+        return Progress(f"epoch {epoch}: {what}", done, self.recipe.epochs * self.steps_an_epoch)
+
     def steps(self, epoch: int) -> Iterator[Progress]:
         """Go through the training images once, in an order that seed and epoch determine."""
         self.loss.reset_state()
         self.accuracy.reset_state()
         order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.data.train))
         for step in range(self.steps_an_epoch):
-            yield Progress(f"epoch {epoch} of {self.recipe.epochs}", step, self.steps_an_epoch)
+            yield self.progress("training", epoch, step)
             chosen = order[step * self.batch : (step + 1) * self.batch]
             pixels, labels = self.data.train.at(chosen)
             seeds = np.stack([chosen, np.full_like(chosen, self.recipe.seed * 100_003 + epoch)], axis=1)

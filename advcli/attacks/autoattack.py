@@ -1,0 +1,55 @@
+"""AutoAttack: four attacks without options to tune, the standard measure of robustness.
+
+Croce and Hein 2020, https://arxiv.org/abs/2003.01690; the members are those of their code, with
+one difference: ``plus`` has FAB towards each likely class, because its other form needs a gradient
+for every class.
+"""
+
+from dataclasses import dataclass
+
+from advcli.errors import UsageError, nearest
+
+VERSIONS = {
+    "standard": ("apgd:loss=ce", "apgd:loss=dlr-targeted", "fab:stop=true", "square"),
+    "plus": (
+        "apgd:loss=ce,restarts=5",
+        "apgd:loss=dlr,restarts=5",
+        "fab:restarts=5,stop=true",
+        "square",
+        "apgd:loss=dlr-targeted",
+    ),
+    "rand": ("apgd:loss=ce,eot=20", "apgd:loss=dlr,eot=20"),
+}
+
+
+@dataclass(frozen=True)
+class AutoAttack:
+    """Each member attacks the images that those before it left right.
+
+    Args:
+        version: standard; plus, with restarts and one more loss; rand, for randomised models.
+    """
+
+    version: str = "standard"
+
+    def __post_init__(self) -> None:
+        if self.version not in VERSIONS:
+            raise UsageError(f"autoattack has no version '{self.version}'", nearest(self.version, VERSIONS))
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The specs of its attacks, in order."""
+        return VERSIONS[self.version]
+
+    def title(self, classes: int) -> str:
+        """Name what is run on a classifier of so many classes, which is the published attack from ten on."""
+        title = f"AutoAttack {self.version}"
+        if classes >= 10 or (self.version == "rand" and classes >= 3):
+            return title
+        change = f"{classes - 1} targets" if classes > 2 else "1 target"
+        if classes <= 3:
+            change += f", margin for {'dlr-targeted' if classes == 3 else 'dlr'}"
+        return f"{title}, {classes}-class variant ({change})"
+
+
+COMPONENT = AutoAttack

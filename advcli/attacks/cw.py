@@ -1,0 +1,115 @@
+"""Carlini and Wagner's l2 attack: distance plus c times the margin, with a binary search over c.
+
+Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from advcli.attacks._minimal import Smallest, margin, nothing_yet
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Threat
+
+
+class _Weight(NamedTuple):
+    """The factor c of each image, and what is known about it."""
+
+    value: Tensor
+    too_small: Tensor
+    large_enough: Tensor
+
+    def refined(self, won: Tensor) -> "_Weight":
+        """Halve the interval where it has two ends; until then try ten times as much."""
+        low = tf.where(won, self.too_small, tf.maximum(self.too_small, self.value))
+        high = tf.where(won, tf.minimum(self.large_enough, self.value), self.large_enough)
+        return _Weight(tf.where(tf.math.is_finite(high), (low + high) / 2, self.value * 10), low, high)
+
+
+@dataclass(frozen=True)
+class CW:
+    """Adam on ``|x' - x|^2 + c * max(margin + confidence, 0)``, with ``x' = (tanh(w) + 1) / 2``.
+
+    Args:
+        steps: Adam steps for each c, at the most; an image stops when a tenth of them gains nothing.
+        binary_steps: how many values of c are tried.
+        c: the first c.
+        learning_rate: of Adam.
+        confidence: by how much the logit of the wrong class must be ahead.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("l2",)
+
+    steps: int = 1000
+    binary_steps: int = 9
+    c: float = 0.001
+    learning_rate: float = 0.01
+    confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        for option in ("steps", "binary_steps"):
+            if getattr(self, option) < 1:
+                raise UsageError(f"{option} is less than one: {getattr(self, option)}")
+        for option in ("c", "learning_rate"):
+            if getattr(self, option) <= 0:
+                raise UsageError(f"{option} is not positive: {getattr(self, option):g}")
+        if self.confidence < 0:
+            raise UsageError(f"confidence is negative: {self.confidence:g}")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
+        best, point = nothing_yet(images), images
+        none = tf.zeros(tf.shape(labels))
+        weight = _Weight(none + self.c, none, none + math.inf)
+        for _ in tf.range(self.binary_steps):
+            best, point, won = self._descend(logits_fn, images, labels, threat, weight.value, best)
+            weight = weight.refined(won)
+        return best.within(images, threat, otherwise=point)
+
+    def _descend(
+        self,
+        logits_fn: Callable[[Tensor], Tensor],
+        images: Tensor,
+        labels: Tensor,
+        threat: Threat,
+        weight: Tensor,
+        best: Smallest,
+    ) -> tuple[Smallest, Tensor, Tensor]:
+        """Run Adam for one c an image: -> the smallest so far, the last points, and where this c sufficed."""
+        w = tf.atanh((2 * images - 1) * 0.999999)
+        mean, square, point = tf.zeros_like(w), tf.zeros_like(w), images
+        sufficed, active = tf.zeros_like(labels, tf.bool), tf.ones_like(labels, tf.bool)
+        before = tf.fill(tf.shape(labels), math.inf)
+        pause = max(self.steps // 10, 1)
+        for i in tf.range(self.steps):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(w)
+                point = (tf.tanh(w) + 1) / 2
+                logits = logits_fn(point)
+                behind = margin(logits, labels, threat)
+                distance = tf.reduce_sum(tf.square(point - images), axis=(1, 2, 3))
+                loss = distance + weight * tf.nn.relu(behind + self.confidence)
+                total = tf.reduce_sum(loss)
+            gradient = tape.gradient(total, w)
+            won = active & threat.won(logits, labels) & (behind <= -self.confidence)
+            best = best.updated(point, won, images, threat)
+            sufficed |= won
+            if (i + 1) % pause == 0:
+                active &= loss <= 0.9999 * before
+                before = loss
+            if not tf.reduce_any(active):
+                break
+            time = tf.cast(i + 1, tf.float32)
+            mean = 0.9 * mean + 0.1 * gradient
+            square = 0.999 * square + 0.001 * tf.square(gradient)
+            step = (mean / (1 - 0.9**time)) / (tf.sqrt(square / (1 - 0.999**time)) + 1e-8)
+            w -= self.learning_rate * step
+        return best, point, sufficed
+
+
+COMPONENT = CW

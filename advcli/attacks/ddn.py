@@ -1,0 +1,63 @@
+"""Decoupled direction and norm: l2 steps on a sphere that shrinks while the image is adversarial.
+
+Rony, Hafemann, Oliveira, Ben Ayed, Sabourin and Granger 2019, https://arxiv.org/abs/1811.09600
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.attacks import ascent
+from advcli.attacks._minimal import annealed, euclidean, nothing_yet
+from advcli.attacks._rounds import by_image
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class DDN:
+    """Gradient steps whose result is put on a sphere: smaller after a success, larger after a failure.
+
+    Args:
+        steps: number of gradient steps.
+        gamma: by which fraction the radius changes at each step.
+        radius: the first radius, in units of the pixel range.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("l2",)
+
+    steps: int = 100
+    gamma: float = 0.05
+    radius: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UsageError(f"steps is less than one: {self.steps}")
+        if not 0 < self.gamma < 1:
+            raise UsageError(f"gamma is not between 0 and 1: {self.gamma:g}")
+        if self.radius <= 0:
+            raise UsageError(f"radius is not positive: {self.radius:g}")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
+        point, delta, best = images, tf.zeros_like(images), nothing_yet(images)
+        radius = tf.fill(tf.shape(labels), self.radius)
+        for i in tf.range(self.steps):
+            gradient, logits = ascent(logits_fn, point, labels, threat)
+            won = threat.won(logits, labels)
+            best = best.updated(point, won, images, threat)
+            # The paper's step goes from 1 to 0.01 along a cosine.
+            delta += annealed(1.0, 0.01, i, self.steps) * threat.steepest(gradient)
+            radius *= tf.where(won, 1 - self.gamma, 1 + self.gamma)
+            delta *= by_image(tf.math.divide_no_nan(radius, euclidean(delta)))
+            point = tf.clip_by_value(images + delta, 0.0, 1.0)
+            delta = point - images
+        best = best.updated(point, threat.won(logits_fn(point), labels), images, threat)
+        return best.within(images, threat, otherwise=point)
+
+
+COMPONENT = DDN

@@ -1,0 +1,92 @@
+"""DeepFool: the nearest boundary of the network linearised at each step, untargeted.
+
+Moosavi-Dezfooli, Fawzi and Frossard 2016, https://arxiv.org/abs/1511.04599
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from advcli.attacks._minimal import dual_size, settled
+from advcli.attacks._rounds import by_image, of_class, until_broken
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Threat
+
+
+class _State(NamedTuple):
+    image: Tensor
+    label: Tensor
+    classes: Tensor
+    moved: Tensor
+    point: Tensor
+
+
+@dataclass(frozen=True)
+class DeepFool:
+    """Steps to the nearest of the hyperplanes where a wrong class would catch up, a little beyond.
+
+    Args:
+        steps: number of steps at the most; an image is done when it is misclassified.
+        candidates: how many of the likeliest wrong classes to look at; each costs a gradient a step.
+        overshoot: how far beyond the boundary to go, as a fraction of the way to it.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    targeted: ClassVar[bool] = False
+
+    steps: int = 50
+    candidates: int = 9
+    overshoot: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UsageError(f"steps is less than one: {self.steps}")
+        if self.candidates < 1:
+            raise UsageError(f"candidates is less than one: {self.candidates}")
+        if self.overshoot < 0:
+            raise UsageError(f"overshoot is negative: {self.overshoot:g}")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first misclassified point, brought into the ball."""
+
+        def step(_: Tensor, state: _State) -> tuple[_State, Tensor]:
+            way, won = self._way_to_nearest(logits_fn, state, threat)
+            moved = state.moved + way
+            point = tf.clip_by_value(state.image + (1 + self.overshoot) * moved, 0.0, 1.0)
+            return state._replace(moved=moved, point=tf.where(by_image(won), state.point, point)), won
+
+        logits = logits_fn(images)
+        own = tf.one_hot(labels, logits.shape[1], on_value=True, off_value=False, dtype=tf.bool)
+        wrong = tf.where(own, -float("inf"), logits)
+        classes = tf.math.top_k(wrong, min(self.candidates, logits.shape[1] - 1)).indices
+        state = _State(images, labels, classes, tf.zeros_like(images), images)
+        return settled(until_broken(step, lambda state: state.point, state, self.steps), images, threat)
+
+    def _way_to_nearest(
+        self, logits_fn: Callable[[Tensor], Tensor], state: _State, threat: Threat
+    ) -> tuple[Tensor, Tensor]:
+        """Return the way to the nearest hyperplane, and which images are misclassified: (n, H, W, C), (n,)."""
+        way = tf.zeros_like(state.point)
+        least = tf.fill(tf.shape(state.label), float("inf"))
+        won = tf.zeros_like(state.label, tf.bool)
+        for i in tf.range(tf.shape(state.classes)[1]):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(state.point)
+                logits = logits_fn(state.point)
+                behind = of_class(logits, state.label) - of_class(logits, state.classes[:, i])
+                total = -tf.reduce_sum(behind)
+            gradient = tape.gradient(total, state.point)
+            distance = tf.abs(behind) / dual_size(gradient, threat)
+            # A class whose logit does not move is never reached: its distance is infinite or not a number.
+            nearer = distance < least
+            way = tf.where(by_image(nearer), by_image(distance) * threat.steepest(gradient), way)
+            least = tf.where(nearer, distance, least)
+            won = threat.won(logits, state.label)
+        return way, won
+
+
+COMPONENT = DeepFool

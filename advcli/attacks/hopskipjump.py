@@ -1,0 +1,153 @@
+"""HopSkipJump: walks along the decision boundary, asking only which class comes first; untargeted.
+
+Chen, Jordan and Wainwright 2020, https://arxiv.org/abs/1904.02144
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.attacks._minimal import euclidean, nothing_yet
+from advcli.attacks._rounds import by_image
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Norm, Threat
+
+_TRIES = 100  # for a start
+_SHORTER = 10  # times that a step which leaves the wrong class is halved
+
+
+@dataclass(frozen=True)
+class HopSkipJump:
+    """From misclassified noise: to the boundary by bisection, then steps along its estimated normal.
+
+    The number of neighbours grows with the root of the step's number, and the step shrinks with it,
+    as in the paper. The neighbours are farther away than its ``1 / d`` of the distance, which is
+    below the resolution of float32 for images of any size.
+
+    Args:
+        queries: passes an image may take.
+        samples: neighbours for the first estimate of the boundary's normal.
+        reach: how far the neighbours are, as a fraction of the distance to the image.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    targeted: ClassVar[bool] = False
+
+    queries: int = 5000
+    samples: int = 100
+    reach: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise UsageError(f"samples is less than one: {self.samples}")
+        if self.queries < _TRIES + 100:
+            raise UsageError(f"queries is too small to find a start: {self.queries}", f"give at least {_TRIES + 100}")
+        if not 0 < self.reach < 1:
+            raise UsageError(f"reach is not a fraction of the distance: {self.reach:g}")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball, or the image."""
+
+        def won(points: Tensor) -> Tensor:
+            return threat.won(logits_fn(points), labels)
+
+        dimensions = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
+        # The boundary must be known better than the neighbours are far; float32 sets the limit.
+        bisections = tf.cast(tf.minimum(tf.math.log(tf.sqrt(dimensions) / self.reach) / tf.math.log(2.0), 20), tf.int32)
+        already = won(images)
+        start, found = _start(won, images, already, draws)
+        point = _to_boundary(won, images, start, bisections, threat)
+        best = nothing_yet(images).updated(point, found, images, threat)
+        # What a step may take is what it is charged, so that the images of a batch all take the same number.
+        used = 1 + _TRIES + bisections
+        step, samples = tf.constant(1), tf.constant(self.samples)
+        while used + samples + _SHORTER + bisections <= self.queries:
+            way = threat.steepest(self._normal(won, images, point, samples, draws.fold(step)))
+            length = threat.size(point - images) / tf.sqrt(tf.cast(step, tf.float32))
+            point = _forward(won, point, way, length)
+            point = _to_boundary(won, images, point, bisections, threat)
+            best = best.updated(point, found, images, threat)
+            used += samples + _SHORTER + bisections
+            step += 1
+            samples = tf.cast(self.samples * tf.sqrt(tf.cast(step, tf.float32)), tf.int32)
+        return best.within(images, threat, otherwise=images)
+
+    def _normal(
+        self, won: Callable[[Tensor], Tensor], images: Tensor, point: Tensor, samples: Tensor, draws: Draws
+    ) -> Tensor:
+        """Estimate the boundary's normal from the neighbours' classes, their mean taken off."""
+        reach = self.reach * by_image(euclidean(point - images))
+        ways, votes, share = tf.zeros_like(point), tf.zeros_like(point), tf.zeros(tf.shape(point)[:1])
+        for i in tf.range(samples):
+            way = draws.fold(i).normal(tf.shape(point)[1:])
+            neighbour = tf.clip_by_value(point + reach * way / by_image(euclidean(way)), 0.0, 1.0)
+            way = tf.math.divide_no_nan(neighbour - point, reach)
+            vote = tf.where(won(neighbour), 1.0, -1.0)
+            ways += way
+            votes += by_image(vote) * way
+            share += vote / tf.cast(samples, tf.float32)
+        # Where all agree there is no contrast to see, and their mean is all there is.
+        agreed = tf.abs(share) > 1 - 1e-4
+        return votes - by_image(tf.where(agreed, 0.0, share)) * ways
+
+
+def _start(won: Callable[[Tensor], Tensor], images: Tensor, already: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Look for misclassified noise: -> (N, H, W, C), and where it was found.
+
+    Every other try is black and white instead of grey, and the grains are 1, 2, 4 or 8 pixels wide:
+    to many networks fine grey noise is all one class.
+    """
+    start, found = images, already
+    height, width, channels = tf.unstack(tf.shape(images)[1:])
+    for i in tf.range(_TRIES):
+        if tf.reduce_all(found):
+            break
+        grain = 2 ** (i // 2 % 4)
+        grains = draws.fold(-1 - i).uniform([-(-height // grain), -(-width // grain), channels])
+        noise = tf.repeat(tf.repeat(grains, grain, axis=1), grain, axis=2)[:, :height, :width]
+        noise = tf.ensure_shape(tf.where(i % 2 == 0, noise, tf.round(noise)), images.shape)
+        fresh = ~found & won(noise)
+        start = tf.where(by_image(fresh), noise, start)
+        found |= fresh
+    return start, found
+
+
+def _to_boundary(
+    won: Callable[[Tensor], Tensor], images: Tensor, points: Tensor, bisections: Tensor, threat: Threat
+) -> Tensor:
+    """Bring adversarial points nearer to their images for as long as they stay adversarial."""
+    nearest = points
+    low, high = tf.zeros(tf.shape(points)[:1]), tf.ones(tf.shape(points)[:1])
+    size = by_image(threat.size(points - images))
+    for _ in tf.range(bisections):
+        middle = (low + high) / 2
+        share = by_image(middle)
+        if threat.norm is Norm.LINF:
+            candidate = tf.clip_by_value(points, images - share * size, images + share * size)
+        else:
+            candidate = images + share * (points - images)
+        inside = won(candidate)
+        nearest = tf.where(by_image(inside), candidate, nearest)
+        low, high = tf.where(inside, low, middle), tf.where(inside, middle, high)
+    return nearest
+
+
+def _forward(won: Callable[[Tensor], Tensor], points: Tensor, way: Tensor, length: Tensor) -> Tensor:
+    """Step along a way, half as far each time it leaves the wrong class; stay if that does not help."""
+    moved, done = points, tf.zeros_like(length, tf.bool)
+    for _ in tf.range(_SHORTER):
+        if tf.reduce_all(done):
+            break
+        candidate = tf.clip_by_value(points + by_image(length) * way, 0.0, 1.0)
+        good = ~done & won(candidate)
+        moved = tf.where(by_image(good), candidate, moved)
+        done |= good
+        length /= 2
+    return moved
+
+
+COMPONENT = HopSkipJump

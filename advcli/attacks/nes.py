@@ -1,0 +1,76 @@
+"""Natural evolution strategies: gradient steps on an estimate from the scores of random neighbours.
+
+Ilyas, Engstrom, Athalye and Lin 2018, https://arxiv.org/abs/1804.08598
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from advcli.attacks._rounds import by_image, until_broken
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Threat
+
+
+class _State(NamedTuple):
+    image: Tensor
+    label: Tensor
+    seeds: Tensor
+    point: Tensor
+
+
+@dataclass(frozen=True)
+class NES:
+    """Projected steps along ``sum (loss(x + sigma u) - loss(x - sigma u)) u`` over Gaussian ``u``.
+
+    Args:
+        queries: passes an image may take; it is done at the first step that wins.
+        samples: passes for one estimate of the gradient, in pairs.
+        sigma: how far the neighbours are, in units of the pixel range.
+        step: length of a step as a fraction of eps.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+
+    queries: int = 5000
+    samples: int = 50
+    sigma: float = 0.001
+    step: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.samples < 2 or self.samples % 2:
+            raise UsageError(f"samples is not a number of pairs: {self.samples}", "give an even number")
+        if self.queries <= self.samples:
+            raise UsageError(f"queries is too small for one step: {self.queries}", f"a step takes {self.samples + 1}")
+        for option in ("sigma", "step"):
+            if getattr(self, option) <= 0:
+                raise UsageError(f"{option} is not positive: {getattr(self, option):g}")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first point that wins, or the last."""
+
+        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
+            won = threat.won(logits_fn(state.point), state.label)
+            gradient = self._estimate(logits_fn, state, threat, Draws(state.seeds).fold(index))
+            moved = state.point + self.step * threat.eps * threat.steepest(gradient)
+            moved = threat.project(moved, state.image)
+            return state._replace(point=tf.where(by_image(won), state.point, moved)), won
+
+        steps = self.queries // (self.samples + 1)
+        return until_broken(step, lambda state: state.point, _State(images, labels, draws.seeds, images), steps)
+
+    def _estimate(self, logits_fn: Callable[[Tensor], Tensor], state: _State, threat: Threat, draws: Draws) -> Tensor:
+        total = tf.zeros_like(state.point)
+        for i in tf.range(self.samples // 2):
+            way = draws.fold(i).normal(tf.shape(state.point)[1:])
+            up = threat.loss(logits_fn(state.point + self.sigma * way), state.label)
+            down = threat.loss(logits_fn(state.point - self.sigma * way), state.label)
+            total += by_image(up - down) * way
+        return total / (self.sigma * self.samples)
+
+
+COMPONENT = NES

@@ -1,0 +1,44 @@
+"""Random points of the ball: the control that every search must beat.
+
+Fawzi, Moosavi-Dezfooli and Frossard 2016, https://arxiv.org/abs/1608.08967, on why it must.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from advcli.attacks._rounds import by_image
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The point of greatest loss among some drawn uniformly from the ball.
+
+    Args:
+        draws: how many points are drawn; each costs a query.
+    """
+
+    draws: int = 10
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise UsageError(f"draws is less than one: {self.draws}")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Draw: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        best = images
+        greatest = tf.fill(tf.shape(labels), -float("inf"))
+        for i in tf.range(self.draws):
+            point = threat.sample(images, draws.fold(i))
+            loss = threat.loss(logits_fn(point), labels)
+            best = tf.where(by_image(loss > greatest), point, best)
+            greatest = tf.maximum(loss, greatest)
+        return best
+
+
+COMPONENT = Noise

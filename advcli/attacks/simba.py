@@ -1,0 +1,77 @@
+"""Simple black-box attack: one random pixel after the other, kept if the score gets worse.
+
+Guo, Gardner, You, Wilson and Weinberger 2019, https://arxiv.org/abs/1905.07121
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from advcli.attacks._rounds import by_image, until_broken
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Norm, Threat
+
+
+class _State(NamedTuple):
+    image: Tensor
+    label: Tensor
+    order: Tensor
+    point: Tensor
+    loss: Tensor
+    won: Tensor
+
+
+@dataclass(frozen=True)
+class SimBA:
+    """Tries plus and minus a step along each pixel and channel, in random order.
+
+    Args:
+        queries: passes an image may take; it is done at the first step that wins.
+        step: length of a step in units of the pixel range; 0 means eps for linf and the paper's 0.2 for l2.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+
+    queries: int = 5000
+    step: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.queries < 3:
+            raise UsageError(f"queries is too small for one step: {self.queries}", "the first step takes 3")
+        if self.step < 0:
+            raise UsageError(f"step is negative: {self.step:g}")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first point that wins, or the last."""
+        length = self.step or (threat.eps if threat.norm is Norm.LINF else 0.2)
+        pixels = tf.reduce_prod(tf.shape(images)[1:])
+
+        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
+            one_hot = tf.one_hot(state.order[:, index % pixels], pixels)
+            way = length * tf.reshape(one_hot, tf.shape(state.point))
+            done = state.won
+            accepted = state.won
+            for sign in (1.0, -1.0):
+                point = threat.project(state.point + sign * way, state.image)
+                logits = logits_fn(point)
+                loss = threat.loss(logits, state.label)
+                better = ~accepted & (loss > state.loss)
+                accepted |= better
+                state = state._replace(
+                    point=tf.where(by_image(better), point, state.point),
+                    loss=tf.where(better, loss, state.loss),
+                    won=tf.where(better, threat.won(logits, state.label), state.won),
+                )
+            return state, done | state.won
+
+        logits = logits_fn(images)
+        order = tf.argsort(draws.uniform([pixels]), axis=1)
+        state = _State(images, labels, order, images, threat.loss(logits, labels), threat.won(logits, labels))
+        return until_broken(step, lambda state: state.point, state, (self.queries - 1) // 2)
+
+
+COMPONENT = SimBA

@@ -1,0 +1,205 @@
+"""Square attack: random squares (linf) or bumps (l2), kept where they help; uses scores only.
+
+Andriushchenko, Croce, Flammarion and Hein 2020, https://arxiv.org/abs/1912.00049. Each image has
+its own random squares, where the authors' code shares one among the images of a batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from advcli.attacks._rounds import Batch, best_other, by_image, in_rounds, of_class, until_broken
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Norm, Threat
+
+# The share of the image that a square covers is halved after these iterations.
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+
+
+class _State(NamedTuple):
+    row: Tensor
+    image: Tensor
+    label: Tensor
+    best: Tensor
+    loss: Tensor
+
+
+@dataclass(frozen=True)
+class Square:
+    """A random search that never asks for a gradient, so that hiding it is no defence.
+
+    Args:
+        queries: how many changes are tried in a run.
+        p: the share of the image that is changed at first.
+        restarts: runs, for images that are not broken yet.
+        rescale: stretch the schedule of p, made for 10,000 queries, over the queries there are.
+        stop: an image is done at the first change that breaks it; false: it goes on to a greater loss.
+    """
+
+    queries: int = 5000
+    p: float = 0.8
+    restarts: int = 1
+    rescale: bool = False
+    stop: bool = True
+
+    def __post_init__(self) -> None:
+        for option in ("queries", "restarts"):
+            if getattr(self, option) < 1:
+                raise UsageError(f"{option} is less than one: {getattr(self, option)}")
+        if not 0 < self.p <= 1:
+            raise UsageError(f"p is no share of the image: {self.p:g}", "give a number above 0, up to 1")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Search at random: (N, H, W, C), (N,) -> (N, H, W, C)."""
+
+        def run(restart: Tensor, batch: Batch) -> Tensor:
+            return self._run(logits_fn, threat, batch)
+
+        return in_rounds(run, logits_fn, images, labels, threat, draws, restarts=self.restarts)
+
+    def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch) -> Tensor:
+        shares = self.shares()
+        # Two places, a sign for each channel and a coin: drawn at once, because drawing costs more than using.
+        numbers = tf.transpose(batch.draws.uniform([self.queries, 5 + batch.images.shape[-1]]), [1, 0, 2])
+
+        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
+            drawn = tf.gather(numbers[index], state.row)
+            change = _square if threat.norm is Norm.LINF else _bump
+            proposal = change(state.best, state.image, threat, shares[index], drawn)
+            loss, won = _loss(logits_fn(proposal), state.label, threat)
+            better = won | (loss < state.loss)
+            state = state._replace(
+                best=tf.where(by_image(better), proposal, state.best), loss=tf.where(better, loss, state.loss)
+            )
+            return state, won & self.stop
+
+        first = _stripes if threat.norm is Norm.LINF else _bumps
+        start = first(batch.images, threat, batch.draws.fold(1))
+        loss, _ = _loss(logits_fn(start), batch.labels, threat)
+        rows = tf.range(tf.shape(batch.images)[0])
+        state = _State(rows, batch.images, batch.labels, start, loss)
+        return until_broken(step, lambda state: state.best, state, self.queries)
+
+    def shares(self) -> Tensor:
+        """Return which share of the image each query changes: (queries,)."""
+        index = tf.range(self.queries, dtype=tf.int64)
+        if self.rescale:
+            index = index * 10_000 // self.queries
+        halvings = tf.reduce_sum(tf.cast(index[:, None] > tf.constant(HALVINGS, tf.int64), tf.float32), axis=1)
+        return self.p / 2**halvings
+
+
+def _loss(logits: Tensor, labels: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
+    """Return what the search lowers, the margin or the target's cross-entropy, and where it has won."""
+    if threat.target is None:
+        return of_class(logits, labels) - best_other(logits, labels), threat.won(logits, labels)
+    return -threat.loss(logits, labels), threat.won(logits, labels)
+
+
+def side_of(share: Tensor, shape: Tensor, least: int) -> Tensor:
+    """Return the side of the square that covers a share of an image of shape (N, H, W, C)."""
+    area = tf.cast(shape[1] * shape[2], tf.float32)
+    side = tf.maximum(tf.cast(tf.round(tf.sqrt(share * area)), tf.int32), least)
+    if least == 3:
+        side += 1 - side % 2
+    return tf.minimum(side, tf.minimum(shape[1], shape[2]))
+
+
+def _offsets(side: Tensor, shape: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    """Place a window on each image: (N, 2) drawn -> each row's and column's place in it, (N, H), (N, W)."""
+    corner = tf.cast(drawn * tf.cast(shape[1:3] - side + 1, tf.float32), tf.int32)
+    return tf.range(shape[1]) - corner[:, :1], tf.range(shape[2]) - corner[:, 1:]
+
+
+def _inside(rows: Tensor, columns: Tensor, side: Tensor) -> Tensor:
+    """Mark the window: (N, H), (N, W) -> (N, H, W, 1)."""
+    down = (rows >= 0) & (rows < side)
+    across = (columns >= 0) & (columns < side)
+    return tf.cast(down[:, :, None, None] & across[:, None, :, None], tf.float32)
+
+
+def _signs(drawn: Tensor) -> Tensor:
+    return tf.where(drawn < 0.5, -1.0, 1.0)
+
+
+def _stripes(images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    shape = tf.shape(images)
+    return tf.clip_by_value(images + threat.eps * _signs(draws.uniform([1, shape[2], shape[3]])), 0.0, 1.0)
+
+
+def _square(best: Tensor, images: Tensor, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
+    """Move one square of each image to a face of the ball, up or down in each channel."""
+    shape = tf.shape(images)
+    side = side_of(share, shape, least=1)
+    window = _inside(*_offsets(side, shape, drawn[:, :2]), side)
+    return threat.project(best + 2 * threat.eps * window * _signs(drawn[:, None, None, 5:]), images)
+
+
+def _bumps(images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    """Tile each image with bumps, five a side, of random signs and directions."""
+    shape = tf.shape(images)
+    side = tf.maximum(tf.minimum(shape[1], shape[2]) // 5, 1)
+    count = shape[1:3] // side
+    margin = (shape[1:3] - count * side) // 2
+    rows, columns = tf.range(shape[1]) - margin[0], tf.range(shape[2]) - margin[1]
+    drawn = draws.uniform([count[0], count[1], 1 + shape[3]])
+    drawn = tf.gather(drawn, tf.clip_by_value(rows // side, 0, count[0] - 1), axis=1)
+    drawn = tf.gather(drawn, tf.clip_by_value(columns // side, 0, count[1] - 1), axis=2)
+    bumps = _shaped(rows[None] % side, columns[None] % side, side, drawn[..., 0])
+    tiled = ((rows >= 0) & (rows < count[0] * side))[:, None] & ((columns >= 0) & (columns < count[1] * side))
+    return _of_length(bumps * tf.cast(tiled[..., None], tf.float32) * _signs(drawn[..., 1:]), images, threat)
+
+
+def _bump(best: Tensor, images: Tensor, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
+    """Move the mass of one window of each image into another, and add to it what the ball still allows."""
+    shape = tf.shape(images)
+    side = side_of(share, shape, least=3)
+    rows, columns = _offsets(side, shape, drawn[:, :2])
+    window = _inside(rows, columns, side)
+    emptied = _inside(*_offsets(side, shape, drawn[:, 2:4]), side)
+    delta = best - images
+    bump = _shaped(rows, columns, side, drawn[:, 4, None, None]) * window * _signs(drawn[:, None, None, 5:])
+    fresh = bump + delta * window / (_length(delta * window) + 1e-12)
+    unused = tf.maximum(threat.eps**2 - by_image(threat.size(delta)) ** 2, 0.0) / tf.cast(shape[3], tf.float32)
+    length = tf.sqrt(unused + _length(delta * tf.maximum(window, emptied)) ** 2)
+    fresh *= length / (_length(fresh) + 1e-12)
+    return _of_length(delta * (1 - window) * (1 - emptied) + fresh, images, threat)
+
+
+def _of_length(delta: Tensor, images: Tensor, threat: Threat) -> Tensor:
+    return threat.project(images + threat.eps * delta / (by_image(threat.size(delta)) + 1e-12), images)
+
+
+def _length(delta: Tensor) -> Tensor:
+    """Measure each channel: (N, H, W, C) -> (N, 1, 1, C)."""
+    return tf.sqrt(tf.reduce_sum(delta**2, axis=(1, 2), keepdims=True))
+
+
+def _shaped(rows: Tensor, columns: Tensor, side: Tensor, coin: Tensor) -> Tensor:
+    """Lay the bump into windows, upright or on its side: (N, H), (N, W) -> (N, H, W, 1)."""
+    down = tf.clip_by_value(rows, 0, side - 1)[:, :, None]
+    across = tf.clip_by_value(columns, 0, side - 1)[:, None, :]
+    place = tf.where(coin < 0.5, down * side + across, across * side + down)
+    return tf.gather(tf.reshape(bump_of(side), [-1]), place)[..., None]
+
+
+def bump_of(side: Tensor) -> Tensor:
+    """Return a hill above a valley, of length one: (side, side)."""
+    half, middle = side // 2, side // 2
+    rows, columns = tf.range(side)[:, None], tf.range(side)[None, :]
+    upper = rows < half
+    centre = tf.where(upper, half // 2, half + (side - half) // 2)
+    distance = tf.maximum(tf.abs(rows - centre), tf.abs(columns - middle))
+    # Rings of weight 1, 1/4, 1/9 ... lie one over the other, the smallest at the centre.
+    rings = 1.0 / tf.cast(tf.range(1, middle + 2), tf.float32) ** 2
+    height = tf.gather(tf.cumsum(rings, reverse=True), distance)
+    hill, valley = tf.where(upper, height, 0.0), tf.where(upper, 0.0, height)
+    whole = tf.math.divide_no_nan(hill, tf.norm(hill)) - tf.math.divide_no_nan(valley, tf.norm(valley))
+    return whole / tf.norm(whole)
+
+
+COMPONENT = Square

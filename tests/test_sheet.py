@@ -1,0 +1,102 @@
+import io
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from advcli.records import Prediction
+from advcli.report.lettering import Lettering
+from advcli.report.sheet import Panel, Row, Sheet
+
+BLUE, VERMILION = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
+LABELS = (
+    "cost $5_000 and $x^2$",
+    "_leading_underscore_",
+    "模型的名字",
+    "кошка обыкновенная",
+    "W" * 80,
+    "two\nlines\tand \x07 a bell",
+    "القط",
+)
+
+
+def row(edge: int, order: Sequence[int], explained: int, channels: int = 3, count: int = 4) -> Row:
+    pixels = np.full((edge, edge, channels), 128, np.uint8)
+    classes = [Prediction(LABELS[index], index, 0.9**place / 3) for place, index in enumerate(order)]
+    panels = [Panel(pixels, "what", "a detail that is rather long, " * 5, "max 1") for _ in range(count)]
+    return Row(panels, classes, explained)
+
+
+def draw(sheet: Sheet) -> np.ndarray:
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sheet.draw(file)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def count(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
+    return int((np.abs(picture.astype(int) - colour).max(axis=-1) < 3).sum())
+
+
+@pytest.mark.parametrize("edge", [1, 28, 224, 600])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_sheet_is_complete_at_every_size(edge: int, rows: int) -> None:
+    views = [row(edge, range(5), 0), row(edge, [1, 2, 3, 4, 5, 0], 1)][:rows]
+    picture = draw(Sheet("title " * 60, views, 0, 1 if rows == 2 else None))
+    assert max(picture.shape) < 2600
+    border = np.ones(picture.shape[:2], bool)
+    border[8:-8, 8:-8] = False
+    assert (picture[border] == 255).all(), "something is cut at the edge"
+    # Every picture is whole: as many grey pixels as the squares have.
+    side = min(edge * -(-224 // edge), 448)
+    assert count(picture, (128, 128, 128)) >= rows * 4 * (side - 2) ** 2
+
+
+def test_the_two_predicted_classes_have_their_colours_in_both_rows() -> None:
+    clean, adversarial = row(32, [0, 1, 2, 3, 4], 0), row(32, [1, 2, 3, 4, 5, 0], 1)
+    picture = draw(Sheet("t", [clean, adversarial], 0, 1))
+    upper, lower = picture[: len(picture) // 2], picture[len(picture) // 2 :]
+    for half, bar in ((upper, BLUE), (lower, VERMILION)):
+        assert count(half, bar) > 8 * 290 * 0.3, "the likeliest class has the long bar"
+        assert min(count(half, BLUE), count(half, VERMILION)) > 100
+    alone = draw(Sheet("t", [clean], 0))
+    assert count(alone, BLUE) > 8 * 290 * 0.3
+    assert count(alone, VERMILION) == 0
+
+
+def test_grey_pictures_are_drawn() -> None:
+    assert count(draw(Sheet("t", [row(28, range(5), 0, channels=1)], 0)), (128, 128, 128)) > 4 * 222**2
+
+
+def test_small_images_stay_sharp() -> None:
+    board = np.indices((28, 28)).sum(axis=0) % 2 * 255
+    panel = Panel(board[..., None].astype(np.uint8), "board")
+    picture = draw(Sheet("t", [Row([panel], [Prediction("a", 0, 0.5)], 0)], 0))
+    left, top = 18, 18 + 32 + 40
+    shown = picture[top : top + 224, left : left + 224, 0]
+    np.testing.assert_array_equal(shown, np.kron(board, np.ones((8, 8))))
+
+
+def test_a_users_matplotlibrc_changes_nothing() -> None:
+    import matplotlib
+
+    expected = draw(Sheet("t", [row(8, range(5), 0)], 0))
+    with matplotlib.rc_context({"figure.facecolor": "black", "axes.unicode_minus": False, "font.size": 30}):
+        np.testing.assert_array_equal(draw(Sheet("t", [row(8, range(5), 0)], 0)), expected)
+
+
+def test_fonts_are_found_for_the_characters_there_are() -> None:
+    plain = Lettering(["cat", "кошка"])
+    assert plain.families == ["DejaVu Sans"]
+    assert plain.has("cat")
+    # A calligraphic letter that only the STIX fonts have, which come with Matplotlib.
+    rare = Lettering(["\ue22d cat", "a\nb"])
+    assert rare.families[0] == "DejaVu Sans"
+    assert any(name.startswith("STIX") for name in rare.families)
+    assert rare.has("\ue22d")
+    nobody = Lettering(["\U0010fffd cat"])
+    assert not nobody.has("\U0010fffd cat")
+    assert nobody.line("\U0010fffd \n  cat") == "? cat"
