@@ -21,6 +21,8 @@ EPS = {Norm.LINF: 0.05, Norm.L2: 0.5}
 # Attacks that take thousands of passes are held to the same with fewer.
 FEWER = {
     "cw": "cw:steps=40,binary_steps=5,learning_rate=0.05",
+    "ddn": "ddn:steps=50",
+    "fmn": "fmn:steps=50",
     "hopskipjump": "hopskipjump:queries=260",
     "nes": "nes:queries=255",
     "simba": "simba:queries=200",

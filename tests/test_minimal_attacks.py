@@ -18,9 +18,9 @@ WIDE = {Norm.LINF: Threat(eps=0.9), Norm.L2: Threat(Norm.L2, 10.0)}
 SEARCHES = [
     ("deepfool", Norm.L2, 1.021),
     ("deepfool", Norm.LINF, 1.021),
-    ("ddn", Norm.L2, 1.03),
-    ("fmn", Norm.L2, 1.01),
-    ("fmn", Norm.LINF, 1.05),
+    ("ddn:steps=100", Norm.L2, 1.03),
+    ("fmn:steps=100", Norm.L2, 1.01),
+    ("fmn:steps=100", Norm.LINF, 1.05),
     ("cw:steps=150,binary_steps=7,learning_rate=0.003", Norm.L2, 1.02),
 ]
 TARGETED = [search for search in SEARCHES if search[0] != "deepfool"]
@@ -171,7 +171,7 @@ def test_what_it_cannot_do_is_refused(spec: str, threat: Threat) -> None:
         "ddn:gamma=1",
         "ddn:radius=0",
         "fmn:steps=0",
-        "fmn:step=0",
+        "fmn:step=-1",
         "fmn:gamma=0",
         "cw:steps=0",
         "cw:binary_steps=0",

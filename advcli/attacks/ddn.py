@@ -28,7 +28,7 @@ class DDN:
 
     norms: ClassVar[tuple[str, ...]] = ("l2",)
 
-    steps: int = 100
+    steps: int = 300
     gamma: float = 0.05
     radius: float = 1.0
 

@@ -108,7 +108,11 @@ Edge = Annotated[
 ]
 UnsafeLoad = Annotated[
     bool,
-    typer.Option("--unsafe-load", rich_help_panel=WHAT, help="Run Python code inside a model file (Lambda layers)."),
+    typer.Option(
+        "--unsafe-load",
+        rich_help_panel=WHAT,
+        help="Run code a model file asks for: Lambda layers, your classes on PYTHONPATH.",
+    ),
 ]
 Data = Annotated[
     str,

@@ -8,6 +8,8 @@ import typer
 from advcli.cli import app as shared
 from advcli.cli.app import app, components, listing
 
+_METHODS = ("saliency", "gradcam")
+
 
 @app.command(epilog=listing("explainers", "attacks"))
 def explain(
@@ -19,15 +21,16 @@ def explain(
     edge: shared.Edge = None,
     unsafe_load: shared.UnsafeLoad = False,
     method: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--method",
             metavar="SPEC",
             rich_help_panel=shared.WHAT,
             autocompletion=components("explainers"),
+            show_default="saliency, and gradcam where the model has a map",
             help="A method and its options; may be given several times.",
         ),
-    ] = ["saliency", "gradcam"],  # noqa: B006  typer copies it
+    ] = None,
     label: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +71,7 @@ def explain(
     from advcli.tasks import explain as task
     from advcli.tasks.models import ModelChoice
 
-    explainers = {registry.canonical(spec): registry.build("explainers", spec) for spec in method}
+    explainers = {registry.canonical(spec): registry.build("explainers", spec) for spec in method or _METHODS}
     search = None if attack is None else registry.build("attacks", attack)
     choice = ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load)
     threat = threat_for(choice.recipe, norm, eps)
@@ -78,6 +81,8 @@ def explain(
     with Output(json, quiet) as output:
         output.status("loading the model")
         classifier = choice.load()
+        if method is None:
+            explainers = task.applicable(explainers, classifier)
         return output.show(
             task.explain(
                 classifier,

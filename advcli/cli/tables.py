@@ -141,7 +141,7 @@ def _trained(record: Trained) -> Table:
 
 def _explained(records: Sequence[Explained]) -> Table:
     table = _table(f"What {records[0].model} looks at")
-    for heading in ("image", "view", "class explained", "confidence", "map", "maximum", "output"):
+    for heading in ("image", "view", "class explained", "confidence", "map", "layer", "maximum", "output"):
         table.add_column(heading, justify="right" if heading in ("confidence", "maximum") else "left", overflow="fold")
     for record in records:
         table.add_row(
@@ -150,6 +150,7 @@ def _explained(records: Sequence[Explained]) -> Table:
             Text(record.label),
             f"{record.confidence:.1%}",
             record.method,
+            record.layer or "",
             f"{record.maximum:.3g}",
             Text(record.output),
         )

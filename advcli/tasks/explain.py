@@ -1,5 +1,6 @@
 """Explain image files: maps of what a class rests on, clean and adversarial, and a contact sheet."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from advcli.report.maps import overlay, scale_of, sequential
 from advcli.report.sheet import Panel, Row, Sheet
 from advcli.tasks.adversary import Adversary
 from advcli.threat import Norm, Threat
+
+log = logging.getLogger(__name__)
 
 SHEET = ".explain.png"
 
@@ -77,6 +80,19 @@ def endings(methods: Sequence[str], attacked: bool) -> list[str]:
     """List the endings of all the files that an image's explanation consists of."""
     maps = [part for method in methods for part in _parts(method)]
     return [SHEET, *(f"{suffix}.{part}.png" for suffix in ("", ".adv")[: 1 + attacked] for part in maps)]
+
+
+def applicable(explainers: Mapping[str, Explainer], classifier: Classifier) -> dict[str, Explainer]:
+    """Keep the methods that can explain this classifier, and say which cannot."""
+    kept = {}
+    for method, explainer in explainers.items():
+        try:
+            explainer.shown(classifier)
+        except AdvcliError as error:
+            log.warning("left out %s: %s", method, error.message)
+        else:
+            kept[method] = explainer
+    return kept
 
 
 def explain(

@@ -253,6 +253,18 @@ def test_every_command_on_one_run(advcli: Command, tmp_path: Path) -> None:
     assert (tmp_path / "maps" / "x.explain.png").exists()
 
 
+def test_explain_leaves_out_what_a_model_has_no_map_for(advcli: Command, picture: Path) -> None:
+    make_classifier("linear").save(picture.parent / "linear.keras")
+    result = advcli("explain", "cat.png", "--model", "linear.keras", cwd=picture.parent)
+    assert result.returncode == 0, result.stderr
+    assert "left out gradcam" in result.stderr
+    asked = advcli(
+        "explain", "cat.png", "--model", "linear.keras", "--method", "gradcam", "--out", "x", cwd=picture.parent
+    )
+    assert asked.returncode == 1
+    assert not (picture.parent / "x").exists()
+
+
 def test_quiet_leaves_errors_alone(advcli: Command, picture: Path) -> None:
     result = advcli("attack", "cat.png", "--model", "cat.png", "--quiet", cwd=picture.parent)
     assert result.returncode == 1
