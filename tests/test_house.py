@@ -113,6 +113,10 @@ def test_the_readmes_tables_are_those_of_the_components() -> None:
     assert readme.renewed(text) == text, "python tests/readme.py writes them anew"
 
 
+def test_the_readme_shows_a_component_as_it_is() -> None:
+    assert (ROOT / "attacks" / "fgsm.py").read_text().rstrip() in readme.README.read_text()
+
+
 def test_the_readmes_commands_exist() -> None:
     readme = (ROOT.parent / "README.md").read_text()
     commands = re.findall(r"^(?:\$ )?advcli (\w+)(.*)$", readme, re.MULTILINE)

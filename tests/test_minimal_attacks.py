@@ -171,7 +171,7 @@ def test_what_it_cannot_do_is_refused(spec: str, threat: Threat) -> None:
         "ddn:gamma=1",
         "ddn:radius=0",
         "fmn:steps=0",
-        "fmn:step=-1",
+        "fmn:step=0",
         "fmn:gamma=0",
         "cw:steps=0",
         "cw:binary_steps=0",

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_attacks import check
 
 from advcli import registry
 from advcli.attacks.square import Square, bump_of, side_of
@@ -15,6 +14,7 @@ from advcli.errors import UsageError
 from advcli.model import Classifier
 from advcli.tasks.adversary import Adversary, image_seeds
 from advcli.threat import Norm, Threat
+from test_attacks import check
 
 SIDES = {0: 57, 10: 57, 11: 40, 50: 40, 51: 29, 200: 29, 201: 20, 500: 20, 501: 14, 1000: 14, 1001: 10, 2000: 10}
 SIDES |= {2001: 7, 4000: 7, 4001: 5, 4999: 5}

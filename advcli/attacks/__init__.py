@@ -17,7 +17,7 @@ class Attack(Protocol):
     (without it: all), and ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class.
 
     An attack whose paper looks for the smallest perturbation returns the smallest it found, brought
-    back into the ball if it is larger; one that found none returns its best try inside the ball.
+    back into the ball if it is larger; one that found none, its last try inside the ball or the image.
     """
 
     def __call__(
@@ -74,4 +74,5 @@ def ascent(
         logits = logits_fn(images)
         # The sum, not the mean: an image's gradient must not depend on its batch.
         loss = tf.reduce_sum(threat.loss(logits, labels))
-    return tape.gradient(loss, images), logits
+    # A model that rounds its input has no gradient, which is no reason to fail.
+    return tape.gradient(loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO), logits

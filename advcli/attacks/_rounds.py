@@ -59,7 +59,7 @@ def in_rounds(
     order = tf.argsort(logits, direction="DESCENDING", stable=True)
     found = images
     broken = threat.won(logits, labels)
-    loss = threat.loss(logits, labels)
+    loss = _finely(threat, logits, labels)
     for index in tf.range(targets * restarts):
         rows = tf.where(~broken)[:, 0]
         if tf.size(rows) > 0:
@@ -68,11 +68,12 @@ def in_rounds(
                 towards = tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
             batch = _take(Batch(images, labels, towards, draws.fold(index).seeds), rows)
             points = search(index % restarts, batch)
-            reached = logits_fn(points)
-            won = threat.won(reached, batch.labels)
-            better = won | (threat.loss(reached, batch.labels) > tf.gather(loss, rows))
+            logits_there = logits_fn(points)
+            won = threat.won(logits_there, batch.labels)
+            reached = _finely(threat, logits_there, batch.labels)
+            better = won | (reached > tf.gather(loss, rows))
             found = _put(found, rows, better, points)
-            loss = _put(loss, rows, better, threat.loss(reached, batch.labels))
+            loss = _put(loss, rows, better, reached)
             broken = _put(broken, rows, better, won)
     return found
 
@@ -138,6 +139,11 @@ def best_other(logits: Tensor, classes: Tensor) -> Tensor:
 def by_image(values: Tensor) -> Tensor:
     """Give one value an image the shape that goes with images: (N,) -> (N, 1, 1, 1)."""
     return values[:, None, None, None]
+
+
+def _finely(threat: Threat, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the losses in double precision: in single, those of a confident network are all zero."""
+    return threat.loss(tf.cast(logits, tf.float64), labels)
 
 
 def _take(state: Any, rows: Tensor) -> Any:

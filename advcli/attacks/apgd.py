@@ -116,7 +116,7 @@ class APGD:
                 logits = logits_fn(state.point)
                 loss = self._loss(logits, state.label, state.target, threat)
                 total = tf.reduce_sum(loss)
-            mean += tape.gradient(total, state.point) / self.eot
+            mean += tape.gradient(total, state.point, unconnected_gradients=tf.UnconnectedGradients.ZERO) / self.eot
             won = threat.won(logits, state.label)
         return mean, loss, won
 

@@ -102,7 +102,7 @@ class FAB:
             else:
                 lead = of_class(logits, state.target) - best_other(logits, state.target)
             total = tf.reduce_sum(lead)
-        return lead, tape.gradient(total, state.point)
+        return lead, tape.gradient(total, state.point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     def _towards(self, state: _State, lead: Tensor, gradient: Tensor, threat: Threat) -> Tensor:
         """Mean of two steps past the hyperplane, from where the search stands and from the image."""

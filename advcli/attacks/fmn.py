@@ -22,21 +22,21 @@ class FMN:
 
     Args:
         steps: number of gradient steps.
-        step: length (l2) of the first step, which falls to a hundredth of it; 0 means 10 for linf, 1 for l2.
+        step: length (l2) of the first step, which falls to a hundredth of it; the paper takes 1 or 10.
         gamma: by which fraction the radius changes at first; it falls to 0.001.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     steps: int = 300
-    step: float = 0.0
+    step: float = 3.0
     gamma: float = 0.05
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise UsageError(f"steps is less than one: {self.steps}")
-        if self.step < 0:
-            raise UsageError(f"step is negative: {self.step:g}")
+        if self.step <= 0:
+            raise UsageError(f"step is not positive: {self.step:g}")
         if not 0 < self.gamma < 1:
             raise UsageError(f"gamma is not between 0 and 1: {self.gamma:g}")
 
@@ -44,7 +44,6 @@ class FMN:
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
-        first = self.step or (10.0 if threat.norm is Norm.LINF else 1.0)
         point, best = images, nothing_yet(images)
         radius = tf.fill(tf.shape(labels), math.inf)
         for i in tf.range(self.steps):
@@ -60,7 +59,7 @@ class FMN:
             estimate = threat.size(point - images) + tf.abs(behind) / dual_size(gradient, threat)
             radius = self._radius(radius, estimate, won, best, annealed(self.gamma, 0.001, i, self.steps))
             # The paper scales the gradient to l2 length one for every norm.
-            length = annealed(first, first / 100, i, self.steps)
+            length = annealed(self.step, self.step / 100, i, self.steps)
             way = by_image(tf.math.divide_no_nan(length, euclidean(gradient))) * gradient
             point = _in_ball(point + way, images, radius, threat)
         best = best.updated(point, threat.won(logits_fn(point), labels), images, threat)

@@ -1,6 +1,6 @@
 """Adversarial regularization of neural-structured-learning: loss(x) + multiplier * loss(x').
 
-Gopalan et al. 2021, https://arxiv.org/abs/2101.05924, after Goodfellow et al. 2015
+Goodfellow, Shlens and Szegedy 2015, https://arxiv.org/abs/1412.6572, as the library generalises it
 """
 
 from collections.abc import Callable
