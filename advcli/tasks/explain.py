@@ -18,6 +18,7 @@ from advcli.records import Explained, Failed, Progress
 from advcli.report.maps import overlay, scale_of, sequential
 from advcli.report.sheet import Panel, Row, Sheet
 from advcli.tasks.adversary import Adversary
+from advcli.tasks.lattice import settled
 from advcli.threat import Norm, Threat
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ def _view(classifier: Classifier, name: str, suffix: str, pixels: np.ndarray, la
 
 def _adversarial(adversary: Adversary, original: np.ndarray, clean: View) -> np.ndarray:
     found, _ = adversary(to_float(original)[None], np.array([clean.predicted]))
-    return images.on_lattice(found[0], original, adversary.threat.norm, adversary.threat.eps)
+    return settled(adversary.classifier, original, found[0], adversary.threat, clean.predicted)
 
 
 def _parts(method: str) -> tuple[str, ...]:
