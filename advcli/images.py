@@ -171,45 +171,6 @@ def resize(array: np.ndarray, edge: int) -> np.ndarray:
     return resized.round().clip(0, 255).astype(np.uint8) if array.dtype == np.uint8 else resized.clip(0, 1)
 
 
-def on_lattice(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: float) -> np.ndarray:
-    """Round an adversarial image to 8 bits without leaving the ball.
-
-    Args:
-        adversarial: (H, W, C) float32 in [0, 1].
-        original: (H, W, C) uint8, the centre of the ball.
-        norm: linf or l2.
-        eps: the radius, in units of [0, 1].
-
-    Returns:
-        (H, W, C) uint8.
-    """
-    centre = original.astype(np.int16)
-    delta = adversarial.astype(np.float64) * 255 - centre
-    if norm == "linf":
-        reach = int(eps * 255 + 1e-6)
-        rounded = np.rint(delta).clip(-reach, reach)
-    else:
-        # Rounding may lengthen a perturbation or swallow it: aim for the length that was found.
-        rounded = _rounded_to_length(delta, centre, min(eps * 255, float(np.linalg.norm(delta))))
-    return (centre + rounded.astype(np.int16)).clip(0, 255).astype(np.uint8)
-
-
-def _rounded_to_length(delta: np.ndarray, centre: np.ndarray, length: float) -> np.ndarray:
-    """Scale a perturbation so that, rounded to whole numbers, it is just as long or a little shorter."""
-
-    def rounded(scale: float) -> np.ndarray:
-        return np.rint(delta * scale).clip(-centre, 255 - centre)
-
-    low, high = 0.0, 8.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        if np.linalg.norm(rounded(middle)) <= length + 1e-9:
-            low = middle
-        else:
-            high = middle
-    return rounded(low)
-
-
 def plan(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bool) -> dict[Path, Path]:
     """Choose where each file's outputs go: file -> output path without its ending.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import Attack, refuse_unsupported
+from advcli.attacks import Attack, Suite, refuse_unsupported
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -20,6 +20,7 @@ EPS = {Norm.LINF: 0.05, Norm.L2: 0.5}
 
 # Attacks that take thousands of passes are held to the same with fewer.
 FEWER = {
+    "autoattack": "autoattack:version=rand",
     "cw": "cw:steps=40,binary_steps=5,learning_rate=0.05",
     "ddn": "ddn:steps=50",
     "fmn": "fmn:steps=50",
@@ -45,7 +46,7 @@ def losses(classifier: Classifier, threat: Threat, pictures: np.ndarray, labels:
     return threat.loss(classifier.logits(tf.constant(pictures)), tf.constant(labels, tf.int32)).numpy()
 
 
-def check(attack: Attack, classifier: Classifier, pictures: np.ndarray, threat: Threat) -> None:
+def check(attack: Attack | Suite, classifier: Classifier, pictures: np.ndarray, threat: Threat) -> None:
     """What must hold for every attack, model and threat."""
     labels = classifier.predict(pictures).argmax(axis=1)
     adversarial, queries = Adversary(classifier, attack, threat)(pictures, labels)

@@ -236,40 +236,6 @@ def test_to_channels() -> None:
     assert red.dtype == np.float32 and red.item() == pytest.approx(0.299)
 
 
-@pytest.mark.parametrize("eps", [0.03, 1 / 255, 8 / 255])
-def test_lattice_stays_in_the_linf_ball(eps: float) -> None:
-    noise = np.random.default_rng(1).uniform(-eps, eps, NOISE.shape)
-    adversarial = np.clip(NOISE / 255 + noise, 0, 1).astype(np.float32)
-    rounded = images.on_lattice(adversarial, NOISE, "linf", eps)
-    moved = rounded.astype(int) - NOISE
-    assert rounded.dtype == np.uint8
-    assert np.abs(moved).max() == int(eps * 255 + 1e-6)
-    assert np.abs(moved - (adversarial * 255 - NOISE)).max() < 1
-
-
-@pytest.mark.parametrize("eps", [0.1, 0.5, 3.0])
-def test_lattice_stays_in_the_l2_ball_and_fills_it(eps: float) -> None:
-    noise = np.random.default_rng(2).normal(size=NOISE.shape)
-    noise *= eps / np.linalg.norm(noise)
-    adversarial = np.clip(NOISE / 255 + noise, 0, 1).astype(np.float32)
-    moved = (images.on_lattice(adversarial, NOISE, "l2", eps).astype(int) - NOISE) / 255
-    assert 0.9 * eps < np.linalg.norm(moved) <= eps + 1e-6
-
-
-def test_lattice_does_not_lengthen_a_short_perturbation() -> None:
-    noise = np.random.default_rng(2).normal(size=NOISE.shape)
-    noise *= 0.5 / np.linalg.norm(noise)
-    adversarial = np.clip(NOISE / 255 + noise, 0, 1).astype(np.float32)
-    moved = (images.on_lattice(adversarial, NOISE, "l2", 3.0).astype(int) - NOISE) / 255
-    assert 0.4 < np.linalg.norm(moved) <= 0.5 + 1e-6
-
-
-def test_lattice_keeps_an_untouched_image() -> None:
-    for norm in ("linf", "l2"):
-        untouched = NOISE.astype(np.float32) / 255
-        np.testing.assert_array_equal(images.on_lattice(untouched, NOISE, norm, 8 / 255), NOISE)
-
-
 def test_written_png_is_what_was_given(tmp_path: Path) -> None:
     images.write_png(tmp_path / "new" / "a.png", NOISE, {"advcli": "grüße"})
     np.testing.assert_array_equal(images.read(tmp_path / "new" / "a.png"), NOISE)

@@ -197,3 +197,14 @@ def test_single_channel_images_and_restarts() -> None:
 def test_nonsense_is_refused(options: str) -> None:
     with pytest.raises(UsageError):
         registry.build("attacks", f"square:{options}")
+
+
+def test_headway_is_seen_where_cross_entropy_is_rounded_to_zero() -> None:
+    confident = make_classifier("linear", classes=2)
+    kernel, bias = confident.model.weights
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+    bias.assign([200.0, 0.0])
+    pictures = np.full((2, 8, 8, 3), 0.5, np.float32)
+    labels = confident.predict(pictures).argmax(axis=1)
+    adversarial, _ = Adversary(confident, Square(queries=20), Threat(eps=1e-3))(pictures, labels)
+    assert np.abs(adversarial - pictures).max() > 0.9e-3

@@ -2,8 +2,9 @@
 
 import csv
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.model import load
 from advcli.records import Epoch, Score, Trained
 from advcli.tasks.benchmark import benchmark
+from advcli.tasks.recipe import Recipe, prepare
 from advcli.tasks.run import Checkpoint, Run
-from advcli.tasks.train import Recipe, _Trainer, prepare, train
+from advcli.tasks.train import train
+from advcli.tasks.trainer import Trainer
 from conftest import make_classifier
 
 RECIPE = Recipe(
@@ -125,7 +128,7 @@ def test_the_best_epoch_is_the_robust_one_or_the_clean_one() -> None:
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero(tmp_path: Path) -> None:
-    trainer = _Trainer(TINY, prepare(TINY, find("digits")()))
+    trainer = Trainer(TINY, prepare(TINY, find("digits")()))
     steps = TINY.epochs * trainer.steps_an_epoch
     rates = [trainer.learning_rate(step) for step in range(steps)]
     assert max(rates) == pytest.approx(0.05)
@@ -159,6 +162,6 @@ def test_the_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"eps": 8.0}, {"norm": "l7"}])
-def test_a_recipe_is_checked_when_it_is_made(change: dict[str, object]) -> None:
+def test_a_recipe_is_checked_when_it_is_made(change: dict[str, Any]) -> None:
     with pytest.raises((UsageError, ValueError)):
-        Recipe(**(asdict(RECIPE) | change))
+        replace(RECIPE, **change)

@@ -59,7 +59,7 @@ def in_rounds(
     order = tf.argsort(logits, direction="DESCENDING", stable=True)
     found = images
     broken = threat.won(logits, labels)
-    loss = _finely(threat, logits, labels)
+    loss = _headway(threat, logits, labels)
     for index in tf.range(targets * restarts):
         rows = tf.where(~broken)[:, 0]
         if tf.size(rows) > 0:
@@ -70,7 +70,7 @@ def in_rounds(
             points = search(index % restarts, batch)
             logits_there = logits_fn(points)
             won = threat.won(logits_there, batch.labels)
-            reached = _finely(threat, logits_there, batch.labels)
+            reached = _headway(threat, logits_there, batch.labels)
             better = won | (reached > tf.gather(loss, rows))
             found = _put(found, rows, better, points)
             loss = _put(loss, rows, better, reached)
@@ -132,8 +132,7 @@ def of_class(logits: Tensor, classes: Tensor) -> Tensor:
 
 def best_other(logits: Tensor, classes: Tensor) -> Tensor:
     """Return the greatest logit of all but one class: (N, K), (N,) -> (N,)."""
-    left_out = tf.one_hot(classes, logits.shape[1], on_value=True, off_value=False, dtype=tf.bool)
-    return tf.reduce_max(tf.where(left_out, -float("inf"), logits), axis=1)
+    return tf.reduce_max(tf.where(_one_hot(logits, classes), -float("inf"), logits), axis=1)
 
 
 def by_image(values: Tensor) -> Tensor:
@@ -141,9 +140,16 @@ def by_image(values: Tensor) -> Tensor:
     return values[:, None, None, None]
 
 
-def _finely(threat: Threat, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the losses in double precision: in single, those of a confident network are all zero."""
-    return threat.loss(tf.cast(logits, tf.float64), labels)
+def _headway(threat: Threat, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return what rises with the threat's loss but, unlike it, does not round to nothing for a confident network."""
+    classes = labels if threat.target is None else tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
+    others = tf.where(_one_hot(logits, classes), -float("inf"), logits)
+    ahead = tf.reduce_logsumexp(others, axis=1) - of_class(logits, classes)
+    return ahead if threat.target is None else -ahead
+
+
+def _one_hot(logits: Tensor, classes: Tensor) -> Tensor:
+    return tf.one_hot(classes, logits.shape[1], on_value=True, off_value=False, dtype=tf.bool)
 
 
 def _take(state: Any, rows: Tensor) -> Any:

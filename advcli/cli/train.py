@@ -137,13 +137,14 @@ def train(
     from advcli.cli.resolve import read_list, refuse_options
     from advcli.datasets import find
     from advcli.errors import Interrupted, UsageError
-    from advcli.tasks import train as task
+    from advcli.tasks.recipe import Recipe, prepare
     from advcli.tasks.run import Run
+    from advcli.tasks.train import train as run_training
 
     if resume is not None:
         refuse_options(context, _WITH_RESUME, "--resume reads it from the run")
         run = Run(resume)
-        recipe = task.Recipe.from_json(run.read_recipe())
+        recipe = Recipe.from_json(run.read_recipe())
         if context.get_parameter_source("epochs").name != "DEFAULT":  # type: ignore[union-attr]
             recipe = replace(recipe, epochs=epochs)
         dataset = find(recipe.data)()
@@ -158,7 +159,7 @@ def train(
         run = Run(out or Path("runs") / "-".join(parts))
         if not overwrite:
             run.refuse_existing()
-        recipe = task.Recipe(
+        recipe = Recipe(
             data=data,
             classes=read_list(classes),
             limit=limit,
@@ -182,9 +183,9 @@ def train(
         refuse_unsupported(search, recipe.threat)
     with Output(json, quiet) as output:
         output.status("reading the images")
-        prepared = task.prepare(recipe, dataset)
+        prepared = prepare(recipe, dataset)
         try:
-            return output.show(task.train(recipe, prepared, run, resume=resume is not None))
+            return output.show(run_training(recipe, prepared, run, resume=resume is not None))
         except KeyboardInterrupt:
             if not run.can_resume():
                 raise

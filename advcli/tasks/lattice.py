@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from advcli import images
 from advcli.data import to_float
 from advcli.model import Classifier
 from advcli.threat import Threat
@@ -26,13 +25,13 @@ def settled(
     Returns:
         (H, W, C) uint8.
     """
-    pixels = images.on_lattice(adversarial, original, threat.norm, threat.eps)
+    pixels = on_lattice(adversarial, original, threat.norm, threat.eps)
     if not _fools(classifier, adversarial, threat, label) or _fools(classifier, to_float(pixels), threat, label):
         return pixels
     centre = to_float(original)
     for stretch in _STRETCHES:
         further = np.clip(centre + stretch * (adversarial - centre), 0, 1)
-        candidate = images.on_lattice(further, original, threat.norm, threat.eps)
+        candidate = on_lattice(further, original, threat.norm, threat.eps)
         if _fools(classifier, to_float(candidate), threat, label):
             return candidate
     return pixels
@@ -46,3 +45,42 @@ def fooled(probabilities: np.ndarray, threat: Threat, label: int) -> bool:
 
 def _fools(classifier: Classifier, pixels: np.ndarray, threat: Threat, label: int) -> bool:
     return fooled(classifier.predict(pixels[None])[0], threat, label)
+
+
+def on_lattice(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: float) -> np.ndarray:
+    """Round an adversarial image to 8 bits without leaving the ball.
+
+    Args:
+        adversarial: (H, W, C) float32 in [0, 1].
+        original: (H, W, C) uint8, the centre of the ball.
+        norm: linf or l2.
+        eps: the radius, in units of [0, 1].
+
+    Returns:
+        (H, W, C) uint8.
+    """
+    centre = original.astype(np.int16)
+    delta = adversarial.astype(np.float64) * 255 - centre
+    if norm == "linf":
+        reach = int(eps * 255 + 1e-6)
+        rounded = np.rint(delta).clip(-reach, reach)
+    else:
+        # Rounding may lengthen a perturbation or swallow it: aim for the length that was found.
+        rounded = _rounded_to_length(delta, centre, min(eps * 255, float(np.linalg.norm(delta))))
+    return (centre + rounded.astype(np.int16)).clip(0, 255).astype(np.uint8)
+
+
+def _rounded_to_length(delta: np.ndarray, centre: np.ndarray, length: float) -> np.ndarray:
+    """Scale a perturbation so that, rounded to whole numbers, it is just as long or a little shorter."""
+
+    def rounded(scale: float) -> np.ndarray:
+        return np.rint(delta * scale).clip(-centre, 255 - centre)
+
+    low, high = 0.0, 8.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if np.linalg.norm(rounded(middle)) <= length + 1e-9:
+            low = middle
+        else:
+            high = middle
+    return rounded(low)

@@ -1,11 +1,12 @@
 """AutoAttack's parts here beside what its official implementation measured.
 
-    python tests/benchmarks/autoattack_parity.py trades_mnist.keras --first 200
+    ADVCLI_TEST_DATA=DIR python tests/benchmarks/autoattack_parity.py DIR/models/trades_mnist.keras --first 200
 
 Each part attacks all images that are right without perturbation, as in the reference measurement.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ PARTS = {
     "square": "square",
     "autoattack-standard": "autoattack",
 }
-SHARED = Path("/work/shared")
+SHARED = Path(os.environ.get("ADVCLI_TEST_DATA", "../shared"))
 
 
 def main(
@@ -49,7 +50,7 @@ def main(
     ]
     there = next((entry for entry in entries if entry["images"] == first), {})
     radius = eps or next(entry["eps"] for entry in entries)
-    classifier = ModelChoice(str(model)).load()
+    classifier = ModelChoice(str(model), input_range=(0.0, 1.0)).load()
     dataset = find(data)()
     images = decode(dataset.test.sample(None, first, seed), classifier.edge, classifier.channels)
     specs = {name: PARTS[name] for name in part or PARTS}
