@@ -132,7 +132,7 @@ def train(
     from dataclasses import replace
 
     from advcli import registry
-    from advcli.attacks import refuse_unsupported
+    from advcli.attacks import Suite, refuse_unsupported
     from advcli.cli.output import Output
     from advcli.cli.resolve import read_list, refuse_options
     from advcli.datasets import find
@@ -152,6 +152,8 @@ def train(
         registry.build("backbones", backbone)
         registry.build("objectives", objective)
         search = registry.build("attacks", attack)
+        if isinstance(search, Suite):
+            raise UsageError(f"'{attack}' is a suite: too much for every step of training", "give one of its attacks")
         if weights not in ("none", "imagenet") and not Path(weights).is_file():
             raise UsageError(f"no such file: '{weights}'", "--weights is none, imagenet or a weights file")
         dataset = find(data)()
