@@ -195,8 +195,8 @@ def decode(split: Split, edge: int, channels: int, skip_bad: bool = False) -> Im
     bad = len(split) - len(good)
     if pixels is None:
         raise AdvcliError("no readable image in the data" if bad else "no images are left in the data")
+    if bad > 0.01 * len(split) and not skip_bad:
+        raise AdvcliError(f"{bad} of {len(split)} images are unreadable", "mend or remove them, or give --skip-bad")
     if bad:
         log.warning("%d of %d images are unreadable and left out", bad, len(split))
-        if bad > 0.01 * len(split) and not skip_bad:
-            raise AdvcliError(f"{bad} of {len(split)} images are unreadable", "mend or remove them, or give --skip-bad")
     return Images(pixels[: len(good)], split.labels[good].astype(np.int32))

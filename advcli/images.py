@@ -5,7 +5,8 @@ import io
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -181,22 +182,25 @@ def plan(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bo
         raise UsageError(f"'{out}' is a file, not a folder", "--out names the folder for the outputs")
     if out.suffix.lower() in SUFFIXES:
         raise UsageError(f"'{out}' looks like a file", "--out names a folder; files in it are named after their input")
-    stems: dict[Path, Path] = {}
-    # Names are compared without case: macOS takes Cat.png and cat.png for one file.
-    owners: dict[str, Path] = {}
-    for file in files:
-        choices = (file.stem, file.name, f"{file.parent.name}.{file.name}")
-        name = next((choice for choice in choices if choice.casefold() not in owners), None)
-        if name is None:
-            owner = owners[choices[-1].casefold()]
-            raise UsageError(f"'{file}' and '{owner}' would have the same output", "attack them in two calls")
-        owners[name.casefold()] = file
-        stem = stems[file] = out / name
+    # All that share a stem are told apart in the same way, so that no name depends on the order.
+    shared = _shared_stems(file.stem for file in files)
+    names = {file: f"{file.parent.name}.{file.name}" if file.stem.casefold() in shared else file.stem for file in files}
+    clashing = _shared_stems(names.values())
+    clash = [str(file) for file, name in names.items() if name.casefold() in clashing]
+    if clash:
+        raise UsageError(f"'{clash[0]}' and '{clash[1]}' would have the same output", "give them in two calls")
+    stems = {file: out / name for file, name in names.items()}
+    for stem in stems.values():
         for ending in endings:
             output = stem.with_name(stem.name + ending)
             if output.exists() and not overwrite:
                 raise UsageError(f"output exists: '{output}'", "give --overwrite to replace it, or another --out")
     return stems
+
+
+def _shared_stems(names: Iterable[str]) -> set[str]:
+    """Find the names that occur more than once; macOS takes Cat and cat for one."""
+    return {name for name, count in Counter(name.casefold() for name in names).items() if count > 1}
 
 
 def write_png(path: Path, pixels: np.ndarray, text: Mapping[str, str] | None = None) -> None:

@@ -84,7 +84,17 @@ def test_a_label_is_what_the_attack_moves_away_from(linear: Classifier, tmp_path
     (record,) = run(linear, [file], label=other)
     assert isinstance(record, Attacked)
     assert record.label == linear.labels[other]
-    assert record.fooled
+    # It was not seen as that class before, so nothing was fooled.
+    assert not record.fooled
+
+
+def test_what_is_at_its_target_already_is_not_fooled(linear: Classifier, tmp_path: Path) -> None:
+    file = write(tmp_path, "a.png", (8, 8, 3))
+    seen = int(linear.predict(to_float(images.read(file))[None])[0].argmax())
+    (record,) = run(linear, [file], threat=Threat(eps=0.03, target=seen))
+    assert isinstance(record, Attacked)
+    assert record.after.index == seen
+    assert not record.fooled
 
 
 def test_the_same_seed_gives_the_same_file_alone_or_among_others(linear: Classifier, tmp_path: Path) -> None:

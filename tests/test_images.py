@@ -199,7 +199,7 @@ def test_find_names_what_is_missing(tmp_path: Path) -> None:
 def test_plan_gives_each_file_its_own_output(tmp_path: Path) -> None:
     files = [Path("a/cat.png"), Path("a/cat.jpg"), Path("b/cat.jpg"), Path("b/Cat.png"), Path("a/dog.png")]
     stems = images.plan(files, tmp_path, [".adv.png"], overwrite=False)
-    assert [stem.name for stem in stems.values()] == ["cat", "cat.jpg", "b.cat.jpg", "Cat.png", "dog"]
+    assert [stem.name for stem in stems.values()] == ["a.cat.png", "a.cat.jpg", "b.cat.jpg", "b.Cat.png", "dog"]
     assert len({stem.name.casefold() for stem in stems.values()}) == len(files)
     with pytest.raises(UsageError, match="would have the same output"):
         images.plan([*files, Path("x/b/cat.jpg")], tmp_path, [".adv.png"], overwrite=False)

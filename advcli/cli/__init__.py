@@ -1,7 +1,9 @@
 """The command line: the one place where errors become messages and exit codes."""
 
+import errno
 import os
 import sys
+from pathlib import Path
 
 PIPE_CLOSED = 141
 
@@ -16,13 +18,19 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _pipe_closed()
+    except OSError:
+        # Already told; what is left in the buffer cannot be written either.
+        _pipe_closed()
+        code = code or 1
     sys.exit(code)
 
 
 def _run() -> int:
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  it lasts as long as the process
         # A class name may be in any script, a terminal's encoding may not be.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        getattr(sys, name).reconfigure(errors="backslashreplace")
     import typer
 
     from advcli.cli import attack, benchmark, explain, train  # noqa: F401  they register themselves
@@ -40,6 +48,8 @@ def _run() -> int:
         return _wrong_usage(error)
     except typer.Abort:
         return _interrupted()
+    except SystemExit:  # how typer and rich leave when the reader has gone
+        return _pipe_closed()
     except Exception as error:  # noqa: BLE001  whatever is left is a bug, and is told as one
         return _unexpected(error)
     if result == Interrupted.exit_code:
@@ -53,7 +63,8 @@ def _wrong_usage(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()  # type: ignore[attr-defined]
         return 2
-    message, _, possible = error.format_message().rstrip(".").partition(" (Possible options: ")  # type: ignore[attr-defined]
+    text = error.format_message().replace("Value error, ", "").rstrip(".")  # type: ignore[attr-defined]
+    message, _, possible = text.partition(" (Possible options: ")  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "advcli"
     hint = f"did you mean {possible.rstrip(')')}?" if possible else f"see {command} --help"
@@ -66,6 +77,9 @@ def _unexpected(error: Exception) -> int:
 
     if isinstance(error, PipeClosed):
         return _pipe_closed()
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        write_error(f"cannot write: {error.strerror}")
+        return 1
     if type(error).__name__ == "ResourceExhaustedError" or isinstance(error, MemoryError):
         write_error("out of memory", "give a smaller --batch")
         return 1

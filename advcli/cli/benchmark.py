@@ -65,6 +65,8 @@ def benchmark(
     from advcli.tasks import benchmark as task
     from advcli.tasks.models import ModelChoice, load_all
 
+    if len(set(models)) < len(models):
+        raise UsageError("a model is given twice", "leave one out")
     attacks = {spec: registry.build("attacks", spec) for spec in attack}
     choices = [ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load) for model in models]
     threat = common_threat([choice.recipe for choice in choices], norm, eps)

@@ -34,7 +34,9 @@ def common_threat(recipes: Sequence[Mapping[str, Any]], norm: Norm | None, eps: 
     Raises:
         UsageError: it was not asked for, and they were trained for different ones.
     """
-    threats = {threat_for(recipe, norm, eps) for recipe in recipes}
+    threats = {threat_for(recipe, norm, eps) for recipe in recipes if "eps" in recipe}
+    if not threats:
+        return threat_for({}, norm, eps)
     if len(threats) > 1:
         listed = " and ".join(sorted(f"{threat.norm} {threat.eps:.4g}" for threat in threats))
         raise UsageError(f"the models were trained for different threats: {listed}", "say which with --norm and --eps")
@@ -49,10 +51,13 @@ def read_range(text: str | None) -> tuple[float, float] | None:
     """
     if text is None:
         return None
-    parts = [registry.number(part.strip(), "--input-range") for part in text.split(",")]
-    if len(parts) != 2 or parts[0] >= parts[1]:
+    try:
+        low, high = (registry.number(part.strip(), "--input-range") for part in text.split(","))
+    except (ValueError, UsageError):
+        low = high = 0.0
+    if low >= high:
         raise UsageError(f"--input-range is not two rising numbers: '{text}'", "write 0,1 or 0,255 or -1,1")
-    return parts[0], parts[1]
+    return low, high
 
 
 def read_list(text: str | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from advcli.records import Attacked, Failed, Progress
 from advcli.tasks.adversary import Adversary
 from advcli.tasks.lattice import fooled, settled
 from advcli.threat import Threat
+
+log = logging.getLogger(__name__)
 
 ENDING = ".adv.png"
 
@@ -111,6 +114,10 @@ def _attack_group(
     originals = np.stack([picture.pixels for picture in pictures])
     before = classifier.predict(to_float(originals))
     labels = before.argmax(axis=1) if label is None else np.full(len(pictures), label)
+    already = [fooled(row, threat, int(away)) for row, away in zip(before, labels, strict=True)]
+    for picture, so, row in zip(pictures, already, before, strict=True):
+        if so:
+            log.warning("'%s' is '%s' before any attack", picture.file, classifier.labels[row.argmax()])
     found, queries = adversary(to_float(originals), labels)
     written = []
     for picture, adversarial, away in zip(pictures, found, labels, strict=True):
@@ -136,7 +143,7 @@ def _attack_group(
             after=classifier.top(after[i], 1)[0],
             before_top=classifier.top(before[i]),
             after_top=classifier.top(after[i]),
-            fooled=fooled(after[i], threat, int(labels[i])),
+            fooled=fooled(after[i], threat, int(labels[i])) and not already[i],
             linf=float(np.abs(difference).max()),
             l2=float(np.linalg.norm(difference)),
             queries=queries,

@@ -112,7 +112,10 @@ class ModelChoice:
         classes = model.output_shape[-1]
         labels = labels or _imagenet_labels(classes, self.weights)
         if len(labels) != classes:
-            raise AdvcliError(f"{len(labels)} class names for the {classes} classes of '{self.value}'")
+            raise AdvcliError(
+                f"{len(labels)} class names for the {classes} classes of '{self.value}'",
+                f"'{self.labels}' must hold one name a class",
+            )
         return Classifier(self.name, model, tuple(labels), edge)
 
 

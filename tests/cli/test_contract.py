@@ -79,6 +79,8 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["train", "--attack", "autoattack"], "'autoattack' is a suite", "one of its attacks"),
         (["train", "--attack", "cw"], "'cw' does not search linf balls", "l2"),
         (["attack", "cat.png", "--attack", "deepfool", "--target", "3"], "'deepfool' cannot aim at a class", ""),
+        (["benchmark", "mobilenetv2", "mobilenetv2", "--data", "digits"], "given twice", ""),
+        (["attack", "cat.png", "--input-range", "foo"], "--input-range is not two rising numbers", "-1,1"),
         (["benchmark", "mobilenetv2"], "does not say what it was trained on", "--data"),
         (["benchmark", "mobilenetv2", "--input-range", "0,255", "--data", "digits"], "knows its own input range", ""),
     ],
@@ -184,6 +186,19 @@ def test_a_closed_pipe_is_no_error_message(model: Path, picture: Path) -> None:
     assert result.returncode == 141
     assert result.stderr == ""
     assert len(result.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), ("2>&-", 0), (">/dev/full", 1), ("| head -n 1", 141)])
+def test_streams_that_are_closed_or_full(model: Path, picture: Path, redirection: str, code: int) -> None:
+    command = f"'{sys.executable}' -m advcli attack cat.png --model '{model}' --attack fgsm --json {redirection}"
+    if "head" in redirection:
+        command = f"'{sys.executable}' -m advcli attack --help {redirection}"
+    result = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], cwd=picture.parent, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "bug" not in result.stderr
 
 
 def start_training(folder: Path, *options: object) -> subprocess.Popen[str]:
