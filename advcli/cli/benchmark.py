@@ -55,6 +55,8 @@ def benchmark(
     offline: shared.Offline = False,
 ) -> int:
     """Measure accuracy, clean and under attack: advcli benchmark RUN RUN --attack pgd --eps 8/255."""
+    from functools import cache, partial
+
     from advcli import registry
     from advcli.attacks import refuse_unsupported
     from advcli.cli.output import Output
@@ -85,8 +87,9 @@ def benchmark(
         test = dataset.test.sample(limit, first, seed)
         output.status("loading the models")
         classifiers = load_all(choices)
+        read = cache(partial(decode, test, skip_bad=skip_bad))
         for classifier in classifiers:
             output.status(f"{classifier.name}: reading the images")
-            images = decode(test, classifier.edge, classifier.channels, skip_bad)
+            images = read(classifier.edge, classifier.channels)
             output.show(task.benchmark(classifier, dataset, images, attacks, threat, batch=batch, seed=seed))
         return 0

@@ -120,8 +120,8 @@ def _attack_group(
             log.warning("'%s' is '%s' before any attack", picture.file, classifier.labels[row.argmax()])
     found, queries = adversary(to_float(originals), labels)
     written = []
-    for picture, adversarial, away in zip(pictures, found, labels, strict=True):
-        pixels = settled(classifier, picture.pixels, adversarial, threat, int(away))
+    rounded = settled(classifier, originals, found, threat, labels)
+    for picture, pixels in zip(pictures, rounded, strict=True):
         output = outputs[picture.file].with_name(outputs[picture.file].name + ENDING)
         description = {"image": picture.file.name, "attack": spec, "norm": str(threat.norm), "eps": threat.eps}
         images.write_png(output, pixels, {"advcli": json.dumps(description | common)})

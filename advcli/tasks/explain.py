@@ -171,8 +171,9 @@ def _view(classifier: Classifier, name: str, suffix: str, pixels: np.ndarray, la
 
 
 def _adversarial(adversary: Adversary, original: np.ndarray, clean: View) -> np.ndarray:
-    found, _ = adversary(to_float(original)[None], np.array([clean.predicted]))
-    return settled(adversary.classifier, original, found[0], adversary.threat, clean.predicted)
+    labels = np.array([clean.predicted])
+    found, _ = adversary(to_float(original)[None], labels)
+    return settled(adversary.classifier, original[None], found, adversary.threat, labels)[0]
 
 
 def _parts(method: str) -> tuple[str, ...]:

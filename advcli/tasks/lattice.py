@@ -11,29 +11,40 @@ _STRETCHES = (1.05, 1.1, 1.2, 1.4, 1.7, 2.0, 3.0, 4.0)
 
 
 def settled(
-    classifier: Classifier, original: np.ndarray, adversarial: np.ndarray, threat: Threat, label: int
+    classifier: Classifier, originals: np.ndarray, adversarial: np.ndarray, threat: Threat, labels: np.ndarray
 ) -> np.ndarray:
     """Round to 8 bits inside the ball; where that undoes the attack, go a little further along the same way.
 
     Args:
         classifier: what was attacked.
-        original: (H, W, C) uint8, the centre of the ball.
-        adversarial: (H, W, C) float32 in [0, 1].
+        originals: (N, H, W, C) uint8, the centres of the balls.
+        adversarial: (N, H, W, C) float32 in [0, 1].
         threat: the ball.
-        label: the class the attack moved away from.
+        labels: (N,) the classes the attack moved away from.
 
     Returns:
-        (H, W, C) uint8.
+        (N, H, W, C) uint8.
     """
-    pixels = on_lattice(adversarial, original, threat.norm, threat.eps)
-    if not _fools(classifier, adversarial, threat, label) or _fools(classifier, to_float(pixels), threat, label):
-        return pixels
-    centre = to_float(original)
+
+    def rounded(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+        pairs = zip(points, centres, strict=True)
+        return np.stack([on_lattice(point, centre, threat.norm, threat.eps) for point, centre in pairs])
+
+    def broken(points: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        rows = zip(classifier.predict(points), classes, strict=True)
+        return np.array([fooled(row, threat, int(label)) for row, label in rows])
+
+    pixels = rounded(adversarial, originals)
+    lost = np.flatnonzero(broken(adversarial, labels) & ~broken(to_float(pixels), labels))
     for stretch in _STRETCHES:
-        further = np.clip(centre + stretch * (adversarial - centre), 0, 1)
-        candidate = on_lattice(further, original, threat.norm, threat.eps)
-        if _fools(classifier, to_float(candidate), threat, label):
-            return candidate
+        if len(lost) == 0:
+            break
+        centres = to_float(originals[lost])
+        further = np.clip(centres + stretch * (adversarial[lost] - centres), 0, 1)
+        candidates = rounded(further, originals[lost])
+        found = broken(to_float(candidates), labels[lost])
+        pixels[lost[found]] = candidates[found]
+        lost = lost[~found]
     return pixels
 
 
@@ -41,10 +52,6 @@ def fooled(probabilities: np.ndarray, threat: Threat, label: int) -> bool:
     """Tell whether a classifier's answer is what the adversary wants: (K,) -> bool."""
     reached = int(probabilities.argmax())
     return reached != label if threat.target is None else reached == threat.target
-
-
-def _fools(classifier: Classifier, pixels: np.ndarray, threat: Threat, label: int) -> bool:
-    return fooled(classifier.predict(pixels[None])[0], threat, label)
 
 
 def on_lattice(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: float) -> np.ndarray:

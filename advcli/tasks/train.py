@@ -25,13 +25,14 @@ def train(
     start = time.perf_counter()
     keras.utils.set_random_seed(recipe.seed)
     trainer = Trainer(recipe, data)
+    resolved = trainer.resolved()
     if resume:
-        run.refuse_other_data(trainer.resolved())
+        run.refuse_other_data(resolved)
         checkpoint = run.restore(trainer.variables)
     else:
         checkpoint = Checkpoint()
         run.clear()
-    run.write_description(asdict(recipe), trainer.resolved())
+    run.write_description(asdict(recipe), resolved)
     common = {"model": run.name, "data": data.dataset.name, "seed": recipe.seed}
     for epoch in range(checkpoint.epoch + 1, recipe.epochs + 1):
         began = time.perf_counter()
