@@ -11,8 +11,8 @@ import sys
 import tempfile
 import types
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 # What Keras and tf-keras-vis say about themselves, and a user can do nothing about.
 _CHATTER = (
@@ -24,6 +24,23 @@ _CHATTER = (
     r"`build\(\)` was called on layer",
     r".*np\.object",
 )
+
+
+# What Keras imports where it is installed, for plots and wrappers that advcli has no use for: a second of every start.
+_UNUSED = ("matplotlib", "sklearn")
+
+
+@contextlib.contextmanager
+def _left_out(names: Sequence[str]) -> Iterator[None]:
+    """Make modules look as if they were not installed, but for those that have been imported already."""
+    absent = [name for name in names if name not in sys.modules]
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(absent))
+    try:
+        yield
+    finally:
+        for name in absent:
+            modules.pop(name, None)
 
 
 @contextlib.contextmanager
@@ -63,7 +80,7 @@ def _import(name: str) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for message in _CHATTER:
         warnings.filterwarnings("ignore", message=message)
-    with _held_back():
+    with _held_back(), _left_out(_UNUSED):
         module = importlib.import_module(name)
         import tensorflow
 
@@ -77,6 +94,18 @@ def _import(name: str) -> Any:
 tf: Any = _Lazy("tensorflow")
 keras: Any = _Lazy("keras")
 Tensor = Any
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def as_written(function: _Function) -> _Function:
+    """Mark a function that no loop or branch of depends on a tensor, so that AutoGraph need not rewrite it.
+
+    Rewriting takes tens of milliseconds a function, each time that an attack is traced.
+    """
+    function.autograph_info__ = None  # type: ignore[attr-defined]
+    return function
 
 
 def neural_structured_learning() -> Any:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, as_written, tf
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,13 @@ class Draws:
 
     seeds: Tensor
 
+    @as_written
     def fold(self, data: int | Tensor) -> "Draws":
         """Return other draws for the same images, as a step or a restart of a method needs them."""
         data = tf.cast(data, tf.int32)
         return Draws(tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, data), self.seeds))
 
+    @as_written
     def uniform(self, shape: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Draw uniform numbers: a shape of one image -> (N, *shape) in [low, high)."""
         return tf.map_fn(
@@ -28,6 +30,7 @@ class Draws:
             fn_output_signature=tf.float32,
         )
 
+    @as_written
     def normal(self, shape: Tensor) -> Tensor:
         """Draw standard normal numbers: a shape of one image -> (N, *shape)."""
         return tf.map_fn(

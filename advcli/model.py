@@ -4,7 +4,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from advcli import images, keras_file, linear_head
 from advcli.backend import Tensor, keras, tf
 from advcli.data import class_index
 from advcli.errors import AdvcliError, UsageError
+from advcli.frozen import FrozenNetwork
 from advcli.layers import operations
 from advcli.records import Prediction
 
@@ -68,8 +69,14 @@ class Classifier:
         return outputs
 
     @cached_property
+    def frozen(self) -> "Classifier":
+        """The same classifier with the weights it has now, made to be searched: it cannot be trained or explained."""
+        return replace(self, model=FrozenNetwork(self.model))
+
+    @cached_property
     def _traced_logits(self) -> Any:
-        return tf.function(self.logits, input_signature=[tf.TensorSpec((None, None, None, self.channels), tf.float32)])
+        signature = [tf.TensorSpec((None, None, None, self.channels), tf.float32)]
+        return tf.function(self.logits, input_signature=signature, autograph=False)
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Return class probabilities: (N, H, W, C) in [0, 1] -> (N, K).

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, as_written, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
 
@@ -39,6 +39,7 @@ class Threat:
                 f"eps is in units of [0, 1]: did you mean {self.eps:g}/255?",
             )
 
+    @as_written
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return what the adversary increases: (N, K), (N,) -> (N,)."""
         if self.target is None:
@@ -46,6 +47,7 @@ class Threat:
         targets = tf.fill(tf.shape(labels), tf.cast(self.target, labels.dtype))
         return -tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
 
+    @as_written
     def won(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Tell where the adversary has what it wants: (N, K), (N,) -> (N,) bool."""
         predicted = tf.argmax(logits, axis=1, output_type=labels.dtype)
@@ -53,12 +55,14 @@ class Threat:
             return predicted != labels
         return predicted == tf.cast(self.target, labels.dtype)
 
+    @as_written
     def size(self, delta: Tensor) -> Tensor:
         """Measure perturbations: (N, H, W, C) -> (N,)."""
         if self.norm is Norm.LINF:
             return tf.reduce_max(tf.abs(delta), axis=(1, 2, 3))
         return tf.sqrt(tf.reduce_sum(tf.square(delta), axis=(1, 2, 3)))
 
+    @as_written
     def project(self, adversarial: Tensor, original: Tensor) -> Tensor:
         """Bring images back into the ball and into [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
         if self.norm is Norm.LINF:
@@ -68,6 +72,7 @@ class Threat:
             inside = original + delta * tf.minimum(1.0, self.eps / self._floored(delta))
         return tf.clip_by_value(inside, 0.0, 1.0)
 
+    @as_written
     def steepest(self, gradient: Tensor) -> Tensor:
         """Return the step of length one in this norm that ascends most: (N, H, W, C) -> (N, H, W, C)."""
         if self.norm is Norm.LINF:
@@ -77,10 +82,12 @@ class Threat:
         scaled = tf.math.divide_no_nan(gradient, scale)
         return tf.math.divide_no_nan(scaled, self._floored(scaled))
 
+    @as_written
     def sample(self, images: Tensor, draws: Draws) -> Tensor:
         """Draw points uniformly from the ball, cut to [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
         return self.project(images + self.eps * self.within(tf.shape(images)[1:], draws), images)
 
+    @as_written
     def within(self, shape: Tensor, draws: Draws) -> Tensor:
         """Draw points uniformly from the ball of radius one around zero: a shape of one image -> (N, *shape)."""
         if self.norm is Norm.LINF:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from advcli.backend import Tensor
+from advcli.backend import Tensor, as_written, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
 from advcli.threat import Norm, Threat
@@ -63,12 +63,11 @@ def refuse_unsupported(attack: "Attack | Suite", threat: Threat) -> None:
         raise UsageError(f"'{name}' cannot aim at a class", "leave the target out: it looks for any wrong class")
 
 
+@as_written
 def ascent(
     logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat
 ) -> tuple[Tensor, Tensor]:
     """Return the gradient of the threat's loss, and the logits: (N, H, W, C) -> (N, H, W, C), (N, K)."""
-    from advcli.backend import tf
-
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         logits = logits_fn(images)

@@ -9,7 +9,7 @@ import numpy as np
 
 from advcli import registry
 from advcli.attacks import Attack, Suite
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, as_written, tf
 from advcli.draws import Draws
 from advcli.model import Classifier
 from advcli.threat import Threat
@@ -92,6 +92,7 @@ class Adversary:
         return self._traced(None)
 
     def _traced(self, edge: int | None) -> Any:
+        @as_written
         def counted(images: Tensor) -> Tensor:
             self._passes.assign_add(1)
             return self.classifier.logits(images)

@@ -60,6 +60,7 @@ def attack(
     Yields:
         A record an image, in the order of ``outputs``.
     """
+    classifier = classifier.frozen
     adversary = Adversary(classifier, search, threat.on_lattice(), seed)
     common = {"model": classifier.name, "data": "files", "seed": seed}
     done = 0

@@ -40,6 +40,7 @@ def benchmark(
         batch: how many images are worked on together.
         seed: for the attacks' random draws.
     """
+    classifier = classifier.frozen
     labels = class_indices(classifier, dataset)[images.labels]
     start = time.perf_counter()
     clean = np.zeros(len(images), dtype=bool)

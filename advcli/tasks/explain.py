@@ -121,7 +121,7 @@ def explain(
         A record a map.
     """
     threat = (threat or Threat()).on_lattice()
-    adversary = Adversary(classifier, search, threat, seed) if search else None
+    adversary = Adversary(classifier.frozen, search, threat, seed) if search else None
     shown = {method: explainer.shown(classifier) for method, explainer in explainers.items()}
     common = {"model": classifier.name, "data": "files", "seed": seed}
     for done, (file, stem) in enumerate(outputs.items()):
