@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from advcli import convolution
 from advcli.backend import Tensor, keras, tf
 
 Operation = Callable[..., Tensor]
@@ -148,7 +149,10 @@ def _finished(part: Any, bias: np.ndarray | None, multiplied: Operation) -> Oper
 
 
 def _convolution(part: Any, weights: _Weights) -> Operation:
-    kernel, padding = tf.constant(weights.kernels[0]), part.padding.upper()
+    padding = part.padding.upper()
+    if weights.kernels[0].shape[2] <= convolution.FEW and part.groups == 1 and set(part.dilation_rate) == {1}:
+        return _finished(part, weights.bias, convolution.of_few_channels(weights.kernels[0], part.strides[0], padding))
+    kernel = tf.constant(weights.kernels[0])
     return _finished(
         part, weights.bias, lambda x: tf.nn.conv2d(x, kernel, part.strides, padding, dilations=part.dilation_rate)
     )

@@ -23,7 +23,7 @@ LAYERS = [
     {"tasks"},
     set(FAMILIES),
     {"report"},
-    {"model", "data", "linear_head", "download", "keras_file", "layers", "frozen"},
+    {"model", "data", "linear_head", "download", "keras_file", "layers", "frozen", "convolution"},
     {"threat", "images", "draws"},
     {"backend", "registry", "records"},
     {"errors", "__init__"},

@@ -108,8 +108,13 @@ class FAB:
         """Mean of two steps past the hyperplane, from where the search stands and from the image."""
         # The hyperplane's equation holds at the image too: only the distance to it differs.
         lead_of_image = lead + tf.reduce_sum(gradient * (state.image - state.point), axis=(1, 2, 3))
-        from_point = to_hyperplane(state.point, gradient, lead, threat.norm)
-        from_image = to_hyperplane(state.image, gradient, lead_of_image, threat.norm)
+        both = to_hyperplane(
+            tf.concat([state.point, state.image], 0),
+            tf.tile(gradient, [2, 1, 1, 1]),
+            tf.concat([lead, lead_of_image], 0),
+            threat.norm,
+        )
+        from_point, from_image = tf.split(both, 2)
         near = tf.maximum(threat.size(from_point), 1e-8)
         far = tf.maximum(threat.size(from_image), 1e-8)
         alpha = by_image(tf.minimum(near / (near + far), self.alpha_max))
@@ -121,9 +126,9 @@ def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) ->
     """Return the smallest steps that reach ``height + <normal, step> = 0`` inside [0, 1].
 
     A coordinate moves as far as all others (linf), or in proportion to its weight (l2), until it
-    is at its end of [0, 1]. The height removed by a reach is therefore piecewise linear, with
-    bends where coordinates stop; sorting those finds the reach that removes all of it. Where
-    none does, every coordinate goes to its end.
+    is at its end of [0, 1]. The height removed by a reach is therefore concave and piecewise linear,
+    with bends where coordinates stop: Newton's steps from zero never pass the reach that removes all
+    of it, and are there once no coordinate stops any more. Where none does, every one goes to its end.
 
     Args:
         points: (N, H, W, C).
@@ -131,26 +136,26 @@ def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) ->
         height: (N,).
         norm: what is smallest.
     """
-    shape = tf.shape(points)
     downhill = -tf.sign(by_image(height)) * normal
     room = tf.where(downhill > 0, 1 - points, points)
     weight = tf.abs(normal)
     pace = tf.ones_like(weight) if norm is Norm.LINF else weight
-    bends = tf.reshape(tf.math.divide_no_nan(room, pace), [shape[0], -1])
-    slopes = tf.reshape(weight * pace, [shape[0], -1])
-    order = tf.argsort(bends, axis=1)
-    sorted_bends = tf.gather(bends, order, batch_dims=1)
-    sorted_slopes = tf.gather(slopes, order, batch_dims=1)
-    stopped = tf.cumsum(sorted_bends * sorted_slopes, axis=1, exclusive=True)
-    moving = tf.cumsum(sorted_slopes, axis=1, reverse=True)
-    removed = stopped + sorted_bends * moving
-    wanted = tf.abs(height)[:, None]
-    bend = tf.reduce_sum(tf.cast(removed < wanted, tf.int32), axis=1)
-    last = tf.shape(bends)[1] - 1
-    at = tf.minimum(bend, last)
-    reach = tf.math.divide_no_nan(wanted[:, 0] - of_class(stopped, at), of_class(moving, at))
-    reach = tf.where(bend > last, sorted_bends[:, -1], reach)
-    return tf.sign(downhill) * tf.minimum(by_image(tf.maximum(reach, 0.0)) * pace, room)
+    bends = tf.math.divide_no_nan(room, pace)
+    at_end, slopes = weight * room, weight * pace
+    wanted = tf.abs(height)
+
+    def further(reach: Tensor, stopped: Tensor, settled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        moving = bends > by_image(reach)
+        slope = tf.reduce_sum(tf.where(moving, slopes, 0.0), axis=(1, 2, 3))
+        left = wanted - tf.reduce_sum(tf.where(moving, 0.0, at_end), axis=(1, 2, 3))
+        newly = tf.reduce_sum(tf.cast(~moving, tf.int32), axis=(1, 2, 3))
+        ahead = tf.where(slope > 0, tf.math.divide_no_nan(left, slope), reach)
+        return tf.maximum(ahead, reach), newly, tf.reduce_all(newly == stopped)
+
+    none = tf.zeros_like(height, tf.int32) - 1
+    start = (tf.zeros_like(height), none, tf.constant(False))
+    reach, _, _ = tf.while_loop(lambda reach, stopped, settled: ~settled, further, start)
+    return tf.sign(downhill) * tf.minimum(by_image(reach) * pace, room)
 
 
 COMPONENT = FAB

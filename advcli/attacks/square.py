@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from advcli.attacks._rounds import Batch, best_other, by_image, in_rounds, of_class, until_broken
+from advcli.attacks._rounds import Batch, best_other, by_image, in_rounds, of_class, put, until_broken
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -21,6 +21,8 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 class _State(NamedTuple):
     row: Tensor
     image: Tensor
+    low: Tensor
+    high: Tensor
     label: Tensor
     best: Tensor
     loss: Tensor
@@ -69,19 +71,22 @@ class Square:
         def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
             drawn = tf.gather(numbers[index], state.row)
             change = _square if threat.norm is Norm.LINF else _bump
-            proposal = change(state.best, state.image, threat, shares[index], drawn)
-            loss, won = _loss(logits_fn(proposal), state.label, threat)
-            better = won | (loss < state.loss)
-            state = state._replace(
-                best=tf.where(by_image(better), proposal, state.best), loss=tf.where(better, loss, state.loss)
-            )
-            return state, won & self.stop
+            proposal = change(state, threat, shares[index], drawn)
+            # Where a square is as it would be painted there is nothing to ask.
+            rows = tf.where(tf.reduce_any(proposal != state.best, axis=(1, 2, 3)))[:, 0]
+            asked = tf.gather(proposal, rows)
+            loss, won = _loss(logits_fn(asked), tf.gather(state.label, rows), threat)
+            better = won | (loss < tf.gather(state.loss, rows))
+            state = state._replace(best=put(state.best, rows, better, asked), loss=put(state.loss, rows, better, loss))
+            done = put(tf.zeros_like(state.label, tf.bool), rows, won, won)
+            return state, done & self.stop
 
         first = _stripes if threat.norm is Norm.LINF else _bumps
         start = first(batch.images, threat, batch.draws.fold(1))
         loss, _ = _loss(logits_fn(start), batch.labels, threat)
         rows = tf.range(tf.shape(batch.images)[0])
-        state = _State(rows, batch.images, batch.labels, start, loss)
+        low, high = (tf.clip_by_value(batch.images + way * threat.eps, 0.0, 1.0) for way in (-1, 1))
+        state = _State(rows, batch.images, low, high, batch.labels, start, loss)
         return until_broken(step, lambda state: state.best, state, self.queries)
 
     def shares(self) -> Tensor:
@@ -119,7 +124,7 @@ def _inside(rows: Tensor, columns: Tensor, side: Tensor) -> Tensor:
     """Mark the window: (N, H), (N, W) -> (N, H, W, 1)."""
     down = (rows >= 0) & (rows < side)
     across = (columns >= 0) & (columns < side)
-    return tf.cast(down[:, :, None, None] & across[:, None, :, None], tf.float32)
+    return down[:, :, None, None] & across[:, None, :, None]
 
 
 def _signs(drawn: Tensor) -> Tensor:
@@ -131,12 +136,12 @@ def _stripes(images: Tensor, threat: Threat, draws: Draws) -> Tensor:
     return tf.clip_by_value(images + threat.eps * _signs(draws.uniform([1, shape[2], shape[3]])), 0.0, 1.0)
 
 
-def _square(best: Tensor, images: Tensor, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
+def _square(state: _State, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
     """Move one square of each image to a face of the ball, up or down in each channel."""
-    shape = tf.shape(images)
+    shape = tf.shape(state.best)
     side = side_of(share, shape, least=1)
     window = _inside(*_offsets(side, shape, drawn[:, :2]), side)
-    return threat.project(best + 2 * threat.eps * window * _signs(drawn[:, None, None, 5:]), images)
+    return tf.where(window, tf.where(drawn[:, None, None, 5:] < 0.5, state.low, state.high), state.best)
 
 
 def _bumps(images: Tensor, threat: Threat, draws: Draws) -> Tensor:
@@ -154,14 +159,15 @@ def _bumps(images: Tensor, threat: Threat, draws: Draws) -> Tensor:
     return _of_length(bumps * tf.cast(tiled[..., None], tf.float32) * _signs(drawn[..., 1:]), images, threat)
 
 
-def _bump(best: Tensor, images: Tensor, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
+def _bump(state: _State, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
     """Move the mass of one window of each image into another, and add to it what the ball still allows."""
+    images = state.image
     shape = tf.shape(images)
     side = side_of(share, shape, least=3)
     rows, columns = _offsets(side, shape, drawn[:, :2])
-    window = _inside(rows, columns, side)
-    emptied = _inside(*_offsets(side, shape, drawn[:, 2:4]), side)
-    delta = best - images
+    window = tf.cast(_inside(rows, columns, side), tf.float32)
+    emptied = tf.cast(_inside(*_offsets(side, shape, drawn[:, 2:4]), side), tf.float32)
+    delta = state.best - images
     bump = _shaped(rows, columns, side, drawn[:, 4, None, None]) * window * _signs(drawn[:, None, None, 5:])
     fresh = bump + delta * window / (_length(delta * window) + 1e-12)
     unused = tf.maximum(threat.eps**2 - by_image(threat.size(delta)) ** 2, 0.0) / tf.cast(shape[3], tf.float32)

@@ -1,0 +1,77 @@
+"""A convolution of images with few channels, whose gradient by the image is as fast as the convolution.
+
+TensorFlow's own takes five to ten times as long where it leads to three channels or one, which is
+what every search for adversarial images ends in: one product of matrices and a sum of shifted
+planes does the same.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from advcli.backend import Tensor, tf
+
+FEW = 4
+
+
+def of_few_channels(kernel: np.ndarray, stride: int, padding: str) -> Callable[[Tensor], Tensor]:
+    """Return a convolution: (N, H, W, C) -> (N, H', W', K).
+
+    Args:
+        kernel: (rows, columns, C, K).
+        stride: the same for rows and columns.
+        padding: ``SAME`` or ``VALID``.
+    """
+    weights = tf.constant(kernel)
+    planes = _planes(kernel, stride)
+
+    def convolve(images: Tensor) -> Tensor:
+        if None in images.shape[1:3]:
+            return tf.nn.conv2d(images, weights, stride, padding)
+
+        @tf.custom_gradient
+        def convolved(images: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+            outputs = tf.nn.conv2d(images, weights, stride, padding)
+            return outputs, lambda upstream: _by_image(upstream, planes, images.shape[1:3], kernel.shape, padding)
+
+        return convolved(images)
+
+    return convolve
+
+
+def _planes(kernel: np.ndarray, stride: int) -> Tensor:
+    """Arrange a kernel by whole steps down and across, then by what is left of a step: -> six axes and K."""
+    rows, columns, channels, features = kernel.shape
+    down, across = -(-rows // stride), -(-columns // stride)
+    whole = np.zeros((down * stride, across * stride, channels, features), kernel.dtype)
+    whole[:rows, :columns] = kernel
+    split = whole.reshape(down, stride, across, stride, channels, features)
+    return tf.constant(split.transpose(0, 2, 1, 3, 4, 5))
+
+
+def _by_image(upstream: Tensor, planes: Tensor, size: tuple[int, int], kernel: tuple[int, ...], padding: str) -> Tensor:
+    """Return the gradient by the image: (N, H', W', K) -> (N, H, W, C)."""
+    down, across, stride, _, channels, features = planes.shape
+    rows, columns = upstream.shape[1:3]
+    left = tf.matmul(tf.reshape(planes, [-1, features]), tf.reshape(upstream, [-1, features]), transpose_b=True)
+    left = tf.reshape(left, [down, across, stride * stride * channels, -1, rows, columns])
+    shifted = [
+        tf.pad(left[i, j], ((0, 0), (0, 0), (i, down - 1 - i), (j, across - 1 - j)))
+        for i in range(down)
+        for j in range(across)
+    ]
+    coarse = tf.transpose(tf.add_n(shifted), (1, 2, 3, 0))
+    fine = tf.nn.depth_to_space(coarse, stride) if stride > 1 else coarse
+    for axis, (side, steps, width) in enumerate(zip(size, (rows, columns), kernel, strict=False), start=1):
+        before = max((steps - 1) * stride + width - side, 0) // 2 if padding == "SAME" else 0
+        fine = _cut(fine, axis, before, side)
+    return fine
+
+
+def _cut(planes: Tensor, axis: int, start: int, length: int) -> Tensor:
+    """Take a piece along an axis; what lies beyond its end is zero."""
+    missing = max(start + length - planes.shape[axis], 0)
+    begin, size = [0] * 4, [-1] * 4
+    begin[axis], size[axis] = start, length - missing
+    margins = [(0, missing if i == axis else 0) for i in range(4)]
+    return tf.pad(tf.slice(planes, begin, size), margins) if missing else tf.slice(planes, begin, size)
