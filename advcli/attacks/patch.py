@@ -117,7 +117,7 @@ class Patch:
         placement = self._placement(tf.shape(pattern)[0], height, width, draws)
         drawn = draw(tf.tile(sheet[None], [count, 1, 1, 1]), placement, height, width)
         opacity = tf.ensure_shape(drawn[..., -1:], [*images.shape[:3], 1])
-        return images * (1 - opacity) + drawn[..., :-1]
+        return tf.clip_by_value(images * (1 - opacity) + drawn[..., :-1], 0.0, 1.0)
 
     def _placement(self, side: Tensor, height: Tensor, width: Tensor, draws: Draws) -> Placement:
         """Draw where a patch of so many pixels comes to lie in each image."""
