@@ -31,6 +31,8 @@ class _State(NamedTuple):
 class Spatial:
     """The image is turned and shifted by each point of a grid, beginning where it moves least.
 
+    The image as it is comes first, so that nothing of lower loss is returned unless it breaks the image.
+
     Args:
         degrees: the largest angle it is turned by, either way.
         shift: the longest way it is shifted, either way, as a share of its height and of its width.
