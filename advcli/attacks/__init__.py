@@ -1,7 +1,9 @@
 """Searches for adversarial images: one file a method."""
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.draws import Draws
@@ -10,11 +12,13 @@ from advcli.threat import Norm, Threat
 
 
 class Attack(Protocol):
-    """A search inside the ball of a threat.
+    """A search for the adversarial image of each image, inside the ball of a threat.
 
     An attack that cannot search every ball says so in attributes of its class, which are read
     before TensorFlow is imported: ``norms: ClassVar[tuple[str, ...]]`` lists the norms it knows
-    (without it: all), and ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class.
+    (without it: all), and ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class,
+    and ``bounded: ClassVar[bool] = False`` means that it does not search the ball of the threat, so
+    that neither norm nor eps mean anything to it.
 
     An attack whose paper looks for the smallest perturbation returns the smallest it found, brought
     back into the ball if it is larger; one that found none, its last try inside the ball or the image.
@@ -49,7 +53,76 @@ class Suite(Protocol):
         ...
 
 
-def refuse_unsupported(attack: "Attack | Suite", threat: Threat) -> None:
+@runtime_checkable
+class Universal(Protocol):
+    """One pattern for all images: crafted over many of them, applied to each.
+
+    Crafting is a number of epochs of one step a batch, on images at the classifier's own size. The
+    pattern is then kept as a PNG file: what is applied is what ``from_png`` reads back, so that a
+    pattern from a file does the same as one just crafted. The attributes of a class are those of an
+    attack.
+    """
+
+    @property
+    def epochs(self) -> int:
+        """How often crafting goes over all images."""
+        ...
+
+    def start(self, edge: int, channels: int) -> Any:
+        """Return the state before the first step, a nest of tensors whose shapes do not change.
+
+        Args:
+            edge: the side of the images in pixels.
+            channels: how many channels they have.
+        """
+        ...
+
+    def ascend(
+        self,
+        logits_fn: Callable[[Tensor], Tensor],
+        state: Any,
+        images: Tensor,
+        labels: Tensor,
+        threat: Threat,
+        draws: Draws,
+    ) -> Any:
+        """Return the state after one gradient step on a batch: (N, edge, edge, C), (N,).
+
+        Args:
+            logits_fn: (N, edge, edge, C) -> (N, K) logits, each image for itself.
+            state: from the start, or from the step before.
+            images: at the classifier's own size, in [0, 1].
+            labels: the classes to move away from.
+            threat: the ball, if it means anything to the attack, and the class to reach if there is one.
+            draws: the images' own, the same in every epoch; a step makes others of them.
+        """
+        ...
+
+    def pattern(self, state: Any) -> Tensor:
+        """Return what has been crafted: (H, W, C), with one more channel if it has an opacity."""
+        ...
+
+    def to_png(self, pattern: np.ndarray, threat: Threat) -> np.ndarray:
+        """Bring a pattern to the 8 bits of a file: -> (H, W, 1 to 4) uint8."""
+        ...
+
+    def from_png(self, pixels: np.ndarray, threat: Threat) -> np.ndarray:
+        """Return the pattern that a file holds: uint8 -> float32, and ``to_png`` of it is the same file."""
+        ...
+
+    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+        """Apply a pattern to images of any size: (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
+
+        Args:
+            pattern: as ``from_png`` returns it.
+            images: all of one size, which need not be known when this is traced.
+            threat: the one it was crafted for.
+            draws: the images' own.
+        """
+        ...
+
+
+def refuse_unsupported(attack: "Attack | Suite | Universal", threat: Threat) -> None:
     """Refuse a threat that the attack has no method for.
 
     Raises:

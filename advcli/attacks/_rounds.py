@@ -59,7 +59,7 @@ def in_rounds(
     order = tf.argsort(logits, direction="DESCENDING", stable=True)
     found = images
     broken = threat.won(logits, labels)
-    loss = _headway(threat, logits, labels)
+    loss = headway(threat, logits, labels)
     for index in tf.range(targets * restarts):
         rows = tf.where(~broken)[:, 0]
         if tf.size(rows) > 0:
@@ -70,7 +70,7 @@ def in_rounds(
             points = search(index % restarts, batch)
             logits_there = logits_fn(points)
             won = threat.won(logits_there, batch.labels)
-            reached = _headway(threat, logits_there, batch.labels)
+            reached = headway(threat, logits_there, batch.labels)
             better = won | (reached > tf.gather(loss, rows))
             found = put(found, rows, better, points)
             loss = put(loss, rows, better, reached)
@@ -145,7 +145,7 @@ def by_image(values: Tensor) -> Tensor:
     return values[:, None, None, None]
 
 
-def _headway(threat: Threat, logits: Tensor, labels: Tensor) -> Tensor:
+def headway(threat: Threat, logits: Tensor, labels: Tensor) -> Tensor:
     """Return what rises with the threat's loss but, unlike it, does not round to nothing for a confident network."""
     classes = labels if threat.target is None else tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
     others = tf.where(_one_hot(logits, classes), -float("inf"), logits)

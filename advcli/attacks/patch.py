@@ -1,0 +1,140 @@
+"""Adversarial patch: a sticker that, wherever it lies in an image, decides what is seen there.
+
+Brown, Mane, Roy, Abadi and Gilmer 2017, https://arxiv.org/abs/1712.09665: trained over random places,
+sizes and angles. Pixels beside the patch do not change.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from advcli.attacks._warp import Placement, draw
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError, nearest
+from advcli.threat import Threat
+
+SHAPES = ("circle", "square")
+
+
+class _State(NamedTuple):
+    texture: Tensor
+    mean: Tensor
+    square: Tensor
+    time: Tensor
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Adam on the loss over random placements; the patch lies inside the image where it is small enough.
+
+    The file holds the patch with its opacity, and so may any square picture that is applied as one.
+
+    Args:
+        size: side or diameter of the patch as a share of the image's shorter side.
+        scale: by how much that varies from image to image, as a share of it, either way.
+        degrees: the largest angle it is turned by, either way.
+        shape: circle or square.
+        epochs: how often training goes over all images.
+        learning_rate: of Adam.
+    """
+
+    bounded: ClassVar[bool] = False
+
+    size: float = 0.35
+    scale: float = 0.2
+    degrees: float = 22.5
+    shape: str = "circle"
+    epochs: int = 10
+    learning_rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.size <= 1:
+            raise UsageError(f"size is no share of the image: {self.size:g}", "give a number above 0, up to 1")
+        if not 0 <= self.scale < 1:
+            raise UsageError(f"scale is not a fraction below one: {self.scale:g}")
+        if not 0 <= self.degrees <= 180:
+            raise UsageError(f"degrees is not between 0 and 180: {self.degrees:g}")
+        if self.shape not in SHAPES:
+            raise UsageError(f"patch has no shape '{self.shape}'", nearest(self.shape, SHAPES))
+        if self.epochs < 1:
+            raise UsageError(f"epochs is less than one: {self.epochs}")
+        if self.learning_rate <= 0:
+            raise UsageError(f"learning_rate is not positive: {self.learning_rate:g}")
+
+    def start(self, edge: int, channels: int) -> _State:
+        """Return a grey patch of as many pixels as it covers in an image of this edge."""
+        side = max(round(self.size * edge), 1)
+        nothing = tf.zeros([side, side, channels])
+        return _State(nothing + 0.5, nothing, nothing, tf.constant(0))
+
+    def ascend(
+        self,
+        logits_fn: Callable[[Tensor], Tensor],
+        state: _State,
+        images: Tensor,
+        labels: Tensor,
+        threat: Threat,
+        draws: Draws,
+    ) -> _State:
+        """Take one step of Adam: (N, edge, edge, C), (N,)."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(state.texture)
+            placed = self.apply(self.pattern(state), images, threat, draws.fold(state.time))
+            loss = tf.reduce_sum(threat.loss(logits_fn(placed), labels))
+        gradient = tape.gradient(loss, state.texture, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        time = state.time + 1
+        mean = 0.9 * state.mean + 0.1 * gradient
+        square = 0.999 * state.square + 0.001 * tf.square(gradient)
+        exponent = tf.cast(time, tf.float32)
+        step = (mean / (1 - 0.9**exponent)) / (tf.sqrt(square / (1 - 0.999**exponent)) + 1e-8)
+        texture = tf.clip_by_value(state.texture + self.learning_rate * step, 0.0, 1.0)
+        return _State(texture, mean, square, time)
+
+    def pattern(self, state: _State) -> Tensor:
+        """Return the patch and its opacity: (side, side, C + 1)."""
+        side = state.texture.shape[0]
+        offset = np.arange(side) - (side - 1) / 2
+        inside = np.hypot(offset[:, None], offset) <= side / 2 if self.shape == "circle" else np.ones((side, side))
+        return tf.concat([state.texture, tf.constant(inside[..., None], tf.float32)], axis=2)
+
+    def to_png(self, pattern: np.ndarray, threat: Threat) -> np.ndarray:
+        """Round a patch to 8 bits: (H, W, C + 1) -> (H, W, C + 1) uint8."""
+        return (np.asarray(pattern, np.float64) * 255).round().clip(0, 255).astype(np.uint8)
+
+    def from_png(self, pixels: np.ndarray, threat: Threat) -> np.ndarray:
+        """Return the patch that a file holds: (H, W, C + 1) uint8 -> (H, W, C + 1)."""
+        return pixels.astype(np.float32) / 255
+
+    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+        """Lay the patch somewhere into each image: (N, H, W, C) -> (N, H, W, C)."""
+        count, height, width, _ = tf.unstack(tf.shape(images))
+        # Where it is transparent a patch has no colour that could bleed into its edge.
+        sheet = tf.concat([pattern[..., :-1] * pattern[..., -1:], pattern[..., -1:]], axis=2)
+        placement = self._placement(tf.shape(pattern)[0], height, width, draws)
+        drawn = draw(tf.tile(sheet[None], [count, 1, 1, 1]), placement, height, width)
+        opacity = tf.ensure_shape(drawn[..., -1:], [*images.shape[:3], 1])
+        return tf.clip_by_value(images * (1 - opacity) + drawn[..., :-1], 0.0, 1.0)
+
+    def _placement(self, side: Tensor, height: Tensor, width: Tensor, draws: Draws) -> Placement:
+        """Draw where a patch of so many pixels comes to lie in each image."""
+        size, turn, down, across = tf.unstack(draws.uniform([4]), axis=1)
+        height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+        covered = self.size * (1 + self.scale * (2 * size - 1)) * tf.minimum(height, width)
+        angle = (2 * turn - 1) * math.radians(self.degrees)
+        half = covered / 2
+        if self.shape == "square":
+            half *= tf.abs(tf.sin(angle)) + tf.abs(tf.cos(angle))
+
+        def somewhere(share: Tensor, length: Tensor) -> Tensor:
+            near = tf.minimum(half, length / 2)
+            return near + share * (length - 2 * near) - 0.5
+
+        scale = covered / tf.cast(side, tf.float32)
+        return Placement(angle, scale, somewhere(down, height), somewhere(across, width))
+
+
+COMPONENT = Patch

@@ -1,0 +1,106 @@
+"""Worst of a grid of rotations and translations: no pixel is perturbed, the whole image is moved.
+
+Engstrom, Tran, Tsipras, Schmidt and Madry 2019, https://arxiv.org/abs/1712.02779. Pixels that move
+in from outside are black, as in the paper, which turns by up to 30 degrees and shifts by up to 3
+pixels of 32 or 24 of 224.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar, NamedTuple
+
+from advcli.attacks._rounds import by_image, headway, until_broken
+from advcli.attacks._warp import Placement, draw, middle
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Threat
+
+
+class _State(NamedTuple):
+    image: Tensor
+    label: Tensor
+    best: Tensor
+    loss: Tensor
+    broken: Tensor
+
+
+@dataclass(frozen=True)
+class Spatial:
+    """The image is turned and shifted by each point of a grid, beginning where it moves least.
+
+    The image as it is comes first, so that nothing of lower loss is returned unless it breaks the image.
+
+    Args:
+        degrees: the largest angle it is turned by, either way.
+        shift: the longest way it is shifted, either way, as a share of its height and of its width.
+        angles: how many angles are tried, evenly spaced.
+        places: how many shifts are tried along each axis, evenly spaced.
+        stop: an image is done at the first move that breaks it; false: it goes on to a greater loss.
+    """
+
+    bounded: ClassVar[bool] = False
+
+    degrees: float = 30.0
+    shift: float = 0.1
+    angles: int = 31
+    places: int = 5
+    stop: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.degrees <= 180:
+            raise UsageError(f"degrees is not between 0 and 180: {self.degrees:g}")
+        if not 0 <= self.shift <= 1:
+            raise UsageError(f"shift is no share of the image: {self.shift:g}", "give a number from 0 to 1")
+        for option in ("angles", "places"):
+            if getattr(self, option) < 1:
+                raise UsageError(f"{option} is less than one: {getattr(self, option)}")
+
+    def __call__(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        """Try the grid: (N, H, W, C), (N,) -> (N, H, W, C), a move that breaks the image or has the greatest loss."""
+        moves = self.moves()
+        grid = tf.constant(moves, tf.float32)
+
+        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
+            moved = tf.ensure_shape(self._move(state.image, grid[index]), state.image.shape)
+            logits = logits_fn(moved)
+            won = threat.won(logits, state.label)
+            loss = headway(threat, logits, state.label)
+            better = (won & ~state.broken) | ((won == state.broken) & (loss > state.loss))
+            state = state._replace(
+                best=tf.where(by_image(better), moved, state.best),
+                loss=tf.where(better, loss, state.loss),
+                broken=won | state.broken,
+            )
+            return state, won & self.stop
+
+        number = tf.zeros_like(labels, tf.float32)
+        state = _State(images, labels, images, loss=number - math.inf, broken=number != 0)
+        return until_broken(step, lambda state: state.best, state, len(moves))
+
+    def moves(self) -> list[tuple[float, float, float]]:
+        """List angles and shifts down and to the right, as shares of the largest: the image itself is the first."""
+        turns, shifts = _spread(self.angles), _spread(self.places)
+        return sorted({(0.0, 0.0, 0.0), *product(turns, shifts, shifts)}, key=lambda move: (math.hypot(*move), move))
+
+    def _move(self, images: Tensor, move: Tensor) -> Tensor:
+        height, width = tf.shape(images)[1], tf.shape(images)[2]
+        placement = Placement(
+            angle=move[0:1] * math.radians(self.degrees),
+            scale=tf.ones([1]),
+            row=middle(height) + move[1:2] * self.shift * tf.cast(height, tf.float32),
+            column=middle(width) + move[2:3] * self.shift * tf.cast(width, tf.float32),
+        )
+        return draw(images, placement, height, width)
+
+
+def _spread(count: int) -> list[float]:
+    """Space numbers evenly from -1 to 1; a single one is 0."""
+    return [(2 * i - count + 1) / (count - 1) for i in range(count)] if count > 1 else [0.0]
+
+
+COMPONENT = Spatial

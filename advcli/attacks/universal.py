@@ -1,0 +1,121 @@
+"""Universal perturbation: one perturbation that, added to any image, has most of them misclassified.
+
+Moosavi-Dezfooli, Fawzi, Fawzi and Frossard 2017, https://arxiv.org/abs/1610.08401, found that there
+is one. It is crafted as in Shafahi, Najibi, Xu, Dickerson, Davis and Goldstein 2020,
+https://arxiv.org/abs/1811.11304: by stochastic gradient ascent, with a bound on each image's loss.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from advcli.attacks import ascent
+from advcli.attacks._rounds import by_image
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.threat import Norm, Threat
+
+# The 8-bit value that stands for no change; as many steps of 1/255 go up from it as down.
+ZERO = 128
+REACH = 127
+
+
+class _State(NamedTuple):
+    delta: Tensor
+    velocity: Tensor
+
+
+@dataclass(frozen=True)
+class UniversalPerturbation:
+    """Steepest-ascent steps on the loss of a batch, with momentum, each projected back into the ball.
+
+    The file holds 128 + 255 delta, so that a step of its grey values is a step of the image's.
+
+    Args:
+        epochs: how often crafting goes over all images.
+        step: length of a step as a fraction of eps.
+        decay: how much of the accumulated gradient is kept from batch to batch.
+        clip: an image whose cross-entropy is greater is fooled enough and no longer counts; a target has no bound.
+    """
+
+    epochs: int = 10
+    step: float = 0.1
+    decay: float = 0.9
+    clip: float = 9.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise UsageError(f"epochs is less than one: {self.epochs}")
+        for option in ("step", "clip"):
+            if getattr(self, option) <= 0:
+                raise UsageError(f"{option} is not positive: {getattr(self, option):g}")
+        if not 0 <= self.decay < 1:
+            raise UsageError(f"decay is not a fraction below one: {self.decay:g}")
+
+    def start(self, edge: int, channels: int) -> _State:
+        """Return no perturbation, and no velocity."""
+        nothing = tf.zeros([edge, edge, channels])
+        return _State(nothing, nothing)
+
+    def ascend(
+        self,
+        logits_fn: Callable[[Tensor], Tensor],
+        state: _State,
+        images: Tensor,
+        labels: Tensor,
+        threat: Threat,
+        draws: Draws,
+    ) -> _State:
+        """Take one step: (N, edge, edge, C), (N,)."""
+        # The gradient by the perturbed pixels, not through the cut to [0, 1]: it also leads back from beyond.
+        gradients, logits = ascent(logits_fn, tf.clip_by_value(images + state.delta, 0.0, 1.0), labels, threat)
+        counts = threat.loss(logits, labels) < self.clip
+        velocity = self.decay * state.velocity + tf.reduce_sum(tf.where(by_image(counts), gradients, 0.0), axis=0)
+        moved = state.delta + self.step * threat.eps * threat.steepest(velocity[None])[0]
+        return _State(_within(moved, threat), velocity)
+
+    def pattern(self, state: _State) -> Tensor:
+        """Return the perturbation: (edge, edge, C)."""
+        return state.delta
+
+    def to_png(self, pattern: np.ndarray, threat: Threat) -> np.ndarray:
+        """Round a perturbation to 8 bits without leaving the ball: (H, W, C) -> (H, W, C) uint8."""
+        delta = np.asarray(pattern, np.float64) * 255
+        radius = threat.eps * 255 + 1e-6
+        if threat.norm is Norm.LINF:
+            reach = min(int(radius), REACH)
+            return (ZERO + np.rint(delta).clip(-reach, reach)).astype(np.uint8)
+        # Rounding may lengthen a perturbation or swallow it: aim for the length that was found.
+        length = min(radius, float(np.linalg.norm(delta)) + 1e-6)
+        low, high = 0.0, 8.0
+        for _ in range(40):
+            scale = (low + high) / 2
+            fits = np.linalg.norm(_rounded(delta * scale)) <= length
+            low, high = (scale, high) if fits else (low, scale)
+        return (ZERO + _rounded(delta * low)).astype(np.uint8)
+
+    def from_png(self, pixels: np.ndarray, threat: Threat) -> np.ndarray:
+        """Return the perturbation that a file holds: (H, W, C) uint8 -> (H, W, C)."""
+        return (pixels.astype(np.float32) - ZERO) / 255
+
+    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+        """Add the perturbation, resized to the images, inside the ball: (N, H, W, C) -> (N, H, W, C)."""
+        delta = tf.image.resize(pattern[None], tf.shape(images)[1:3], tf.image.ResizeMethod.BILINEAR, antialias=True)
+        return threat.project(images + delta, images)
+
+
+def _within(delta: Tensor, threat: Threat) -> Tensor:
+    """Bring a perturbation back into the ball: (H, W, C) -> (H, W, C)."""
+    if threat.norm is Norm.LINF:
+        return tf.clip_by_value(delta, -threat.eps, threat.eps)
+    return delta * tf.minimum(1.0, threat.eps / tf.maximum(threat.size(delta[None]), 1e-12))
+
+
+def _rounded(delta: np.ndarray) -> np.ndarray:
+    return np.rint(delta).clip(-REACH, REACH)
+
+
+COMPONENT = UniversalPerturbation
