@@ -14,6 +14,7 @@ import numpy as np
 
 from advcli.errors import AdvcliError, UsageError
 
+_ORIENTATION = 0x0112
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .jfif .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .jp2 .avif".split()  # noqa: SIM905
 )
@@ -75,6 +76,50 @@ def read(source: Path | BinaryIO, channels: int = 3) -> np.ndarray:
     except Exception as error:  # noqa: BLE001  a damaged file makes its decoder raise almost anything
         array = _read_with_skimage(content, error)
     return to_channels(array, channels)
+
+
+def size(file: Path) -> tuple[int, int]:
+    """Return an image's height and width from its header; (0, 0) if it has none that Pillow knows."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file) as opened:
+                width, height = opened.size
+                turned = opened.getexif().get(_ORIENTATION, 1) >= 5
+    except Exception:  # noqa: BLE001  a damaged file makes its decoder raise almost anything
+        return (0, 0)
+    return (width, height) if turned else (height, width)
+
+
+def read_exactly(file: Path) -> np.ndarray:
+    """Read a PNG file's own values, opacity among them: -> (H, W, 1 to 4) uint8.
+
+    Raises:
+        AdvcliError: the file is no 8-bit PNG.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file) as opened:
+            if opened.format != "PNG" or opened.mode not in ("L", "LA", "RGB", "RGBA"):
+                raise AdvcliError(f"'{file}' is no 8-bit PNG file")
+            pixels = np.asarray(opened)
+    except OSError as error:
+        raise AdvcliError(f"cannot read '{file}': {error.strerror or _first_line(error)}") from error
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def text_of(file: Path, key: str) -> str | None:
+    """Return a text that a PNG file carries; None if it does not."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as opened:
+            return getattr(opened, "text", {}).get(key)
+    except OSError:
+        return None
 
 
 def _read_with_pillow(content: bytes) -> np.ndarray:
@@ -209,7 +254,8 @@ def write_png(path: Path, pixels: np.ndarray, text: Mapping[str, str] | None = N
 
     chunks = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
-        chunks.add_itxt(key, value)
+        # A tEXt chunk holds Latin-1; in JSON every character has a form in ASCII.
+        chunks.add_text(key, value)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     with whole_file(path) as file:
         picture.save(file, format="PNG", pnginfo=chunks)

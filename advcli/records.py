@@ -40,21 +40,32 @@ class Record:
 
     def to_json(self) -> str:
         """Return the record as one line of JSON; numbers that are not finite become null."""
-        content = {"type": self.type} | dataclasses.asdict(self)
-        return json.dumps(_finite(content), ensure_ascii=False)
+        return json.dumps(self._content(), ensure_ascii=False)
+
+    def to_text(self) -> str:
+        """Return the record for inside a file: in ASCII, and without the time, so that equal calls write equal bytes."""
+        return json.dumps({key: value for key, value in self._content().items() if key != "seconds"})
+
+    def _content(self) -> dict[str, Any]:
+        return _finite({"type": self.type} | dataclasses.asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked(Record):
-    """One image attacked; everything after ``output`` is measured on the pixels of that file."""
+    """One image attacked; predictions and sizes are measured on the 8-bit pixels of ``output``.
+
+    ``norm`` and ``eps`` are null for an attack that has no radius; with ``minimal`` the radius is the
+    smallest that fooled. ``queries`` counts how often the model was asked about this image.
+    """
 
     type: ClassVar[str] = "attacked"
 
     image: str
-    output: str
+    output: str | None
     attack: str
-    norm: str
-    eps: float
+    norm: str | None
+    eps: float | None
+    minimal: bool
     target: str | None
     label: str
     before: Prediction
@@ -64,7 +75,27 @@ class Attacked(Record):
     fooled: bool
     linf: float
     l2: float
+    l1: float
+    pattern: str | None
+    clean_output: str | None
+    difference_output: str | None
+    difference_times: int | None
     queries: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crafted(Record):
+    """One pattern crafted over many images, and the file that holds it."""
+
+    type: ClassVar[str] = "crafted"
+
+    output: str
+    attack: str
+    norm: str | None
+    eps: float | None
+    target: str | None
+    images: int
     seconds: float
 
 

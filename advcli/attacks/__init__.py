@@ -122,6 +122,11 @@ class Universal(Protocol):
         ...
 
 
+def is_bounded(attack: "Attack | Suite | Universal") -> bool:
+    """Tell whether an attack searches the ball of a threat."""
+    return getattr(attack, "bounded", True)
+
+
 def refuse_unsupported(attack: "Attack | Suite | Universal", threat: Threat) -> None:
     """Refuse a threat that the attack has no method for.
 

@@ -26,9 +26,12 @@ class Batch(NamedTuple):
         return Draws(self.seeds)
 
 
+Network = Callable[[Tensor], Tensor]
+
+
 def in_rounds(
-    search: Callable[[Tensor, Batch], Tensor],
-    logits_fn: Callable[[Tensor], Tensor],
+    search: Callable[[Network, Tensor, Batch], Tensor],
+    logits_fn: Network,
     images: Tensor,
     labels: Tensor,
     threat: Threat,
@@ -43,7 +46,7 @@ def in_rounds(
     at the point of greatest loss that a round returned.
 
     Args:
-        search: (restart, batch) -> (n, H, W, C), a point for each image of the batch.
+        search: (network, restart, batch) -> (n, H, W, C), a point for each image of the batch.
         logits_fn: the network.
         images: (N, H, W, C).
         labels: (N,).
@@ -67,8 +70,9 @@ def in_rounds(
             if threat.target is not None:
                 towards = tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
             batch = _take(Batch(images, labels, towards, draws.fold(index).seeds), rows)
-            points = search(index % restarts, batch)
-            logits_there = logits_fn(points)
+            network = asked_about(logits_fn, rows)
+            points = search(network, index % restarts, batch)
+            logits_there = network(points)
             won = threat.won(logits_there, batch.labels)
             reached = headway(threat, logits_there, batch.labels)
             better = won | (reached > tf.gather(loss, rows))
@@ -79,12 +83,17 @@ def in_rounds(
 
 
 def until_broken(
-    step: Callable[[Tensor, Any], tuple[Any, Tensor]], answer: Callable[[Any], Tensor], state: Any, steps: int
+    step: Callable[[Network, Tensor, Any], tuple[Any, Tensor]],
+    logits_fn: Network,
+    answer: Callable[[Any], Tensor],
+    state: Any,
+    steps: int,
 ) -> Tensor:
     """Repeat a step on the images that are not done, and return each image's answer when it was.
 
     Args:
-        step: (index, state) -> the next state, and (n,) bool: which images are done.
+        step: (network, index, state) -> the next state, and (n,) bool: which images are done.
+        logits_fn: the network.
         answer: state -> (n, H, W, C), what the search has found so far.
         state: a named tuple of tensors with one row an image.
         steps: how many steps at the most.
@@ -96,7 +105,7 @@ def until_broken(
         return (index < steps) & (tf.size(rows) > 0)
 
     def advance(index: Tensor, rows: Tensor, found: Tensor, state: Any) -> tuple[Tensor, Tensor, Tensor, Any]:
-        state, done = step(index, state)
+        state, done = step(asked_about(logits_fn, rows), index, state)
 
         def leave() -> tuple[Tensor, Tensor, Tensor, Any]:
             stay = tf.where(~done)[:, 0]
@@ -114,6 +123,12 @@ def until_broken(
     invariants = (tf.TensorShape([]), any_rows(every), start.shape, tf.nest.map_structure(any_rows, state))
     _, rows, found, state = tf.while_loop(unfinished, advance, (tf.constant(0), every, start, state), invariants)
     return tf.tensor_scatter_nd_update(found, rows[:, None], answer(state))
+
+
+def asked_about(logits_fn: Network, rows: Tensor) -> Network:
+    """Return a network as it is asked about some images of a batch, if it counts how often that is."""
+    of = getattr(logits_fn, "of", None)
+    return logits_fn if of is None else of(rows)
 
 
 def on_the_surface(threat: Threat, images: Tensor, draws: Draws) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks._minimal import dual_size, settled
-from advcli.attacks._rounds import by_image, of_class, until_broken
+from advcli.attacks._rounds import Network, by_image, of_class, until_broken
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -53,8 +53,8 @@ class DeepFool:
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first misclassified point, brought into the ball."""
 
-        def step(_: Tensor, state: _State) -> tuple[_State, Tensor]:
-            way, won = self._way_to_nearest(logits_fn, state, threat)
+        def step(network: Network, _: Tensor, state: _State) -> tuple[_State, Tensor]:
+            way, won = self._way_to_nearest(network, state, threat)
             moved = state.moved + way
             point = tf.clip_by_value(state.image + (1 + self.overshoot) * moved, 0.0, 1.0)
             return state._replace(moved=moved, point=tf.where(by_image(won), state.point, point)), won
@@ -64,10 +64,10 @@ class DeepFool:
         wrong = tf.where(own, -float("inf"), logits)
         classes = tf.math.top_k(wrong, min(self.candidates, logits.shape[1] - 1)).indices
         state = _State(images, labels, classes, tf.zeros_like(images), images)
-        return settled(until_broken(step, lambda state: state.point, state, self.steps), images, threat)
+        return settled(until_broken(step, logits_fn, lambda state: state.point, state, self.steps), images, threat)
 
     def _way_to_nearest(
-        self, logits_fn: Callable[[Tensor], Tensor], state: _State, threat: Threat
+        self, network: Network, state: _State, threat: Threat
     ) -> tuple[Tensor, Tensor]:
         """Return the way to the nearest hyperplane, and which images are misclassified: (n, H, W, C), (n,)."""
         way = tf.zeros_like(state.point)
@@ -76,7 +76,7 @@ class DeepFool:
         for i in tf.range(tf.shape(state.classes)[1]):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(state.point)
-                logits = logits_fn(state.point)
+                logits = network(state.point)
                 behind = of_class(logits, state.label) - of_class(logits, state.classes[:, i])
                 total = -tf.reduce_sum(behind)
             gradient = tape.gradient(total, state.point)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from advcli.attacks._rounds import Batch, best_other, by_image, in_rounds, of_class, on_the_surface, until_broken
+from advcli.attacks._rounds import Batch, Network, best_other, by_image, in_rounds, of_class, on_the_surface, until_broken
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -61,16 +61,16 @@ class FAB:
     ) -> Tensor:
         """Search towards each target: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
-        def run(restart: Tensor, batch: Batch) -> Tensor:
-            return self._run(logits_fn, threat, batch, restart)
+        def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
+            return self._run(network, threat, batch, restart)
 
         return in_rounds(run, logits_fn, images, labels, threat, draws, restarts=self.restarts, targets=self.targets)
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch, restart: Tensor) -> Tensor:
-        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
-            lead, gradient = self._boundary(logits_fn, threat, state)
+        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+            lead, gradient = self._boundary(network, threat, state)
             point = self._towards(state, lead, gradient, threat)
-            won = threat.won(logits_fn(point), state.label)
+            won = threat.won(network(point), state.label)
             size = threat.size(point - state.image)
             nearer = won & (size < state.size)
             # Until a first point is across, the answer is where the search stands.
@@ -88,7 +88,7 @@ class FAB:
             start = tf.clip_by_value(start + tf.where(restart == 0, 0.0, delta), 0.0, 1.0)
         size = tf.zeros_like(batch.labels, tf.float32) + float("inf")
         state = _State(batch.images, batch.labels, batch.targets, start, size, start)
-        found = until_broken(step, lambda state: state.answer, state, self.steps)
+        found = until_broken(step, logits_fn, lambda state: state.answer, state, self.steps)
         inside = threat.size(found - batch.images) <= threat.eps
         return tf.where(by_image(inside), found, threat.project(found, batch.images))
 

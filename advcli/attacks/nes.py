@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from advcli.attacks._rounds import by_image, until_broken
+from advcli.attacks._rounds import Network, by_image, until_broken
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -53,22 +53,22 @@ class NES:
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first point that wins, or the last."""
 
-        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
-            won = threat.won(logits_fn(state.point), state.label)
-            gradient = self._estimate(logits_fn, state, threat, Draws(state.seeds).fold(index))
+        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+            won = threat.won(network(state.point), state.label)
+            gradient = self._estimate(network, state, threat, Draws(state.seeds).fold(index))
             moved = state.point + self.step * threat.eps * threat.steepest(gradient)
             moved = threat.project(moved, state.image)
             return state._replace(point=tf.where(by_image(won), state.point, moved)), won
 
         steps = self.queries // (self.samples + 1)
-        return until_broken(step, lambda state: state.point, _State(images, labels, draws.seeds, images), steps)
+        return until_broken(step, logits_fn, lambda state: state.point, _State(images, labels, draws.seeds, images), steps)
 
-    def _estimate(self, logits_fn: Callable[[Tensor], Tensor], state: _State, threat: Threat, draws: Draws) -> Tensor:
+    def _estimate(self, network: Network, state: _State, threat: Threat, draws: Draws) -> Tensor:
         total = tf.zeros_like(state.point)
         for i in tf.range(self.samples // 2):
             way = draws.fold(i).normal(tf.shape(state.point)[1:])
-            up = threat.loss(logits_fn(state.point + self.sigma * way), state.label)
-            down = threat.loss(logits_fn(state.point - self.sigma * way), state.label)
+            up = threat.loss(network(state.point + self.sigma * way), state.label)
+            down = threat.loss(network(state.point - self.sigma * way), state.label)
             total += by_image(up - down) * way
         return total / (self.sigma * self.samples)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from advcli.attacks._rounds import by_image, until_broken
+from advcli.attacks._rounds import Network, by_image, until_broken
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -50,14 +50,14 @@ class SimBA:
         length = self.step or (threat.eps if threat.norm is Norm.LINF else 0.2)
         pixels = tf.reduce_prod(tf.shape(images)[1:])
 
-        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
+        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             one_hot = tf.one_hot(state.order[:, index % pixels], pixels)
             way = length * tf.reshape(one_hot, tf.shape(state.point))
             done = state.won
             accepted = state.won
             for sign in (1.0, -1.0):
                 point = threat.project(state.point + sign * way, state.image)
-                logits = logits_fn(point)
+                logits = network(point)
                 loss = threat.loss(logits, state.label)
                 better = ~accepted & (loss > state.loss)
                 accepted |= better
@@ -71,7 +71,7 @@ class SimBA:
         logits = logits_fn(images)
         order = tf.argsort(draws.uniform([pixels]), axis=1)
         state = _State(images, labels, order, images, threat.loss(logits, labels), threat.won(logits, labels))
-        return until_broken(step, lambda state: state.point, state, (self.queries - 1) // 2)
+        return until_broken(step, logits_fn, lambda state: state.point, state, (self.queries - 1) // 2)
 
 
 COMPONENT = SimBA

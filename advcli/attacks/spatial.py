@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar, NamedTuple
 
-from advcli.attacks._rounds import by_image, headway, until_broken
+from advcli.attacks._rounds import Network, by_image, headway, until_broken
 from advcli.attacks._warp import Placement, draw, middle
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
@@ -65,9 +65,9 @@ class Spatial:
         moves = self.moves()
         grid = tf.constant(moves, tf.float32)
 
-        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
+        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             moved = tf.ensure_shape(self._move(state.image, grid[index]), state.image.shape)
-            logits = logits_fn(moved)
+            logits = network(moved)
             won = threat.won(logits, state.label)
             loss = headway(threat, logits, state.label)
             better = (won & ~state.broken) | ((won == state.broken) & (loss > state.loss))
@@ -80,7 +80,7 @@ class Spatial:
 
         number = tf.zeros_like(labels, tf.float32)
         state = _State(images, labels, images, loss=number - math.inf, broken=number != 0)
-        return until_broken(step, lambda state: state.best, state, len(moves))
+        return until_broken(step, logits_fn, lambda state: state.best, state, len(moves))
 
     def moves(self) -> list[tuple[float, float, float]]:
         """List angles and shifts down and to the right, as shares of the largest: the image itself is the first."""

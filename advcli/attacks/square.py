@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from advcli.attacks._rounds import Batch, best_other, by_image, in_rounds, of_class, put, until_broken
+from advcli.attacks._rounds import Batch, Network, asked_about, best_other, by_image, in_rounds, of_class, put, until_broken
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -58,8 +58,8 @@ class Square:
     ) -> Tensor:
         """Search at random: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
-        def run(restart: Tensor, batch: Batch) -> Tensor:
-            return self._run(logits_fn, threat, batch)
+        def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
+            return self._run(network, threat, batch)
 
         return in_rounds(run, logits_fn, images, labels, threat, draws, restarts=self.restarts)
 
@@ -68,14 +68,14 @@ class Square:
         # Two places, a sign for each channel and a coin: drawn at once, because drawing costs more than using.
         numbers = tf.transpose(batch.draws.uniform([self.queries, 5 + batch.images.shape[-1]]), [1, 0, 2])
 
-        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
+        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             drawn = tf.gather(numbers[index], state.row)
             change = _square if threat.norm is Norm.LINF else _bump
             proposal = change(state, threat, shares[index], drawn)
             # Where a square is as it would be painted there is nothing to ask.
             rows = tf.where(tf.reduce_any(proposal != state.best, axis=(1, 2, 3)))[:, 0]
             asked = tf.gather(proposal, rows)
-            loss, won = _loss(logits_fn(asked), tf.gather(state.label, rows), threat)
+            loss, won = _loss(asked_about(network, rows)(asked), tf.gather(state.label, rows), threat)
             better = won | (loss < tf.gather(state.loss, rows))
             state = state._replace(best=put(state.best, rows, better, asked), loss=put(state.loss, rows, better, loss))
             done = put(tf.zeros_like(state.label, tf.bool), rows, won, won)
@@ -87,7 +87,7 @@ class Square:
         rows = tf.range(tf.shape(batch.images)[0])
         low, high = (tf.clip_by_value(batch.images + way * threat.eps, 0.0, 1.0) for way in (-1, 1))
         state = _State(rows, batch.images, low, high, batch.labels, start, loss)
-        return until_broken(step, lambda state: state.best, state, self.queries)
+        return until_broken(step, logits_fn, lambda state: state.best, state, self.queries)
 
     def shares(self) -> Tensor:
         """Return which share of the image each query changes: (queries,)."""

@@ -1,6 +1,7 @@
 """An attack made ready for one classifier, as attacking, benchmarking and validating need it."""
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,16 +32,16 @@ class Adversary:
     threat: Threat
     seed: int = 0
 
-    def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
-        """Search: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C), and the model passes each image took."""
+    def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Search: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C), (N,) how often the model was asked about each image."""
         if self._members:
             return self._in_turn(pixels, labels)
         own_size = pixels.shape[1:3] == (self.classifier.edge, self.classifier.edge)
         search = self._at_model_size if own_size else self._at_any_size
-        self._passes.assign(0)
+        self._queries.assign(np.zeros(len(pixels), np.int32))
         seeds = image_seeds(pixels, self.seed)
         adversarial = search(tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), tf.constant(seeds))
-        return adversarial.numpy(), int(self._passes.numpy())
+        return adversarial.numpy(), self._queries.numpy()
 
     @property
     def traces(self) -> int:
@@ -50,23 +51,23 @@ class Adversary:
         traced = (self.__dict__.get(name) for name in ("_at_model_size", "_at_any_size"))
         return sum(function.experimental_get_tracing_count() for function in traced if function is not None)
 
-    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
+    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Let each member search for the images that none before it broke, and keep each image's best point."""
         found = np.array(pixels, np.float32)
         won, loss = self._judged(found, labels)
-        passes = 1
+        queries = np.ones(len(pixels), np.int32)
         for member in self._members:
             left = np.flatnonzero(~won)
             if len(left) == 0:
                 break
-            points, taken = member(pixels[left], labels[left])
+            points, asked = member(pixels[left], labels[left])
             broken, reached = self._judged(points, labels[left])
             better = broken | (reached > loss[left])
             found[left[better]] = points[better]
             loss[left[better]] = reached[better]
             won[left] = broken
-            passes += taken + 1
-        return found, passes
+            queries[left] += asked + 1
+        return found, queries
 
     def _judged(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tell which images are broken, and their losses: (N, H, W, C), (N,) -> (N,), (N,)."""
@@ -80,8 +81,8 @@ class Adversary:
         return tuple(replace(self, attack=registry.build("attacks", spec)) for spec in specs)
 
     @cached_property
-    def _passes(self) -> Any:
-        return tf.Variable(0, trainable=False)
+    def _queries(self) -> Any:
+        return tf.Variable(np.zeros(0, np.int32), shape=(None,), trainable=False)
 
     @cached_property
     def _at_model_size(self) -> Any:
@@ -92,14 +93,11 @@ class Adversary:
         return self._traced(None)
 
     def _traced(self, edge: int | None) -> Any:
-        @as_written
-        def counted(images: Tensor) -> Tensor:
-            self._passes.assign_add(1)
-            return self.classifier.logits(images)
-
         def search(images: Tensor, labels: Tensor, seeds: Tensor) -> Tensor:
             assert not isinstance(self.attack, Suite)
-            return self.attack(counted, images, labels, self.threat, Draws(seeds))
+            every = tf.range(tf.shape(images)[0])
+            network = _Counted(self.classifier.logits, self._queries, every)
+            return self.attack(network, images, labels, self.threat, Draws(seeds))
 
         signature = [
             tf.TensorSpec((None, edge, edge, self.classifier.channels), tf.float32),
@@ -107,6 +105,31 @@ class Adversary:
             tf.TensorSpec((None, 2), tf.int32),
         ]
         return tf.function(search, input_signature=signature)
+
+
+@as_written
+class _Counted:
+    """A network that counts how often it is asked about each image.
+
+    Args:
+        logits: the network.
+        queries: (N,) the counts of all images.
+        rows: (n,) which of them it is asked about.
+    """
+
+    def __init__(self, logits: Callable[[Tensor], Tensor], queries: Any, rows: Tensor) -> None:
+        self._logits = logits
+        self._queries = queries
+        self._rows = rows
+
+    def __call__(self, images: Tensor) -> Tensor:
+        each = tf.shape(images)[0] // tf.maximum(tf.size(self._rows), 1)
+        self._queries.scatter_add(tf.IndexedSlices(tf.fill(tf.shape(self._rows), each), self._rows))
+        return self._logits(images)
+
+    def of(self, rows: Tensor) -> "_Counted":
+        """Return the network as it is asked about some of these images."""
+        return _Counted(self._logits, self._queries, tf.gather(self._rows, rows))
 
 
 def image_seeds(images: np.ndarray, seed: int) -> np.ndarray:

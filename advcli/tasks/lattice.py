@@ -11,7 +11,13 @@ _STRETCHES = (1.05, 1.1, 1.2, 1.4, 1.7, 2.0, 3.0, 4.0)
 
 
 def settled(
-    classifier: Classifier, originals: np.ndarray, adversarial: np.ndarray, threat: Threat, labels: np.ndarray
+    classifier: Classifier,
+    originals: np.ndarray,
+    adversarial: np.ndarray,
+    threat: Threat,
+    labels: np.ndarray,
+    *,
+    bounded: bool = True,
 ) -> np.ndarray:
     """Round to 8 bits inside the ball; where that undoes the attack, go a little further along the same way.
 
@@ -21,10 +27,13 @@ def settled(
         adversarial: (N, H, W, C) float32 in [0, 1].
         threat: the ball.
         labels: (N,) the classes the attack moved away from.
+        bounded: whether the attack keeps to the ball; without one there is nothing to do but to round.
 
     Returns:
         (N, H, W, C) uint8.
     """
+    if not bounded:
+        return np.rint(adversarial * 255).clip(0, 255).astype(np.uint8)
 
     def rounded(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
         pairs = zip(points, centres, strict=True)

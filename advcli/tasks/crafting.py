@@ -1,0 +1,86 @@
+"""Craft one pattern over many images, and put it on images."""
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from advcli.attacks import Universal
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.model import Classifier
+from advcli.records import Progress
+from advcli.tasks.adversary import image_seeds
+from advcli.threat import Threat
+
+Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
+
+
+def craft(
+    classifier: Classifier, attack: Universal, threat: Threat, batches: Batches, images: int, seed: int = 0
+) -> Generator[Progress, None, np.ndarray]:
+    """Craft a pattern; return the pixels of its file.
+
+    Args:
+        classifier: what is to be fooled.
+        attack: how the pattern is crafted.
+        threat: its ball, and the class to reach if there is one.
+        batches: gives anew (N, edge, edge, C) images in [0, 1] and (N,) classes to move away from.
+        images: how many images there are in all.
+        seed: together with an image's own pixels it determines the image's random draws.
+    """
+    state = attack.start(classifier.edge, classifier.channels)
+    size = (classifier.edge, classifier.edge, classifier.channels)
+    ascend = tf.function(
+        lambda state, pixels, labels, seeds: attack.ascend(
+            classifier.logits, state, pixels, labels, threat, Draws(seeds)
+        ),
+        input_signature=[
+            tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), state),
+            tf.TensorSpec((None, *size), tf.float32),
+            tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((None, 2), tf.int32),
+        ],
+    )
+    done = 0
+    for _ in range(attack.epochs):
+        for pixels, labels in batches():
+            yield Progress("crafting", done, attack.epochs * images)
+            seeds = tf.constant(image_seeds(pixels, seed))
+            state = ascend(state, tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), seeds)
+            done += len(pixels)
+    return attack.to_png(np.asarray(attack.pattern(state)), threat)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A pattern ready to be put on images of any size, in the place of an adversary: it asks the model nothing.
+
+    Args:
+        attack: how the pattern was crafted.
+        threat: for which ball.
+        pixels: the pixels of its file.
+        seed: together with an image's own pixels it determines the image's random draws.
+    """
+
+    attack: Universal
+    threat: Threat
+    pixels: np.ndarray
+    seed: int = 0
+
+    def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Apply the pattern: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C), (N,) zeros."""
+        images = tf.constant(pixels, tf.float32)
+        adversarial = self._traced(images, tf.constant(image_seeds(pixels, self.seed)))
+        return adversarial.numpy(), np.zeros(len(pixels), np.int32)
+
+    @cached_property
+    def _traced(self) -> Any:
+        pattern = tf.constant(self.attack.from_png(self.pixels, self.threat))
+
+        def apply(images: Tensor, seeds: Tensor) -> Tensor:
+            return self.attack.apply(pattern, images, self.threat, Draws(seeds))
+
+        return tf.function(apply, reduce_retracing=True)
