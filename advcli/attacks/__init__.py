@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+from advcli import registry
 from advcli.backend import Tensor
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -12,9 +13,9 @@ from advcli.threat import Norm, Threat
 class Attack(Protocol):
     """A search inside the ball of a threat.
 
-    An attack that cannot search every ball says so in attributes of its class, which are read
-    before TensorFlow is imported: ``norms: ClassVar[tuple[str, ...]]`` lists the norms it knows
-    (without it: all), and ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class.
+    What balls an attack can search it says in attributes, which are read before TensorFlow is
+    imported: ``norms: ClassVar[tuple[str, ...]]`` lists the norms it knows
+    (without it: linf and l2), and ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class.
 
     An attack whose paper looks for the smallest perturbation returns the smallest it found, brought
     back into the ball if it is larger; one that found none, its last try inside the ball or the image.
@@ -49,6 +50,11 @@ class Suite(Protocol):
         ...
 
 
+def norms_of(attack: "Attack | Suite") -> tuple[str, ...]:
+    """Return the norms that an attack knows."""
+    return getattr(attack, "norms", ("linf", "l2"))
+
+
 def refuse_unsupported(attack: "Attack | Suite", threat: Threat) -> None:
     """Refuse a threat that the attack has no method for.
 
@@ -56,11 +62,18 @@ def refuse_unsupported(attack: "Attack | Suite", threat: Threat) -> None:
         UsageError: the attack does not know the norm, or cannot aim at a class.
     """
     name = type(attack).__module__.rpartition(".")[2].replace("_", "-")
-    norms: tuple[str, ...] = getattr(attack, "norms", tuple(Norm))
+    norms = norms_of(attack)
     if threat.norm not in norms:
-        raise UsageError(f"'{name}' does not search {threat.norm} balls", f"its norms: {', '.join(norms)}")
+        hint = f"its norms: {', '.join(norms)}; for every norm: {', '.join(_of_every_norm())}"
+        raise UsageError(f"'{name}' does not search {threat.norm} balls", hint)
     if threat.target is not None and not getattr(attack, "targeted", True):
         raise UsageError(f"'{name}' cannot aim at a class", "leave the target out: it looks for any wrong class")
+
+
+def _of_every_norm() -> list[str]:
+    """Name the attacks that search balls of every norm."""
+    names = registry.names("attacks")
+    return [name for name in names if set(norms_of(registry.build("attacks", name))) == set(Norm)]
 
 
 def ascent(

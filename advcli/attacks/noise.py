@@ -5,6 +5,7 @@ Fawzi, Moosavi-Dezfooli and Frossard 2016, https://arxiv.org/abs/1608.08967, on 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
@@ -20,6 +21,8 @@ class Noise:
     Args:
         draws: how many points are drawn; each costs a query.
     """
+
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
 
     draws: int = 10
 

@@ -14,17 +14,16 @@ def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) 
     """Choose the threat: what was asked for, else what the model was trained for, else linf 8/255.
 
     Raises:
-        UsageError: the radius is none, or there is no usual one for this norm.
+        UsageError: the radius is none.
     """
     trained = Norm(recipe.get("norm", Norm.LINF))
     norm = norm or trained
     if eps is None:
         if norm is trained and "eps" in recipe:
             eps = float(recipe["eps"])
-        elif norm is Norm.LINF:
-            eps = 8 / 255
         else:
-            eps = 0.5
+            # The field's usual radii; that of l1 is for images of 32 pixels.
+            eps = {Norm.LINF: 8 / 255, Norm.L2: 0.5, Norm.L1: 12.0}[norm]
     return Threat(norm, eps)
 
 
