@@ -29,21 +29,22 @@ def project(adversarial: Tensor, original: Tensor, eps: float) -> Tensor:
     return tf.reshape(tf.where(kept == size, flat, moved), shape)
 
 
-def sparse_step(gradient: Tensor, share: Tensor | float) -> Tensor:
+def sparse_step(gradient: Tensor, share: Tensor | float, least: int = 1) -> Tensor:
     """Return the signs of the gradient's greatest coordinates, scaled to l1 length one.
 
     Args:
         gradient: (N, H, W, C); where it is zero nothing moves.
         share: the share of an image's coordinates to move along: one for all images, or (N,).
+        least: how many to move along at least.
     """
     shape = tf.shape(gradient)
     size = tf.reshape(tf.abs(gradient), (shape[0], -1))
     coordinates = tf.shape(size)[1]
     count = tf.cast(tf.math.ceil(share * tf.ones(shape[:1]) * tf.cast(coordinates, tf.float32)), tf.int32)
-    count = tf.clip_by_value(count, 1, coordinates)
+    count = tf.minimum(tf.maximum(count, least), coordinates)
     greatest = tf.math.top_k(size, tf.reduce_max(tf.concat([count, [1]], axis=0))).values
-    least = tf.gather(greatest, count - 1, axis=1, batch_dims=1)[:, None, None, None]
-    signs = tf.where(tf.abs(gradient) >= least, tf.sign(gradient), 0.0)
+    threshold = tf.gather(greatest, count - 1, axis=1, batch_dims=1)[:, None, None, None]
+    signs = tf.where(tf.abs(gradient) >= threshold, tf.sign(gradient), 0.0)
     return tf.math.divide_no_nan(signs, tf.reduce_sum(tf.abs(signs), axis=(1, 2, 3), keepdims=True))
 
 

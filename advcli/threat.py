@@ -77,17 +77,18 @@ class Threat:
     def steepest(self, gradient: Tensor, point: Tensor | None = None) -> Tensor:
         """Return the step of length one in this norm that ascends most: (N, H, W, C) -> (N, H, W, C).
 
-        In l1 that would move one coordinate, which soon has no room left in [0, 1]: a search would
-        fill one after the other and end where its steps do. There it is the hundredth of the
-        coordinates with the greatest gradient, and of those that can still move if the point is given.
+        In l1 that step moves one coordinate, which soon has no room left in [0, 1]: a search would get
+        nowhere. There it is the hundredth of the coordinates with the greatest gradient, three at
+        least, and only coordinates that have room to go where the gradient points, if the point is given.
         """
         if self.norm is Norm.LINF:
             return tf.sign(gradient)
         if self.norm is Norm.L1:
             if point is not None:
-                stuck = ((point >= 1) & (gradient > 0)) | ((point <= 0) & (gradient < 0))
-                gradient = tf.where(stuck, 0.0, gradient)
-            return l1_ball.sparse_step(gradient, share=0.01)
+                # Every projection frees full coordinates a little, which must not cost the next step.
+                room = tf.where(gradient > 0, 1 - point, point)
+                gradient = tf.where(room > 0.05, gradient, 0.0)
+            return l1_ball.sparse_step(gradient, share=0.01, least=3)
         # A float32 square of a gradient below 1e-19 is zero, so the scale is taken out first.
         scale = tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
         scaled = tf.math.divide_no_nan(gradient, scale)
