@@ -90,7 +90,7 @@ def test_the_loss_of_a_given_target_by_hand() -> None:
     assert found.numpy()[0] == pytest.approx(-3 / 3.5, rel=1e-6)
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_boundary_is_reached_where_it_is(loss: str, norm: Norm, two: Classifier, pictures: np.ndarray) -> None:
     for picture, distance in zip(pictures, distances(two, pictures, norm), strict=True):
@@ -109,7 +109,7 @@ def test_an_unbroken_image_goes_to_the_best_corner(two: Classifier, pictures: np
     assert queries == 1 + 3 * (1 + 25 + 1)
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_the_first_steps_are_those_of_the_paper(linear: Classifier, norm: Norm) -> None:
     picture = np.full((1, 8, 8, 3), 0.5, np.float32)
     label = linear.predict(picture).argmax(axis=1)
@@ -151,7 +151,7 @@ def test_the_step_is_halved_where_the_loss_oscillates() -> None:
     assert max(abs(point - 0.5) for point in seen[-4:]) < 0.01
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_leaving_the_batch_does_not_change_the_verdict(loss: str, norm: Norm, linear: Classifier) -> None:
     pictures = np.random.default_rng(5).uniform(0.3, 0.7, (12, 8, 8, 3)).astype(np.float32)

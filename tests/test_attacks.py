@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, refuse_unsupported
+from advcli.attacks import Attack, Suite, norms_of, refuse_unsupported
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -16,7 +16,7 @@ from advcli.tasks.adversary import Adversary
 from advcli.threat import Norm, Threat
 
 ATTACKS = registry.names("attacks")
-EPS = {Norm.LINF: 0.05, Norm.L2: 0.5}
+EPS = {Norm.LINF: 0.05, Norm.L2: 0.5, Norm.L1: 2.0}
 
 # Attacks that take thousands of passes are held to the same with fewer.
 FEWER = {
@@ -38,7 +38,7 @@ def build(name: str) -> Attack:
 
 def any_threat(attack: Attack) -> Threat:
     """A threat that the attack knows."""
-    norm = Norm(getattr(attack, "norms", [Norm.LINF])[0])
+    norm = Norm(norms_of(attack)[0])
     return Threat(norm, EPS[norm])
 
 
@@ -71,7 +71,7 @@ def test_battery(
     if target is not None:
         pictures = pictures[classifier.predict(pictures).argmax(axis=1) != target]
     attack, threat = build(name), Threat(norm, EPS[norm], target)
-    if norm not in getattr(attack, "norms", Norm) or (target is not None and not getattr(attack, "targeted", True)):
+    if norm not in norms_of(attack) or (target is not None and not getattr(attack, "targeted", True)):
         with pytest.raises(UsageError) as refused:
             refuse_unsupported(attack, threat)
         assert refused.value.hint
@@ -129,7 +129,7 @@ def test_another_seed_starts_elsewhere(small: Classifier, pictures: np.ndarray) 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_eps_zero_changes_nothing(name: str, norm: Norm, small: Classifier, pictures: np.ndarray) -> None:
     attack = build(name)
-    if norm not in getattr(attack, "norms", Norm):
+    if norm not in norms_of(attack):
         return
     adversarial, _ = Adversary(small, attack, Threat(norm, 0.0))(pictures, np.zeros(5))
     np.testing.assert_array_equal(adversarial, pictures)

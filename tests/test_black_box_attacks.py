@@ -73,7 +73,7 @@ def test_a_model_without_gradients_is_broken_where_pgd_fails(
 
 
 @pytest.mark.parametrize(("name", "budget"), BUDGETS.items())
-@pytest.mark.parametrize("norm", list(Norm)[:2])
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_the_budget_is_kept_and_used(
     name: str, budget: int, norm: Norm, linear: Classifier, pictures: np.ndarray
 ) -> None:
@@ -98,7 +98,7 @@ def test_an_image_that_is_already_wrong_is_left_alone(name: str, linear: Classif
     np.testing.assert_array_equal(found, pictures)
 
 
-@pytest.mark.parametrize("norm", list(Norm)[:2])
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_hopskipjump_sees_decisions_only(norm: Norm, linear: Classifier, pictures: np.ndarray) -> None:
     threat = Threat(norm, 0.9)
     spec = "hopskipjump:queries=400"
