@@ -19,7 +19,7 @@ def test_projection_ends_in_ball_and_box_and_keeps_what_is_inside(norm: Norm) ->
     generator = np.random.default_rng(0)
     original = tf.constant(generator.random((6, 4, 4, 3)), tf.float32)
     far = tf.constant(generator.normal(size=(6, 4, 4, 3)), tf.float32)
-    near = tf.clip_by_value(original + 0.01 * tf.sign(far), 0, 1)
+    near = tf.clip_by_value(original + 0.004 * tf.sign(far), 0, 1)
     projected = threat.project(far, original)
     assert threat.size(projected - original).numpy().max() <= 0.2 + 1e-6
     assert projected.numpy().min() >= 0

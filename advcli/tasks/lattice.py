@@ -83,7 +83,7 @@ def _rounded_to_sum(delta: np.ndarray, most: int) -> np.ndarray:
     """Round a perturbation, scaled down to the ball, so that its sizes add up to what they did or a little less."""
     # Pixels left alone differ by rounding errors, and there are too many of them to add those up.
     near = np.rint(delta)
-    size = np.abs(np.where(np.abs(delta - near) < 1e-3, near, delta)).ravel()
+    size = np.abs(np.where(np.abs(delta - near) < 5e-5, near, delta)).ravel()
     if size.sum() > most:
         size *= most / size.sum()
     # Of all ways to reach the sum in whole numbers this one changes the pixels least.
