@@ -237,10 +237,19 @@ def plan(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bo
     stems = {file: out / name for file, name in names.items()}
     for stem in stems.values():
         for ending in endings:
-            output = stem.with_name(stem.name + ending)
-            if output.exists() and not overwrite:
-                raise UsageError(f"output exists: '{output}'", "give --overwrite to replace it, or another --out")
+            free(stem.with_name(stem.name + ending), overwrite)
     return stems
+
+
+def free(output: Path, overwrite: bool) -> Path:
+    """Return a path that may be written.
+
+    Raises:
+        UsageError: it exists and may not be replaced.
+    """
+    if output.exists() and not overwrite:
+        raise UsageError(f"output exists: '{output}'", "give --overwrite to replace it, or another --out")
+    return output
 
 
 def _shared_stems(names: Iterable[str]) -> set[str]:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from advcli import l1_ball
 from advcli.backend import Tensor, as_written, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -14,6 +15,7 @@ class Norm(StrEnum):
 
     LINF = "linf"
     L2 = "l2"
+    L1 = "l1"
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,15 @@ class Threat:
         """Measure perturbations: (N, H, W, C) -> (N,)."""
         if self.norm is Norm.LINF:
             return tf.reduce_max(tf.abs(delta), axis=(1, 2, 3))
+        if self.norm is Norm.L1:
+            return tf.reduce_sum(tf.abs(delta), axis=(1, 2, 3))
         return tf.sqrt(tf.reduce_sum(tf.square(delta), axis=(1, 2, 3)))
 
     @as_written
     def project(self, adversarial: Tensor, original: Tensor) -> Tensor:
         """Bring images back into the ball and into [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
+        if self.norm is Norm.L1:
+            return l1_ball.project(adversarial, original, self.eps)
         if self.norm is Norm.LINF:
             inside = tf.clip_by_value(adversarial, original - self.eps, original + self.eps)
         else:
@@ -73,10 +79,21 @@ class Threat:
         return tf.clip_by_value(inside, 0.0, 1.0)
 
     @as_written
-    def steepest(self, gradient: Tensor) -> Tensor:
-        """Return the step of length one in this norm that ascends most: (N, H, W, C) -> (N, H, W, C)."""
+    def steepest(self, gradient: Tensor, point: Tensor | None = None) -> Tensor:
+        """Return the step of length one in this norm that ascends most: (N, H, W, C) -> (N, H, W, C).
+
+        In l1 that step moves one coordinate, which soon has no room left in [0, 1]: a search would get
+        nowhere. There it is the hundredth of the coordinates with the greatest gradient, three at
+        least, and only coordinates that have room to go where the gradient points, if the point is given.
+        """
         if self.norm is Norm.LINF:
             return tf.sign(gradient)
+        if self.norm is Norm.L1:
+            if point is not None:
+                # Every projection frees full coordinates a little, which must not cost the next step.
+                room = tf.where(gradient > 0, 1 - point, point)
+                gradient = tf.where(room > 0.05, gradient, 0.0)
+            return l1_ball.sparse_step(gradient, share=0.01, least=3)
         # A float32 square of a gradient below 1e-19 is zero, so the scale is taken out first.
         scale = tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
         scaled = tf.math.divide_no_nan(gradient, scale)
@@ -92,13 +109,16 @@ class Threat:
         """Draw points uniformly from the ball of radius one around zero: a shape of one image -> (N, *shape)."""
         if self.norm is Norm.LINF:
             return draws.uniform(shape, -1.0, 1.0)
-        direction = self.steepest(draws.normal(shape))
+        if self.norm is Norm.L1:
+            direction = l1_ball.draw_on_the_surface(shape, draws)
+        else:
+            direction = self.steepest(draws.normal(shape))
         dimensions = tf.cast(tf.reduce_prod(shape), tf.float32)
         return draws.fold(1).uniform([1, 1, 1]) ** (1.0 / dimensions) * direction
 
     def on_lattice(self) -> "Threat":
         """Return the largest threat no wider than this whose box has its faces on 8-bit values."""
-        if self.norm is Norm.L2:
+        if self.norm is not Norm.LINF:
             return self
         return replace(self, eps=math.floor(self.eps * 255 + 1e-6) / 255)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from advcli import registry
+from advcli.attacks import _sparse, refuse_unsupported
 from advcli.attacks.apgd import APGD, windows_of
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
@@ -90,7 +91,7 @@ def test_the_loss_of_a_given_target_by_hand() -> None:
     assert found.numpy()[0] == pytest.approx(-3 / 3.5, rel=1e-6)
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_boundary_is_reached_where_it_is(loss: str, norm: Norm, two: Classifier, pictures: np.ndarray) -> None:
     for picture, distance in zip(pictures, distances(two, pictures, norm), strict=True):
@@ -109,7 +110,7 @@ def test_an_unbroken_image_goes_to_the_best_corner(two: Classifier, pictures: np
     assert queries == 1 + 3 * (1 + 25 + 1)
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_the_first_steps_are_those_of_the_paper(linear: Classifier, norm: Norm) -> None:
     picture = np.full((1, 8, 8, 3), 0.5, np.float32)
     label = linear.predict(picture).argmax(axis=1)
@@ -155,7 +156,7 @@ def test_the_step_is_halved_where_the_loss_oscillates() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_leaving_the_batch_does_not_change_the_verdict(loss: str, norm: Norm, linear: Classifier) -> None:
     pictures = np.random.default_rng(5).uniform(0.3, 0.7, (12, 8, 8, 3)).astype(np.float32)
-    threat = Threat(norm, {Norm.LINF: 0.005, Norm.L2: 0.05}[norm])
+    threat = Threat(norm, {Norm.LINF: 0.005, Norm.L2: 0.05, Norm.L1: 0.2}[norm])
     stopped = broken(linear, APGD(loss, steps=20), threat, pictures)
     assert 0 < sum(stopped) < 12
     assert broken(linear, APGD(loss, steps=20, stop=False), threat, pictures) == stopped
@@ -226,6 +227,110 @@ def test_an_image_that_is_wrong_already_is_left_alone(linear: Classifier, pictur
     adversarial, queries = Adversary(linear, APGD(), Threat(eps=0.1))(pictures, labels)
     np.testing.assert_array_equal(adversarial, pictures)
     assert queries == 1
+
+
+# In l1.
+
+
+def gain_in_l1(two: Classifier, pictures: np.ndarray, eps: float) -> np.ndarray:
+    """The most that the logits can gain: the budget goes to the greatest weights while they have room."""
+    kernel = two.model.weights[0].numpy()
+    slope = np.abs(kernel[:, 1] - kernel[:, 0])
+    order = np.argsort(-slope)
+    room = np.where(kernel[:, 1] > kernel[:, 0], 1 - pictures.reshape(5, -1), pictures.reshape(5, -1))[:, order]
+    before = np.cumsum(room, axis=1) - room
+    return (np.clip(eps - before, 0, room) * slope[order]).sum(axis=1)
+
+
+@pytest.mark.parametrize("eps", [2.0, 12.0])
+@pytest.mark.parametrize(
+    ("spec", "enough"), [("apgd", 0.99), ("apgd:loss=dlr", 0.99), ("apgd:larger_eps=true", 0.99), ("pgd:steps=40", 0.9)]
+)
+def test_the_best_point_of_the_l1_ball_is_known(spec: str, enough: float, eps: float, pictures: np.ndarray) -> None:
+    two = make_classifier("linear", classes=2)
+    kernel, bias = two.model.weights
+    kernel.assign(0.02 * np.random.default_rng(0).normal(size=kernel.shape))
+    bias.assign([2.0, 0.0])
+    adversarial, _ = Adversary(two, registry.build("attacks", spec), Threat(Norm.L1, eps))(pictures, np.zeros(5))
+    logits = [two.logits(tf.constant(images)).numpy() for images in (pictures, adversarial)]
+    behind, ahead = (values[:, 1] - values[:, 0] for values in logits)
+    assert (ahead < 0).all(), "a broken image may leave before the best point"
+    reached = (ahead - behind) / gain_in_l1(two, pictures, eps)
+    assert reached.min() >= enough
+    assert reached.max() <= 1 + 1e-5
+
+
+def test_sparse_steps_adapt_to_the_best_point() -> None:
+    """Four images with 100 coordinates each, of which the best point moved 94, 96, 20 and 0."""
+    counts = (94, 96, 20, 0)
+    perturbation = np.zeros((4, 10, 10, 1), np.float32)
+    for image, count in zip(perturbation, counts, strict=True):
+        image.reshape(-1)[:count] = 0.1
+    before = _sparse.Sparse(
+        tf.constant([6.0, 6.0, 1.3, 6.0]), tf.fill([4], 0.2), tf.constant([100.0, 100.0, 20.0, 0.0])
+    )
+    after, back = before.checked(tf.constant(True), tf.constant(perturbation), 12.0)
+    np.testing.assert_allclose(after.length, [12, 4, 1.2, 4], rtol=1e-6)
+    np.testing.assert_allclose(after.share, np.divide(counts, 150), rtol=1e-6)
+    np.testing.assert_array_equal(after.moved, counts)
+    assert back.numpy().tolist() == [True, False, False, False]
+    same, back = before.checked(tf.constant(False), tf.constant(perturbation), 12.0)
+    assert not back.numpy().any()
+    for old, new in zip(before, same, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_sparse_checkpoints() -> None:
+    assert [step for step, window in enumerate(_sparse.checkpoints_of(100)) if window] == list(range(4, 101, 4))
+    assert [step for step, window in enumerate(_sparse.checkpoints_of(10)) if window] == list(range(1, 11))
+
+
+def test_the_first_sparse_steps_are_those_of_the_paper(linear: Classifier) -> None:
+    picture = np.full((1, 8, 8, 3), 0.5, np.float32)
+    label = linear.predict(picture).argmax(axis=1)
+    threat, seen = Threat(Norm.L1, 0.3), []
+
+    def logits_fn(images: Tensor) -> Tensor:
+        seen.append(images.numpy())
+        return linear.logits(images)
+
+    seeds = tf.constant(image_seeds(picture, 0))
+    APGD(steps=50, stop=False)(logits_fn, tf.constant(picture), tf.constant(label, tf.int32), threat, Draws(seeds))
+    assert threat.size(seen[1] - picture).numpy()[0] == pytest.approx(0.3, rel=1e-3)
+    kernel = linear.model.weights[0].numpy()
+    for index in (1, 2):
+        gradient = ((linear.predict(seen[index]) - np.eye(4)[label]) @ kernel.T).ravel()
+        kept = np.argsort(-np.abs(gradient))[:39]
+        step = np.zeros(192, np.float32)
+        step[kept] = np.sign(gradient[kept]) * 0.3 / 39
+        ahead = threat.project(tf.constant(seen[index] + step.reshape(picture.shape)), picture)
+        np.testing.assert_allclose(seen[index + 1], ahead, atol=1e-6)
+
+
+def test_larger_radii_come_first_and_count_for_nothing(linear: Classifier, pictures: np.ndarray) -> None:
+    picture = pictures[:1]
+    label = linear.predict(picture).argmax(axis=1)
+    threat, sizes = Threat(Norm.L1, 1e-3), []
+
+    def logits_fn(images: Tensor) -> Tensor:
+        sizes.append(float(threat.size(images - picture)[0]) / 1e-3)
+        return linear.logits(images)
+
+    seeds = tf.constant(image_seeds(picture, 0))
+    attack = APGD(steps=20, larger_eps=True)
+    found = attack(logits_fn, tf.constant(picture), tf.constant(label, tf.int32), threat, Draws(seeds))
+    # The image, the three stages with their starts, and a look at what was found.
+    assert len(sizes) == 1 + 7 + 7 + 9 + 1
+    assert max(sizes[1:8]) == pytest.approx(3, abs=0.01)
+    assert max(sizes[8:15]) == pytest.approx(2, abs=0.01)
+    assert max(sizes[15:]) <= 1 + 1e-3
+    assert threat.size(found - picture).numpy()[0] <= 1e-3 * (1 + 1e-5)
+
+
+def test_larger_radii_are_for_l1_only() -> None:
+    with pytest.raises(UsageError, match="does not search linf balls"):
+        refuse_unsupported(APGD(larger_eps=True), Threat())
+    refuse_unsupported(APGD(larger_eps=True), Threat(Norm.L1, 12.0))
 
 
 @pytest.mark.parametrize("options", ["loss=dlrt", "steps=0", "restarts=0", "targets=0", "eot=0"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, refuse_unsupported
+from advcli.attacks import Attack, Suite, Universal, is_bounded, norms_of, refuse_unsupported
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -17,7 +17,7 @@ from advcli.threat import Norm, Threat
 
 # Those that craft one pattern for many images are held to the like in test_universal_attacks.py.
 ATTACKS = [name for name in registry.names("attacks") if not isinstance(registry.build("attacks", name), Universal)]
-EPS = {Norm.LINF: 0.05, Norm.L2: 0.5}
+EPS = {Norm.LINF: 0.05, Norm.L2: 0.5, Norm.L1: 2.0}
 
 # Attacks that take thousands of passes are held to the same with fewer.
 FEWER = {
@@ -40,7 +40,7 @@ def build(name: str) -> Attack:
 
 def any_threat(attack: Attack) -> Threat:
     """A threat that the attack knows."""
-    norm = Norm(getattr(attack, "norms", [Norm.LINF])[0])
+    norm = Norm(norms_of(attack)[0])
     return Threat(norm, EPS[norm])
 
 
@@ -78,7 +78,7 @@ def test_battery(
     if target is not None:
         pictures = pictures[classifier.predict(pictures).argmax(axis=1) != target]
     attack, threat = build(name), Threat(norm, EPS[norm], target)
-    if norm not in getattr(attack, "norms", Norm) or (target is not None and not getattr(attack, "targeted", True)):
+    if norm not in norms_of(attack) or (target is not None and not getattr(attack, "targeted", True)):
         with pytest.raises(UsageError) as refused:
             refuse_unsupported(attack, threat)
         assert refused.value.hint
@@ -136,7 +136,7 @@ def test_another_seed_starts_elsewhere(small: Classifier, pictures: np.ndarray) 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_eps_zero_changes_nothing(name: str, norm: Norm, small: Classifier, pictures: np.ndarray) -> None:
     attack = build(name)
-    if norm not in getattr(attack, "norms", Norm) or not getattr(attack, "bounded", True):
+    if norm not in norms_of(attack) or not is_bounded(attack):
         return
     adversarial, _ = Adversary(small, attack, Threat(norm, 0.0))(pictures, np.zeros(5))
     np.testing.assert_array_equal(adversarial, pictures)

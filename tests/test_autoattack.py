@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from advcli import registry
+from advcli.attacks import refuse_unsupported
 from advcli.attacks.autoattack import AutoAttack
 from advcli.data import decode
 from advcli.errors import UsageError
 from advcli.model import Classifier
 from advcli.tasks.adversary import Adversary
 from advcli.tasks.benchmark import protocol_of
-from advcli.threat import Threat
+from advcli.threat import Norm, Threat
 from conftest import make_classifier
 from test_attacks import check
 
@@ -38,6 +39,37 @@ def test_an_unknown_version_is_refused() -> None:
     with pytest.raises(UsageError) as refused:
         AutoAttack("standart")
     assert "standard" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("spec", "averages"),
+    [
+        ("rand", [20, 20]),
+        ("rand,eot=1", [1, 1]),
+        ("rand,eot=5", [5, 5]),
+        ("standard", [1, 1, None, None]),
+        ("standard,eot=7", [7, 7, None, None]),
+        ("plus,eot=7", [7, 7, None, None, 7]),
+    ],
+)
+def test_gradients_are_averaged_where_there_are_any(spec: str, averages: list[int | None]) -> None:
+    attack = registry.build("attacks", f"autoattack:version={spec}")
+    members = [registry.build("attacks", member) for member in attack.members]
+    assert [getattr(member, "eot", None) for member in members] == averages
+
+
+def test_a_deviation_from_the_published_attack_is_in_the_title() -> None:
+    assert AutoAttack("standard", eot=20).title(10) == "AutoAttack standard with eot 20 for 1"
+    assert AutoAttack("rand", eot=5).title(10) == "AutoAttack rand with eot 5 for 20"
+    assert AutoAttack("rand", eot=20).title(10) == "AutoAttack rand"
+    with pytest.raises(UsageError):
+        AutoAttack(eot=-1)
+
+
+def test_l1_is_refused_with_what_knows_it() -> None:
+    with pytest.raises(UsageError, match="'autoattack' does not search l1 balls") as refused:
+        refuse_unsupported(AutoAttack(), Threat(Norm.L1, 12.0))
+    assert "apgd" in refused.value.hint
 
 
 @pytest.mark.parametrize(

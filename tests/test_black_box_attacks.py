@@ -73,7 +73,7 @@ def test_a_model_without_gradients_is_broken_where_pgd_fails(
 
 
 @pytest.mark.parametrize(("name", "budget"), BUDGETS.items())
-@pytest.mark.parametrize("norm", list(Norm)[:2])
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_the_budget_is_kept_and_used(
     name: str, budget: int, norm: Norm, linear: Classifier, pictures: np.ndarray
 ) -> None:
@@ -98,7 +98,7 @@ def test_an_image_that_is_already_wrong_is_left_alone(name: str, linear: Classif
     np.testing.assert_array_equal(found, pictures)
 
 
-@pytest.mark.parametrize("norm", list(Norm)[:2])
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_hopskipjump_sees_decisions_only(norm: Norm, linear: Classifier, pictures: np.ndarray) -> None:
     threat = Threat(norm, 0.9)
     spec = "hopskipjump:queries=400"
@@ -162,7 +162,7 @@ def test_noise_is_the_best_of_its_draws(small: Classifier, pictures: np.ndarray)
     points = [threat.sample(tf.constant(pictures), draws.fold(i)) for i in range(6)]
     losses = np.stack([threat.loss(small.logits(at), tf.constant(labels, tf.int32)).numpy() for at in points])
     expected = np.stack([points[best].numpy()[i] for i, best in enumerate(losses.argmax(axis=0))])
-    found, queries = run("noise:draws=6", small, pictures, threat)
+    found, queries = run("noise:queries=6", small, pictures, threat)
     np.testing.assert_allclose(found, expected, atol=1e-7)
     assert queries == 6
 
@@ -176,7 +176,7 @@ def test_noise_is_weaker_than_a_search(linear: Classifier, pictures: np.ndarray)
 @pytest.mark.parametrize(
     "spec",
     [
-        "noise:draws=0",
+        "noise:queries=0",
         "nes:samples=3",
         "nes:queries=50",
         "nes:sigma=0",

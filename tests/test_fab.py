@@ -49,7 +49,7 @@ def bisected(point: np.ndarray, normal: np.ndarray, height: float, norm: Norm) -
     return step(high)
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999, 1.0, 1.5])
 def test_projections_are_exact(norm: Norm, share: float) -> None:
     generator = np.random.default_rng(0)
@@ -72,12 +72,12 @@ def test_projections_are_exact(norm: Norm, share: float) -> None:
 
 def test_a_flat_function_is_not_moved_on() -> None:
     points = tf.fill([2, 3, 3, 1], 0.5)
-    for norm in Norm:
+    for norm in (Norm.LINF, Norm.L2):
         steps = to_hyperplane(points, tf.zeros_like(points), tf.constant([1.0, 0.0]), norm)
         np.testing.assert_array_equal(steps, np.zeros((2, 3, 3, 1)))
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_the_smallest_perturbation_of_a_linear_model(norm: Norm, two: Classifier, pictures: np.ndarray) -> None:
     labels = two.predict(pictures).argmax(axis=1)
     adversarial = search(FAB(steps=20), two, pictures, Threat(norm, WIDE[norm]))
@@ -89,7 +89,7 @@ def test_the_smallest_perturbation_of_a_linear_model(norm: Norm, two: Classifier
     assert ratio.max() <= 1.051
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_the_boundary_is_inside_the_ball_or_not(norm: Norm, two: Classifier, pictures: np.ndarray) -> None:
     labels = two.predict(pictures).argmax(axis=1)
     for picture, label, distance in zip(pictures, labels, distances(two, pictures, norm), strict=True):
@@ -102,7 +102,7 @@ def test_the_boundary_is_inside_the_ball_or_not(norm: Norm, two: Classifier, pic
             assert size == pytest.approx(threat.eps, rel=1e-4) or (broken and size < threat.eps)
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_leaving_the_batch_does_not_change_the_verdict(norm: Norm, linear: Classifier) -> None:
     pictures = np.random.default_rng(5).uniform(0.3, 0.7, (12, 8, 8, 3)).astype(np.float32)
     labels = linear.predict(pictures).argmax(axis=1)
@@ -126,7 +126,7 @@ def test_each_likely_class_is_a_target_once(classes: int, targets: int, pictures
     assert queries == 1 + targets * (2 * 3 + 1)
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_a_given_target_is_reached(norm: Norm, linear: Classifier, pictures: np.ndarray) -> None:
     for target in range(4):
         adversarial = search(FAB(steps=20), linear, pictures, Threat(norm, WIDE[norm], target))

@@ -35,6 +35,28 @@ def test_lattice_does_not_lengthen_a_short_perturbation() -> None:
 
 
 def test_lattice_keeps_an_untouched_image() -> None:
-    for norm in ("linf", "l2"):
+    for norm in ("linf", "l2", "l1"):
         untouched = NOISE.astype(np.float32) / 255
         np.testing.assert_array_equal(on_lattice(untouched, NOISE, norm, 8 / 255), NOISE)
+
+
+@pytest.mark.parametrize("eps", [0.01, 1.0, 12.0, 40.5])
+@pytest.mark.parametrize("share", [0.01, 1.0])
+def test_lattice_stays_in_the_l1_ball_and_fills_it(eps: float, share: float) -> None:
+    generator = np.random.default_rng(2)
+    noise = generator.normal(size=NOISE.shape) * (generator.random(NOISE.shape) < share)
+    noise *= eps / np.abs(noise).sum()
+    adversarial = (NOISE / 255 + noise).clip(0, 1).astype(np.float32)
+    length = np.abs(adversarial - NOISE / 255).sum() * 255
+    moved = on_lattice(adversarial, NOISE, "l1", eps).astype(int) - NOISE
+    assert np.abs(moved).sum() <= int(eps * 255)
+    assert np.abs(moved).sum() >= int(length) - 1
+    assert np.abs(moved - (adversarial * 255.0 - NOISE)).max() < 1
+
+
+def test_lattice_scales_what_is_outside_the_l1_ball() -> None:
+    adversarial = NOISE.astype(np.float32) / 255
+    adversarial[:2] = 1
+    moved = on_lattice(adversarial, NOISE, "l1", 10.0).astype(int) - NOISE
+    assert np.abs(moved).sum() == 2550
+    assert not moved[2:].any()

@@ -125,6 +125,27 @@ def test_cw_goes_on_to_the_confidence_asked_for(linear: Classifier, pictures: np
     assert (ahead < 4).all()
 
 
+@pytest.mark.parametrize("distance", [0.03, 0.3])
+@pytest.mark.parametrize("scale", [1.0, 0.05])
+def test_cw_finds_near_boundaries_with_its_defaults(distance: float, scale: float, pictures: np.ndarray) -> None:
+    from conftest import make_classifier
+
+    model = make_classifier("linear", classes=2)
+    kernel, bias = model.model.weights
+    kernel.assign(scale * np.random.default_rng(0).normal(size=kernel.shape))
+    weights = kernel.numpy().astype(float)
+    normal = (weights[:, 1] - weights[:, 0]) / np.linalg.norm(weights[:, 1] - weights[:, 0])
+    flat = pictures.reshape(5, -1)
+    on_one_plane = flat - (flat @ normal - flat[0] @ normal)[:, None] * normal
+    pictures = on_one_plane.reshape(pictures.shape).astype(np.float32)
+    height = np.linalg.norm(weights[:, 1] - weights[:, 0])
+    bias.assign([(flat[0] @ normal + distance) * height, 0])
+    found, queries = Adversary(model, registry.build("attacks", "cw"), WIDE[Norm.L2])(pictures, np.zeros(5))
+    assert (size(found - pictures, Norm.L2) <= 1.05 * distance).all()
+    assert (model.predict(found).argmax(axis=1) == 1).all()
+    assert queries < 9 * 1000
+
+
 def test_the_step_falls_along_a_cosine() -> None:
     values = [float(annealed(1.0, 0.01, tf.constant(i), 4)) for i in range(5)]
     np.testing.assert_allclose(values, 0.01 + 0.99 * (1 + np.cos(np.pi * np.arange(5) / 4)) / 2, rtol=1e-6)

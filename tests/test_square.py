@@ -135,7 +135,7 @@ class Quantising:
         return self.inner(tf.round(images * 32) / 32, training=training)
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_a_masked_gradient_stops_pgd_and_not_square(linear: Classifier, pictures: np.ndarray, norm: Norm) -> None:
     masked = replace(linear, model=Quantising(linear.model))
     labels = masked.predict(pictures).argmax(axis=1)
@@ -177,7 +177,7 @@ def test_leaving_the_batch_does_not_change_the_verdict(linear: Classifier, pictu
         assert verdicts[0] == verdicts[1]
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_a_given_target_is_reached(linear: Classifier, pictures: np.ndarray, norm: Norm) -> None:
     target = 2
     labels = linear.predict(pictures).argmax(axis=1)

@@ -6,20 +6,20 @@ from advcli.draws import Draws
 from advcli.errors import UsageError
 from advcli.threat import Norm, Threat
 
-BOTH = pytest.mark.parametrize("norm", list(Norm))
+EVERY = pytest.mark.parametrize("norm", list(Norm))
 
 
 def draws(count: int, seed: int = 0) -> Draws:
     return Draws(tf.constant([[i, seed] for i in range(count)], tf.int32))
 
 
-@BOTH
+@EVERY
 def test_projection_ends_in_ball_and_box_and_keeps_what_is_inside(norm: Norm) -> None:
     threat = Threat(norm, 0.2)
     generator = np.random.default_rng(0)
     original = tf.constant(generator.random((6, 4, 4, 3)), tf.float32)
     far = tf.constant(generator.normal(size=(6, 4, 4, 3)), tf.float32)
-    near = tf.clip_by_value(original + 0.01 * tf.sign(far), 0, 1)
+    near = tf.clip_by_value(original + 0.004 * tf.sign(far), 0, 1)
     projected = threat.project(far, original)
     assert threat.size(projected - original).numpy().max() <= 0.2 + 1e-6
     assert projected.numpy().min() >= 0
@@ -27,7 +27,7 @@ def test_projection_ends_in_ball_and_box_and_keeps_what_is_inside(norm: Norm) ->
     np.testing.assert_allclose(threat.project(near, original), near, atol=1e-7)
 
 
-@BOTH
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_the_steepest_step_has_length_one_and_gains_most(norm: Norm) -> None:
     threat = Threat(norm, 1e-3)
     gradient = tf.constant(np.random.default_rng(0).normal(size=(3, 4, 4, 1)), tf.float32)
@@ -41,14 +41,33 @@ def test_the_steepest_step_has_length_one_and_gains_most(norm: Norm) -> None:
     np.testing.assert_allclose(tf.reduce_sum(step * gradient, (1, 2, 3)), dual, rtol=1e-5)
 
 
-@BOTH
+def test_the_l1_step_goes_along_few_of_the_greatest_coordinates() -> None:
+    gradient = np.random.default_rng(0).normal(size=(2, 16, 16, 2)).astype(np.float32)
+    step = Threat(Norm.L1).steepest(tf.constant(gradient)).numpy()
+    for slopes, moves in zip(gradient, step, strict=True):
+        # A hundredth of 512, rounded up.
+        greatest = np.argsort(-np.abs(slopes).ravel())[:6]
+        assert set(np.flatnonzero(moves)) == set(greatest)
+        np.testing.assert_allclose(moves.ravel()[greatest], np.sign(slopes.ravel()[greatest]) / 6)
+    small = Threat(Norm.L1).steepest(tf.constant(gradient[:, :4, :4])).numpy()
+    assert (np.count_nonzero(small, axis=(1, 2, 3)) == 3).all()
+
+
+def test_the_l1_step_passes_over_coordinates_without_room() -> None:
+    gradient = tf.reshape(tf.constant([9.0, -8.0, 7.0, -6.0, 5.0, 4.0]), (1, 6, 1, 1))
+    point = tf.reshape(tf.constant([1.0, 0.0, 0.0, 1.0, 0.97, 0.5]), (1, 6, 1, 1))
+    step = Threat(Norm.L1).steepest(gradient, point).numpy().ravel()
+    np.testing.assert_allclose(step, [0, 0, 1 / 3, -1 / 3, 0, 1 / 3])
+
+
+@EVERY
 def test_a_tiny_gradient_is_no_zero_gradient(norm: Norm) -> None:
     gradient = tf.fill((1, 2, 2, 1), 1e-30)
     np.testing.assert_allclose(Threat(norm).size(Threat(norm).steepest(gradient)), 1, rtol=1e-5)
     assert not Threat(norm).steepest(tf.zeros((1, 2, 2, 1))).numpy().any()
 
 
-@BOTH
+@EVERY
 def test_samples_fill_the_ball(norm: Norm) -> None:
     threat = Threat(norm, 0.1)
     images = tf.fill((500, 2, 2, 1), 0.5)
@@ -92,6 +111,7 @@ def test_eps_in_units_of_pixels_is_refused_with_a_hint() -> None:
         Threat(eps=8)
     assert "8/255" in caught.value.hint
     assert Threat(Norm.L2, eps=2.0).eps == 2.0
+    assert Threat(Norm.L1, eps=12.0).eps == 12.0
 
 
 def test_the_lattice_narrows_and_never_widens() -> None:
@@ -99,3 +119,4 @@ def test_the_lattice_narrows_and_never_widens() -> None:
     assert Threat(eps=8 / 255).on_lattice().eps == 8 / 255
     assert Threat(eps=0.003).on_lattice().eps == 0
     assert Threat(Norm.L2, 0.5).on_lattice().eps == 0.5
+    assert Threat(Norm.L1, 0.5).on_lattice().eps == 0.5

@@ -5,6 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from advcli import registry
 from advcli.backend import Tensor, as_written, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -14,11 +15,11 @@ from advcli.threat import Norm, Threat
 class Attack(Protocol):
     """A search for the adversarial image of each image, inside the ball of a threat.
 
-    An attack that cannot search every ball says so in attributes of its class, which are read
-    before TensorFlow is imported: ``norms: ClassVar[tuple[str, ...]]`` lists the norms it knows
-    (without it: all), and ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class,
-    and ``bounded: ClassVar[bool] = False`` means that it does not search the ball of the threat, so
-    that neither norm nor eps mean anything to it.
+    What balls an attack can search it says in attributes of its class, which are read before
+    TensorFlow is imported: ``norms: ClassVar[tuple[str, ...]]`` lists the norms it knows (without it:
+    linf and l2), ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class, and
+    ``bounded: ClassVar[bool] = False`` that it does not search the ball of the threat, so that neither
+    norm nor eps mean anything to it.
 
     An attack whose paper looks for the smallest perturbation returns the smallest it found, brought
     back into the ball if it is larger; one that found none, its last try inside the ball or the image.
@@ -127,6 +128,11 @@ def is_bounded(attack: "Attack | Suite | Universal") -> bool:
     return getattr(attack, "bounded", True)
 
 
+def norms_of(attack: "Attack | Suite | Universal") -> tuple[str, ...]:
+    """Return the norms that an attack knows."""
+    return getattr(attack, "norms", ("linf", "l2"))
+
+
 def refuse_unsupported(attack: "Attack | Suite | Universal", threat: Threat) -> None:
     """Refuse a threat that the attack has no method for.
 
@@ -134,11 +140,18 @@ def refuse_unsupported(attack: "Attack | Suite | Universal", threat: Threat) -> 
         UsageError: the attack does not know the norm, or cannot aim at a class.
     """
     name = type(attack).__module__.rpartition(".")[2].replace("_", "-")
-    norms: tuple[str, ...] = getattr(attack, "norms", tuple(Norm))
+    norms = norms_of(attack)
     if threat.norm not in norms:
-        raise UsageError(f"'{name}' does not search {threat.norm} balls", f"its norms: {', '.join(norms)}")
+        hint = f"its norms: {', '.join(norms)}; for every norm: {', '.join(_of_every_norm())}"
+        raise UsageError(f"'{name}' does not search {threat.norm} balls", hint)
     if threat.target is not None and not getattr(attack, "targeted", True):
         raise UsageError(f"'{name}' cannot aim at a class", "leave the target out: it looks for any wrong class")
+
+
+def _of_every_norm() -> list[str]:
+    """Name the attacks that search balls of every norm."""
+    names = registry.names("attacks")
+    return [name for name in names if set(norms_of(registry.build("attacks", name))) == set(Norm)]
 
 
 @as_written

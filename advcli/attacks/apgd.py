@@ -1,17 +1,28 @@
 """Auto-PGD: gradient ascent with momentum that chooses its own step size.
 
-Croce and Hein 2020, https://arxiv.org/abs/2003.01690; the constants are those of their code.
+Croce and Hein 2020, https://arxiv.org/abs/2003.01690; for l1 their paper of 2021,
+https://arxiv.org/abs/2103.01208; the constants are those of their code.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from advcli.attacks._rounds import Batch, best_other, by_image, in_rounds, of_class, on_the_surface, until_broken
+from advcli.attacks import _sparse
+from advcli.attacks._rounds import (
+    Batch,
+    Network,
+    best_other,
+    by_image,
+    in_rounds,
+    of_class,
+    on_the_surface,
+    until_broken,
+)
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError, nearest
-from advcli.threat import Threat
+from advcli.threat import Norm, Threat
 
 LOSSES = ("ce", "dlr", "dlr-targeted")
 
@@ -30,13 +41,14 @@ class _State(NamedTuple):
     length: Tensor
     halved: Tensor
     checked_loss: Tensor
+    sparse: _sparse.Sparse
     broken: Tensor
     answer: Tensor
 
 
 @dataclass(frozen=True)
 class APGD:
-    """Steps of 2 eps at first, halved where the loss oscillates or its maximum stands still.
+    """Steps of 2 eps at first, halved where the loss oscillates or its maximum stands still; in l1 sparse ones.
 
     Args:
         loss: ce, dlr (difference of logits ratio) or dlr-targeted (towards likely classes in turn).
@@ -45,6 +57,7 @@ class APGD:
         targets: for dlr-targeted: how many classes, from the second likeliest on.
         eot: gradients to average at each point, for a randomised model.
         stop: an image is done at the first point that breaks it; false: it goes on to a greater loss.
+        larger_eps: for l1: 30% of the steps in a ball of 3 eps, 30% in one of 2 eps, then the rest, as in the paper.
     """
 
     loss: str = "ce"
@@ -53,6 +66,12 @@ class APGD:
     targets: int = 9
     eot: int = 1
     stop: bool = True
+    larger_eps: bool = False
+
+    @property
+    def norms(self) -> tuple[str, ...]:
+        """The norms it knows with these options."""
+        return ("l1",) if self.larger_eps else tuple(Norm)
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -66,22 +85,46 @@ class APGD:
     ) -> Tensor:
         """Search from each start, towards each target: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
-        def run(restart: Tensor, batch: Batch) -> Tensor:
-            return self._run(logits_fn, threat, batch)
+        def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
+            return self._run(network, threat, batch)
 
         targets = self.targets if self.loss == "dlr-targeted" else 1
         return in_rounds(run, logits_fn, images, labels, threat, draws, restarts=self.restarts, targets=targets)
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch) -> Tensor:
-        windows = tf.constant(windows_of(self.steps), tf.float32)
+        if not self.larger_eps:
+            first = _sparse.at_first(batch.images, threat.eps)
+            return self._climb(logits_fn, threat, batch, _start(batch, threat), first, self.steps)
+        stages = _sparse.stages_of(threat.eps, self.steps)
+        point = _start(batch, replace(threat, eps=stages[0][0]))
+        for eps, steps in stages:
+            ball = replace(threat, eps=eps)
+            start = ball.project(point, batch.images)
+            first = _sparse.going_on(start - batch.images, eps)
+            point = self._climb(logits_fn, ball, batch, start, first, steps, last=eps == threat.eps)
+        return point
 
-        def step(index: Tensor, state: _State) -> tuple[_State, Tensor]:
-            gradient, loss, won = self._gradient(logits_fn, threat, state)
+    def _climb(
+        self,
+        logits_fn: Callable[[Tensor], Tensor],
+        threat: Threat,
+        batch: Batch,
+        start: Tensor,
+        sparse: _sparse.Sparse,
+        steps: int,
+        last: bool = True,
+    ) -> Tensor:
+        """Go up in one ball; only points of the last one count as broken."""
+        windows = tf.constant(
+            _sparse.checkpoints_of(steps) if threat.norm is Norm.L1 else windows_of(steps), tf.float32
+        )
+
+        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+            gradient, loss, won = self._gradient(network, threat, state)
             state = _remembered(state, gradient, loss, won)
-            state, gradient = _checked(state, gradient, windows[index])
-            return _moved(state, gradient, threat, index), won & self.stop
+            state, gradient = _checked(state, gradient, windows[index], threat)
+            return _moved(state, gradient, threat, index), won & (self.stop and last)
 
-        start = tf.clip_by_value(batch.images + on_the_surface(threat, batch.images, batch.draws), 0.0, 1.0)
         number = tf.zeros_like(batch.labels, tf.float32)
         state = _State(
             image=batch.images,
@@ -97,11 +140,12 @@ class APGD:
             length=number + 2 * threat.eps,
             halved=number == 0,
             checked_loss=number - float("inf"),
+            sparse=sparse,
             broken=number != 0,
             answer=start,
         )
         # The first step looks at the start, so there is one more than steps are gone.
-        return until_broken(step, lambda state: state.answer, state, self.steps + 1)
+        return until_broken(step, logits_fn, lambda state: state.answer if last else state.best, state, steps + 1)
 
     def _gradient(
         self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, state: _State
@@ -137,6 +181,13 @@ class APGD:
         return -ahead / scale
 
 
+def _start(batch: Batch, threat: Threat) -> Tensor:
+    """Draw the point where a run begins."""
+    if threat.norm is Norm.L1:
+        return threat.project(batch.images + batch.draws.normal(tf.shape(batch.images)[1:]), batch.images)
+    return tf.clip_by_value(batch.images + on_the_surface(threat, batch.images, batch.draws), 0.0, 1.0)
+
+
 def windows_of(steps: int) -> list[int]:
     """Return, for each step from 0 on, over how many steps it looks back if it is a checkpoint, else 0."""
     window, least, less = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
@@ -164,24 +215,36 @@ def _remembered(state: _State, gradient: Tensor, loss: Tensor, won: Tensor) -> _
     )
 
 
-def _checked(state: _State, gradient: Tensor, window: Tensor) -> tuple[_State, Tensor]:
-    """At a checkpoint, halve the step of images that make no headway and take them back to their best point."""
+def _checked(state: _State, gradient: Tensor, window: Tensor, threat: Threat) -> tuple[_State, Tensor]:
+    """At a checkpoint, adapt the step, and take images that make no headway back to their best point."""
+    if threat.norm is Norm.L1:
+        sparse, back = state.sparse.checked(window > 0, state.best - state.image, threat.eps)
+        state = state._replace(sparse=sparse)
+    else:
+        state, back = _halved(state, window)
+    state = state._replace(point=tf.where(by_image(back), state.best, state.point))
+    return state, tf.where(by_image(back), state.best_gradient, gradient)
+
+
+def _halved(state: _State, window: Tensor) -> tuple[_State, Tensor]:
+    """At a checkpoint, halve the step of images that make no headway: -> the state, (N,) which they are."""
     check = window > 0
     oscillates = state.rises <= 0.75 * window
     stands_still = ~state.halved & (state.checked_loss >= state.best_loss)
     halve = check & (oscillates | stands_still)
     state = state._replace(
-        point=tf.where(by_image(halve), state.best, state.point),
         length=tf.where(halve, state.length / 2, state.length),
         halved=tf.where(check, halve, state.halved),
         checked_loss=tf.where(check, state.best_loss, state.checked_loss),
         rises=tf.where(check, 0.0, state.rises),
     )
-    return state, tf.where(by_image(halve), state.best_gradient, gradient)
+    return state, halve
 
 
 def _moved(state: _State, gradient: Tensor, threat: Threat, index: Tensor) -> _State:
-    """Step along the gradient, and a quarter of the way of the step before."""
+    """Step along the gradient and, except in l1, a quarter of the way of the step before."""
+    if threat.norm is Norm.L1:
+        return state._replace(point=threat.project(state.point + state.sparse.step(gradient), state.image))
     share = tf.where(index == 0, 1.0, 0.75)
     point = state.point
     ahead = threat.project(point + by_image(state.length) * threat.steepest(gradient), state.image)

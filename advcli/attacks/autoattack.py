@@ -6,6 +6,7 @@ for every class.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.errors import UsageError, nearest
 
@@ -18,8 +19,9 @@ VERSIONS = {
         "square",
         "apgd:loss=dlr-targeted",
     ),
-    "rand": ("apgd:loss=ce,eot=20", "apgd:loss=dlr,eot=20"),
+    "rand": ("apgd:loss=ce", "apgd:loss=dlr"),
 }
+EOT = {"standard": 1, "plus": 1, "rand": 20}
 
 
 @dataclass(frozen=True)
@@ -28,22 +30,32 @@ class AutoAttack:
 
     Args:
         version: standard; plus, with restarts and one more loss; rand, for randomised models.
+        eot: gradients that apgd averages at each point; 0 means the version's own: 20 for rand, else 1.
     """
 
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+
     version: str = "standard"
+    eot: int = 0
 
     def __post_init__(self) -> None:
         if self.version not in VERSIONS:
             raise UsageError(f"autoattack has no version '{self.version}'", nearest(self.version, VERSIONS))
+        if self.eot < 0:
+            raise UsageError(f"eot is negative: {self.eot}", "give 0 for the version's own")
 
     @property
     def members(self) -> tuple[str, ...]:
         """The specs of its attacks, in order."""
-        return VERSIONS[self.version]
+        specs = VERSIONS[self.version]
+        eot = self.eot or EOT[self.version]
+        return tuple(f"{spec},eot={eot}" if eot > 1 and spec.startswith("apgd:") else spec for spec in specs)
 
     def title(self, classes: int) -> str:
         """Name what is run on a classifier of so many classes, which is the published attack from ten on."""
         title = f"AutoAttack {self.version}"
+        if self.eot not in (0, EOT[self.version]):
+            title += f" with eot {self.eot} for {EOT[self.version]}"
         if classes >= 10 or (self.version == "rand" and classes >= 3):
             return title
         change = f"{classes - 1} targets" if classes > 2 else "1 target"

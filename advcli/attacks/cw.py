@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks._minimal import Smallest, margin, nothing_yet
+from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
@@ -37,7 +38,7 @@ class CW:
         steps: Adam steps for each c, at the most; an image stops when a tenth of them gains nothing.
         binary_steps: how many values of c are tried.
         c: the first c.
-        learning_rate: of Adam.
+        learning_rate: of Adam, at the most: once an adversarial image is found, steps are a tenth as long as it is far.
         confidence: by how much the logit of the wrong class must be ahead.
     """
 
@@ -96,6 +97,9 @@ class CW:
                 loss = distance + weight * tf.nn.relu(behind + self.confidence)
                 total = tf.reduce_sum(loss)
             gradient = tape.gradient(total, w)
+            if i % pause == 0:
+                # Only where the descent comes to rest does it tell about c: its first steps may jump the boundary.
+                sufficed &= ~active
             won = active & threat.won(logits, labels) & (behind <= -self.confidence)
             best = best.updated(point, won, images, threat)
             sufficed |= won
@@ -108,8 +112,14 @@ class CW:
             mean = 0.9 * mean + 0.1 * gradient
             square = 0.999 * square + 0.001 * tf.square(gradient)
             step = (mean / (1 - 0.9**time)) / (tf.sqrt(square / (1 - 0.999**time)) + 1e-8)
-            w -= self.learning_rate * step
+            w -= by_image(self._rate(best, images)) * step
         return best, point, sufficed
+
+    def _rate(self, best: Smallest, images: Tensor) -> Tensor:
+        """Return each image's learning rate: steps longer than the distance can only jump over the boundary."""
+        # A step of Adam changes every w by the rate or less, and x' by half of that.
+        coordinates = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
+        return tf.minimum(self.learning_rate, best.size / 10 / (0.5 * tf.sqrt(coordinates)))
 
 
 COMPONENT = CW

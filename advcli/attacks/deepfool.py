@@ -66,9 +66,7 @@ class DeepFool:
         state = _State(images, labels, classes, tf.zeros_like(images), images)
         return settled(until_broken(step, logits_fn, lambda state: state.point, state, self.steps), images, threat)
 
-    def _way_to_nearest(
-        self, network: Network, state: _State, threat: Threat
-    ) -> tuple[Tensor, Tensor]:
+    def _way_to_nearest(self, network: Network, state: _State, threat: Threat) -> tuple[Tensor, Tensor]:
         """Return the way to the nearest hyperplane, and which images are misclassified: (n, H, W, C), (n,)."""
         way = tf.zeros_like(state.point)
         least = tf.fill(tf.shape(state.label), float("inf"))

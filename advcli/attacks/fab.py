@@ -7,7 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from advcli.attacks._rounds import Batch, Network, best_other, by_image, in_rounds, of_class, on_the_surface, until_broken
+from advcli.attacks._rounds import (
+    Batch,
+    Network,
+    best_other,
+    by_image,
+    in_rounds,
+    of_class,
+    on_the_surface,
+    until_broken,
+)
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError

@@ -61,7 +61,9 @@ class NES:
             return state._replace(point=tf.where(by_image(won), state.point, moved)), won
 
         steps = self.queries // (self.samples + 1)
-        return until_broken(step, logits_fn, lambda state: state.point, _State(images, labels, draws.seeds, images), steps)
+        return until_broken(
+            step, logits_fn, lambda state: state.point, _State(images, labels, draws.seeds, images), steps
+        )
 
     def _estimate(self, network: Network, state: _State, threat: Threat, draws: Draws) -> Tensor:
         total = tf.zeros_like(state.point)

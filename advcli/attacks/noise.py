@@ -5,6 +5,7 @@ Fawzi, Moosavi-Dezfooli and Frossard 2016, https://arxiv.org/abs/1608.08967, on 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
@@ -18,14 +19,16 @@ class Noise:
     """The point of greatest loss among some drawn uniformly from the ball.
 
     Args:
-        draws: how many points are drawn; each costs a query.
+        queries: how many points are drawn.
     """
 
-    draws: int = 10
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
+
+    queries: int = 10
 
     def __post_init__(self) -> None:
-        if self.draws < 1:
-            raise UsageError(f"draws is less than one: {self.draws}")
+        if self.queries < 1:
+            raise UsageError(f"queries is less than one: {self.queries}")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
@@ -33,7 +36,7 @@ class Noise:
         """Draw: (N, H, W, C), (N,) -> (N, H, W, C)."""
         best = images
         greatest = tf.fill(tf.shape(labels), -float("inf"))
-        for i in tf.range(self.draws):
+        for i in tf.range(self.queries):
             point = threat.sample(images, draws.fold(i))
             loss = threat.loss(logits_fn(point), labels)
             best = tf.where(by_image(loss > greatest), point, best)

@@ -1,16 +1,29 @@
 """Projected gradient descent: many small steps, each brought back into the ball.
 
-Madry, Makelov, Schmidt, Tsipras and Vladu 2018, https://arxiv.org/abs/1706.06083
+Madry, Makelov, Schmidt, Tsipras and Vladu 2018, https://arxiv.org/abs/1706.06083; in l1 with the
+sparse steps of Tramèr and Boneh 2019, https://arxiv.org/abs/1904.13000
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 from advcli.attacks import ascent
+from advcli.attacks._rounds import Batch, Network, in_rounds, until_broken
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
-from advcli.errors import UsageError
+from advcli.errors import UsageError, nearest
 from advcli.threat import Threat
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+class _State(NamedTuple):
+    image: Tensor
+    label: Tensor
+    point: Tensor
+    answer: Tensor
 
 
 @dataclass(frozen=True)
@@ -19,30 +32,103 @@ class PGD:
 
     Args:
         steps: number of gradient steps.
-        step: length of a step as a fraction of eps; 0 means 2.5 / steps.
+        step: length of the first step as a fraction of eps; 0 means that all together are 2.5 long.
         random_start: begin at a random point of the ball, not at the image.
+        restarts: runs from other random points, for images that are not broken yet.
+        schedule: how long the steps after the first are: constant, or falling to zero: linear, cosine.
+        eot: gradients to average at each point, for a randomised model.
+        stop: an image is done at the first point that breaks it; false: the last point is returned.
     """
+
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
 
     steps: int = 20
     step: float = 0.0
     random_start: bool = True
+    restarts: int = 1
+    schedule: str = "constant"
+    eot: int = 1
+    stop: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UsageError(f"steps is less than one: {self.steps}")
+        for option in ("steps", "restarts", "eot"):
+            if getattr(self, option) < 1:
+                raise UsageError(f"{option} is less than one: {getattr(self, option)}")
         if self.step < 0:
             raise UsageError(f"step is negative: {self.step:g}")
+        if self.schedule not in SCHEDULES:
+            raise UsageError(f"pgd has no schedule '{self.schedule}'", nearest(self.schedule, SCHEDULES))
+        if self.restarts > 1 and not self.random_start:
+            raise UsageError("restarts from the image itself are all the same", "leave random_start=false out")
+
+    @property
+    def lengths(self) -> list[float]:
+        """The lengths of the steps as fractions of eps."""
+        progress = [index / self.steps for index in range(self.steps)]
+        if self.schedule == "constant":
+            shares = [1.0] * self.steps
+        elif self.schedule == "linear":
+            shares = [1 - done for done in progress]
+        else:
+            shares = [(1 + math.cos(math.pi * done)) / 2 for done in progress]
+        return [(self.step or 2.5 / sum(shares)) * share for share in shares]
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
     ) -> Tensor:
-        """Search from one start: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
-        length = threat.eps * (self.step or 2.5 / self.steps)
-        adversarial = threat.sample(images, draws) if self.random_start else images
-        for _ in tf.range(self.steps):
-            gradient, _ = ascent(logits_fn, adversarial, labels, threat)
-            adversarial = threat.project(adversarial + length * threat.steepest(gradient), images)
-        return adversarial
+        """Search from each start: (N, H, W, C), (N,) -> (N, H, W, C), the last point of a run, or what broke it."""
+        run = self._until_broken if self.stop else self._to_the_end
+        if self.restarts == 1:
+            return run(logits_fn, images, labels, threat, draws)
+
+        def search(network: Network, restart: Tensor, batch: Batch) -> Tensor:
+            return run(network, batch.images, batch.labels, threat, batch.draws)
+
+        return in_rounds(search, logits_fn, images, labels, threat, draws, restarts=self.restarts)
+
+    def _to_the_end(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        lengths = self._scaled(threat)
+        point = self._start(images, threat, draws)
+        for index in tf.range(self.steps):
+            gradient, _ = self._gradient(logits_fn, point, labels, threat)
+            point = threat.project(point + lengths[index] * threat.steepest(gradient, point), images)
+        return point
+
+    def _until_broken(
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+    ) -> Tensor:
+        lengths = self._scaled(threat)
+
+        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+            gradient, logits = self._gradient(network, state.point, state.label, threat)
+            ahead = threat.project(state.point + lengths[index] * threat.steepest(gradient, state.point), state.image)
+            return state._replace(point=ahead, answer=state.point), threat.won(logits, state.label)
+
+        start = self._start(images, threat, draws)
+        state = _State(image=images, label=labels, point=start, answer=start)
+        # The first look is at the start, so there is one more than steps.
+        return until_broken(step, logits_fn, lambda state: state.answer, state, self.steps + 1)
+
+    def _start(self, images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+        return threat.sample(images, draws) if self.random_start else images
+
+    def _scaled(self, threat: Threat) -> Tensor:
+        # The last look needs no step, but has an index.
+        return tf.constant([*(threat.eps * length for length in self.lengths), 0.0], tf.float32)
+
+    def _gradient(
+        self, logits_fn: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor, threat: Threat
+    ) -> tuple[Tensor, Tensor]:
+        """Return the mean gradient, and the last pass's logits."""
+        total, logits = ascent(logits_fn, point, labels, threat)
+        if self.eot == 1:
+            return total, logits
+        for _ in tf.range(self.eot - 1):
+            gradient, logits = ascent(logits_fn, point, labels, threat)
+            total += gradient
+        return total / self.eot, logits
 
 
 COMPONENT = PGD

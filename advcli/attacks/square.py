@@ -8,7 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from advcli.attacks._rounds import Batch, Network, asked_about, best_other, by_image, in_rounds, of_class, put, until_broken
+from advcli.attacks._rounds import (
+    Batch,
+    Network,
+    asked_about,
+    best_other,
+    by_image,
+    in_rounds,
+    of_class,
+    put,
+    until_broken,
+)
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError

@@ -151,6 +151,18 @@ AttackSpec = Annotated[
         help="An attack and its options, such as pgd:steps=40.",
     ),
 ]
+AttackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--attack",
+        "-a",
+        metavar="SPEC",
+        rich_help_panel=THREAT,
+        show_default="pgd",
+        autocompletion=components("attacks"),
+        help="An attack and its options, such as pgd:steps=40.",
+    ),
+]
 NormOption = Annotated[
     Norm | None,
     typer.Option(

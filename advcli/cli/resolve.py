@@ -1,31 +1,111 @@
 """Options that stand for something once the model is known."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from advcli import registry
-from advcli.errors import UsageError
+from advcli import images, registry
+from advcli.attacks import Attack, Suite, Universal, is_bounded
+from advcli.errors import UsageError, nearest
 from advcli.threat import Norm, Threat
+
+# Where looking for the smallest radius ends: there a picture is hardly itself any more.
+_GREATEST = {Norm.LINF: 128 / 255, Norm.L2: 32.0, Norm.L1: 1024.0}
 
 
 def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> Threat:
     """Choose the threat: what was asked for, else what the model was trained for, else linf 8/255.
 
     Raises:
-        UsageError: the radius is none, or there is no usual one for this norm.
+        UsageError: the radius is none.
     """
     trained = Norm(recipe.get("norm", Norm.LINF))
     norm = norm or trained
     if eps is None:
         if norm is trained and "eps" in recipe:
             eps = float(recipe["eps"])
-        elif norm is Norm.LINF:
-            eps = 8 / 255
         else:
-            eps = 0.5
+            # The field's usual radii; that of l1 is for images of 32 pixels.
+            eps = {Norm.LINF: 8 / 255, Norm.L2: 0.5, Norm.L1: 12.0}[norm]
     return Threat(norm, eps)
+
+
+def widest(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> Threat:
+    """Choose the greatest ball in which the smallest radius is looked for: what was asked for, or a very large one."""
+    norm = norm or Norm(recipe.get("norm", Norm.LINF))
+    return Threat(norm, _GREATEST[norm] if eps is None else eps)
+
+
+def refuse_radius(
+    search: Attack | Suite | Universal, spec: str, norm: Norm | None, eps: float | None, minimal: bool
+) -> None:
+    """Refuse a radius for an attack that has none, and the smallest one for a pattern of many images.
+
+    Raises:
+        UsageError: one of them was asked for.
+    """
+    name = registry.canonical(spec)
+    if not is_bounded(search) and (minimal or norm or eps is not None):
+        raise UsageError(
+            f"'{name}' does not search a ball, so it has no radius", "leave --eps, --norm and --minimal out"
+        )
+    if minimal and isinstance(search, Universal):
+        raise UsageError(
+            f"'{name}' is one perturbation for all images, not the smallest for each", "leave --minimal out"
+        )
+
+
+def with_queries(spec: str, queries: int | None) -> str:
+    """Add a budget of queries to an attack's spec.
+
+    Raises:
+        UsageError: the attack does not count queries, or the spec has a budget already.
+    """
+    if queries is None:
+        return spec
+    counting = [name for name in registry.names("attacks") if "queries" in registry.options("attacks", name)]
+    name = registry.canonical(spec)
+    if name in registry.names("attacks") and name not in counting:
+        raise UsageError(f"'{name}' has no budget of queries", f"these have: {', '.join(counting)}")
+    return f"{spec},queries={queries}" if ":" in spec else f"{spec}:queries={queries}"
+
+
+def pattern_of(file: Path, attack: str | None, norm: Norm | None, eps: float | None) -> dict[str, Any]:
+    """Read what a pattern's file says of itself: its attack, norm, radius and target.
+
+    Raises:
+        UsageError: the file is no pattern, or something else was asked for than it is.
+    """
+    if not file.is_file():
+        raise UsageError(f"no such file: '{file}'", "--apply takes the .pattern.png that an attack has written")
+    text = images.text_of(file, "advcli")
+    if text is None or images.text_of(file, "advcli-kind") != "pattern":
+        raise UsageError(f"'{file}' is no pattern", "--apply takes the .pattern.png that an attack has written")
+    content = json.loads(text)
+    made = content["attack"]
+    if attack is not None and registry.canonical(attack) != registry.canonical(made):
+        raise UsageError(f"'{file}' was crafted by {made}, not by {attack}", "leave --attack out")
+    if norm or eps is not None:
+        raise UsageError(f"'{file}' has its own radius", "leave --norm and --eps out")
+    return content
+
+
+def read_choices(text: str, known: Collection[str], option: str) -> tuple[str, ...]:
+    """Read a list of which every item must be known.
+
+    Raises:
+        UsageError: an item is not, or there is none.
+    """
+    chosen = read_list(text)
+    for item in chosen:
+        if item not in known:
+            raise UsageError(f"{option} has no '{item}'", nearest(item, known))
+    if not chosen:
+        raise UsageError(f"{option} is empty", nearest("", known))
+    return tuple(dict.fromkeys(chosen))
 
 
 def common_threat(recipes: Sequence[Mapping[str, Any]], norm: Norm | None, eps: float | None) -> Threat:

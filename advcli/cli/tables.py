@@ -1,17 +1,20 @@
 """Records as rich tables."""
 
 from collections.abc import Iterator, Sequence
+from statistics import median
 
 from rich.table import Table
 from rich.text import Text
 
-from advcli.records import Attacked, Epoch, Explained, Prediction, Record, Score, Trained
+from advcli.records import Attacked, Crafted, Epoch, Explained, Prediction, Record, Score, Trained
 
 _FEW = 4
 
 
 def tables(records: Sequence[Record]) -> Iterator[Table]:
     """Yield the tables that show all records."""
+    if crafted := [record for record in records if isinstance(record, Crafted)]:
+        yield _crafted(crafted[-1])
     if attacked := [record for record in records if isinstance(record, Attacked)]:
         yield _attacked(attacked)
     if scores := [record for record in records if isinstance(record, Score)]:
@@ -46,26 +49,65 @@ def _table(title: str, caption: str = "") -> Table:
 def _attacked(records: Sequence[Attacked]) -> Table:
     first = records[0]
     fooled = sum(record.fooled for record in records)
+    threat = "" if first.minimal else radius(first.norm, first.eps)
+    caption = f"{fooled} of {len(records)} fooled; measured on the pixels that are written"
+    if first.minimal and fooled:
+        middle = median(record.eps for record in records if record.fooled and record.eps is not None)
+        caption += f"; median of the smallest radii: {radius(first.norm, middle)}"
+    times = sorted({record.difference_times for record in records if record.difference_times})
+    if times:
+        shown = f"{times[0]}" if len(times) == 1 else f"{times[0]} to {times[-1]}"
+        caption += f"; differences are shown {shown} times as large"
     table = _table(
-        f"{first.attack}, {radius(first.norm, first.eps)}, against {first.model}",
-        f"{fooled} of {len(records)} fooled; measured on the written files",
+        ", ".join(filter(None, ["smallest " * first.minimal + first.attack, threat, f"against {first.model}"])), caption
     )
-    for heading in ("image", "before", "after", "fooled", "L-inf", "L2", "output"):
-        table.add_column(heading, overflow="fold", justify="right" if heading in ("L-inf", "L2") else "left")
+    numbers = {"L-inf", "L2", "smallest radius", "queries"}
+    headings = ["image", "before", "after", "fooled", "L-inf", "L2", "queries", "output"]
+    if first.minimal:
+        headings.insert(4, "smallest radius")
+    for heading in headings:
+        table.add_column(heading, overflow="fold", justify="right" if heading in numbers else "left")
     for record in records:
         before, after = (
             (record.before_top, record.after_top) if len(records) <= _FEW else ((record.before,), (record.after,))
         )
-        table.add_row(
-            Text(record.image),
-            _ranking(before, record.before.index),
-            _ranking(after, record.before.index),
-            Text("yes", "bold red") if record.fooled else Text("no", "green"),
-            f"{record.linf * 255:.0f}/255",
-            f"{record.l2:.3f}",
-            Text(record.output),
-            end_section=len(records) <= _FEW,
-        )
+        cells = {
+            "image": Text(record.image),
+            "before": _ranking(before, record.before.index),
+            "after": _ranking(after, record.before.index),
+            "fooled": Text("yes", "bold red") if record.fooled else Text("no", "green"),
+            "smallest radius": _smallest(record),
+            "L-inf": f"{record.linf * 255:.0f}/255",
+            "L2": f"{record.l2:.3f}",
+            "queries": str(record.queries),
+            "output": Text("\n".join(filter(None, _written(record)))),
+        }
+        table.add_row(*(cells[heading] for heading in headings), end_section=len(records) <= _FEW)
+    return table
+
+
+def _smallest(record: Attacked) -> str:
+    if record.eps is None or record.fooled:
+        return "" if record.eps is None else f"{record.eps * 255:.0f}/255"
+    return f"above {record.eps * 255:.0f}/255"
+
+
+def _written(record: Attacked) -> tuple[str | None, ...]:
+    return record.output, record.clean_output, record.difference_output
+
+
+def _crafted(record: Crafted) -> Table:
+    caption = f"put it on other images with --apply '{record.output}'"
+    table = _table(f"Crafted by {record.attack} against {record.model}", caption)
+    for heading in ("images", "radius", "target", "seconds", "pattern"):
+        table.add_column(heading, justify="right" if heading in ("images", "seconds") else "left", overflow="fold")
+    table.add_row(
+        str(record.images),
+        radius(record.norm, record.eps) or "none",
+        Text(record.target or "any wrong class"),
+        f"{record.seconds:.1f}",
+        Text(record.output),
+    )
     return table
 
 

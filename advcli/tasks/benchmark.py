@@ -2,18 +2,20 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 from scipy.stats import binomtest
 
 from advcli import registry
-from advcli.attacks import Attack, Suite
+from advcli.attacks import Attack, Suite, Universal, is_bounded
 from advcli.data import Dataset, Images, class_named
 from advcli.errors import AdvcliError, nearest
 from advcli.model import Classifier
 from advcli.records import Progress, Score
 from advcli.tasks.adversary import Adversary
+from advcli.tasks.crafting import Applied, craft
 from advcli.threat import Threat
 
 
@@ -21,7 +23,7 @@ def benchmark(
     classifier: Classifier,
     dataset: Dataset,
     images: Images,
-    attacks: Mapping[str, Attack | Suite],
+    attacks: Mapping[str, Attack | Suite | Universal],
     threat: Threat,
     *,
     batch: int = 64,
@@ -72,25 +74,51 @@ def benchmark(
     yield score("clean", clean, "no perturbation", time.perf_counter() - start)
     worst = clean.copy()
     total = 0.0
+    attackable = np.flatnonzero(clean)
     for spec, attack in attacks.items():
         start = time.perf_counter()
-        adversary = Adversary(classifier, attack, threat, seed)
+        if isinstance(attack, Universal):
+            # Over the very images that it is measured on: the adversary knows them.
+            parts = _parts(attackable, batch)
+            batches = partial(_batches, images, labels, parts)
+            pixels = yield from craft(classifier, attack, threat, batches, len(attackable), seed)
+            adversary: Adversary | Applied = Applied(attack, threat, pixels, seed)
+        else:
+            adversary = Adversary(classifier, verdict_only(attack), threat, seed)
         robust = clean.copy()
-        attackable = np.flatnonzero(clean)
-        for done in range(0, len(attackable), batch):
-            yield Progress(f"{classifier.name}: {spec}", done, len(attackable))
-            part = attackable[done : done + batch]
+        for done, part in enumerate(_parts(attackable, batch)):
+            yield Progress(f"{classifier.name}: {spec}", done * batch, len(attackable))
             adversarial, _ = adversary(images.at(part)[0], labels[part])
             robust[part] = classifier.predict(adversarial).argmax(axis=1) == labels[part]
         worst &= robust
         seconds = time.perf_counter() - start
         total += seconds
-        yield score(spec, robust, protocol_of(spec, attack, len(classifier.labels)), seconds, str(threat.norm))
+        norm = str(threat.norm) if is_bounded(attack) else None
+        yield score(spec, robust, protocol_of(spec, attack, len(classifier.labels)), seconds, norm)
     if attacks:
-        yield score("worst", worst, "right under every one of: " + ", ".join(attacks), total, str(threat.norm))
+        norm = str(threat.norm) if all(is_bounded(attack) for attack in attacks.values()) else None
+        yield score("worst", worst, "right under every one of: " + ", ".join(attacks), total, norm)
 
 
-def protocol_of(spec: str, attack: Attack | Suite, classes: int) -> str:
+def verdict_only(attack: Attack | Suite) -> Attack | Suite:
+    """Return an attack that is done with an image once it is broken, where it has that option: the verdict is the same."""
+    if any(field.name == "stop" for field in dataclasses.fields(attack)):  # type: ignore[arg-type]
+        return dataclasses.replace(attack, stop=True)  # type: ignore[type-var]
+    return attack
+
+
+def _parts(rows: np.ndarray, batch: int) -> list[np.ndarray]:
+    return [rows[start : start + batch] for start in range(0, len(rows), batch)]
+
+
+def _batches(
+    images: Images, labels: np.ndarray, parts: Iterable[np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for part in parts:
+        yield images.at(part)[0], labels[part]
+
+
+def protocol_of(spec: str, attack: Attack | Suite | Universal, classes: int) -> str:
     """Spell out an attack with all its options, a suite with all its members."""
     if isinstance(attack, Suite):
         members = (protocol_of(member, registry.build("attacks", member), classes) for member in attack.members)

@@ -69,7 +69,7 @@ def on_lattice(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: fl
     Args:
         adversarial: (H, W, C) float32 in [0, 1].
         original: (H, W, C) uint8, the centre of the ball.
-        norm: linf or l2.
+        norm: linf, l2 or l1.
         eps: the radius, in units of [0, 1].
 
     Returns:
@@ -80,10 +80,26 @@ def on_lattice(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: fl
     if norm == "linf":
         reach = int(eps * 255 + 1e-6)
         rounded = np.rint(delta).clip(-reach, reach)
+    elif norm == "l1":
+        rounded = _rounded_to_sum(delta, int(eps * 255 + 1e-6))
     else:
         # Rounding may lengthen a perturbation or swallow it: aim for the length that was found.
         rounded = _rounded_to_length(delta, centre, min(eps * 255, float(np.linalg.norm(delta))))
     return (centre + rounded.astype(np.int16)).clip(0, 255).astype(np.uint8)
+
+
+def _rounded_to_sum(delta: np.ndarray, most: int) -> np.ndarray:
+    """Round a perturbation, scaled down to the ball, so that its sizes add up to what they did or a little less."""
+    # Pixels left alone differ by rounding errors, and there are too many of them to add those up.
+    near = np.rint(delta)
+    size = np.abs(np.where(np.abs(delta - near) < 5e-5, near, delta)).ravel()
+    if size.sum() > most:
+        size *= most / size.sum()
+    # Of all ways to reach the sum in whole numbers this one changes the pixels least.
+    whole = np.floor(size)
+    left = int(min(most, np.rint(size.sum())) - whole.sum())
+    whole[np.argsort(whole - size, kind="stable")[: max(left, 0)]] += 1
+    return np.sign(delta) * whole.reshape(delta.shape)
 
 
 def _rounded_to_length(delta: np.ndarray, centre: np.ndarray, length: float) -> np.ndarray:

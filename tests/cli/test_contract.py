@@ -78,6 +78,7 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["train", "--epochs", "0"], "'--epochs'", "train --help"),
         (["train", "--attack", "autoattack"], "'autoattack' is a suite", "one of its attacks"),
         (["train", "--attack", "cw"], "'cw' does not search linf balls", "l2"),
+        (["attack", "cat.png", "--attack", "autoattack", "--norm", "l1"], "does not search l1 balls", "apgd"),
         (["attack", "cat.png", "--attack", "deepfool", "--target", "3"], "'deepfool' cannot aim at a class", ""),
         (["benchmark", "mobilenetv2", "mobilenetv2", "--data", "digits"], "given twice", ""),
         (["attack", "cat.png", "--input-range", "foo"], "--input-range is not two rising numbers", "-1,1"),
@@ -97,7 +98,12 @@ def test_wrong_usage(advcli: Command, picture: Path, arguments: list[str], messa
 
 
 def test_wrong_usage_is_found_before_tensorflow_is_imported(picture: Path) -> None:
-    for arguments in (["attack", "cat.png", "--attack", "pdg"], ["benchmark", "nothing"], ["train", "--eps", "9"]):
+    for arguments in (
+        ["attack", "cat.png", "--attack", "pdg"],
+        ["attack", "cat.png", "--attack", "autoattack", "--norm", "l1"],
+        ["benchmark", "nothing"],
+        ["train", "--eps", "9"],
+    ):
         code = (
             f"import sys; sys.argv = ['advcli', *{arguments!r}]\n"
             "from advcli.cli import main\n"
@@ -120,6 +126,22 @@ def test_attack_writes_what_it_reports(advcli: Command, model: Path, picture: Pa
     assert record["l2"] == pytest.approx(np.linalg.norm(moved) / 255)
     again = advcli("attack", "cat.adv.png", "--model", model, "--eps", "0", "--json", cwd=picture.parent)
     assert json.loads(again.stdout)["before"] == record["after"]
+
+
+@pytest.mark.parametrize("attack", ["pgd", "apgd:steps=20"])
+def test_l1_from_end_to_end(advcli: Command, model: Path, picture: Path, attack: str) -> None:
+    command = ("attack", "cat.png", "--model", model, "--norm", "l1", "--attack", attack)
+    result = advcli(*command, "--json", cwd=picture.parent)
+    assert result.returncode == 0, result.stderr
+    (record,) = map(json.loads, result.stdout.splitlines())
+    assert (record["norm"], record["eps"]) == ("l1", 12.0)
+    moved = np.asarray(Image.open(picture.parent / "cat.adv.png"), int) - np.asarray(Image.open(picture), int)
+    assert 11 * 255 < np.abs(moved).sum() <= 12 * 255 or record["fooled"]
+    assert np.abs(moved).sum() <= 12 * 255
+    assert f"{attack}, l1 12, against" in advcli(*command, "--overwrite", cwd=picture.parent).stdout
+    measured = advcli("benchmark", model, "--data", "digits", "--limit", 6, "--norm", "l1", "--attack", attack)
+    assert measured.returncode == 0, measured.stderr
+    assert "l1 12" in measured.stdout
 
 
 def test_the_table_is_whole_in_a_pipe(advcli: Command, model: Path, picture: Path) -> None:

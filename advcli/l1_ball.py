@@ -1,0 +1,85 @@
+"""Geometry of the l1 ball inside the box of images, where the nearest and the steepest have no short formula.
+
+Croce and Hein 2021, https://arxiv.org/abs/2103.01208 (projection); Tramèr and Boneh 2019,
+https://arxiv.org/abs/1904.13000 (sparse steps).
+"""
+
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+
+
+def project(adversarial: Tensor, original: Tensor, eps: float) -> Tensor:
+    """Return the point nearest in l2 of those both in the ball and in [0, 1]: (N, H, W, C) -> (N, H, W, C).
+
+    Projecting into one after the other would end short of the ball's surface. The nearest point is
+    ``original + sign(u) * clip(|u| - shrink, 0, room)`` with ``u = adversarial - original``, the
+    room that a pixel has in [0, 1] on its way, and the least shrink >= 0 whose result is short enough.
+    """
+    shape = tf.shape(adversarial)
+    flat, centre = (tf.reshape(tensor, (shape[0], -1)) for tensor in (adversarial, original))
+    # Thousands of float32 rounding errors add up to more than the tolerance of a ball's radius.
+    wide = tf.cast(centre, tf.float64)
+    delta = tf.cast(flat, tf.float64) - wide
+    size = tf.abs(delta)
+    room = tf.where(delta > 0, 1 - wide, wide)
+    kept = tf.clip_by_value(size - _shrink(size, room, eps), tf.zeros_like(room), room)
+    moved = tf.cast(wide + tf.sign(delta) * kept, tf.float32)
+    # Rounding must go towards the centre, or the sum leaves the ball.
+    moved = tf.where(tf.abs(tf.cast(moved, tf.float64) - wide) > kept, tf.math.nextafter(moved, centre), moved)
+    return tf.reshape(tf.where(kept == size, flat, moved), shape)
+
+
+def sparse_step(gradient: Tensor, share: Tensor | float, least: int = 1) -> Tensor:
+    """Return the signs of the gradient's greatest coordinates, scaled to l1 length one.
+
+    Args:
+        gradient: (N, H, W, C); where it is zero nothing moves.
+        share: the share of an image's coordinates to move along: one for all images, or (N,).
+        least: how many to move along at least.
+    """
+    shape = tf.shape(gradient)
+    size = tf.reshape(tf.abs(gradient), (shape[0], -1))
+    coordinates = tf.shape(size)[1]
+    count = tf.cast(tf.math.ceil(share * tf.ones(shape[:1]) * tf.cast(coordinates, tf.float32)), tf.int32)
+    count = tf.minimum(tf.maximum(count, least), coordinates)
+    greatest = tf.math.top_k(size, tf.reduce_max(tf.concat([count, [1]], axis=0))).values
+    threshold = tf.gather(greatest, count - 1, axis=1, batch_dims=1)[:, None, None, None]
+    signs = tf.where(tf.abs(gradient) >= threshold, tf.sign(gradient), 0.0)
+    return tf.math.divide_no_nan(signs, tf.reduce_sum(tf.abs(signs), axis=(1, 2, 3), keepdims=True))
+
+
+def draw_on_the_surface(shape: Tensor, draws: Draws) -> Tensor:
+    """Draw points uniformly from the surface of the ball of radius one: a shape of one image -> (N, *shape)."""
+    # Exponential variables over their sum are uniform on the simplex.
+    lengths = -tf.math.log1p(-draws.uniform(shape))
+    signs = tf.where(draws.fold(2).uniform(shape) < 0.5, -1.0, 1.0)
+    return signs * tf.math.divide_no_nan(lengths, tf.reduce_sum(lengths, axis=(1, 2, 3), keepdims=True))
+
+
+def _shrink(size: Tensor, room: Tensor, eps: float) -> Tensor:
+    """Return the least s >= 0 for which ``sum(clip(size - s, 0, room)) <= eps``: (N, D), (N, D) -> (N, 1).
+
+    The sum falls with s along a line with knots: a coordinate begins to shrink where s is size - room,
+    and has shrunk to nothing where s is size. The last knot at which the sum is still too long begins
+    the piece that holds s.
+    """
+    length = tf.reduce_sum(tf.minimum(size, room), axis=1, keepdims=True)
+    # Only coordinates that moved have knots: sparse points are the rule, and sorting them costs little.
+    moved = tf.reduce_max(tf.concat([[1], tf.reduce_sum(tf.cast(size > 0, tf.int32), axis=1)], axis=0))
+    size, index = tf.math.top_k(size, moved)
+    room = tf.gather(room, index, axis=1, batch_dims=1)
+    begins, ends = tf.maximum(size - room, 0.0), size
+    knots = tf.concat([begins, ends], axis=1)
+    order = tf.argsort(knots, axis=1)
+    knots = tf.gather(knots, order, axis=1, batch_dims=1)
+    shrinking = tf.cumsum(tf.where(order < moved, tf.ones_like(knots), -tf.ones_like(knots)), axis=1)
+    fallen = tf.cumsum(shrinking[:, :-1] * (knots[:, 1:] - knots[:, :-1]), axis=1)
+    too_long = tf.reduce_sum(tf.cast(length - fallen > eps, tf.int32), axis=1)
+    last = tf.gather(knots, too_long, axis=1, batch_dims=1)[:, None]
+    # The piece is known; its sums, taken afresh, are free of what the running sums have rounded.
+    falls, full = (begins <= last) & (ends > last), begins > last
+    count = tf.reduce_sum(tf.cast(falls, tf.float64), axis=1, keepdims=True)
+    longest = tf.reduce_sum(tf.where(falls, size, tf.where(full, room, 0.0)), axis=1, keepdims=True)
+    found = tf.where(count > 0, tf.math.divide_no_nan(longest - eps, count), last)
+    # A point on the surface may seem to be a rounding error outside of it.
+    return tf.where(length > eps * (1 + 1e-12), tf.maximum(found, last), 0.0)
