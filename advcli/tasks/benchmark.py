@@ -84,7 +84,8 @@ def benchmark(
             pixels = yield from craft(classifier, attack, threat, batches, len(attackable), seed)
             adversary: Adversary | Applied = Applied(attack, threat, pixels, seed)
         else:
-            adversary = Adversary(classifier, verdict_only(attack), threat, seed)
+            attack = verdict_only(attack)
+            adversary = Adversary(classifier, attack, threat, seed)
         robust = clean.copy()
         for done, part in enumerate(_parts(attackable, batch)):
             yield Progress(f"{classifier.name}: {spec}", done * batch, len(attackable))
@@ -101,7 +102,10 @@ def benchmark(
 
 
 def verdict_only(attack: Attack | Suite) -> Attack | Suite:
-    """Return an attack that is done with an image once it is broken, where it has that option: the verdict is the same."""
+    """Return the attack that leaves an image at the first point that breaks it, if there is such an option.
+
+    Whether an image is still right is all that counts here, so every point on the way is looked at.
+    """
     if any(field.name == "stop" for field in dataclasses.fields(attack)):  # type: ignore[arg-type]
         return dataclasses.replace(attack, stop=True)  # type: ignore[type-var]
     return attack
