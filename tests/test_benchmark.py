@@ -73,7 +73,7 @@ def test_the_interval_is_wilsons(linear: Classifier, images: Images) -> None:
 
 def test_the_protocol_spells_out_every_option(linear: Classifier, images: Images) -> None:
     score = scores(linear, images, {"pgd:steps=2": registry.build("attacks", "pgd:steps=2")})["pgd:steps=2"]
-    assert score.protocol == "pgd:steps=2,step=0.0,random_start=True"
+    assert score.protocol == "pgd:steps=2,step=0.0,random_start=True,restarts=1,schedule=constant,eot=1,stop=False"
 
 
 def test_classes_are_matched_by_name() -> None:

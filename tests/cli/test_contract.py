@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ def test_help_lists_the_components(advcli: Command, command: str) -> None:
     result = advcli(command, "-h", env={"COLUMNS": "200"})
     assert result.returncode == 0
     assert "pgd:steps=20" in result.stdout
+    assert "linf|l2|l1" in result.stdout
 
 
 def test_no_arguments_show_help(advcli: Command) -> None:
@@ -139,7 +141,9 @@ def test_l1_from_end_to_end(advcli: Command, model: Path, picture: Path, attack:
     assert 11 * 255 < np.abs(moved).sum() <= 12 * 255 or record["fooled"]
     assert np.abs(moved).sum() <= 12 * 255
     assert f"{attack}, l1 12, against" in advcli(*command, "--overwrite", cwd=picture.parent).stdout
-    measured = advcli("benchmark", model, "--data", "digits", "--limit", 6, "--norm", "l1", "--attack", attack)
+    digits = replace(make_classifier("small:width=4", classes=10), labels=tuple("0123456789"))
+    digits.save(picture.parent / "digits.keras")
+    measured = advcli("benchmark", "digits.keras", "--data", "digits", "--limit", 6, "--norm", "l1", "--attack", attack)
     assert measured.returncode == 0, measured.stderr
     assert "l1 12" in measured.stdout
 
