@@ -43,7 +43,7 @@ class Record:
         return json.dumps(self._content(), ensure_ascii=False)
 
     def to_text(self) -> str:
-        """Return the record as a file carries it: ASCII, and without the time, so that equal calls write equal bytes."""
+        """Return the record as a file carries it: in ASCII, without the time, so that equal calls write equal bytes."""
         return json.dumps({key: value for key, value in self._content().items() if key != "seconds"})
 
     def _content(self) -> dict[str, Any]:

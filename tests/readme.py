@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from advcli import registry
+from advcli.attacks import KINDS, is_bounded, norms_of
 
 README = Path(__file__).parent.parent / "README.md"
 _TABLE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -12,15 +13,33 @@ _TABLE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def table(family: str) -> str:
     """Make the Markdown table of a family: names, options with their defaults, summaries with their papers."""
+    if family == "attacks":
+        return _attacks()
     rows = ["| name | options | what it is |", "|---|---|---|"]
-    for name in registry.names(family):
-        source = Path(registry.__file__).parent / family / f"{name.replace('-', '_')}.py"
-        paper = re.search(r"https://\S+[^\s,;.)]", ast.get_docstring(ast.parse(source.read_text())) or "")
-        summary = registry.summary(family, name).rstrip(".").replace("|", "\\|")
-        cited = f"{summary} ([paper]({paper[0]}))" if paper else summary
-        options = ", ".join(f"`{key}={value}`" for key, value in registry.options(family, name).items())
-        rows.append(f"| `{name}` | {options} | {cited} |")
+    rows += [f"| `{name}` | {_options(family, name)} | {_cited(family, name)} |" for name in registry.names(family)]
     return "\n".join(rows) + "\n"
+
+
+def _attacks() -> str:
+    """Make the table of attacks, which also says of what kind each is and which balls it searches."""
+    rows = ["| name | kind | norms | options | what it is |", "|---|---|---|---|---|"]
+    attacks = {name: registry.build("attacks", name) for name in registry.names("attacks")}
+    for name, attack in sorted(attacks.items(), key=lambda item: (KINDS.index(item[1].kind), item[0])):
+        norms = ", ".join(norms_of(attack)) if is_bounded(attack) else "none"
+        kind = attack.kind if getattr(attack, "targeted", True) else f"{attack.kind}, untargeted"
+        rows.append(f"| `{name}` | {kind} | {norms} | {_options('attacks', name)} | {_cited('attacks', name)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _options(family: str, name: str) -> str:
+    return ", ".join(f"`{key}={value}`" for key, value in registry.options(family, name).items())
+
+
+def _cited(family: str, name: str) -> str:
+    source = Path(registry.__file__).parent / family / f"{name.replace('-', '_')}.py"
+    paper = re.search(r"https://\S+[^\s,;:.)]", ast.get_docstring(ast.parse(source.read_text())) or "")
+    summary = registry.summary(family, name).rstrip(".").replace("|", "\\|")
+    return f"{summary} ([paper]({paper[0]}))" if paper else summary
 
 
 def renewed(text: str) -> str:

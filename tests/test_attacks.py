@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, is_bounded, norms_of, refuse_unsupported
+from advcli import images, registry
+from advcli.attacks import KINDS, Attack, Suite, Universal, is_bounded, norms_of, refuse_unsupported
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
-from advcli.errors import UsageError
+from advcli.errors import AdvcliError, UsageError
 from advcli.model import Classifier
 from advcli.tasks.adversary import Adversary
+from advcli.tasks.attack import Request, attack
 from advcli.threat import Norm, Threat
+from conftest import make_classifier
 
 # Those that craft one pattern for many images are held to the like in test_universal_attacks.py.
 ATTACKS = [name for name in registry.names("attacks") if not isinstance(registry.build("attacks", name), Universal)]
@@ -64,7 +67,7 @@ def check(attack: Attack | Suite, classifier: Classifier, pictures: np.ndarray, 
     assert adversarial.max() <= 1
     gained = losses(classifier, threat, adversarial, labels) - losses(classifier, threat, pictures, labels)
     assert (gained > 1e-4).all(), f"the loss did not rise: {gained}"
-    assert queries >= 1
+    assert queries.min() >= 1
 
 
 @pytest.mark.parametrize("model", ["linear", "small"])
@@ -171,8 +174,6 @@ def test_images_of_another_size_are_attacked_at_their_own(name: str, small: Clas
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_model_without_gradient_is_survived(name: str, pictures: np.ndarray) -> None:
-    from conftest import make_classifier
-
     attack = build(name)
     constant = make_classifier("linear")
     for variable in constant.model.weights:
@@ -186,10 +187,24 @@ def test_a_model_without_gradient_is_survived(name: str, pictures: np.ndarray) -
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("name", ATTACKS)
 def test_few_classes(name: str, classes: int, pictures: np.ndarray) -> None:
-    from conftest import make_classifier
-
     attack = build(name)
     check(attack, make_classifier(classes=classes), pictures, any_threat(attack))
+
+
+def test_every_attack_says_of_what_kind_it_is() -> None:
+    assert {registry.component("attacks", name).kind for name in registry.names("attacks")} == set(KINDS)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", registry.names("attacks"))
+def test_a_model_that_gives_no_numbers_is_named(name: str, pictures: np.ndarray, tmp_path: Path) -> None:
+    broken = make_classifier("linear")
+    for variable in broken.model.weights:
+        variable.assign(np.full(variable.shape, np.nan))
+    file = tmp_path / "a.png"
+    images.write_png(file, (pictures[0] * 255).astype(np.uint8))
+    request = Request(name, any_threat(build(name)))
+    with pytest.raises(AdvcliError, match="'linear' gives values that are not numbers"):
+        list(attack(broken, {file: tmp_path / "a"}, build(name), request, pattern=tmp_path / "a.pattern.png"))
 
 
 # Closed forms on logistic regression, where the gradient's sign is the same everywhere.
@@ -207,7 +222,7 @@ def test_fgsm_moves_every_pixel_by_eps_times_sign(linear: Classifier, pictures: 
     adversarial, queries = Adversary(linear, registry.build("attacks", "fgsm"), Threat(eps=0.03))(pictures, labels)
     expected = pictures + 0.03 * np.sign(weights_away_from(linear, labels, pictures))
     np.testing.assert_allclose(adversarial, expected, atol=1e-6)
-    assert queries == 1
+    assert (queries == 1).all()
 
 
 def test_fgsm_in_l2_steps_along_the_gradient(linear: Classifier, pictures: np.ndarray) -> None:
@@ -219,8 +234,6 @@ def test_fgsm_in_l2_steps_along_the_gradient(linear: Classifier, pictures: np.nd
 
 
 def test_pgd_reaches_the_corner_that_is_best_for_two_classes(pictures: np.ndarray) -> None:
-    from conftest import make_classifier
-
     model = make_classifier("linear", classes=2)
     kernel, _ = model.model.weights
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
@@ -230,7 +243,7 @@ def test_pgd_reaches_the_corner_that_is_best_for_two_classes(pictures: np.ndarra
     )
     best = np.sign(kernel.numpy()[:, 1] - kernel.numpy()[:, 0]).reshape(8, 8, 3)
     np.testing.assert_allclose(adversarial, pictures + 0.03 * best, atol=1e-6)
-    assert queries == 10
+    assert (queries == 10).all()
 
 
 def test_more_steps_are_not_weaker(small: Classifier, pictures: np.ndarray) -> None:

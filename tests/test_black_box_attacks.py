@@ -21,7 +21,8 @@ def run(
     spec: str, classifier: Classifier, pictures: np.ndarray, threat: Threat, labels: np.ndarray | None = None
 ) -> tuple[np.ndarray, int]:
     away_from = classifier.predict(pictures).argmax(axis=1) if labels is None else labels
-    return Adversary(classifier, registry.build("attacks", spec), threat)(pictures, away_from)
+    found, queries = Adversary(classifier, registry.build("attacks", spec), threat)(pictures, away_from)
+    return found, int(queries.max())
 
 
 def fooled(classifier: Classifier, found: np.ndarray, pictures: np.ndarray) -> np.ndarray:

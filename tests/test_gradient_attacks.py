@@ -20,7 +20,8 @@ L2 = Threat(Norm.L2, 0.5)
 
 def run(spec: str, classifier: Classifier, pictures: np.ndarray, threat: Threat = LINF) -> tuple[np.ndarray, int]:
     labels = classifier.predict(pictures).argmax(axis=1)
-    return Adversary(classifier, registry.build("attacks", spec), threat)(pictures, labels)
+    found, queries = Adversary(classifier, registry.build("attacks", spec), threat)(pictures, labels)
+    return found, int(queries.max())
 
 
 def ascent(linear: Classifier, at: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ def test_an_image_may_leave_at_its_start(linear: Classifier, many: np.ndarray) -
     found, queries = Adversary(linear, PGD(stop=True), Threat(eps=1e-4))(many, labels)
     assert all(wrong(linear, found, labels))
     np.testing.assert_array_equal(found, Threat(eps=1e-4).sample(tf.constant(many), start(many)))
-    assert queries == 1
+    assert (queries == 1).all()
 
 
 def test_cost_falls_with_the_images_left(small: Classifier, many: np.ndarray) -> None:
@@ -152,7 +152,8 @@ def test_averaging_the_same_gradient_changes_nothing(small: Classifier, many: np
     once, queries = Adversary(small, PGD(steps=4), Threat(Norm.L2, 0.3))(many, labels)
     thrice, three_times = Adversary(small, PGD(steps=4, eot=3), Threat(Norm.L2, 0.3))(many, labels)
     np.testing.assert_allclose(once, thrice, atol=1e-5)
-    assert (queries, three_times) == (4, 12)
+    assert set(queries) == {4}
+    assert set(three_times) == {12}
 
 
 @pytest.mark.parametrize(

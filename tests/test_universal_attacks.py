@@ -1,5 +1,6 @@
 """Attacks that craft one pattern for many images: a battery for all of them, and closed forms."""
 
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,15 @@ class Bench:
     def craft(self, pictures: np.ndarray, labels: np.ndarray, batch: int = 4) -> np.ndarray:
         """Craft, and return the file's pixels."""
         seeds = image_seeds(pictures, self.seed)
-        for _ in range(self.attack.epochs):
-            for i in range(0, len(pictures), batch):
-                part = slice(i, i + batch)
-                self.state = self.ascend(
-                    self.state,
-                    tf.constant(pictures[part]),
-                    tf.constant(labels[part], tf.int32),
-                    tf.constant(seeds[part]),
-                )
+        starts = range(0, len(pictures), batch)
+        for i in islice(cycle(starts), self.attack.steps):
+            part = slice(i, i + batch)
+            self.state = self.ascend(
+                self.state,
+                tf.constant(pictures[part]),
+                tf.constant(labels[part], tf.int32),
+                tf.constant(seeds[part]),
+            )
         return self.attack.to_png(self.attack.pattern(self.state).numpy(), self.threat)
 
     def apply(self, pixels: np.ndarray, pictures: np.ndarray) -> np.ndarray:
@@ -131,10 +132,10 @@ def test_grey_images(name: str) -> None:
 
 @pytest.mark.parametrize("name", PATTERNS)
 def test_the_same_seed_gives_the_same_bytes(name: str, small: Classifier, pictures: np.ndarray) -> None:
-    attack, labels = registry.build("attacks", f"{name}:epochs=3"), np.zeros(5)
+    attack, labels = registry.build("attacks", f"{name}:steps=6"), np.zeros(5)
     files = [Bench(attack, small, Threat(), seed).craft(pictures, labels) for seed in (0, 0, 1)]
     assert files[0].tobytes() == files[1].tobytes()
-    if attack == Patch(epochs=3):
+    if attack == Patch(steps=6):
         assert files[0].tobytes() != files[2].tobytes()
 
 
@@ -180,7 +181,7 @@ def test_a_model_without_gradient_is_survived(name: str, pictures: np.ndarray) -
 
 @pytest.mark.parametrize(
     "spec",
-    ["epochs=0", "step=0", "decay=1", "clip=0"],
+    ["steps=0", "step=0", "decay=1", "clip=0"],
 )
 def test_options_of_the_perturbation_are_checked(spec: str) -> None:
     with pytest.raises(UsageError):
@@ -188,7 +189,7 @@ def test_options_of_the_perturbation_are_checked(spec: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["size=0", "size=1.1", "scale=1", "degrees=200", "shape=star", "epochs=0", "learning_rate=0"]
+    "spec", ["size=0", "size=1.1", "scale=1", "degrees=200", "shape=star", "steps=0", "learning_rate=0"]
 )
 def test_options_of_the_patch_are_checked(spec: str) -> None:
     with pytest.raises(UsageError):
@@ -237,7 +238,7 @@ def test_images_fooled_enough_no_longer_count(two_classes: Classifier, pictures:
     assert (losses(two_classes, threat, both, labels) > 9).tolist() == [False, True]
     # The second is called 0 already, and to make that surer pulls against the first.
     for clip, expected in ((9.0, 0.1), (99.0, -0.1)):
-        bench = Bench(UniversalPerturbation(epochs=1, clip=clip), two_classes, threat)
+        bench = Bench(UniversalPerturbation(steps=1, clip=clip), two_classes, threat)
         bench.craft(both, labels)
         np.testing.assert_allclose(bench.state.delta, expected * up / np.linalg.norm(up), atol=1e-5)
 

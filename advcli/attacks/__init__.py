@@ -11,13 +11,17 @@ from advcli.draws import Draws
 from advcli.errors import UsageError
 from advcli.threat import Norm, Threat
 
+# What an attack needs of a model, or what it makes.
+KINDS = ("gradient", "transfer", "smallest", "score", "decision", "random", "geometry", "pattern", "suite")
+
 
 class Attack(Protocol):
     """A search for the adversarial image of each image, inside the ball of a threat.
 
-    What balls an attack can search it says in attributes of its class, which are read before
-    TensorFlow is imported: ``norms: ClassVar[tuple[str, ...]]`` lists the norms it knows (without it:
-    linf and l2), ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class, and
+    What it is and which balls it can search an attack says in attributes of its class, which are read
+    before TensorFlow is imported: ``kind: ClassVar[str]`` is one of ``KINDS``;
+    ``norms: ClassVar[tuple[str, ...]]`` lists the norms it knows (without it: linf and l2);
+    ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class, and
     ``bounded: ClassVar[bool] = False`` that it does not search the ball of the threat, so that neither
     norm nor eps mean anything to it.
 
@@ -58,15 +62,15 @@ class Suite(Protocol):
 class Universal(Protocol):
     """One pattern for all images: crafted over many of them, applied to each.
 
-    Crafting is a number of epochs of one step a batch, on images at the classifier's own size. The
+    Crafting is a number of steps, of one batch each, on images at the classifier's own size. The
     pattern is then kept as a PNG file: what is applied is what ``from_png`` reads back, so that a
     pattern from a file does the same as one just crafted. The attributes of a class are those of an
     attack.
     """
 
     @property
-    def epochs(self) -> int:
-        """How often crafting goes over all images."""
+    def steps(self) -> int:
+        """How many batches crafting takes, going over the images as often as it has to."""
         ...
 
     def start(self, edge: int, channels: int) -> Any:

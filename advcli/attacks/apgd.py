@@ -6,7 +6,7 @@ https://arxiv.org/abs/2103.01208; the constants are those of their code.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from advcli.attacks import _sparse
 from advcli.attacks._rounds import (
@@ -59,6 +59,8 @@ class APGD:
         stop: an image is done at the first point that breaks it; false: it goes on to a greater loss.
         larger_eps: for l1: 30% of the steps in a ball of 3 eps, 30% in one of 2 eps, then the rest, as in the paper.
     """
+
+    kind: ClassVar[str] = "gradient"
 
     loss: str = "ce"
     steps: int = 100

@@ -33,6 +33,7 @@ class AutoAttack:
         eot: gradients that apgd averages at each point; 0 means the version's own: 20 for rand, else 1.
     """
 
+    kind: ClassVar[str] = "suite"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     version: str = "standard"

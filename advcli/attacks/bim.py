@@ -5,6 +5,7 @@ Kurakin, Goodfellow and Bengio 2017, https://arxiv.org/abs/1607.02533
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.attacks import _momentum, ascent
 from advcli.backend import Tensor
@@ -20,6 +21,8 @@ class BIM:
         steps: number of gradient steps.
         step: length of a step as a fraction of eps; 0 means 1.25 / steps, the paper's choice.
     """
+
+    kind: ClassVar[str] = "gradient"
 
     steps: int = 10
     step: float = 0.0

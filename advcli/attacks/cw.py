@@ -42,6 +42,7 @@ class CW:
         confidence: by how much the logit of the wrong class must be ahead.
     """
 
+    kind: ClassVar[str] = "smallest"
     norms: ClassVar[tuple[str, ...]] = ("l2",)
 
     steps: int = 1000

@@ -26,6 +26,7 @@ class DDN:
         radius: the first radius, in units of the pixel range.
     """
 
+    kind: ClassVar[str] = "smallest"
     norms: ClassVar[tuple[str, ...]] = ("l2",)
 
     steps: int = 300

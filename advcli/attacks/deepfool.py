@@ -33,6 +33,7 @@ class DeepFool:
         overshoot: how far beyond the boundary to go, as a fraction of the way to it.
     """
 
+    kind: ClassVar[str] = "smallest"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
     targeted: ClassVar[bool] = False
 

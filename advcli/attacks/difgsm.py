@@ -5,6 +5,7 @@ Xie, Zhang, Zhou, Bai, Wang, Ren and Yuille 2019, https://arxiv.org/abs/1803.069
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.attacks import _momentum, ascent
 from advcli.backend import Tensor, tf
@@ -27,6 +28,8 @@ class DIFGSM:
         probability: how often an image is transformed.
         smallest: side of the smallest shrunk image, as a fraction of the whole.
     """
+
+    kind: ClassVar[str] = "transfer"
 
     steps: int = 10
     step: float = 0.0

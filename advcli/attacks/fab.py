@@ -5,7 +5,7 @@ Croce and Hein 2020, https://arxiv.org/abs/1907.02044, in its targeted form; the
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from advcli.attacks._rounds import (
     Batch,
@@ -48,6 +48,8 @@ class FAB:
         beta: where to go on after a point across the boundary, 0 being the image.
         stop: an image is done at the first point that breaks it; false: it goes on to a smaller perturbation.
     """
+
+    kind: ClassVar[str] = "smallest"
 
     steps: int = 100
     restarts: int = 1

@@ -5,6 +5,7 @@ Goodfellow, Shlens and Szegedy 2015, https://arxiv.org/abs/1412.6572
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.attacks import ascent
 from advcli.backend import Tensor
@@ -15,6 +16,8 @@ from advcli.threat import Threat
 @dataclass(frozen=True)
 class FGSM:
     """One step of length eps in the direction of steepest ascent: ``x + eps * sign(gradient)`` for linf."""
+
+    kind: ClassVar[str] = "gradient"
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws

@@ -26,6 +26,7 @@ class FMN:
         gamma: by which fraction the radius changes at first; it falls to 0.001.
     """
 
+    kind: ClassVar[str] = "smallest"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     steps: int = 300

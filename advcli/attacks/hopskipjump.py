@@ -32,6 +32,7 @@ class HopSkipJump:
         reach: how far the neighbours are, as a fraction of the distance to the image.
     """
 
+    kind: ClassVar[str] = "decision"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
     targeted: ClassVar[bool] = False
 

@@ -5,6 +5,7 @@ Dong, Liao, Pang, Su, Zhu, Hu and Li 2018, https://arxiv.org/abs/1710.06081
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.attacks import _momentum, ascent
 from advcli.backend import Tensor
@@ -21,6 +22,8 @@ class MIFGSM:
         step: length of a step as a fraction of eps; 0 means 1 / steps.
         decay: how much of the accumulated gradient is kept from step to step.
     """
+
+    kind: ClassVar[str] = "transfer"
 
     steps: int = 10
     step: float = 0.0

@@ -32,6 +32,7 @@ class NES:
         step: length of a step as a fraction of eps.
     """
 
+    kind: ClassVar[str] = "score"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     queries: int = 5000

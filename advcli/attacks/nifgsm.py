@@ -5,6 +5,7 @@ Lin, Song, He, Wang and Hopcroft 2020, https://arxiv.org/abs/1908.06281
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.attacks import _momentum, ascent
 from advcli.backend import Tensor
@@ -24,6 +25,8 @@ class NIFGSM:
         step: length of a step as a fraction of eps; 0 means 1 / steps.
         decay: how much of the accumulated gradient is kept from step to step.
     """
+
+    kind: ClassVar[str] = "transfer"
 
     steps: int = 10
     step: float = 0.0

@@ -22,6 +22,7 @@ class Noise:
         queries: how many points are drawn.
     """
 
+    kind: ClassVar[str] = "random"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
 
     queries: int = 10

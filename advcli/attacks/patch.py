@@ -38,17 +38,18 @@ class Patch:
         scale: by how much that varies from image to image, as a share of it, either way.
         degrees: the largest angle it is turned by, either way.
         shape: circle or square.
-        epochs: how often training goes over all images.
+        steps: number of gradient steps, each on a batch of images.
         learning_rate: of Adam.
     """
 
+    kind: ClassVar[str] = "pattern"
     bounded: ClassVar[bool] = False
 
     size: float = 0.35
     scale: float = 0.2
     degrees: float = 22.5
     shape: str = "circle"
-    epochs: int = 10
+    steps: int = 500
     learning_rate: float = 0.05
 
     def __post_init__(self) -> None:
@@ -60,8 +61,8 @@ class Patch:
             raise UsageError(f"degrees is not between 0 and 180: {self.degrees:g}")
         if self.shape not in SHAPES:
             raise UsageError(f"patch has no shape '{self.shape}'", nearest(self.shape, SHAPES))
-        if self.epochs < 1:
-            raise UsageError(f"epochs is less than one: {self.epochs}")
+        if self.steps < 1:
+            raise UsageError(f"steps is less than one: {self.steps}")
         if self.learning_rate <= 0:
             raise UsageError(f"learning_rate is not positive: {self.learning_rate:g}")
 

@@ -40,6 +40,7 @@ class PGD:
         stop: an image is done at the first point that breaks it; false: the last point is returned.
     """
 
+    kind: ClassVar[str] = "gradient"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
 
     steps: int = 20

@@ -5,6 +5,7 @@ Tramer, Kurakin, Papernot, Goodfellow, Boneh and McDaniel 2018, https://arxiv.or
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.attacks import ascent
 from advcli.backend import Tensor, tf
@@ -20,6 +21,8 @@ class RFGSM:
     Args:
         start: length of the random step as a fraction of eps (the paper's alpha); 0 is fgsm.
     """
+
+    kind: ClassVar[str] = "gradient"
 
     start: float = 0.5
 

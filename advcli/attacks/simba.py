@@ -32,6 +32,7 @@ class SimBA:
         step: length of a step in units of the pixel range; 0 means eps for linf and the paper's 0.2 for l2.
     """
 
+    kind: ClassVar[str] = "score"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     queries: int = 5000

@@ -41,6 +41,7 @@ class Spatial:
         stop: an image is done at the first move that breaks it; false: it goes on to a greater loss.
     """
 
+    kind: ClassVar[str] = "geometry"
     bounded: ClassVar[bool] = False
 
     degrees: float = 30.0

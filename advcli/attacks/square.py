@@ -6,7 +6,7 @@ its own random squares, where the authors' code shares one among the images of a
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from advcli.attacks._rounds import (
     Batch,
@@ -49,6 +49,8 @@ class Square:
         rescale: stretch the schedule of p, made for 10,000 queries, over the queries there are.
         stop: an image is done at the first change that breaks it; false: it goes on to a greater loss.
     """
+
+    kind: ClassVar[str] = "score"
 
     queries: int = 5000
     p: float = 0.8

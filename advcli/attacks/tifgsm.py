@@ -5,6 +5,7 @@ Dong, Pang, Su and Zhu 2019, https://arxiv.org/abs/1904.02884
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.attacks import _momentum, ascent
 from advcli.backend import Tensor, tf
@@ -24,6 +25,8 @@ class TIFGSM:
         kernel: side of the kernel in pixels, odd; 1 smooths nothing.
         deviations: standard deviations from the kernel's middle to its edge, as in the authors' code.
     """
+
+    kind: ClassVar[str] = "transfer"
 
     steps: int = 10
     step: float = 0.0

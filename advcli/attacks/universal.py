@@ -7,7 +7,7 @@ https://arxiv.org/abs/1811.11304: by stochastic gradient ascent, with a bound on
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -35,20 +35,22 @@ class UniversalPerturbation:
     The file holds 128 + 255 delta, so that a step of its grey values is a step of the image's.
 
     Args:
-        epochs: how often crafting goes over all images.
+        steps: number of gradient steps, each on a batch of images.
         step: length of a step as a fraction of eps.
         decay: how much of the accumulated gradient is kept from batch to batch.
         clip: an image whose cross-entropy is greater is fooled enough and no longer counts; a target has no bound.
     """
 
-    epochs: int = 10
+    kind: ClassVar[str] = "pattern"
+
+    steps: int = 200
     step: float = 0.1
     decay: float = 0.9
     clip: float = 9.0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise UsageError(f"epochs is less than one: {self.epochs}")
+        if self.steps < 1:
+            raise UsageError(f"steps is less than one: {self.steps}")
         for option in ("step", "clip"):
             if getattr(self, option) <= 0:
                 raise UsageError(f"{option} is not positive: {getattr(self, option):g}")

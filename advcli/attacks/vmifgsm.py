@@ -5,6 +5,7 @@ Wang and He 2021, https://arxiv.org/abs/2103.15571
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.attacks import _momentum, ascent
 from advcli.backend import Tensor, tf
@@ -24,6 +25,8 @@ class VMIFGSM:
         samples: number of neighbours.
         radius: how far away they are drawn, as a multiple of eps.
     """
+
+    kind: ClassVar[str] = "transfer"
 
     steps: int = 10
     step: float = 0.0

@@ -116,7 +116,7 @@ def attack(
         classifier = choice.load()
         if target is not None:
             threat = replace(threat, target=classifier.index(target))
-        wish = task.Wish(
+        request = task.Request(
             spec,
             threat,
             label=None if label is None else classifier.index(label),
@@ -126,4 +126,4 @@ def attack(
             batch=batch,
             seed=seed,
         )
-        return output.show(task.attack(classifier, outputs, search, wish, pattern=pattern, apply=apply is not None))
+        return output.show(task.attack(classifier, outputs, search, request, pattern=pattern, apply=apply is not None))

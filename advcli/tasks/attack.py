@@ -55,8 +55,8 @@ Search = Callable[[np.ndarray, np.ndarray], Found]
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is wanted of an attack on files.
+class Request:
+    """How an attack on files is asked for.
 
     Args:
         spec: what the attack is called in records.
@@ -83,7 +83,7 @@ def attack(
     classifier: Classifier,
     outputs: Mapping[Path, Path],
     search: Attack | Suite | Universal,
-    wish: Wish,
+    request: Request,
     *,
     pattern: Path | None = None,
     apply: bool = False,
@@ -94,7 +94,7 @@ def attack(
         classifier: what is attacked.
         outputs: image file -> its output's path without the ending.
         search: the attack.
-        wish: how it is used.
+        request: how it is used.
         pattern: for an attack with one pattern for all images: the pattern's file.
         apply: take the pattern from its file instead of crafting it.
 
@@ -102,27 +102,27 @@ def attack(
         A record an image, those of one size together.
     """
     classifier = classifier.frozen
-    common = {"model": classifier.name, "data": "files", "seed": wish.seed}
-    threat = wish.threat.on_lattice()
+    common = {"model": classifier.name, "data": "files", "seed": request.seed}
+    threat = request.threat.on_lattice()
     if isinstance(search, Universal):
         assert pattern is not None
         if not apply:
-            yield from _crafted(classifier, search, threat, list(outputs), wish, pattern, common)
-        adversary: Any = Applied(search, threat, images.read_exactly(pattern), wish.seed)
+            yield from _crafted(classifier, search, threat, list(outputs), request, pattern, common)
+        adversary: Any = Applied(search, threat, _pattern(classifier, search, threat, pattern), request.seed)
     else:
-        adversary = Adversary(classifier, search, threat, wish.seed)
-    if wish.minimal:
+        adversary = Adversary(classifier, search, threat, request.seed)
+    if request.minimal:
         find: Search = partial(_search_smallest, SmallestRadius(adversary))
     else:
-        find = partial(_search, classifier, adversary, wish.threat if is_bounded(search) else None, threat)
+        find = partial(_search, classifier, adversary, request.threat if is_bounded(search) else None, threat)
     done = 0
-    for group in _groups(_by_size(outputs), classifier, wish.resize, wish.batch):
+    for group in _groups(_by_size(outputs), classifier, request.resize, request.batch):
         yield Progress("attacking", done, len(outputs))
         if isinstance(group, tuple):
             yield Failed(image=str(group[0]), error=group[1], **common)
             done += 1
             continue
-        for record in _attack_group(classifier, find, group, outputs, wish, pattern, common):
+        for record in _attack_group(classifier, find, group, outputs, request, pattern, common):
             yield record
             done += 1
     yield Progress("attacking", done, len(outputs))
@@ -151,7 +151,7 @@ def _crafted(
     search: Universal,
     threat: Threat,
     files: Sequence[Path],
-    wish: Wish,
+    request: Request,
     pattern: Path,
     common: Mapping[str, Any],
 ) -> Iterator[Crafted | Progress]:
@@ -160,23 +160,25 @@ def _crafted(
     labels: dict[Path, int] = {}
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for group in _groups(files, classifier, resize=True, batch=wish.batch):
+        for group in _groups(files, classifier, resize=True, batch=request.batch):
             if isinstance(group, tuple):
                 continue
             pixels = to_float(np.stack([picture.pixels for picture in group]))
             if group[0].file not in labels:
-                seen = classifier.predict(pixels).argmax(axis=1) if wish.label is None else [wish.label] * len(group)
+                seen = (
+                    classifier.predict(pixels).argmax(axis=1) if request.label is None else [request.label] * len(group)
+                )
                 labels.update({picture.file: int(label) for picture, label in zip(group, seen, strict=True)})
             yield pixels, np.array([labels[picture.file] for picture in group])
 
-    pixels = yield from craft(classifier, search, threat, batches, len(files), wish.seed)
+    pixels = yield from craft(classifier, search, threat, batches, request.seed)
     if not labels:
         raise AdvcliError("there is no image to craft a pattern over", "none of the files could be read")
     record = Crafted(
         output=str(pattern),
-        attack=wish.spec,
+        attack=request.spec,
         norm=str(threat.norm) if is_bounded(search) else None,
-        eps=wish.threat.eps if is_bounded(search) else None,
+        eps=request.threat.eps if is_bounded(search) else None,
         target=None if threat.target is None else classifier.labels[threat.target],
         images=len(labels),
         seconds=time.perf_counter() - start,
@@ -184,6 +186,17 @@ def _crafted(
     )
     images.write_png(pattern, pixels, _described("pattern", record))
     yield record
+
+
+def _pattern(classifier: Classifier, search: Universal, threat: Threat, file: Path) -> np.ndarray:
+    """Read a pattern's file and see that it is one for images of the classifier's kind."""
+    pixels = images.read_exactly(file)
+    start = search.pattern(search.start(classifier.edge, classifier.channels))
+    wanted = search.to_png(np.asarray(start), threat).shape[2]
+    if pixels.shape[2] != wanted:
+        message = f"'{file}' has {pixels.shape[2]} channels, a pattern for '{classifier.name}' has {wanted}"
+        raise AdvcliError(message, "apply it against a model of the same kind of images")
+    return pixels
 
 
 def _by_size(files: Iterable[Path]) -> list[Path]:
@@ -223,15 +236,15 @@ def _attack_group(
     find: Search,
     pictures: Sequence[Picture],
     outputs: Mapping[Path, Path],
-    wish: Wish,
+    request: Request,
     pattern: Path | None,
     common: Mapping[str, Any],
 ) -> Iterator[Attacked]:
     start = time.perf_counter()
-    threat = wish.threat
+    threat = request.threat
     originals = np.stack([picture.pixels for picture in pictures])
     before = classifier.predict(to_float(originals))
-    labels = before.argmax(axis=1) if wish.label is None else np.full(len(pictures), wish.label)
+    labels = before.argmax(axis=1) if request.label is None else np.full(len(pictures), request.label)
     already = [fooled(row, threat, int(away)) for row, away in zip(before, labels, strict=True)]
     for picture, so, row in zip(pictures, already, before, strict=True):
         if so:
@@ -244,16 +257,16 @@ def _attack_group(
         paths = {
             kind: outputs[picture.file].with_name(outputs[picture.file].name + ENDINGS[kind])
             for kind in ENDINGS
-            if kind in wish.save
+            if kind in request.save
         }
         radius = found.radii[i]
         record = Attacked(
             image=str(picture.file),
             output=_text(paths.get("adversarial")),
-            attack=wish.spec,
+            attack=request.spec,
             norm=None if radius is None else str(threat.norm),
             eps=radius,
-            minimal=wish.minimal,
+            minimal=request.minimal,
             target=None if threat.target is None else classifier.labels[threat.target],
             label=classifier.labels[labels[i]],
             before=classifier.top(before[i], 1)[0],

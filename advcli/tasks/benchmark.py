@@ -81,7 +81,7 @@ def benchmark(
             # Over the very images that it is measured on: the adversary knows them.
             parts = _parts(attackable, batch)
             batches = partial(_batches, images, labels, parts)
-            pixels = yield from craft(classifier, attack, threat, batches, len(attackable), seed)
+            pixels = yield from craft(classifier, attack, threat, batches, seed)
             adversary: Adversary | Applied = Applied(attack, threat, pixels, seed)
         else:
             attack = verdict_only(attack)

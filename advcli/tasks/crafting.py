@@ -1,6 +1,7 @@
 """Craft one pattern over many images, and put it on images."""
 
-from collections.abc import Callable, Generator, Iterable
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,7 +20,7 @@ Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
 
 
 def craft(
-    classifier: Classifier, attack: Universal, threat: Threat, batches: Batches, images: int, seed: int = 0
+    classifier: Classifier, attack: Universal, threat: Threat, batches: Batches, seed: int = 0
 ) -> Generator[Progress, None, np.ndarray]:
     """Craft a pattern; return the pixels of its file.
 
@@ -28,7 +29,6 @@ def craft(
         attack: how the pattern is crafted.
         threat: its ball, and the class to reach if there is one.
         batches: gives anew (N, edge, edge, C) images in [0, 1] and (N,) classes to move away from.
-        images: how many images there are in all.
         seed: together with an image's own pixels it determines the image's random draws.
     """
     state = attack.start(classifier.edge, classifier.channels)
@@ -44,14 +44,22 @@ def craft(
             tf.TensorSpec((None, 2), tf.int32),
         ],
     )
-    done = 0
-    for _ in range(attack.epochs):
-        for pixels, labels in batches():
-            yield Progress("crafting", done, attack.epochs * images)
-            seeds = tf.constant(image_seeds(pixels, seed))
-            state = ascend(state, tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), seeds)
-            done += len(pixels)
+    for step, (pixels, labels) in enumerate(itertools.islice(_repeated(batches), attack.steps)):
+        yield Progress("crafting", step, attack.steps)
+        seeds = tf.constant(image_seeds(pixels, seed))
+        state = ascend(state, tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), seeds)
     return attack.to_png(np.asarray(attack.pattern(state)), threat)
+
+
+def _repeated(batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Go over the images again and again, unless there are none."""
+    while True:
+        empty = True
+        for batch in batches():
+            empty = False
+            yield batch
+        if empty:
+            return
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Find, for each image, the smallest radius at which an attack fools."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -9,14 +8,11 @@ import numpy as np
 from advcli.data import to_float
 from advcli.tasks.adversary import Adversary
 from advcli.tasks.lattice import fooled, settled
-from advcli.threat import Norm, Threat
 
 
 @dataclass(frozen=True)
 class SmallestRadius:
     """Radii in steps of 1/255: doubled until the attack fools, then halved between the last two.
-
-    An attack that fools with less than the radius it was given shortens the search to what it took.
 
     Args:
         adversary: the attack, and the greatest radius that is tried.
@@ -41,10 +37,10 @@ class SmallestRadius:
             # The images that want the same radius are searched together.
             steps = int(tried[open_].min())
             rows = open_[tried[open_] == steps]
-            pixels, asked, won, taken = self._at(steps, originals[rows], labels[rows])
+            pixels, asked, won = self._at(steps, originals[rows], labels[rows])
             queries[rows] += asked
             below[rows[~won]] = steps
-            above[rows[won]] = np.minimum(taken[won], steps)
+            above[rows[won]] = steps
             kept = won | ((above[rows] > self.most) & (steps == self.most))
             found[rows[kept]] = pixels[kept]
         return found, queries, np.minimum(above, self.most)
@@ -54,10 +50,8 @@ class SmallestRadius:
         """The greatest radius in steps."""
         return max(int(self.adversary.threat.eps * 255 + 1e-6), 1)
 
-    def _at(
-        self, steps: int, originals: np.ndarray, labels: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Attack at one radius: -> pixels, queries, which are fooled, and the steps each perturbation takes."""
+    def _at(self, steps: int, originals: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Attack at one radius: -> pixels, queries, and which images are fooled."""
         if steps not in self._ready:
             threat = replace(self.adversary.threat, eps=steps / 255)
             self._ready[steps] = replace(self.adversary, threat=threat)
@@ -66,15 +60,4 @@ class SmallestRadius:
         pixels = settled(adversary.classifier, originals, adversarial, adversary.threat, labels)
         answers = adversary.classifier.predict(to_float(pixels))
         won = [fooled(row, adversary.threat, int(label)) for row, label in zip(answers, labels, strict=True)]
-        return pixels, queries, np.array(won), sizes(pixels, originals, adversary.threat)
-
-
-def sizes(pixels: np.ndarray, originals: np.ndarray, threat: Threat) -> np.ndarray:
-    """Measure perturbations in whole steps of 1/255, rounded up: uint8 -> (N,)."""
-    delta = np.abs(pixels.astype(np.float64) - originals).reshape(len(pixels), -1)
-    measures: dict[Norm, Callable[[np.ndarray], np.ndarray]] = {
-        Norm.LINF: lambda delta: delta.max(axis=1),
-        Norm.L2: lambda delta: np.linalg.norm(delta, axis=1),
-        Norm.L1: lambda delta: delta.sum(axis=1),
-    }
-    return np.ceil(measures[threat.norm](delta) - 1e-6).astype(int)
+        return pixels, queries, np.array(won)

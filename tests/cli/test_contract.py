@@ -82,6 +82,13 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["train", "--attack", "cw"], "'cw' does not search linf balls", "l2"),
         (["attack", "cat.png", "--attack", "autoattack", "--norm", "l1"], "does not search l1 balls", "apgd"),
         (["attack", "cat.png", "--attack", "deepfool", "--target", "3"], "'deepfool' cannot aim at a class", ""),
+        (["attack", "cat.png", "--attack", "spatial", "--eps", "0.1"], "'spatial' does not search a ball", "--eps"),
+        (["attack", "cat.png", "--attack", "universal", "--minimal"], "one perturbation for all images", "--minimal"),
+        (["attack", "cat.png", "--queries", "9"], "'pgd' has no budget of queries", "square"),
+        (["attack", "cat.png", "--attack", "square:queries=5", "--queries", "9"], "given twice", ""),
+        (["attack", "cat.png", "--save", "clean,diference"], "--save has no 'diference'", "'difference'?"),
+        (["attack", "cat.png", "--apply", "no.pattern.png"], "no such file: 'no.pattern.png'", ".pattern.png"),
+        (["attack", "cat.png", "--apply", "cat.png"], "'cat.png' is no pattern", ".pattern.png"),
         (["benchmark", "mobilenetv2", "mobilenetv2", "--data", "digits"], "given twice", ""),
         (["attack", "cat.png", "--input-range", "foo"], "--input-range is not two rising numbers", "-1,1"),
         (["benchmark", "mobilenetv2"], "does not say what it was trained on", "--data"),
@@ -128,6 +135,28 @@ def test_attack_writes_what_it_reports(advcli: Command, model: Path, picture: Pa
     assert record["l2"] == pytest.approx(np.linalg.norm(moved) / 255)
     again = advcli("attack", "cat.adv.png", "--model", model, "--eps", "0", "--json", cwd=picture.parent)
     assert json.loads(again.stdout)["before"] == record["after"]
+
+
+def test_a_pattern_from_end_to_end(advcli: Command, model: Path, picture: Path) -> None:
+    command = ("attack", "cat.png", "--model", model, "--attack", "universal:steps=5", "--eps", "20/255")
+    crafted = advcli(*command, cwd=picture.parent)
+    assert crafted.returncode == 0, crafted.stderr
+    assert "--apply 'universal.pattern.png'" in crafted.stdout
+    again = advcli(*command, "--out", "other", cwd=picture.parent)
+    assert again.returncode == 0
+    name = "universal.pattern.png"
+    assert Image.open(picture.parent / name).tobytes() == Image.open(picture.parent / "other" / name).tobytes()
+    refused = advcli(*command, "--out", "other", "--save", "clean", cwd=picture.parent)
+    assert refused.returncode == 2
+    assert "output exists: 'other/universal.pattern.png'" in refused.stderr
+    apply = ("attack", "cat.png", "--model", model, "--apply", "other/universal.pattern.png", "--json")
+    applied = advcli(*apply, "--out", "applied", cwd=picture.parent)
+    assert applied.returncode == 0, applied.stderr
+    record = json.loads(applied.stdout)
+    assert record["attack"] == "universal:steps=5"
+    assert record["eps"] == pytest.approx(20 / 255)
+    for options in (["--eps", "0.1"], ["--attack", "patch"]):
+        assert advcli(*apply, *options, cwd=picture.parent).returncode == 2
 
 
 @pytest.mark.parametrize("attack", ["pgd", "apgd:steps=20"])
