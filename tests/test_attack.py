@@ -246,7 +246,7 @@ def test_each_image_has_its_own_count_of_queries(linear: Classifier, tmp_path: P
     together = {record.image: record.queries for record in run(linear, files, spec, threat=threat)}  # type: ignore[union-attr]
     alone = {str(file): only(run(linear, [file], spec, threat=threat)).queries for file in files}
     assert together == alone
-    assert len(set(alone.values())) > 2
+    assert len(set(alone.values())) > 1
 
 
 @pytest.mark.parametrize(("spec", "ending"), [("universal:steps=20", 3), ("patch:steps=20,size=0.6", 4)])

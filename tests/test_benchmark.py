@@ -9,6 +9,7 @@ from advcli.data import Dataset, Images, Split
 from advcli.errors import AdvcliError
 from advcli.model import Classifier
 from advcli.records import Score
+from advcli.tasks.adversary import Adversary
 from advcli.tasks.benchmark import benchmark, class_indices
 from advcli.threat import Threat
 from conftest import make_classifier
@@ -73,7 +74,7 @@ def test_the_interval_is_wilsons(linear: Classifier, images: Images) -> None:
 
 def test_the_protocol_spells_out_every_option(linear: Classifier, images: Images) -> None:
     score = scores(linear, images, {"pgd:steps=2": registry.build("attacks", "pgd:steps=2")})["pgd:steps=2"]
-    assert score.protocol == "pgd:steps=2,step=0.0,random_start=True,restarts=1,schedule=constant,eot=1,stop=False"
+    assert score.protocol == "pgd:steps=2,step=0.0,random_start=True,restarts=1,schedule=constant,eot=1,stop=True"
 
 
 def test_classes_are_matched_by_name() -> None:
@@ -96,3 +97,30 @@ def test_a_model_without_class_names_takes_them_in_order() -> None:
     assert class_indices(classifier, dataset(tuple("abcd"))).tolist() == [0, 1, 2, 3]
     with pytest.raises(AdvcliError, match="without names"):
         class_indices(classifier, dataset(tuple("abc")))
+
+
+def test_one_perturbation_for_all_images_is_crafted_on_them(linear: Classifier, images: Images) -> None:
+    universal = registry.build("attacks", "universal:steps=30")
+    found = scores(linear, images, {"universal": universal, "noise": registry.build("attacks", "noise")}, eps=0.2)
+    assert found["universal"].correct < found["clean"].correct
+    assert found["universal"].eps == 0.2
+
+
+def test_an_attack_without_a_ball_has_no_radius(linear: Classifier, images: Images) -> None:
+    found = scores(linear, images, {"spatial": registry.build("attacks", "spatial")})
+    assert found["spatial"].correct < 15
+    assert (found["spatial"].norm, found["worst"].eps) == (None, None)
+
+
+def test_an_attack_is_done_with_an_image_that_is_broken(linear: Classifier, images: Images) -> None:
+    spec = "pgd:steps=40,random_start=false"
+    found = scores(linear, images, {spec: registry.build("attacks", spec)})
+    assert "stop=True" in found[spec].protocol
+    # No more images are right than in the plain loop, and none that the plain loop leaves on its way.
+    labels = images.labels
+    point, right = images.pixels, linear.predict(images.pixels).argmax(axis=1) == labels
+    for steps in range(1, 41):
+        attack = registry.build("attacks", f"pgd:steps={steps},step=0.0625,random_start=false")
+        point, _ = Adversary(linear, attack, Threat(eps=0.02))(images.pixels, labels)
+        right &= linear.predict(point).argmax(axis=1) == labels
+    assert found[spec].correct == right.sum()

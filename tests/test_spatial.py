@@ -142,9 +142,9 @@ def test_broken_images_are_left_alone_and_leave_at_once() -> None:
     pictures = np.random.default_rng(5).uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
     moved, queries = Adversary(constant, Spatial(), Threat())(pictures, np.ones(2))
     np.testing.assert_array_equal(moved, pictures)
-    assert queries == 1
+    assert (queries == 1).all()
     _, queries = Adversary(constant, Spatial(), Threat())(pictures, np.zeros(2))
-    assert queries == 775
+    assert (queries == 775).all()
 
 
 def test_norm_and_eps_mean_nothing(small: Classifier, pictures: np.ndarray) -> None:

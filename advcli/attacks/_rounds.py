@@ -76,9 +76,9 @@ def in_rounds(
             won = threat.won(logits_there, batch.labels)
             reached = headway(threat, logits_there, batch.labels)
             better = won | (reached > tf.gather(loss, rows))
-            found = put(found, rows, better, points)
-            loss = put(loss, rows, better, reached)
-            broken = put(broken, rows, better, won)
+            found = _put(found, rows, better, points)
+            loss = _put(loss, rows, better, reached)
+            broken = _put(broken, rows, better, won)
     return found
 
 
@@ -109,7 +109,7 @@ def until_broken(
 
         def leave() -> tuple[Tensor, Tensor, Tensor, Any]:
             stay = tf.where(~done)[:, 0]
-            left = put(found, rows, done, answer(state))
+            left = _put(found, rows, done, answer(state))
             return index + 1, tf.gather(rows, stay), left, _take(state, stay)
 
         def go_on() -> tuple[Tensor, Tensor, Tensor, Any]:
@@ -150,11 +150,6 @@ def best_other(logits: Tensor, classes: Tensor) -> Tensor:
     return tf.reduce_max(tf.where(_one_hot(logits, classes), -float("inf"), logits), axis=1)
 
 
-def put(whole: Tensor, rows: Tensor, chosen: Tensor, values: Tensor) -> Tensor:
-    """Write the chosen of some rows' values into the whole."""
-    return tf.tensor_scatter_nd_update(whole, tf.boolean_mask(rows, chosen)[:, None], tf.boolean_mask(values, chosen))
-
-
 def by_image(values: Tensor) -> Tensor:
     """Give one value an image the shape that goes with images: (N,) -> (N, 1, 1, 1)."""
     return values[:, None, None, None]
@@ -174,3 +169,8 @@ def _one_hot(logits: Tensor, classes: Tensor) -> Tensor:
 
 def _take(state: Any, rows: Tensor) -> Any:
     return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), state)
+
+
+def _put(whole: Tensor, rows: Tensor, chosen: Tensor, values: Tensor) -> Tensor:
+    """Write the chosen of some rows' values into the whole."""
+    return tf.tensor_scatter_nd_update(whole, tf.boolean_mask(rows, chosen)[:, None], tf.boolean_mask(values, chosen))

@@ -11,12 +11,10 @@ from typing import ClassVar, NamedTuple
 from advcli.attacks._rounds import (
     Batch,
     Network,
-    asked_about,
     best_other,
     by_image,
     in_rounds,
     of_class,
-    put,
     until_broken,
 )
 from advcli.backend import Tensor, tf
@@ -84,14 +82,12 @@ class Square:
             drawn = tf.gather(numbers[index], state.row)
             change = _square if threat.norm is Norm.LINF else _bump
             proposal = change(state, threat, shares[index], drawn)
-            # Where a square is as it would be painted there is nothing to ask.
-            rows = tf.where(tf.reduce_any(proposal != state.best, axis=(1, 2, 3)))[:, 0]
-            asked = tf.gather(proposal, rows)
-            loss, won = _loss(asked_about(network, rows)(asked), tf.gather(state.label, rows), threat)
-            better = won | (loss < tf.gather(state.loss, rows))
-            state = state._replace(best=put(state.best, rows, better, asked), loss=put(state.loss, rows, better, loss))
-            done = put(tf.zeros_like(state.label, tf.bool), rows, won, won)
-            return state, done & self.stop
+            loss, won = _loss(network(proposal), state.label, threat)
+            better = won | (loss < state.loss)
+            state = state._replace(
+                best=tf.where(by_image(better), proposal, state.best), loss=tf.where(better, loss, state.loss)
+            )
+            return state, won & self.stop
 
         first = _stripes if threat.norm is Norm.LINF else _bumps
         start = first(batch.images, threat, batch.draws.fold(1))
