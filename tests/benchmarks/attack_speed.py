@@ -135,7 +135,7 @@ def autoattack(
     twin = peers.torch_twin(classifier.model)
     check_twin(classifier.model, twin, pixels)
     classes = len(classifier.labels)
-    ours = our_parts(classifier, Threat(Norm.LINF, eps), steps, queries, seed)
+    ours = our_parts(classifier.frozen, Threat(Norm.LINF, eps), steps, queries, seed)
     theirs = peers.torchattacks_parts(twin, eps, steps, queries, classes)
     first = {OURS: first_calls(ours, pixels, labels), "torchattacks": first_calls(theirs, pixels, labels)}
     suites = {
@@ -275,7 +275,7 @@ def our_search(model: Any, spec: str, eps: float, seed: int) -> Search:
     """Attack a copy: advcli may change the model that it is given."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    classifier = wrap(copy, "benchmark", input_range=(0.0, 1.0))
+    classifier = wrap(copy, "benchmark", input_range=(0.0, 1.0)).frozen
     adversary = Adversary(classifier, registry.build("attacks", spec), Threat(Norm.LINF, eps), seed)
     return lambda images, labels: adversary(images, labels)[0]
 

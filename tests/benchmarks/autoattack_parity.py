@@ -7,6 +7,7 @@ Each part attacks all images that are right without perturbation, as in the refe
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ import typer
 from advcli import registry
 from advcli.data import decode
 from advcli.datasets import find
-from advcli.records import Score
+from advcli.records import Progress, Score
 from advcli.tasks.benchmark import benchmark
 from advcli.tasks.models import ModelChoice
 from advcli.threat import Norm, Threat
@@ -57,13 +58,16 @@ def main(
     attacks = {spec: registry.build("attacks", spec) for spec in specs.values()}
     names = {spec: name for name, spec in specs.items()}
     print(f"{classifier.name}, first {first} test images, linf {radius:g}, seed {seed}")
-    print(f"{'':22}{'here':>8}{'there':>8}{'seconds':>9}")
+    print(f"{'':22}{'here':>8}{'there':>8}{'seconds':>9}  Wilson 95%")
     for record in benchmark(classifier, dataset, images, attacks, Threat(Norm.LINF, radius), batch=batch, seed=seed):
+        if isinstance(record, Progress):
+            print(f"{record.what}: {record.done} of {record.of}", file=sys.stderr, flush=True)
         if isinstance(record, Score):
             name = names.get(record.perturbation, record.perturbation)
             known = there.get(name)
             shown = "-" if known is None else f"{known:.4f}"
-            print(f"{name:22}{record.accuracy:8.4f}{shown:>8}{record.seconds:9.1f}", flush=True)
+            interval = f"[{record.low:.4f}, {record.high:.4f}]"
+            print(f"{name:22}{record.accuracy:8.4f}{shown:>8}{record.seconds:9.1f}  {interval}", flush=True)
 
 
 if __name__ == "__main__":
