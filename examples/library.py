@@ -18,9 +18,9 @@ classifier = load(run / "model.keras", run.name)
 images = decode(find("digits")().test, classifier.edge, classifier.channels)
 pixels, labels = images.at(slice(0, 50))
 
-adversary = Adversary(classifier, registry.build("attacks", "pgd:steps=20"), Threat(Norm.LINF, 0.1))
-adversarial, passes = adversary(pixels, labels)
+adversary = Adversary(classifier.frozen, registry.build("attacks", "pgd:steps=20"), Threat(Norm.LINF, 0.1))
+adversarial, queries = adversary(pixels, labels)
 
 clean = (classifier.predict(pixels).argmax(axis=1) == labels).mean()
 robust = (classifier.predict(adversarial).argmax(axis=1) == labels).mean()
-print(f"clean {clean:.0%}, after {passes} passes of PGD {robust:.0%}")
+print(f"clean {clean:.0%}, after {queries.max()} queries of PGD {robust:.0%}")

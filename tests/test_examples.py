@@ -17,6 +17,7 @@ def test_examples(tmp_path: Path) -> None:
         "PATH": f"{tool.parent}:{os.environ['PATH']}",
         "EPOCHS": "1",
         "BACKBONE": "small:width=4",
+        "PATCH": "patch:steps=3",
     }
 
     def run(*command: object) -> str:
@@ -32,4 +33,7 @@ def test_examples(tmp_path: Path) -> None:
     assert (tmp_path / "tour" / "maps" / "seven.explain.png").exists()
     fooled = run(EXAMPLES / "fooled.sh", "tour/runs/clean", EXAMPLES / "pictures", "out", "0.5")
     assert "->" in fooled
-    assert "passes of PGD" in run(sys.executable, EXAMPLES / "library.py", "tour/runs/clean")
+    pictures = EXAMPLES / "pictures"
+    assert "images are seen as 8" in run(EXAMPLES / "patch.sh", "tour/runs/clean", "8", pictures, pictures)
+    assert (tmp_path / "patched" / "crafted" / "patch.pattern.png").exists()
+    assert "queries of PGD" in run(sys.executable, EXAMPLES / "library.py", "tour/runs/clean")

@@ -179,7 +179,7 @@ Eps = Annotated[
         parser=radius,
         metavar="RADIUS",
         rich_help_panel=THREAT,
-        show_default="what the model was trained for, or 8/255",
+        show_default="what the model was trained for; 8/255, in l2 0.5, in l1 12",
         help="How far a perturbation may go, in units of [0, 1]: 0.03 or 8/255.",
     ),
 ]

@@ -113,7 +113,8 @@ class Output:
                 self.stderr.print(tables.epoch_line(event))
             if self.json:
                 self._write_line(event.to_json())
-            self._records.append(event)
+            else:
+                self._records.append(event)
         return 1 if self._failures else 0
 
     def status(self, what: str) -> None:
