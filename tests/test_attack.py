@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from advcli import images, registry
+from advcli import images, png, registry
 from advcli.data import to_float
 from advcli.errors import AdvcliError
 from advcli.model import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress, Record
-from advcli.tasks.attack import Request, attack
+from advcli.tasks.attack import attack
+from advcli.tasks.request import Request
 from advcli.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -77,7 +78,7 @@ def test_a_photo_turned_by_its_camera_is_with_those_of_its_size(tmp_path: Path) 
 def test_large_images_are_attacked_one_by_one(
     linear: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("advcli.tasks.attack._PIXELS_AT_ONCE", 2 * 8 * 8 + 1)
+    monkeypatch.setattr("advcli.tasks.pictures._PIXELS_AT_ONCE", 2 * 8 * 8 + 1)
     files = [write(tmp_path, f"{i}.png", (8, 8, 3)) for i in range(5)]
     happened = events(linear, files)
     assert [event.done for event in happened if isinstance(event, Progress)] == [0, 2, 4, 5]
@@ -181,8 +182,8 @@ def test_all_three_pictures_are_written_and_the_difference_says_how_much_it_is_e
     assert record.difference_times == 127 // np.abs(change).max() == 127 // 7
     np.testing.assert_array_equal(difference, 128 + record.difference_times * change)
     for path in (record.output, record.clean_output, record.difference_output):
-        assert json.loads(images.text_of(Path(str(path)), "advcli") or "")["image"] == str(file)
-    assert images.text_of(Path(record.difference_output), "advcli-kind") == "difference"
+        assert json.loads(png.text_in(Path(str(path)), "advcli") or "")["image"] == str(file)
+    assert png.text_in(Path(record.difference_output), "advcli-kind") == "difference"
 
 
 def test_without_the_adversarial_image_the_report_is_the_same(linear: Classifier, tmp_path: Path) -> None:
@@ -261,8 +262,8 @@ def test_a_pattern_is_crafted_kept_and_put_on_other_images(
     attacked = [event for event in happened if isinstance(event, Attacked)]
     assert crafted.images == 6
     assert sum(record.fooled for record in attacked) >= 2
-    assert images.read_exactly(pattern).shape[2] == ending
-    assert json.loads(images.text_of(pattern, "advcli") or "")["attack"] == spec
+    assert png.read(pattern).shape[2] == ending
+    assert json.loads(png.text_in(pattern, "advcli") or "")["attack"] == spec
     first = {record.image: read_output(record) for record in attacked}
     again = run(linear, files, spec, threat=threat, pattern=pattern, apply=True)
     for record in again:
@@ -273,7 +274,7 @@ def test_a_pattern_is_crafted_kept_and_put_on_other_images(
 
 
 def test_a_pattern_of_other_channels_is_refused(linear: Classifier, tmp_path: Path) -> None:
-    images.write_png(tmp_path / "grey.pattern.png", np.full((8, 8, 1), 128, np.uint8))
+    png.write(tmp_path / "grey.pattern.png", np.full((8, 8, 1), 128, np.uint8))
     with pytest.raises(AdvcliError, match="channels"):
         run(
             linear,

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advcli import images, registry
+from advcli import png, registry
 from advcli.attacks import KINDS, Attack, Suite, Universal, is_bounded, norms_of, refuse_unsupported
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import Classifier
 from advcli.tasks.adversary import Adversary
-from advcli.tasks.attack import Request, attack
+from advcli.tasks.attack import attack
+from advcli.tasks.request import Request
 from advcli.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -201,7 +202,7 @@ def test_a_model_that_gives_no_numbers_is_named(name: str, pictures: np.ndarray,
     for variable in broken.model.weights:
         variable.assign(np.full(variable.shape, np.nan))
     file = tmp_path / "a.png"
-    images.write_png(file, (pictures[0] * 255).astype(np.uint8))
+    png.write(file, (pictures[0] * 255).astype(np.uint8))
     request = Request(name, any_threat(build(name)))
     with pytest.raises(AdvcliError, match="'linear' gives values that are not numbers"):
         list(attack(broken, {file: tmp_path / "a"}, build(name), request, pattern=tmp_path / "a.pattern.png"))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import foreign
-from advcli import images, registry
+from advcli import images, png, registry
 from advcli.backend import keras
 from advcli.data import to_float
 from advcli.errors import AdvcliError
@@ -37,7 +37,7 @@ def classifier() -> Classifier:
 
 def picture(file: Path, size: tuple[int, int] = (16, 16), channels: int = 3) -> Path:
     pixels = np.random.default_rng(zlib.crc32(file.name.encode())).integers(60, 200, (*size, channels), np.uint8)
-    images.write_png(file, pixels)
+    png.write(file, pixels)
     return file
 
 

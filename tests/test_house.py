@@ -24,7 +24,7 @@ LAYERS = [
     set(FAMILIES),
     {"report"},
     {"model", "data", "linear_head", "download", "keras_file", "layers", "frozen", "convolution"},
-    {"threat", "images", "draws", "l1_ball"},
+    {"threat", "png", "images", "draws", "l1_ball"},
     {"backend", "registry", "records"},
     {"errors", "__init__"},
 ]

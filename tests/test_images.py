@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from advcli import images
+from advcli import images, png
 from advcli.errors import AdvcliError, UsageError
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
@@ -32,7 +32,7 @@ def tiff(array: np.ndarray, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def png(array: np.ndarray, colour_type: int) -> bytes:
+def sixteen_bit_png(array: np.ndarray, colour_type: int) -> bytes:
     """Write a 16-bit PNG, which Pillow does not do in colour."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
@@ -73,7 +73,7 @@ COLOURED = {
     "bmp": saved(COLOUR, "BMP"),
     "webp": saved(COLOUR, "WEBP", lossless=True),
     "tga": saved(COLOUR, "TGA"),
-    "png 16": png(DEEP_COLOUR, 2),
+    "png 16": sixteen_bit_png(DEEP_COLOUR, 2),
     "tiff 16": tiff(DEEP_COLOUR, photometric="rgb"),
     "tiff 16 in planes": tiff(np.moveaxis(DEEP_COLOUR, -1, 0), photometric="rgb", planarconfig="separate"),
     "tiff float 32": tiff((COLOUR / 255).astype(np.float32), photometric="rgb"),
@@ -104,7 +104,7 @@ def test_one_bit_is_black_and_white() -> None:
         (saved(Image.new("RGBA", (2, 2), (200, 0, 0, 0)), "PNG"), (255, 255, 255)),
         (saved(Image.new("RGBA", (2, 2), (0, 0, 0, 51)), "PNG"), (204, 204, 204)),
         (saved(Image.new("LA", (2, 2), (0, 51)), "PNG"), (204, 204, 204)),
-        (png(np.full((2, 2, 4), (0, 0, 0, 51 * 257)), 6), (204, 204, 204)),
+        (sixteen_bit_png(np.full((2, 2, 4), (0, 0, 0, 51 * 257)), 6), (204, 204, 204)),
         (tiff(np.full((2, 2, 4), (0, 0, 0, 0.2), np.float32), photometric="rgb"), (204, 204, 204)),
         (saved(Image.new("L", (2, 2), 7), "PNG", transparency=7), (255, 255, 255)),
     ],
@@ -237,11 +237,11 @@ def test_to_channels() -> None:
 
 
 def test_written_png_is_what_was_given(tmp_path: Path) -> None:
-    images.write_png(tmp_path / "new" / "a.png", NOISE, {"advcli": "grüße"})
+    png.write(tmp_path / "new" / "a.png", NOISE, {"advcli": "grüße"})
     np.testing.assert_array_equal(images.read(tmp_path / "new" / "a.png"), NOISE)
     with Image.open(tmp_path / "new" / "a.png") as picture:
         assert picture.info["advcli"] == "grüße"
-    images.write_png(tmp_path / "grey.png", RAMP[..., None])
+    png.write(tmp_path / "grey.png", RAMP[..., None])
     np.testing.assert_array_equal(images.read(tmp_path / "grey.png", 1)[..., 0], RAMP)
 
 
@@ -261,7 +261,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        images.write_png(tmp_path / "a.png", NOISE)
+        png.write(tmp_path / "a.png", NOISE)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == 0o640

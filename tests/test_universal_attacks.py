@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from advcli import images as image_files
-from advcli import registry
+from advcli import png, registry
 from advcli.attacks import Universal, is_bounded, refuse_unsupported
 from advcli.attacks.patch import Patch
 from advcli.attacks.universal import UniversalPerturbation
@@ -151,7 +150,7 @@ def test_a_pattern_survives_its_file(name: str, norm: Norm, channels: int, tmp_p
     start = attack.pattern(attack.start(16, channels)).numpy()
     pattern = np.random.default_rng(0).normal(0.02, 0.03, start.shape).astype(np.float32)
     pixels = attack.to_png(pattern, threat)
-    image_files.write_png(tmp_path / "pattern.png", pixels)
+    png.write(tmp_path / "pattern.png", pixels)
     with Image.open(tmp_path / "pattern.png") as file:
         read = np.asarray(file).reshape(pixels.shape)
     assert len(np.unique(read)) > 5

@@ -93,6 +93,7 @@ def attack(
     from advcli.cli.output import Output
     from advcli.tasks import attack as task
     from advcli.tasks.models import ModelChoice
+    from advcli.tasks.request import ENDINGS, PATTERN_ENDING, Request
     from advcli.threat import Norm
 
     choice = ModelChoice(model, weights, labels, resolve.read_range(input_range), edge, unsafe_load)
@@ -106,17 +107,17 @@ def attack(
         threat = resolve.widest(choice.recipe, norm, eps) if minimal else resolve.threat_for(choice.recipe, norm, eps)
     target = target or crafted.get("target")
     refuse_unsupported(search, threat if target is None else replace(threat, target=0))
-    kinds = resolve.read_choices(save, task.ENDINGS, "--save")
-    outputs = images.plan(images.find(files), out, [task.ENDINGS[kind] for kind in kinds], overwrite)
+    kinds = resolve.read_choices(save, ENDINGS, "--save")
+    outputs = images.plan(images.find(files), out, [ENDINGS[kind] for kind in kinds], overwrite)
     pattern = apply
     if isinstance(search, Universal) and not apply:
-        pattern = images.free(out / (registry.canonical(spec) + task.PATTERN_ENDING), overwrite)
+        pattern = images.free(out / (registry.canonical(spec) + PATTERN_ENDING), overwrite)
     with Output(json, quiet) as output:
         output.status("loading the model")
         classifier = choice.load()
         if target is not None:
             threat = replace(threat, target=classifier.index(target))
-        request = task.Request(
+        request = Request(
             spec,
             threat,
             label=None if label is None else classifier.index(label),

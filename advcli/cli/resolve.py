@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from advcli import images, registry
+from advcli import png, registry
 from advcli.attacks import Attack, Suite, Universal, is_bounded
 from advcli.errors import UsageError, nearest
 from advcli.threat import Norm, Threat
@@ -81,8 +81,8 @@ def pattern_of(file: Path, attack: str | None, norm: Norm | None, eps: float | N
     """
     if not file.is_file():
         raise UsageError(f"no such file: '{file}'", "--apply takes the .pattern.png that an attack has written")
-    text = images.text_of(file, "advcli")
-    if text is None or images.text_of(file, "advcli-kind") != "pattern":
+    text = png.text_in(file, "advcli")
+    if text is None or png.text_in(file, "advcli-kind") != "pattern":
         raise UsageError(f"'{file}' is no pattern", "--apply takes the .pattern.png that an attack has written")
     content = json.loads(text)
     made = content["attack"]

@@ -1,9 +1,8 @@
 """Attack image files: what is reported is measured on the 8-bit pixels that are written."""
 
-import itertools
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,35 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from advcli import images
+from advcli import images, png
 from advcli.attacks import Attack, Suite, Universal, is_bounded
 from advcli.data import to_float
 from advcli.errors import AdvcliError
 from advcli.model import Classifier
-from advcli.records import Attacked, Crafted, Failed, Progress, Record
+from advcli.records import Attacked, Crafted, Failed, Progress
 from advcli.tasks.adversary import Adversary
-from advcli.tasks.crafting import Applied, craft
+from advcli.tasks.crafting import Applied
 from advcli.tasks.lattice import fooled, settled
+from advcli.tasks.pattern import crafted, read_pattern
+from advcli.tasks.pictures import Picture, by_size, groups
+from advcli.tasks.request import ENDINGS, Request
 from advcli.tasks.smallest import SmallestRadius
 from advcli.threat import Threat
 
 log = logging.getLogger(__name__)
 
-# What can be written of an image -> the ending of its file.
-ENDINGS = {"adversarial": ".adv.png", "clean": ".clean.png", "difference": ".diff.png"}
-PATTERN_ENDING = ".pattern.png"
-
-# Searching takes some ten copies of the images it works on together.
-_PIXELS_AT_ONCE = 16_000_000
 _GREY = 128
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image file and its pixels: (H, W, C) uint8."""
-
-    file: Path
-    pixels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -52,31 +40,6 @@ class Found:
 
 
 Search = Callable[[np.ndarray, np.ndarray], Found]
-
-
-@dataclass(frozen=True)
-class Request:
-    """How an attack on files is asked for.
-
-    Args:
-        spec: what the attack is called in records.
-        threat: the ball; it is narrowed to 8-bit values.
-        label: the class to move away from; None means what the classifier sees in each image.
-        resize: bring the images to the classifier's size first.
-        minimal: search for the smallest radius that fools, up to that of the threat.
-        save: which of ``ENDINGS`` are written.
-        batch: how many images of one size are attacked together.
-        seed: for the attack's random draws.
-    """
-
-    spec: str
-    threat: Threat
-    label: int | None = None
-    resize: bool = False
-    minimal: bool = False
-    save: Collection[str] = ("adversarial",)
-    batch: int = 16
-    seed: int = 0
 
 
 def attack(
@@ -107,8 +70,8 @@ def attack(
     if isinstance(search, Universal):
         assert pattern is not None
         if not apply:
-            yield from _crafted(classifier, search, threat, list(outputs), request, pattern, common)
-        adversary: Any = Applied(search, threat, _pattern(classifier, search, threat, pattern), request.seed)
+            yield from crafted(classifier, search, threat, list(outputs), request, pattern, common)
+        adversary: Any = Applied(search, threat, read_pattern(classifier, search, threat, pattern), request.seed)
     else:
         adversary = Adversary(classifier, search, threat, request.seed)
     if request.minimal:
@@ -116,7 +79,7 @@ def attack(
     else:
         find = partial(_search, classifier, adversary, request.threat if is_bounded(search) else None, threat)
     done = 0
-    for group in _groups(_by_size(outputs), classifier, request.resize, request.batch):
+    for group in groups(by_size(outputs), classifier, request.resize, request.batch):
         yield Progress("attacking", done, len(outputs))
         if isinstance(group, tuple):
             yield Failed(image=str(group[0]), error=group[1], **common)
@@ -144,91 +107,6 @@ def _search(
 def _search_smallest(smallest: SmallestRadius, originals: np.ndarray, labels: np.ndarray) -> Found:
     pixels, queries, steps = smallest(originals, labels)
     return Found(pixels, queries, [float(step) / 255 for step in steps])
-
-
-def _crafted(
-    classifier: Classifier,
-    search: Universal,
-    threat: Threat,
-    files: Sequence[Path],
-    request: Request,
-    pattern: Path,
-    common: Mapping[str, Any],
-) -> Iterator[Crafted | Progress]:
-    """Craft a pattern over files at the classifier's size and write it."""
-    start = time.perf_counter()
-    labels: dict[Path, int] = {}
-
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for group in _groups(files, classifier, resize=True, batch=request.batch):
-            if isinstance(group, tuple):
-                continue
-            pixels = to_float(np.stack([picture.pixels for picture in group]))
-            if group[0].file not in labels:
-                seen = (
-                    classifier.predict(pixels).argmax(axis=1) if request.label is None else [request.label] * len(group)
-                )
-                labels.update({picture.file: int(label) for picture, label in zip(group, seen, strict=True)})
-            yield pixels, np.array([labels[picture.file] for picture in group])
-
-    pixels = yield from craft(classifier, search, threat, batches, request.seed)
-    if not labels:
-        raise AdvcliError("there is no image to craft a pattern over", "none of the files could be read")
-    record = Crafted(
-        output=str(pattern),
-        attack=request.spec,
-        norm=str(threat.norm) if is_bounded(search) else None,
-        eps=request.threat.eps if is_bounded(search) else None,
-        target=None if threat.target is None else classifier.labels[threat.target],
-        images=len(labels),
-        seconds=time.perf_counter() - start,
-        **common,
-    )
-    images.write_png(pattern, pixels, _described("pattern", record))
-    yield record
-
-
-def _pattern(classifier: Classifier, search: Universal, threat: Threat, file: Path) -> np.ndarray:
-    """Read a pattern's file and see that it is one for images of the classifier's kind."""
-    pixels = images.read_exactly(file)
-    start = search.pattern(search.start(classifier.edge, classifier.channels))
-    wanted = search.to_png(np.asarray(start), threat).shape[2]
-    if pixels.shape[2] != wanted:
-        message = f"'{file}' has {pixels.shape[2]} channels, a pattern for '{classifier.name}' has {wanted}"
-        raise AdvcliError(message, "apply it against a model of the same kind of images")
-    return pixels
-
-
-def _by_size(files: Iterable[Path]) -> list[Path]:
-    """Put files of one size next to each other; nothing but their headers is read."""
-    files = list(files)
-    return sorted(files, key=lambda file: images.size(file)) if len(files) > 1 else files
-
-
-def _groups(
-    files: Iterable[Path], classifier: Classifier, resize: bool, batch: int
-) -> Iterator[list[Picture] | tuple[Path, str]]:
-    """Read files and group neighbours of one size; a file that cannot be read comes with the reason."""
-
-    def read() -> Iterator[Picture | tuple[Path, str]]:
-        for file in files:
-            try:
-                pixels = images.read(file, classifier.channels)
-            except (AdvcliError, OSError) as error:
-                yield file, str(error)
-            else:
-                yield Picture(file, images.resize(pixels, classifier.edge) if resize else pixels)
-
-    def shape(item: Picture | tuple[Path, str]) -> tuple[int, ...]:
-        return item.pixels.shape if isinstance(item, Picture) else ()
-
-    for size, group in itertools.groupby(read(), key=shape):
-        if not size:
-            yield from group  # type: ignore[misc]
-            continue
-        together = min(batch, max(1, _PIXELS_AT_ONCE // (size[0] * size[1])))
-        while pictures := list(itertools.islice(group, together)):
-            yield pictures  # type: ignore[misc]
 
 
 def _attack_group(
@@ -305,11 +183,6 @@ def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, ad
         if pixels is None:
             change = adversarial.astype(np.int16) - original
             pixels = (_GREY + change * (record.difference_times or 1)).clip(0, 255).astype(np.uint8)
-        images.write_png(path, pixels, _described(kind, record))
+        png.write(path, pixels, {"advcli": record.to_text(), "advcli-kind": kind})
         if not np.array_equal(images.read(path, pixels.shape[-1]), pixels):
             raise AdvcliError(f"'{path}' does not hold what was written to it")
-
-
-def _described(kind: str, record: Record) -> dict[str, str]:
-    """Return the texts by which a file found later says what it is."""
-    return {"advcli": record.to_text(), "advcli-kind": kind}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli import images
+from advcli import images, png
 from advcli.attacks import Attack
 from advcli.data import to_float
 from advcli.errors import AdvcliError
@@ -142,7 +142,7 @@ def explain(
                 for picture in _maps(classifier, view, method, explainer, shown[method], seed):
                     drawn[-1].append(picture)
                     output = stem.with_name(f"{stem.name}{view.suffix}.{picture.method}.png")
-                    images.write_png(output, picture.pixels)
+                    png.write(output, picture.pixels)
                     yield Explained(
                         image=str(file),
                         view=view.name,

@@ -1,0 +1,55 @@
+"""Read image files in groups of one size, as they are needed."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from advcli import images
+from advcli.errors import AdvcliError
+from advcli.model import Classifier
+
+# Searching takes some ten copies of the images it works on together.
+_PIXELS_AT_ONCE = 16_000_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file and its pixels: (H, W, C) uint8."""
+
+    file: Path
+    pixels: np.ndarray
+
+
+def by_size(files: Iterable[Path]) -> list[Path]:
+    """Put files of one size next to each other; nothing but their headers is read."""
+    files = list(files)
+    return sorted(files, key=lambda file: images.size(file)) if len(files) > 1 else files
+
+
+def groups(
+    files: Iterable[Path], classifier: Classifier, resize: bool, batch: int
+) -> Iterator[list[Picture] | tuple[Path, str]]:
+    """Read files and group neighbours of one size; a file that cannot be read comes with the reason."""
+
+    def read() -> Iterator[Picture | tuple[Path, str]]:
+        for file in files:
+            try:
+                pixels = images.read(file, classifier.channels)
+            except (AdvcliError, OSError) as error:
+                yield file, str(error)
+            else:
+                yield Picture(file, images.resize(pixels, classifier.edge) if resize else pixels)
+
+    def shape(item: Picture | tuple[Path, str]) -> tuple[int, ...]:
+        return item.pixels.shape if isinstance(item, Picture) else ()
+
+    for size, group in itertools.groupby(read(), key=shape):
+        if not size:
+            yield from group  # type: ignore[misc]
+            continue
+        together = min(batch, max(1, _PIXELS_AT_ONCE // (size[0] * size[1])))
+        while pictures := list(itertools.islice(group, together)):
+            yield pictures  # type: ignore[misc]
