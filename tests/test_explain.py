@@ -103,6 +103,17 @@ def test_an_attack_adds_the_adversarial_view(tmp_path: Path, classifier: Classif
         assert one.height > 1.7 * alone.height
 
 
+def test_an_attack_without_a_ball_is_not_cut_to_one(tmp_path: Path, classifier: Classifier) -> None:
+    file = picture(tmp_path / "a.png")
+    spatial = registry.build("attacks", "spatial:stop=false")
+    far, near = (
+        explained(run(classifier, [file], tmp_path / str(i), search=spatial, threat=Threat(eps=eps)))
+        for i, eps in enumerate((0.5, 0.0))
+    )
+    assert [record.confidence for record in far] == [record.confidence for record in near]
+    assert far[3].confidence != far[0].confidence
+
+
 def test_an_attack_that_fails_is_shown_too(tmp_path: Path, classifier: Classifier) -> None:
     records = explained(
         run(classifier, [picture(tmp_path / "a.png")], tmp_path / "m", search=PGD, threat=Threat(eps=0))

@@ -145,7 +145,7 @@ def refuse_unsupported(attack: "Attack | Suite | Universal", threat: Threat) -> 
     """
     name = type(attack).__module__.rpartition(".")[2].replace("_", "-")
     norms = norms_of(attack)
-    if threat.norm not in norms:
+    if is_bounded(attack) and threat.norm not in norms:
         hint = f"its norms: {', '.join(norms)}; for every norm: {', '.join(_of_every_norm())}"
         raise UsageError(f"'{name}' does not search {threat.norm} balls", hint)
     if threat.target is not None and not getattr(attack, "targeted", True):

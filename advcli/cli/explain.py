@@ -67,7 +67,7 @@ def explain(
     from advcli import images, registry
     from advcli.attacks import refuse_unsupported
     from advcli.cli.output import Output
-    from advcli.cli.resolve import read_range, threat_for
+    from advcli.cli.resolve import read_range, refuse_pattern, refuse_radius, threat_for
     from advcli.tasks import explain as task
     from advcli.tasks.models import ModelChoice
 
@@ -75,7 +75,9 @@ def explain(
     search = None if attack is None else registry.build("attacks", attack)
     choice = ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load)
     threat = threat_for(choice.recipe, norm, eps)
-    if search is not None:
+    if search is not None and attack is not None:
+        refuse_pattern(search, attack, "make the images with 'advcli attack' and explain those")
+        refuse_radius(search, attack, norm, eps)
         refuse_unsupported(search, threat)
     outputs = images.plan(images.find(files), out, task.endings(list(explainers), search is not None), overwrite)
     with Output(json, quiet) as output:

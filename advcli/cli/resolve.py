@@ -40,7 +40,7 @@ def widest(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> T
 
 
 def refuse_radius(
-    search: Attack | Suite | Universal, spec: str, norm: Norm | None, eps: float | None, minimal: bool
+    search: Attack | Suite | Universal, spec: str, norm: Norm | None, eps: float | None, minimal: bool = False
 ) -> None:
     """Refuse a radius for an attack that has none, and the smallest one for a pattern of many images.
 
@@ -56,6 +56,16 @@ def refuse_radius(
         raise UsageError(
             f"'{name}' is one perturbation for all images, not the smallest for each", "leave --minimal out"
         )
+
+
+def refuse_pattern(search: Attack | Suite | Universal, spec: str, hint: str) -> None:
+    """Refuse an attack that crafts one pattern for many images.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if isinstance(search, Universal):
+        raise UsageError(f"'{registry.canonical(spec)}' is one pattern for many images", hint)
 
 
 def with_queries(spec: str, queries: int | None) -> str:

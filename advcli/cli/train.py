@@ -132,9 +132,9 @@ def train(
     from dataclasses import replace
 
     from advcli import registry
-    from advcli.attacks import Suite, refuse_unsupported
+    from advcli.attacks import Suite, is_bounded, refuse_unsupported
     from advcli.cli.output import Output
-    from advcli.cli.resolve import read_list, refuse_options
+    from advcli.cli.resolve import read_list, refuse_options, refuse_pattern
     from advcli.datasets import find
     from advcli.errors import Interrupted, UsageError
     from advcli.tasks.recipe import Recipe, prepare
@@ -154,6 +154,9 @@ def train(
         search = registry.build("attacks", attack)
         if isinstance(search, Suite):
             raise UsageError(f"'{attack}' is a suite: too much for every step of training", "give one of its attacks")
+        refuse_pattern(search, attack, "training needs an attack on each image, such as pgd")
+        if not is_bounded(search):
+            raise UsageError(f"'{attack}' searches no ball to be robust in", "give an attack such as pgd")
         if weights not in ("none", "imagenet") and not Path(weights).is_file():
             raise UsageError(f"no such file: '{weights}'", "--weights is none, imagenet or a weights file")
         dataset = find(data)()

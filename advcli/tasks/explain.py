@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from advcli import images, png
-from advcli.attacks import Attack
+from advcli.attacks import Attack, is_bounded
 from advcli.data import to_float
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer, Shown
@@ -122,6 +122,7 @@ def explain(
     """
     threat = (threat or Threat()).on_lattice()
     adversary = Adversary(classifier.frozen, search, threat, seed) if search else None
+    ball = threat if search is None or is_bounded(search) else None
     shown = {method: explainer.shown(classifier) for method, explainer in explainers.items()}
     common = {"model": classifier.name, "data": "files", "seed": seed}
     for done, (file, stem) in enumerate(outputs.items()):
@@ -159,7 +160,7 @@ def explain(
                         **common,  # type: ignore[arg-type]
                     )
         with images.whole_file(sheet) as content:
-            _sheet(f"{file.name} - {classifier.name}", classifier, views, drawn, original, threat).draw(content)
+            _sheet(f"{file.name} - {classifier.name}", classifier, views, drawn, original, ball).draw(content)
     yield Progress("explaining", len(outputs), len(outputs))
 
 
@@ -173,7 +174,8 @@ def _view(classifier: Classifier, name: str, suffix: str, pixels: np.ndarray, la
 def _adversarial(adversary: Adversary, original: np.ndarray, clean: View) -> np.ndarray:
     labels = np.array([clean.predicted])
     found, _ = adversary(to_float(original)[None], labels)
-    return settled(adversary.classifier, original[None], found, adversary.threat, labels)[0]
+    bounded = is_bounded(adversary.attack)
+    return settled(adversary.classifier, original[None], found, adversary.threat, labels, bounded=bounded)[0]
 
 
 def _parts(method: str) -> tuple[str, ...]:
@@ -203,10 +205,10 @@ def _sheet(
     views: Sequence[View],
     drawn: Sequence[Sequence[Map]],
     original: np.ndarray,
-    threat: Threat,
+    ball: Threat | None,
 ) -> Sheet:
     height, width = original.shape[:2]
-    details = [f"{width} x {height} pixels", _radius(threat) + ("" if _fooled(views) else ", not fooled")]
+    details = [f"{width} x {height} pixels", _radius(ball) + ("" if _fooled(views) else ", not fooled")]
     predicted = [view.predicted for view in views]
     rows = []
     for number, (view, maps) in enumerate(zip(views, drawn, strict=True)):
@@ -224,5 +226,7 @@ def _fooled(views: Sequence[View]) -> bool:
     return views[-1].predicted != views[0].predicted
 
 
-def _radius(threat: Threat) -> str:
+def _radius(threat: Threat | None) -> str:
+    if threat is None:
+        return "outside of any ball"
     return f"linf {threat.eps * 255:.3g}/255" if threat.norm is Norm.LINF else f"{threat.norm} {threat.eps:.3g}"
