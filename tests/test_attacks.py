@@ -82,7 +82,8 @@ def test_battery(
     if target is not None:
         pictures = pictures[classifier.predict(pictures).argmax(axis=1) != target]
     attack, threat = build(name), Threat(norm, EPS[norm], target)
-    if norm not in norms_of(attack) or (target is not None and not getattr(attack, "targeted", True)):
+    unknown_ball = is_bounded(attack) and norm not in norms_of(attack)
+    if unknown_ball or (target is not None and not getattr(attack, "targeted", True)):
         with pytest.raises(UsageError) as refused:
             refuse_unsupported(attack, threat)
         assert refused.value.hint
