@@ -142,6 +142,9 @@ def class_index(labels: Sequence[str], value: str) -> int:
     Raises:
         UsageError: there is no such class.
     """
+    same = [i for i, label in enumerate(labels) if label_key(label) == label_key(value)]
+    if len(same) > 1:
+        raise UsageError(f"{len(same)} classes are called '{value}'", f"give an index: {', '.join(map(str, same))}")
     index = class_named(labels, value)
     if index is not None:
         return index

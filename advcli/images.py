@@ -194,8 +194,9 @@ def plan(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bo
     Raises:
         UsageError: two files would have one output, or an output exists and may not be replaced.
     """
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"'{out}' is a file, not a folder", "--out names the folder for the outputs")
+    for folder in (out, *out.parents):
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"'{folder}' is a file, not a folder", "--out names the folder for the outputs")
     if out.suffix.lower() in SUFFIXES:
         raise UsageError(f"'{out}' looks like a file", "--out names a folder; files in it are named after their input")
     # All that share a stem are told apart in the same way, so that no name depends on the order.
@@ -206,9 +207,12 @@ def plan(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bo
     if clash:
         raise UsageError(f"'{clash[0]}' and '{clash[1]}' would have the same output", "give them in two calls")
     stems = {file: out / name for file, name in names.items()}
+    inputs = {file.resolve() for file in files}
     for stem in stems.values():
         for ending in endings:
-            free(stem.with_name(stem.name + ending), overwrite)
+            output = free(stem.with_name(stem.name + ending), overwrite)
+            if output.resolve() in inputs:
+                raise UsageError(f"output '{output}' is one of the inputs", "give another folder with --out")
     return stems
 
 

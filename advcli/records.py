@@ -67,6 +67,7 @@ class Attacked(Record):
     eps: float | None
     minimal: bool
     target: str | None
+    target_index: int | None
     label: str
     before: Prediction
     after: Prediction
@@ -79,7 +80,7 @@ class Attacked(Record):
     pattern: str | None
     clean_output: str | None
     difference_output: str | None
-    difference_times: int | None
+    difference_times: float | None
     queries: int
     seconds: float
 

@@ -241,6 +241,52 @@ def test_no_radius_is_smallest_where_nothing_fools(two_classes: Classifier, tmp_
     assert record.linf == pytest.approx(most / 255)
 
 
+def test_an_image_that_is_wrong_already_needs_no_radius(two_classes: Classifier, tmp_path: Path) -> None:
+    file = write(tmp_path, "a.png", (8, 8, 3))
+    seen = int(two_classes.predict(to_float(images.read(file))[None])[0].argmax())
+    record = only(run(two_classes, [file], minimal=True, label=1 - seen))
+    assert (record.eps, record.linf, record.fooled, record.queries) == (0.0, 0.0, False, 1)
+
+
+@pytest.mark.parametrize("norm", [Norm.L2, Norm.L1])
+def test_a_file_proves_its_own_distance(two_classes: Classifier, tmp_path: Path, norm: Norm) -> None:
+    file = write(tmp_path, "a.png", (8, 8, 3))
+    record = only(run(two_classes, [file], threat=Threat(norm, 30.0), minimal=True))
+    assert record.fooled
+    assert record.eps == pytest.approx(record.l2 if norm is Norm.L2 else record.l1)
+    kernel = np.asarray(two_classes.model.weights[0], np.float64)
+    way = kernel[:, 1] - kernel[:, 0]
+    height = abs((images.read(file) / 255).reshape(-1) @ way)
+    exact = height / (np.linalg.norm(way) if norm is Norm.L2 else np.abs(way).max())
+    assert record.eps is not None
+    assert exact <= record.eps < 1.3 * exact + 2 / 255
+
+
+def test_a_perturbation_of_less_than_half_a_grey_level_grows_until_it_is_seen(
+    two_classes: Classifier, tmp_path: Path
+) -> None:
+    file = write(tmp_path, "a.png", (8, 8, 3))
+    kernel, bias = two_classes.model.weights
+    pixels = images.read(file) / 255
+    height = pixels.reshape(-1) @ (np.asarray(kernel)[:, 1] - np.asarray(kernel)[:, 0])
+    # The boundary is a hundredth of a grey level away.
+    bias.assign([height - 0.01 / 255 * np.abs(np.asarray(kernel)[:, 1] - np.asarray(kernel)[:, 0]).sum(), 0.0])
+    record = only(run(two_classes, [file], "deepfool", threat=Threat(Norm.L2, 0.5)))
+    assert record.fooled
+    assert 0 < record.l2 < 0.2
+
+
+def test_a_large_difference_is_shrunk_to_fit(linear: Classifier, tmp_path: Path) -> None:
+    file = write(tmp_path, "a.png", (16, 16, 3))
+    record = only(run(linear, [file], "spatial:stop=false", save=("adversarial", "clean", "difference")))
+    change = read_output(record).astype(int) - images.read(file)
+    assert np.abs(change).max() > 127
+    assert record.difference_times is not None
+    assert record.difference_times < 1
+    shown = images.read(Path(str(record.difference_output)))
+    np.testing.assert_array_equal(shown, np.rint(128 + record.difference_times * change))
+
+
 def test_each_image_has_its_own_count_of_queries(linear: Classifier, tmp_path: Path) -> None:
     files = [write(tmp_path, f"{'x' * i}.png", (8, 8, 3)) for i in range(1, 7)]
     spec, threat = "square:queries=60", Threat(eps=0.05)

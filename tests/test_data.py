@@ -150,3 +150,10 @@ def test_sample_keeps_the_first_and_draws_of_those() -> None:
     drawn = split.sample(4, 10, seed=0)
     assert sorted(drawn.labels.tolist()) == [0, 0, 1, 1]
     assert all(int(drawn.name(i).split()[1]) < 10 for i in range(4))
+
+
+def test_a_name_of_two_classes_is_ambiguous() -> None:
+    with pytest.raises(UsageError, match="2 classes are called 'crane'") as refused:
+        class_index(("crane", "cat", "crane"), "crane")
+    assert "0, 2" in refused.value.hint
+    assert class_index(("crane", "cat", "crane"), "2") == 2

@@ -265,3 +265,11 @@ def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == 0o640
+
+
+def test_an_input_is_never_an_output(tmp_path: Path) -> None:
+    files = [tmp_path / "a.png", tmp_path / "a.adv.png"]
+    for file in files:
+        png.write(file, np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(UsageError, match="is one of the inputs"):
+        images.plan(files, tmp_path, [".adv.png"], overwrite=True)

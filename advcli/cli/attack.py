@@ -50,7 +50,8 @@ def attack(
             min=1,
             metavar="N",
             rich_help_panel=shared.THREAT,
-            help="How often an attack without gradients may ask the model about an image.",
+            help="How often a search without gradients may ask the model about an image (with --minimal: at each "
+            "radius); to begin and to check take up to 3 more.",
         ),
     ] = None,
     apply: Annotated[
@@ -91,13 +92,14 @@ def attack(
     from advcli.attacks import Universal, refuse_unsupported
     from advcli.cli import resolve
     from advcli.cli.output import Output
+    from advcli.errors import UsageError
     from advcli.tasks import attack as task
     from advcli.tasks.models import ModelChoice
     from advcli.tasks.request import ENDINGS, PATTERN_ENDING, Request
     from advcli.threat import Norm
 
     choice = ModelChoice(model, weights, labels, resolve.read_range(input_range), edge, unsafe_load)
-    crafted = resolve.pattern_of(apply, attack, norm, eps) if apply else {}
+    crafted = resolve.pattern_of(apply, attack, norm, eps, target) if apply else {}
     spec = resolve.with_queries(attack or crafted.get("attack", "pgd"), queries)
     search = registry.build("attacks", spec)
     resolve.refuse_radius(search, spec, norm, eps, minimal)
@@ -105,7 +107,7 @@ def attack(
         threat = resolve.threat_for({}, Norm(crafted["norm"]), crafted["eps"])
     else:
         threat = resolve.widest(choice.recipe, norm, eps) if minimal else resolve.threat_for(choice.recipe, norm, eps)
-    target = target or crafted.get("target")
+    target = crafted.get("target") if target is None else target
     refuse_unsupported(search, threat if target is None else replace(threat, target=0))
     kinds = resolve.read_choices(save, ENDINGS, "--save")
     outputs = images.plan(images.find(files), out, [ENDINGS[kind] for kind in kinds], overwrite)
@@ -117,6 +119,8 @@ def attack(
         classifier = choice.load()
         if target is not None:
             threat = replace(threat, target=classifier.index(target))
+            if label is not None and classifier.index(label) == threat.target:
+                raise UsageError(f"'{target}' is both the class to reach and the one to move away from")
         request = Request(
             spec,
             threat,

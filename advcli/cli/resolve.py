@@ -34,8 +34,14 @@ def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) 
 
 
 def widest(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> Threat:
-    """Choose the greatest ball in which the smallest radius is looked for: what was asked for, or a very large one."""
+    """Choose the greatest ball in which the smallest radius is looked for: what was asked for, or a very large one.
+
+    Raises:
+        UsageError: there is no step of 1/255 in it.
+    """
     norm = norm or Norm(recipe.get("norm", Norm.LINF))
+    if eps is not None and eps * 255 + 1e-6 < 1:
+        raise UsageError(f"there is no radius up to {eps:g}: the smallest is 1/255", "give a larger --eps")
     return Threat(norm, _GREATEST[norm] if eps is None else eps)
 
 
@@ -83,7 +89,9 @@ def with_queries(spec: str, queries: int | None) -> str:
     return f"{spec},queries={queries}" if ":" in spec else f"{spec}:queries={queries}"
 
 
-def pattern_of(file: Path, attack: str | None, norm: Norm | None, eps: float | None) -> dict[str, Any]:
+def pattern_of(
+    file: Path, attack: str | None, norm: Norm | None, eps: float | None, target: str | None
+) -> dict[str, Any]:
     """Read what a pattern's file says of itself: its attack, norm, radius and target.
 
     Raises:
@@ -100,6 +108,8 @@ def pattern_of(file: Path, attack: str | None, norm: Norm | None, eps: float | N
         raise UsageError(f"'{file}' was crafted by {made}, not by {attack}", "leave --attack out")
     if norm or eps is not None:
         raise UsageError(f"'{file}' has its own radius", "leave --norm and --eps out")
+    if target is not None and target != content["target"]:
+        raise UsageError(f"'{file}' was crafted towards {content['target'] or 'any wrong class'}", "leave --target out")
     return content
 
 

@@ -53,16 +53,29 @@ def _attacked(records: Sequence[Attacked]) -> Table:
     caption = f"{fooled} of {len(records)} fooled; measured on the pixels that are written"
     if first.minimal and fooled:
         middle = median(record.eps for record in records if record.fooled and record.eps is not None)
-        caption += f"; median of the smallest radii: {radius(first.norm, middle)}"
+        caption += f"; median of their smallest radii: {radius(first.norm, middle)}"
     times = sorted({record.difference_times for record in records if record.difference_times})
     if times:
-        shown = f"{times[0]}" if len(times) == 1 else f"{times[0]} to {times[-1]}"
+        shown = f"{times[0]:g}" if len(times) == 1 else f"{times[0]:g} to {times[-1]:g}"
         caption += f"; differences are shown {shown} times as large"
     table = _table(
-        ", ".join(filter(None, ["smallest " * first.minimal + first.attack, threat, f"against {first.model}"])), caption
+        ", ".join(
+            filter(
+                None,
+                [
+                    f"smallest {first.norm} {first.attack}" if first.minimal else first.attack,
+                    threat,
+                    f"towards {first.target}" if first.target else "",
+                    f"against {first.model}",
+                ],
+            )
+        ),
+        caption,
     )
-    numbers = {"L-inf", "L2", "smallest radius", "queries"}
+    numbers = {"L-inf", "L2", "L1", "smallest radius", "queries"}
     headings = ["image", "before", "after", "fooled", "L-inf", "L2", "queries", "output"]
+    if first.norm == "l1":
+        headings.insert(6, "L1")
     if first.minimal:
         headings.insert(4, "smallest radius")
     for heading in headings:
@@ -79,6 +92,7 @@ def _attacked(records: Sequence[Attacked]) -> Table:
             "smallest radius": _smallest(record),
             "L-inf": f"{record.linf * 255:.0f}/255",
             "L2": f"{record.l2:.3f}",
+            "L1": f"{record.l1:.3f}",
             "queries": str(record.queries),
             "output": Text("\n".join(filter(None, _written(record)))),
         }
@@ -87,9 +101,11 @@ def _attacked(records: Sequence[Attacked]) -> Table:
 
 
 def _smallest(record: Attacked) -> str:
-    if record.eps is None or record.fooled:
-        return "" if record.eps is None else f"{record.eps * 255:.0f}/255"
-    return f"above {record.eps * 255:.0f}/255"
+    if record.eps is None:
+        return ""
+    if record.eps == 0:
+        return "none needed"
+    return f"{record.eps * 255:.3g}/255" if record.fooled else f"above {record.eps * 255:.3g}/255"
 
 
 def _written(record: Attacked) -> tuple[str | None, ...]:

@@ -67,6 +67,10 @@ def attack(
     classifier = classifier.frozen
     common = {"model": classifier.name, "data": "files", "seed": request.seed}
     threat = request.threat.on_lattice()
+    if is_bounded(search) and threat.eps < request.threat.eps and threat.eps == 0:
+        log.warning(
+            "eps %.4g is less than one step of 8 bits (1/255): no pixel of a file can change", request.threat.eps
+        )
     if isinstance(search, Universal):
         assert pattern is not None
         if not apply:
@@ -105,8 +109,8 @@ def _search(
 
 
 def _search_smallest(smallest: SmallestRadius, originals: np.ndarray, labels: np.ndarray) -> Found:
-    pixels, queries, steps = smallest(originals, labels)
-    return Found(pixels, queries, [float(step) / 255 for step in steps])
+    pixels, queries, radii = smallest(originals, labels)
+    return Found(pixels, queries, [float(radius) for radius in radii])
 
 
 def _attack_group(
@@ -146,6 +150,7 @@ def _attack_group(
             eps=radius,
             minimal=request.minimal,
             target=None if threat.target is None else classifier.labels[threat.target],
+            target_index=threat.target,
             label=classifier.labels[labels[i]],
             before=classifier.top(before[i], 1)[0],
             after=classifier.top(after[i], 1)[0],
@@ -171,9 +176,13 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def amplification(difference: np.ndarray) -> int:
-    """Choose how many times a difference, in units of [0, 1], is enlarged so that it fills the range about grey."""
-    return max(int(127 / max(255 * np.abs(difference).max(), 1) + 1e-6), 1)
+def amplification(difference: np.ndarray) -> float:
+    """Choose how many times a difference, in units of [0, 1], is enlarged so that it fills the range about grey.
+
+    Differences that do not fit are made smaller.
+    """
+    times = 127 / max(255 * np.abs(difference).max(), 1) + 1e-6
+    return float(int(times)) if times >= 1 else int(100 * times) / 100
 
 
 def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, adversarial: np.ndarray) -> None:
@@ -182,7 +191,7 @@ def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, ad
         pixels = {"adversarial": adversarial, "clean": original}.get(kind)
         if pixels is None:
             change = adversarial.astype(np.int16) - original
-            pixels = (_GREY + change * (record.difference_times or 1)).clip(0, 255).astype(np.uint8)
+            pixels = np.rint(_GREY + change * (record.difference_times or 1)).clip(0, 255).astype(np.uint8)
         png.write(path, pixels, {"advcli": record.to_text(), "advcli-kind": kind})
         if not np.array_equal(images.read(path, pixels.shape[-1]), pixels):
             raise AdvcliError(f"'{path}' does not hold what was written to it")

@@ -7,7 +7,8 @@ from advcli.model import Classifier
 from advcli.threat import Threat
 
 # Searches for the smallest perturbation end just across the boundary, and rounding may bring them back.
-_STRETCHES = (1.05, 1.1, 1.2, 1.4, 1.7, 2.0, 3.0, 4.0)
+# The smallest are less than half a grey level long everywhere: they have to grow many times to be seen at all.
+_STRETCHES = (1.05, 1.1, 1.2, 1.4, 1.7, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 
 def settled(

@@ -1,5 +1,7 @@
 """Patterns and their files: craft one over image files, read one back."""
 
+import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ from advcli.tasks.crafting import craft
 from advcli.tasks.pictures import groups
 from advcli.tasks.request import Request
 from advcli.threat import Threat
+
+log = logging.getLogger(__name__)
 
 
 def crafted(
@@ -69,4 +73,7 @@ def read_pattern(classifier: Classifier, search: Universal, threat: Threat, file
     if pixels.shape[2] != wanted:
         message = f"'{file}' has {pixels.shape[2]} channels, a pattern for '{classifier.name}' has {wanted}"
         raise AdvcliError(message, "apply it against a model of the same kind of images")
+    made_for = json.loads(png.text_in(file, "advcli") or "{}").get("model", classifier.name)
+    if made_for != classifier.name:
+        log.warning("'%s' was crafted against '%s', not against '%s'", file, made_for, classifier.name)
     return pixels

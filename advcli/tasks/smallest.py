@@ -1,5 +1,6 @@
 """Find, for each image, the smallest radius at which an attack fools."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -8,56 +9,84 @@ import numpy as np
 from advcli.data import to_float
 from advcli.tasks.adversary import Adversary
 from advcli.tasks.lattice import fooled, settled
+from advcli.threat import Norm
+
+# Every radius is a trace of its own, so only the latest are kept.
+_KEPT = 32
+_FINENESS = 1.05
 
 
 @dataclass(frozen=True)
 class SmallestRadius:
-    """Radii in steps of 1/255: doubled until the attack fools, then halved between the last two.
+    """A ladder of radii, in steps of 1/255: climbed ever faster until the attack fools, then halved between two rungs.
+
+    In linf every step is a rung; in l2 and l1, where radii are large, rungs are at most 5% apart.
 
     Args:
         adversary: the attack, and the greatest radius that is tried.
     """
 
     adversary: Adversary
-    _ready: dict[int, Adversary] = field(default_factory=dict)
+    _ready: OrderedDict[int, Adversary] = field(default_factory=OrderedDict)
 
     def __call__(self, originals: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Search: (N, H, W, C) uint8, (N,) -> (N, H, W, C) uint8, (N,) queries, (N,) radii in steps.
+        """Search: (N, H, W, C) uint8, (N,) -> (N, H, W, C) uint8, (N,) queries, (N,) radii in units of [0, 1].
 
-        An image that nothing fools comes back as the greatest radius leaves it.
+        An image that needs no attack has the radius 0; one that nothing fools comes back as the
+        greatest radius leaves it.
         """
+        top = len(self.rungs)
         found = originals.copy()
-        queries = np.zeros(len(originals), int)
         below = np.zeros(len(originals), int)
-        above = np.full(len(originals), self.most + 1)
-        tried = np.zeros(len(originals), int)
-        while (open_ := np.flatnonzero((above - below > 1) & (below < self.most))).size:
-            doubled = np.minimum(np.maximum(2 * below, 1), self.most)
-            tried[open_] = np.where(above > self.most, doubled, (below + above) // 2)[open_]
+        above = np.where(self._fooled(originals, labels), 0, top + 1)
+        queries = np.ones(len(originals), int)
+        while (open_ := np.flatnonzero((above - below > 1) & (below < top))).size:
+            doubled = np.minimum(np.maximum(2 * below, 1), top)
+            tried = np.where(above > top, doubled, (below + above) // 2)
             # The images that want the same radius are searched together.
-            steps = int(tried[open_].min())
-            rows = open_[tried[open_] == steps]
-            pixels, asked, won = self._at(steps, originals[rows], labels[rows])
+            rung = int(tried[open_].min())
+            rows = open_[tried[open_] == rung]
+            pixels, asked, won = self._at(self.rungs[rung - 1], originals[rows], labels[rows])
             queries[rows] += asked
-            below[rows[~won]] = steps
-            above[rows[won]] = steps
-            kept = won | ((above[rows] > self.most) & (steps == self.most))
+            below[rows[~won]] = rung
+            above[rows[won]] = rung
+            kept = won | ((above[rows] > top) & (rung == top))
             found[rows[kept]] = pixels[kept]
-        return found, queries, np.minimum(above, self.most)
+        radii = np.array([0, *self.rungs, self.rungs[-1]])[above] / 255
+        # A file is a proof of its own distance, which may be shorter than the rung.
+        return found, queries, np.where(above <= top, np.minimum(radii, self._sizes(found, originals)), radii)
 
     @cached_property
-    def most(self) -> int:
-        """The greatest radius in steps."""
-        return max(int(self.adversary.threat.eps * 255 + 1e-6), 1)
+    def rungs(self) -> list[int]:
+        """The radii that are tried, in whole steps."""
+        threat = self.adversary.threat
+        most = max(int(threat.eps * 255 + 1e-6), 1)
+        if threat.norm is Norm.LINF:
+            return list(range(1, most + 1))
+        rungs = [1]
+        while rungs[-1] < most:
+            rungs.append(min(max(int(rungs[-1] * _FINENESS), rungs[-1] + 1), most))
+        return rungs
 
     def _at(self, steps: int, originals: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Attack at one radius: -> pixels, queries, and which images are fooled."""
-        if steps not in self._ready:
-            threat = replace(self.adversary.threat, eps=steps / 255)
-            self._ready[steps] = replace(self.adversary, threat=threat)
-        adversary = self._ready[steps]
+        adversary = self._ready.pop(steps, None)
+        if adversary is None:
+            adversary = replace(self.adversary, threat=replace(self.adversary.threat, eps=steps / 255))
+        self._ready[steps] = adversary
+        if len(self._ready) > _KEPT:
+            self._ready.popitem(last=False)
         adversarial, queries = adversary(to_float(originals), labels)
         pixels = settled(adversary.classifier, originals, adversarial, adversary.threat, labels)
-        answers = adversary.classifier.predict(to_float(pixels))
-        won = [fooled(row, adversary.threat, int(label)) for row, label in zip(answers, labels, strict=True)]
-        return pixels, queries, np.array(won)
+        return pixels, queries, self._fooled(pixels, labels)
+
+    def _fooled(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        answers = self.adversary.classifier.predict(to_float(pixels))
+        pairs = zip(answers, labels, strict=True)
+        return np.array([fooled(row, self.adversary.threat, int(label)) for row, label in pairs])
+
+    def _sizes(self, pixels: np.ndarray, originals: np.ndarray) -> np.ndarray:
+        """Measure perturbations: uint8 -> (N,) in units of [0, 1]."""
+        delta = (pixels.astype(np.float64) - originals).reshape(len(pixels), -1) / 255
+        order = {Norm.LINF: np.inf, Norm.L2: 2, Norm.L1: 1}[self.adversary.threat.norm]
+        return np.linalg.norm(delta, order, axis=1)

@@ -88,6 +88,8 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["attack", "cat.png", "--attack", "deepfool", "--target", "3"], "'deepfool' cannot aim at a class", ""),
         (["attack", "cat.png", "--attack", "spatial", "--eps", "0.1"], "'spatial' does not search a ball", "--eps"),
         (["attack", "cat.png", "--attack", "universal", "--minimal"], "one perturbation for all images", "--minimal"),
+        (["attack", "cat.png", "--minimal", "--eps", "0.003"], "there is no radius up to 0.003", "--eps"),
+        (["attack", "cat.png", "--out", "cat.png/below"], "'cat.png' is a file, not a folder", "folder"),
         (["attack", "cat.png", "--queries", "9"], "'pgd' has no budget of queries", "square"),
         (["attack", "cat.png", "--attack", "square:queries=5", "--queries", "9"], "given twice", ""),
         (["attack", "cat.png", "--save", "clean,diference"], "--save has no 'diference'", "'difference'?"),
