@@ -34,7 +34,6 @@ class DeepFool:
     """
 
     kind: ClassVar[str] = "smallest"
-    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
     targeted: ClassVar[bool] = False
 
     steps: int = 50

@@ -27,7 +27,6 @@ class FMN:
     """
 
     kind: ClassVar[str] = "smallest"
-    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     steps: int = 300
     step: float = 3.0

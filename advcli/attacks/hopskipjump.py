@@ -33,7 +33,6 @@ class HopSkipJump:
     """
 
     kind: ClassVar[str] = "decision"
-    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
     targeted: ClassVar[bool] = False
 
     queries: int = 5000

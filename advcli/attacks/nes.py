@@ -33,7 +33,6 @@ class NES:
     """
 
     kind: ClassVar[str] = "score"
-    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     queries: int = 5000
     samples: int = 50

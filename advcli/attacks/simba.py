@@ -33,7 +33,6 @@ class SimBA:
     """
 
     kind: ClassVar[str] = "score"
-    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
     queries: int = 5000
     step: float = 0.0

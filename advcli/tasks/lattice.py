@@ -40,22 +40,26 @@ def settled(
         pairs = zip(points, centres, strict=True)
         return np.stack([on_lattice(point, centre, threat.norm, threat.eps) for point, centre in pairs])
 
-    def broken(points: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        rows = zip(classifier.predict(points), classes, strict=True)
-        return np.array([fooled(row, threat, int(label)) for row, label in rows])
-
     pixels = rounded(adversarial, originals)
-    lost = np.flatnonzero(broken(adversarial, labels) & ~broken(to_float(pixels), labels))
+    lost = np.flatnonzero(
+        broken(classifier, adversarial, threat, labels) & ~broken(classifier, to_float(pixels), threat, labels)
+    )
     for stretch in _STRETCHES:
         if len(lost) == 0:
             break
         centres = to_float(originals[lost])
         further = np.clip(centres + stretch * (adversarial[lost] - centres), 0, 1)
         candidates = rounded(further, originals[lost])
-        found = broken(to_float(candidates), labels[lost])
+        found = broken(classifier, to_float(candidates), threat, labels[lost])
         pixels[lost[found]] = candidates[found]
         lost = lost[~found]
     return pixels
+
+
+def broken(classifier: Classifier, points: np.ndarray, threat: Threat, labels: np.ndarray) -> np.ndarray:
+    """Tell which images have the answer that the adversary wants: (N, H, W, C) in [0, 1], (N,) -> (N,) bool."""
+    rows = zip(classifier.predict(points), labels, strict=True)
+    return np.array([fooled(row, threat, int(label)) for row, label in rows])
 
 
 def fooled(probabilities: np.ndarray, threat: Threat, label: int) -> bool:

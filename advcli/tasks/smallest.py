@@ -8,7 +8,7 @@ import numpy as np
 
 from advcli.data import to_float
 from advcli.tasks.adversary import Adversary
-from advcli.tasks.lattice import fooled, settled
+from advcli.tasks.lattice import broken, settled
 from advcli.threat import Norm
 
 # Every radius is a trace of its own, so only the latest are kept.
@@ -81,9 +81,7 @@ class SmallestRadius:
         return pixels, queries, self._fooled(pixels, labels)
 
     def _fooled(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        answers = self.adversary.classifier.predict(to_float(pixels))
-        pairs = zip(answers, labels, strict=True)
-        return np.array([fooled(row, self.adversary.threat, int(label)) for row, label in pairs])
+        return broken(self.adversary.classifier, to_float(pixels), self.adversary.threat, labels)
 
     def _sizes(self, pixels: np.ndarray, originals: np.ndarray) -> np.ndarray:
         """Measure perturbations: uint8 -> (N,) in units of [0, 1]."""
