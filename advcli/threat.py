@@ -24,7 +24,7 @@ class Threat:
 
     Args:
         norm: the norm of the ball.
-        eps: its radius, in units of the pixel range [0, 1].
+        eps: its radius, in units of the pixel range [0, 1]; a tensor where training lets it grow.
         target: the class to reach; None means any wrong class.
     """
 
@@ -33,6 +33,8 @@ class Threat:
     target: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.eps, (int, float)):
+            return
         if not 0 <= self.eps < math.inf:
             raise UsageError(f"eps is not a radius: {self.eps}", "give a number from 0 up, such as 8/255")
         if self.norm is Norm.LINF and self.eps >= 1:

@@ -117,7 +117,7 @@ class PGD:
 
     def _scaled(self, threat: Threat) -> Tensor:
         # The last look needs no step, but has an index.
-        return tf.constant([*(threat.eps * length for length in self.lengths), 0.0], tf.float32)
+        return threat.eps * tf.constant([*self.lengths, 0.0], tf.float32)
 
     def _gradient(
         self, logits_fn: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor, threat: Threat

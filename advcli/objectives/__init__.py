@@ -1,32 +1,79 @@
 """What training minimises: one file a loss."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from advcli.backend import Tensor
+from advcli.draws import Draws
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """What an objective may perturb a batch with.
+
+    Args:
+        logits: (N, H, W, C) -> (N, K) logits of the network as it is now, with BatchNorm in inference mode.
+        attack: (images, labels) -> adversarial images, by the attack of the training command.
+        threat: the ball; its eps is a tensor while it is still growing.
+        draws: one stream an image, different in every epoch.
+        kept: (N, H, W, C) the perturbation that a replaying objective kept; zero at first.
+    """
+
+    logits: Callable[[Tensor], Tensor]
+    attack: Callable[[Tensor, Tensor], Tensor]
+    threat: Threat
+    draws: Draws
+    kept: Tensor = None
 
 
 class Objective(Protocol):
-    """A loss of a model on labelled images.
+    """A loss of a model on labelled images, in two parts: what the images become, and the loss on it.
 
-    ``robust`` says whether it is meant to make the model robust: then the best epoch is the one
-    with the best accuracy under attack, and else the one with the best clean accuracy.
+    The first part is a search, through which no weight gets a gradient; the second is what the weights
+    descend. What an objective is it says in attributes of its class, read before TensorFlow is imported:
+    ``robust: ClassVar[bool]`` tells whether it is meant to make the model robust (then the best epoch is
+    the one with the best accuracy under attack, else the one with the best clean accuracy);
+    ``uses: ClassVar[tuple[str, ...]]`` names which of "eps" (the ball of the command) and "attack" (its
+    attack) mean anything to it; ``norms: ClassVar[tuple[str, ...]]`` the balls it knows, if "eps" is used.
     """
 
     robust: ClassVar[bool]
+    uses: ClassVar[tuple[str, ...]]
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, adversary: Callable[[Tensor, Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return the loss of each image and the logits it was trained on.
+    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+        """Make of a batch what the loss is to see: (N, H, W, C) in [0, 1], (N,) -> any tensor with N rows."""
+        ...
+
+    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of each image and the logits that training accuracy is counted on.
 
         Args:
             model: the network being trained; called with ``training=True``.
             images: (N, H, W, C) float32 in [0, 1].
+            perturbed: what ``perturb`` made of them.
             labels: (N,) int32.
-            adversary: (images, labels) -> adversarial images, with the model in inference mode.
 
         Returns:
             (N,) loss and (N, K) logits.
         """
+        ...
+
+
+@runtime_checkable
+class Replaying(Protocol):
+    """An objective that goes over each batch several times and keeps its perturbation for the next.
+
+    The weights' and the images' gradients come out of the same backward pass. ``perturb`` puts
+    ``opponent.kept`` on the images.
+    """
+
+    @property
+    def replays(self) -> int:
+        """How often a batch is gone over."""
+        ...
+
+    def climb(self, opponent: Opponent, images: Tensor, gradient: Tensor) -> Tensor:
+        """Return the perturbation to keep, from the gradient at the perturbed images: (N, H, W, C) each."""
         ...

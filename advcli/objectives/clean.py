@@ -1,24 +1,47 @@
-"""Cross-entropy on the images as they are: the base model, with no defence."""
+"""Cross-entropy on the images as they are: the base model, with no defence.
 
-from collections.abc import Callable
+Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2016, https://arxiv.org/abs/1512.00567
+"""
+
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
+from advcli.errors import UsageError
+from advcli.objectives import Opponent
 
 
 @dataclass(frozen=True)
 class Clean:
-    """``CE(f(x), y)``; one forward and one backward pass."""
+    """``CE(f(x), y)``; one forward and one backward pass.
+
+    Known failure: label smoothing hides gradients, so that weak attacks seem to fail.
+
+    Args:
+        smoothing: how much of each label is spread evenly over all classes, in [0, 1).
+    """
 
     robust: ClassVar[bool] = False
+    uses: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, adversary: Callable[[Tensor, Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < 1:
+            raise UsageError(f"smoothing is a part of 1, not {self.smoothing:g}")
+
+    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the images as they are."""
+        return images
+
+    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits: (N, H, W, C), (N,) -> (N,), (N, K)."""
         logits = model(images, training=True)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
+        if not self.smoothing:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
+        classes = logits.shape[-1]
+        targets = (1 - self.smoothing) * tf.one_hot(labels, classes) + self.smoothing / classes
+        return tf.nn.softmax_cross_entropy_with_logits(targets, logits), logits
 
 
 COMPONENT = Clean

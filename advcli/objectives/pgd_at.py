@@ -3,11 +3,11 @@
 Madry, Makelov, Schmidt, Tsipras and Vladu 2018, https://arxiv.org/abs/1706.06083
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
+from advcli.objectives import Opponent
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,15 @@ class PGDAdversarialTraining:
     """
 
     robust: ClassVar[bool] = True
+    uses: ClassVar[tuple[str, ...]] = ("eps", "attack")
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, adversary: Callable[[Tensor, Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return the loss and the logits, both of the adversarial images."""
-        adversarial = tf.stop_gradient(adversary(images, labels))
-        logits = model(adversarial, training=True)
+    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+        """Attack the images: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        return opponent.attack(images, labels)
+
+    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and the logits, both of the adversarial images: -> (N,), (N, K)."""
+        logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
 
 

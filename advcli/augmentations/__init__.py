@@ -1,0 +1,72 @@
+"""Random changes of the training images: one file a change. Never part of a model or of an evaluation."""
+
+import re
+import zlib
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+from advcli import registry
+from advcli.backend import Tensor, as_written, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+
+# Where a change stands, whatever the order it is asked for in.
+STAGES = ("geometry", "colour", "noise")
+
+ARTICLE = ("flip", "crop", "jitter", "gaussian", "poisson", "salt-pepper")
+
+
+class Augmentation(Protocol):
+    """A random change of images, drawn for each image by itself.
+
+    ``stage`` is one of ``STAGES``.
+    """
+
+    stage: ClassVar[str]
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Change images: (N, H, W, C) float32 in [0, 1] -> (N, H, W, C); the caller clips to [0, 1].
+
+        Args:
+            images: of any size, with one channel or three.
+            draws: the only source of randomness, one stream an image.
+        """
+        ...
+
+
+def read(text: str, usual: Sequence[str]) -> tuple[str, ...]:
+    """Read ``--augment``: ``auto``, ``article``, ``none``, or a list such as ``flip,jitter:strength=0.4``.
+
+    Args:
+        text: what was asked for.
+        usual: what ``auto`` means for the data.
+
+    Returns:
+        The specs, in the order in which they are applied.
+
+    Raises:
+        UsageError: an item is no augmentation, or is given twice.
+    """
+    if text.strip().lower() in ("auto", "article", "none"):
+        specs = {"auto": tuple(usual), "article": ARTICLE, "none": ()}[text.strip().lower()]
+    else:
+        # A comma also parts the options of one augmentation: what follows it is then key=value.
+        specs = tuple(part.strip() for part in re.split(r",(?!\s*[\w-]+=)", text) if part.strip())
+        if not specs:
+            raise UsageError("--augment is empty", "say none if no augmentation is meant")
+    names = [registry.canonical(spec) for spec in specs]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"augmentation '{name}' is given twice", "leave one out")
+    built = {spec: registry.build("augmentations", spec) for spec in specs}
+    return tuple(sorted(specs, key=lambda spec: STAGES.index(built[spec].stage)))
+
+
+@as_written
+def augmented(specs: Sequence[str], images: Tensor, draws: Draws) -> Tensor:
+    """Apply augmentations in turn, each with draws of its own, and clip: (N, H, W, C) -> (N, H, W, C) in [0, 1]."""
+    for spec in specs:
+        # By name, so that what one augmentation draws does not depend on which others there are.
+        own = draws.fold(zlib.crc32(registry.canonical(spec).encode()) & 0x7FFFFFFF)
+        images = registry.build("augmentations", spec)(images, own)
+    return tf.clip_by_value(images, 0.0, 1.0) if specs else images

@@ -1,0 +1,25 @@
+"""What can be added to any objective: one file a modification of the loss or of the weights it is taken at."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from advcli.backend import Tensor
+from advcli.objectives import Opponent
+
+
+@runtime_checkable
+class Penalty(Protocol):
+    """A term that is added to the loss of each image."""
+
+    def penalty(self, model: Any, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the term, differentiable by the weights: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
+        ...
+
+
+@runtime_checkable
+class WeightPerturbation(Protocol):
+    """Other weights at which the gradient is taken, before it is applied to the real ones."""
+
+    def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Return how far to move each weight, from the gradient of the loss at the real weights."""
+        ...
