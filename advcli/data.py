@@ -2,12 +2,16 @@
 
 import hashlib
 import logging
+import math
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from advcli import images
+from advcli.download import cache_folder
 from advcli.errors import AdvcliError, UsageError, nearest
 
 log = logging.getLogger(__name__)
@@ -53,6 +57,7 @@ class Dataset:
         edge: side in pixels at which the data is used unless told otherwise.
         channels: 3 for colour, 1 where every image is grey.
         eps: L-inf radius, in units of [0, 1], that is usual for this data.
+        augment: the augmentations that leave an image what it is, and that training uses unless told otherwise.
     """
 
     name: str
@@ -62,6 +67,7 @@ class Dataset:
     edge: int
     channels: int = 3
     eps: float = 8 / 255
+    augment: tuple[str, ...] = ("flip", "crop", "jitter")
 
     def restrict(self, classes: Sequence[str]) -> "Dataset":
         """Keep some classes, given by name or index.
@@ -177,8 +183,15 @@ def split_off(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarra
     return np.setdiff1d(np.arange(len(labels)), part), part
 
 
-def decode(split: Split, edge: int, channels: int, skip_bad: bool = False) -> Images:
+def decode(split: Split, edge: int, channels: int, skip_bad: bool = False, memory: int | None = None) -> Images:
     """Read all images of a split at one size, each once.
+
+    Args:
+        split: where they are.
+        edge: the side to bring them to.
+        channels: 3, or 1 for grey.
+        skip_bad: whether more than 1% may be unreadable.
+        memory: how many bytes they may take in memory; what takes more is kept in a file. None: any number.
 
     Raises:
         AdvcliError: more than 1% of the images are unreadable, and that is not allowed.
@@ -192,7 +205,7 @@ def decode(split: Split, edge: int, channels: int, skip_bad: bool = False) -> Im
             log.warning("unreadable image '%s': %s", split.name(index), error)
             continue
         if pixels is None:
-            pixels = np.empty((len(split), edge, edge, channels), image.dtype)
+            pixels = _room((len(split), edge, edge, channels), image.dtype, memory)
         pixels[len(good)] = image
         good.append(index)
     bad = len(split) - len(good)
@@ -203,3 +216,19 @@ def decode(split: Split, edge: int, channels: int, skip_bad: bool = False) -> Im
     if bad:
         log.warning("%d of %d images are unreadable and left out", bad, len(split))
     return Images(pixels[: len(good)], split.labels[good].astype(np.int32))
+
+
+def _room(shape: tuple[int, ...], dtype: np.dtype, memory: int | None) -> np.ndarray:
+    """Return an empty array, in memory if it is small enough there, else in a file that goes with it."""
+    size = math.prod(shape) * dtype.itemsize
+    if memory is None or size <= memory:
+        return np.empty(shape, dtype)
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free < size:
+        raise AdvcliError(
+            f"the decoded images take {size / 1e9:.1f} GB, more than there is in '{folder}'", "see --memory"
+        )
+    log.info("decoded images: %.1f GB, kept on disk in '%s'", size / 1e9, folder)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, dtype, "w+", shape=shape)

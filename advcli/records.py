@@ -136,17 +136,30 @@ class Score(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch(Record):
-    """One pass over the training data; ``clean`` and ``robust`` are validation accuracies."""
+    """One pass over the training data.
+
+    ``clean``, ``robust`` (under PGD-10) and ``single_step`` (under FGSM) are validation accuracies,
+    ``zero_gradients`` the share of validation images without any gradient, ``ema_...`` the same of the
+    averaged weights; ``eps`` is the radius at the epoch's end, ``guard`` the alarms it gave.
+    """
 
     type: ClassVar[str] = "epoch"
 
     epoch: int
     of: int
+    stage: int
+    stages: int
     loss: float
     train_accuracy: float
     clean: float
     robust: float
+    single_step: float
+    zero_gradients: float
+    ema_clean: float | None
+    ema_robust: float | None
     learning_rate: float
+    eps: float
+    guard: tuple[str, ...]
     seconds: float
 
 
@@ -165,6 +178,8 @@ class Trained(Record):
     clean: float
     robust: float
     validation_images: int
+    best_clean_epoch: int
+    ema_epoch: int | None
     seconds: float
 
 

@@ -29,9 +29,12 @@ def tables(records: Sequence[Record]) -> Iterator[Table]:
 
 def epoch_line(record: Epoch) -> Text:
     """Return the line that tells of an epoch while training goes on."""
-    return Text(
-        f"epoch {record.epoch:>3}/{record.of}  loss {record.loss:.4f}  train {record.train_accuracy:.1%}  "
-        f"clean {record.clean:.1%}  robust {record.robust:.1%}  {record.seconds:.1f} s"
+    stage = f"  stage {record.stage}/{record.stages}" if record.stages > 1 else ""
+    averaged = "" if record.ema_robust is None else f"  ema {record.ema_clean:.1%}/{record.ema_robust:.1%}"
+    return Text.assemble(
+        f"epoch {record.epoch:>3}/{record.of}{stage}  loss {record.loss:.4f}  train {record.train_accuracy:.1%}  "
+        f"clean {record.clean:.1%}  robust {record.robust:.1%}{averaged}  {record.seconds:.1f} s",
+        ("  " + ", ".join(record.guard) if record.guard else "", "yellow"),
     )
 
 
@@ -165,18 +168,26 @@ def _score(record: Score) -> Text:
 
 def _epochs(records: Sequence[Epoch]) -> Table:
     table = _table(f"Training of {records[0].model} on {records[0].data}")
-    for heading in ("epoch", "loss", "train", "clean", "robust", "learning rate", "seconds"):
-        table.add_column(heading, justify="right")
-    for record in records:
-        table.add_row(
-            str(record.epoch),
-            f"{record.loss:.4f}",
-            f"{record.train_accuracy:.1%}",
-            f"{record.clean:.1%}",
-            f"{record.robust:.1%}",
-            f"{record.learning_rate:.2g}",
-            f"{record.seconds:.1f}",
-        )
+    shown = {
+        "epoch": lambda record: str(record.epoch),
+        "stage": lambda record: f"{record.stage}/{record.stages}" if record.stages > 1 else "",
+        "loss": lambda record: f"{record.loss:.4f}",
+        "train": lambda record: f"{record.train_accuracy:.1%}",
+        "clean": lambda record: f"{record.clean:.1%}",
+        "robust": lambda record: f"{record.robust:.1%}",
+        "one step": lambda record: f"{record.single_step:.1%}",
+        "EMA clean": lambda record: "" if record.ema_clean is None else f"{record.ema_clean:.1%}",
+        "EMA robust": lambda record: "" if record.ema_robust is None else f"{record.ema_robust:.1%}",
+        "learning rate": lambda record: f"{record.learning_rate:.2g}",
+        "seconds": lambda record: f"{record.seconds:.1f}",
+        "guard": lambda record: ", ".join(record.guard),
+    }
+    cells = {heading: [cell(record) for record in records] for heading, cell in shown.items()}
+    kept = {heading: column for heading, column in cells.items() if any(column)}
+    for heading in kept:
+        table.add_column(heading, justify="left" if heading == "guard" else "right")
+    for row in zip(*kept.values(), strict=True):
+        table.add_row(*row)
     return table
 
 

@@ -1,5 +1,6 @@
 """``advcli train``: options, task, output."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,29 @@ from advcli.cli.app import app, components, listing
 from advcli.threat import Norm
 
 # What may be said beside --resume: how far to go, and how to show it.
-_WITH_RESUME = ("resume", "epochs", "json", "quiet", "offline")
+_WITH_RESUME = ("resume", "epochs", "memory", "json", "quiet", "offline")
+_LEARNING = "Learning"
 
 
-@app.command(epilog=listing("datasets", "backbones", "objectives", "attacks"))
+class Unfreeze(StrEnum):
+    """What learns."""
+
+    PLATEAU = "plateau"
+    ALL = "all"
+    HEAD = "head"
+
+
+class Guard(StrEnum):
+    """What is done on an alarm."""
+
+    WARN = "warn"
+    ROLLBACK = "rollback"
+    STOP = "stop"
+
+
+@app.command(
+    epilog=listing("datasets", "backbones", "objectives", "modifiers", "augmentations", "schedules", "attacks")
+)
 def train(
     context: typer.Context,
     data: shared.Data = "digits",
@@ -64,24 +84,135 @@ def train(
             help="How far perturbations go, in units of [0, 1]: 0.03 or 8/255.",
         ),
     ] = None,
+    modifier: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--modifier",
+            metavar="SPEC",
+            rich_help_panel=shared.WHAT,
+            show_default=False,
+            autocompletion=components("modifiers"),
+            help="What is added to the objective; may be given several times.",
+        ),
+    ] = None,
+    augment: Annotated[
+        str,
+        typer.Option(
+            "--augment",
+            metavar="auto|article|none|SPEC,...",
+            rich_help_panel=shared.WHAT,
+            autocompletion=components("augmentations"),
+            help="Random changes of the training images: what suits the data, all six of the article, or a list.",
+        ),
+    ] = "auto",
+    unfreeze: Annotated[
+        Unfreeze | None,
+        typer.Option(
+            "--unfreeze",
+            rich_help_panel=_LEARNING,
+            show_default="plateau with pretrained weights, else all",
+            help="What learns: all at once, the head only, or the head first and a part more at each plateau.",
+        ),
+    ] = None,
+    stages: Annotated[
+        int,
+        typer.Option(
+            "--stages", min=2, metavar="N", rich_help_panel=_LEARNING, help="Parts that 'plateau' unfreezes one by one."
+        ),
+    ] = 4,
+    patience: Annotated[
+        int,
+        typer.Option(
+            "--patience",
+            min=1,
+            metavar="EPOCHS",
+            rich_help_panel=_LEARNING,
+            help="How long the training loss may stand still before the next part is unfrozen.",
+        ),
+    ] = 1,
     epochs: Annotated[
-        int, typer.Option("--epochs", "-e", min=1, rich_help_panel=shared.RUN, help="Passes over the training images.")
+        int, typer.Option("--epochs", "-e", min=1, rich_help_panel=_LEARNING, help="Passes over the training images.")
     ] = 6,
     batch: Annotated[
-        int, typer.Option("--batch", min=1, metavar="N", rich_help_panel=shared.RUN, help="Images in a step.")
+        int, typer.Option("--batch", min=1, metavar="N", rich_help_panel=_LEARNING, help="Images in a step.")
     ] = 32,
+    optimizer: Annotated[
+        str, typer.Option("--optimizer", metavar="sgd|adamw", rich_help_panel=_LEARNING, help="How weights are moved.")
+    ] = "sgd",
     learning_rate: Annotated[
         float | None,
         typer.Option(
             "--learning-rate",
-            rich_help_panel=shared.RUN,
-            show_default="0.05, or 0.01 with pretrained weights",
-            help="The highest rate; it warms up to it and falls to zero along a cosine.",
+            min=0,
+            rich_help_panel=_LEARNING,
+            show_default="0.05, or 0.01 with pretrained weights; a fiftieth with adamw",
+            help="The highest rate.",
+        ),
+    ] = None,
+    schedule: Annotated[
+        str,
+        typer.Option(
+            "--schedule",
+            metavar="SPEC",
+            rich_help_panel=_LEARNING,
+            autocompletion=components("schedules"),
+            help="How the rate goes after the warm-up.",
+        ),
+    ] = "cosine",
+    warmup: Annotated[
+        float | None,
+        typer.Option(
+            "--warmup",
+            min=0,
+            metavar="EPOCHS",
+            rich_help_panel=_LEARNING,
+            show_default="1, at most a tenth of the run; 0 if the schedule itself rises",
+            help="How long the rate rises from zero.",
         ),
     ] = None,
     momentum: Annotated[
-        float, typer.Option("--momentum", min=0, max=1, rich_help_panel=shared.RUN, help="Of SGD, in Nesterov's form.")
+        float,
+        typer.Option("--momentum", min=0, max=1, rich_help_panel=_LEARNING, help="Of sgd, in Nesterov's form."),
     ] = 0.9,
+    weight_decay: Annotated[
+        float,
+        typer.Option(
+            "--weight-decay",
+            min=0,
+            rich_help_panel=_LEARNING,
+            help="Of kernels: coupled with sgd, decoupled with adamw.",
+        ),
+    ] = 0.0,
+    clip_norm: Annotated[
+        float, typer.Option("--clip-norm", min=0, rich_help_panel=_LEARNING, help="Longest gradient; 0: any.")
+    ] = 0.0,
+    ema: Annotated[
+        float,
+        typer.Option(
+            "--ema",
+            min=0,
+            max=0.99999,
+            metavar="DECAY",
+            rich_help_panel=_LEARNING,
+            help="Average the weights over the steps, such as 0.995, and validate and keep them, too.",
+        ),
+    ] = 0.0,
+    eps_warmup: Annotated[
+        float,
+        typer.Option(
+            "--eps-warmup", min=0, metavar="EPOCHS", rich_help_panel=shared.THREAT, help="How long eps grows from zero."
+        ),
+    ] = 0.0,
+    adv_start_epoch: Annotated[
+        int,
+        typer.Option(
+            "--adv-start-epoch",
+            min=1,
+            metavar="EPOCH",
+            rich_help_panel=shared.THREAT,
+            help="The first epoch of the objective; those before it are clean.",
+        ),
+    ] = 1,
     validation: Annotated[
         float,
         typer.Option(
@@ -102,6 +233,48 @@ def train(
             help="How many validation images PGD-10 attacks after each epoch.",
         ),
     ] = 256,
+    guard: Annotated[
+        Guard,
+        typer.Option(
+            "--guard",
+            rich_help_panel=shared.RUN,
+            help="On an alarm: say it, go back an epoch and on with half the rate, or stop.",
+        ),
+    ] = Guard.WARN,
+    twin: Annotated[
+        bool,
+        typer.Option(
+            "--twin",
+            rich_help_panel=shared.RUN,
+            help="Train the clean twin on the same data in the same order, too, and compare the two on test images.",
+        ),
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="RUN",
+            rich_help_panel=shared.RUN,
+            help="Compare with this run on test images at the end.",
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic", rich_help_panel=shared.RUN, help="Only operations that give the same bits every time."
+        ),
+    ] = False,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            "--memory",
+            min=0,
+            metavar="GB",
+            rich_help_panel=shared.RUN,
+            show_default="half of what is free",
+            help="Decoded images that take more are kept on disk.",
+        ),
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -132,38 +305,28 @@ def train(
     from dataclasses import replace
 
     from advcli import registry
-    from advcli.attacks import Suite, is_bounded, refuse_unsupported
+    from advcli.augmentations import read as read_augmentations
     from advcli.cli.output import Output
-    from advcli.cli.resolve import read_list, refuse_options, refuse_pattern
+    from advcli.cli.recipes import given, refuse_contradictions, refuse_unknown
+    from advcli.cli.resolve import read_list, refuse_options
     from advcli.datasets import find
-    from advcli.errors import Interrupted, UsageError
-    from advcli.tasks.recipe import Recipe, prepare
-    from advcli.tasks.run import Run
+    from advcli.errors import Interrupted
     from advcli.tasks.train import train as run_training
+    from advcli.tasks.training.recipe import Recipe, prepare
+    from advcli.tasks.training.run import Run
 
     if resume is not None:
         refuse_options(context, _WITH_RESUME, "--resume reads it from the run")
         run = Run(resume)
         recipe = Recipe.from_json(run.read_recipe())
-        if context.get_parameter_source("epochs").name != "DEFAULT":  # type: ignore[union-attr]
+        if "epochs" in given(context):
             recipe = replace(recipe, epochs=epochs)
         dataset = find(recipe.data)()
     else:
-        registry.build("backbones", backbone)
-        registry.build("objectives", objective)
-        search = registry.build("attacks", attack)
-        if isinstance(search, Suite):
-            raise UsageError(f"'{attack}' is a suite: too much for every step of training", "give one of its attacks")
-        refuse_pattern(search, attack, "training needs an attack on each image, such as pgd")
-        if not is_bounded(search):
-            raise UsageError(f"'{attack}' searches no ball to be robust in", "give an attack such as pgd")
-        if weights not in ("none", "imagenet") and not Path(weights).is_file():
-            raise UsageError(f"no such file: '{weights}'", "--weights is none, imagenet or a weights file")
-        dataset = find(data)()
-        parts = (dataset.name, registry.canonical(backbone), registry.canonical(objective))
-        run = Run(out or Path("runs") / "-".join(parts))
-        if not overwrite:
-            run.refuse_existing()
+        source = find(data)
+        pretrained = weights != "none"
+        usual_rate = (0.01 if pretrained else 0.05) / (50 if optimizer == "adamw" else 1)
+        # What only the data knows is filled in below, once all that needs no data has been checked.
         recipe = Recipe(
             data=data,
             classes=read_list(classes),
@@ -173,26 +336,55 @@ def train(
             backbone=backbone,
             weights=weights,
             objective=objective,
+            modifier=tuple(modifier or ()),
+            augment=read_augmentations(augment, ()),
             attack=attack,
             norm=str(norm),
-            eps=dataset.eps if eps is None else eps,
-            edge=edge or dataset.edge,
+            eps=eps or 0.0,
+            eps_warmup=eps_warmup,
+            adv_start_epoch=adv_start_epoch,
+            edge=edge or 0,
             epochs=epochs,
             batch=batch,
-            learning_rate=learning_rate or (0.05 if weights == "none" else 0.01),
+            optimizer=optimizer,
+            learning_rate=usual_rate if learning_rate is None else learning_rate,
+            schedule=schedule,
+            warmup=warmup,
             momentum=momentum,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            ema=ema,
+            unfreeze=str(unfreeze or ("plateau" if pretrained else "all")),
+            stages=stages,
+            patience=patience,
             validation=validation,
             robust_images=robust_images,
+            guard=str(guard),
+            twin=twin,
+            against=str(against) if against else None,
+            deterministic=deterministic,
             seed=seed,
         )
-        refuse_unsupported(search, recipe.threat)
+        refuse_unknown(recipe)
+        refuse_contradictions(recipe, given(context))
+        dataset = source()
+        recipe = replace(
+            recipe,
+            eps=dataset.eps if eps is None else eps,
+            edge=edge or dataset.edge,
+            augment=read_augmentations(augment, dataset.augment),
+        )
+        parts = (dataset.name, registry.canonical(backbone), registry.canonical(objective))
+        run = Run(out or Path("runs") / "-".join(parts))
+        if not overwrite:
+            run.refuse_existing()
     with Output(json, quiet) as output:
         output.status("reading the images")
-        prepared = prepare(recipe, dataset)
+        prepared = prepare(recipe, dataset, int(memory * 1e9) if memory is not None else None)
         try:
             return output.show(run_training(recipe, prepared, run, resume=resume is not None))
         except KeyboardInterrupt:
             if not run.can_resume():
                 raise
-            message = f"interrupted; the last whole epoch is kept in '{run.folder}'"
+            message = f"interrupted; what was done until the last checkpoint is kept in '{run.folder}'"
             raise Interrupted(message, f"go on with: advcli train --resume {run.folder}") from None

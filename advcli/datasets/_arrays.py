@@ -98,7 +98,9 @@ def _classes(array: np.ndarray, what: str) -> np.ndarray:
     return array.astype(np.int32)
 
 
-def grey_28(name: str, names: tuple[str, ...], train: Split, test: Split, eps: float) -> Dataset:
+def grey_28(
+    name: str, names: tuple[str, ...], train: Split, test: Split, eps: float, augment: tuple[str, ...] = ("crop",)
+) -> Dataset:
     """Make a data set of the kind of MNIST.
 
     Raises:
@@ -109,4 +111,4 @@ def grey_28(name: str, names: tuple[str, ...], train: Split, test: Split, eps: f
             raise UsageError(f"this is not {name}: an image has shape {split.read(0).shape}, not (28, 28, 1)")
         if split.labels.max() >= len(names):
             raise UsageError(f"this is not {name}: a label is {split.labels.max()}, and there are {len(names)} classes")
-    return Dataset(name=name, labels=names, train=train, test=test, edge=28, channels=1, eps=eps)
+    return Dataset(name=name, labels=names, train=train, test=test, edge=28, channels=1, eps=eps, augment=augment)

@@ -32,6 +32,7 @@ class Digits:
             edge=32,
             channels=1,
             eps=0.1,
+            augment=("crop",),
         )
 
 

@@ -57,7 +57,7 @@ class FashionMnist:
             train, test, _ = read_npz(local)
         else:
             train, test = self._split(_TRAIN), self._split(_TEST)
-        return grey_28("fashion-mnist", _LABELS, train, test, eps=0.1)
+        return grey_28("fashion-mnist", _LABELS, train, test, eps=0.1, augment=("flip", "crop"))
 
     def _split(self, files: tuple[tuple[str, str, str], ...]) -> Split:
         arrays = []

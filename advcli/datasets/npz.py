@@ -39,7 +39,14 @@ class Npz:
         if len(names) < 2:
             raise UsageError(f"only one class in '{path}'", "two are needed")
         return Dataset(
-            name=title(path), labels=names, train=train, test=test, edge=max(28, height, width), channels=channels
+            name=title(path),
+            labels=names,
+            train=train,
+            test=test,
+            edge=max(28, height, width),
+            channels=channels,
+            # Who knows whether a mirror image of these is still of its class.
+            augment=("crop",),
         )
 
 

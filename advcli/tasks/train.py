@@ -1,73 +1,196 @@
-"""Train a classifier: epochs of an objective, validated clean and under attack, resumable."""
+"""Train a classifier: epochs of an objective, validated clean and under attack, guarded, resumable."""
 
+import logging
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, replace
 
-from advcli.backend import keras
+from advcli.backend import keras, tf
+from advcli.errors import AdvcliError
 from advcli.records import Epoch, Progress, Trained
-from advcli.tasks.recipe import Recipe, TrainingData
-from advcli.tasks.run import Checkpoint, Run
-from advcli.tasks.trainer import Trainer
+from advcli.tasks.training import guard
+from advcli.tasks.training.checkpoint import Checkpoint
+from advcli.tasks.training.recipe import Recipe, TrainingData
+from advcli.tasks.training.run import Run
+from advcli.tasks.training.trainer import Diverged, Trainer
+
+log = logging.getLogger(__name__)
+
+# How long a run may go on without a checkpoint, in seconds.
+_LONGEST = 600
+
+Events = Iterator[Epoch | Trained | Progress]
 
 
-def train(
-    recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False
-) -> Iterator[Epoch | Trained | Progress]:
-    """Train, and after each epoch write history, curves, checkpoint and the best model into the run folder.
+def train(recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False) -> Events:
+    """Train, and after each epoch write history, curves, checkpoint and the best models into the run folder.
 
     Args:
         recipe: what to do.
         data: the images.
         run: the folder.
         resume: go on from the folder's checkpoint.
+
+    Raises:
+        AdvcliError: the loss is no number any more and the guard does not go back.
     """
-    start = time.perf_counter()
-    keras.utils.set_random_seed(recipe.seed)
-    trainer = Trainer(recipe, data)
-    resolved = trainer.resolved()
-    if resume:
-        run.refuse_other_data(resolved)
-        checkpoint = run.restore(trainer.variables)
-    else:
-        checkpoint = Checkpoint()
-        run.clear()
-    run.write_description(asdict(recipe), resolved)
-    common = {"model": run.name, "data": data.dataset.name, "seed": recipe.seed}
-    for epoch in range(checkpoint.epoch + 1, recipe.epochs + 1):
-        began = time.perf_counter()
-        yield from trainer.steps(epoch)
-        loss, train_accuracy = trainer.results()
-        yield trainer.progress("validating", epoch, trainer.steps_an_epoch)
-        clean, robust = trainer.validate()
+    yield from _Training(recipe, data, run).events(resume)
+
+
+class _Training:
+    """A run on its way."""
+
+    def __init__(self, recipe: Recipe, data: TrainingData, run: Run) -> None:
+        self.start = time.perf_counter()
+        self.recipe = recipe
+        self.data = data
+        self.run = run
+        self.common = {"model": run.name, "data": data.dataset.name, "seed": recipe.seed}
+        if recipe.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        keras.utils.set_random_seed(recipe.seed)
+        self.trainer = Trainer(recipe, data, tf.distribute.get_strategy())
+
+    def events(self, resume: bool) -> Events:
+        """Run to the end."""
+        checkpoint = self._begin(resume)
+        while checkpoint.epoch < self.recipe.epochs:
+            try:
+                record, ahead = yield from self._epoch(checkpoint)
+            except Diverged as error:
+                checkpoint = self._after_divergence(checkpoint, error)
+                continue
+            if self._must_go_back(record, checkpoint):
+                yield record
+                checkpoint = self._roll_back("; ".join(record.guard))
+                continue
+            checkpoint = ahead
+            self._keep(checkpoint)
+            yield record
+            if record.guard and self.recipe.guard == "stop":
+                log.warning("stopped by the guard after epoch %d", checkpoint.epoch)
+                break
+        self.run.save_model(self.trainer.classifier, "last")
+        yield self._trained(checkpoint)
+
+    def _begin(self, resume: bool) -> Checkpoint:
+        resolved = self.trainer.resolved()
+        if resume:
+            self.run.refuse_other_data(resolved)
+            checkpoint = self.run.restore(self.trainer.variables)
+        else:
+            checkpoint = Checkpoint()
+            self.run.clear()
+        self.run.write_description(asdict(self.recipe), resolved)
+        if not resume:
+            self.run.save(checkpoint, self.trainer.variables)
+        return checkpoint
+
+    def _epoch(self, checkpoint: Checkpoint) -> Generator[Progress, None, tuple[Epoch, Checkpoint]]:
+        """Train and validate one epoch; return its record and the checkpoint after it."""
+        began = saved = time.perf_counter()
+        trainer, number, rate = self.trainer, checkpoint.epoch + 1, 0.0
+        yield trainer.progress("training", checkpoint)
+        for position in trainer.epoch(checkpoint):
+            rate, checkpoint = trainer.learning_rate(checkpoint), position
+            if time.perf_counter() - saved > _LONGEST:
+                self.run.save(checkpoint, trainer.variables)
+                saved = time.perf_counter()
+            yield trainer.progress("training", checkpoint)
+        yield trainer.progress("validating", checkpoint)
+        found, averaged = trainer.validate(), None
+        if trainer.averages:
+            with trainer.averaged():
+                averaged = trainer.validate()
+        images = trainer.batches.steps * trainer.batches.size
         record = Epoch(
-            epoch=epoch,
-            of=recipe.epochs,
-            loss=loss,
-            train_accuracy=train_accuracy,
-            clean=clean,
-            robust=robust,
-            learning_rate=trainer.learning_rate(epoch * trainer.steps_an_epoch - 1),
+            epoch=number,
+            of=self.recipe.epochs,
+            stage=trainer.stage(checkpoint) + 1,
+            stages=len(trainer.stages),
+            loss=checkpoint.loss / images,
+            train_accuracy=checkpoint.right / images,
+            clean=found.clean,
+            robust=found.robust,
+            single_step=found.single_step,
+            zero_gradients=found.zero_gradients,
+            ema_clean=averaged.clean if averaged else None,
+            ema_robust=averaged.robust if averaged else None,
+            learning_rate=rate,
+            eps=trainer.eps(number * trainer.batches.steps - 1),
+            guard=(),
             seconds=time.perf_counter() - began,
-            **common,  # type: ignore[arg-type]
+            **self.common,  # type: ignore[arg-type]
         )
-        checkpoint = checkpoint.extended(record, robust=trainer.objective.robust)
-        if checkpoint.best == epoch:
-            run.save_model(trainer.classifier)
+        alarms = guard.alarms((*checkpoint.history, record), trainer.aims_at_robustness(number))
+        for alarm in alarms:
+            log.warning("epoch %d: %s: %s", number, alarm.kind, alarm.message)
+        record = replace(record, guard=tuple(alarm.kind for alarm in alarms))
+        return record, checkpoint.extended(record)
+
+    def _keep(self, checkpoint: Checkpoint) -> None:
+        """Write all that a whole epoch leaves; the checkpoint last, so that a run killed before redoes the epoch."""
+        trainer, run = self.trainer, self.run
+        robust = trainer.objective.robust
+        if checkpoint.best("robust", "clean") == checkpoint.epoch:
+            run.save_model(trainer.classifier, "best-robust")
+            if robust:
+                run.choose_model("best-robust")
+        if checkpoint.best("clean", "robust") == checkpoint.epoch:
+            run.save_model(trainer.classifier, "best-clean")
+            if not robust:
+                run.choose_model("best-clean")
+        if trainer.averages and self._best_average(checkpoint) == checkpoint.epoch:
+            with trainer.averaged():
+                run.save_model(trainer.classifier, "ema")
         run.write_history(checkpoint.history)
         run.save(checkpoint, trainer.variables)
-        yield record
-    best = checkpoint.history[checkpoint.best - 1]
-    yield Trained(
-        output=str(run.folder),
-        backbone=recipe.backbone,
-        objective=recipe.objective,
-        norm=recipe.norm,
-        eps=recipe.eps,
-        best_epoch=checkpoint.best,
-        clean=best.clean,
-        robust=best.robust,
-        validation_images=len(data.validation),
-        seconds=time.perf_counter() - start,
-        **common,  # type: ignore[arg-type]
-    )
+
+    def _best_average(self, checkpoint: Checkpoint) -> int:
+        columns = ("ema_robust", "ema_clean") if self.trainer.objective.robust else ("ema_clean", "ema_robust")
+        return checkpoint.best(*columns)
+
+    def _must_go_back(self, record: Epoch, checkpoint: Checkpoint) -> bool:
+        curable = any(kind in guard.CURABLE for kind in record.guard)
+        return self.recipe.guard == "rollback" and curable and checkpoint.rollbacks < guard.MOST_ROLLBACKS
+
+    def _roll_back(self, reason: str) -> Checkpoint:
+        """Go back to the last checkpoint, and on from there with half the rate and in another order."""
+        checkpoint = self.run.restore(self.trainer.variables).rolled_back()
+        self.run.save(checkpoint, self.trainer.variables)
+        log.warning(
+            "%s: back to the end of epoch %d, on with half the learning rate (rollback %d of %d)",
+            reason,
+            checkpoint.epoch,
+            checkpoint.rollbacks,
+            guard.MOST_ROLLBACKS,
+        )
+        return checkpoint
+
+    def _after_divergence(self, checkpoint: Checkpoint, error: Diverged) -> Checkpoint:
+        if self.recipe.guard == "rollback" and checkpoint.rollbacks < guard.MOST_ROLLBACKS:
+            return self._roll_back(error.message)
+        kept = f"; the weights of epoch {checkpoint.epoch} are kept" if checkpoint.epoch else ""
+        raise AdvcliError(
+            error.message + kept,
+            f"try a lower --learning-rate than {self.recipe.learning_rate:g}, --clip-norm 1, or --guard rollback",
+        ) from error
+
+    def _trained(self, checkpoint: Checkpoint) -> Trained:
+        columns = ("robust", "clean") if self.trainer.objective.robust else ("clean", "robust")
+        best = checkpoint.history[checkpoint.best(*columns) - 1]
+        return Trained(
+            output=str(self.run.folder),
+            backbone=self.recipe.backbone,
+            objective="+".join((self.recipe.objective, *self.recipe.modifier)),
+            norm=self.recipe.norm,
+            eps=self.recipe.eps,
+            best_epoch=best.epoch,
+            clean=best.clean,
+            robust=best.robust,
+            validation_images=len(self.data.validation),
+            best_clean_epoch=checkpoint.best("clean", "robust"),
+            ema_epoch=self._best_average(checkpoint) if self.trainer.averages else None,
+            seconds=time.perf_counter() - self.start,
+            **self.common,  # type: ignore[arg-type]
+        )

@@ -1,4 +1,4 @@
-"""A run folder: the best model, the history, the curves, how it was made, and the checkpoint."""
+"""A run folder: the models, the history, the curves, how it was made, and the checkpoint."""
 
 import csv
 import io
@@ -18,35 +18,25 @@ from advcli.images import whole_file
 from advcli.model import Classifier
 from advcli.records import Epoch
 from advcli.report.curves import draw_curves
+from advcli.tasks.training.checkpoint import Checkpoint
 
-_COLUMNS = ("epoch", "loss", "train_accuracy", "clean", "robust", "learning_rate", "seconds")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What is known after some whole epochs.
-
-    Args:
-        history: the records of these epochs.
-        best: the number of the epoch whose weights ``model.keras`` has; 0 before the first.
-    """
-
-    history: tuple[Epoch, ...] = ()
-    best: int = 0
-
-    @property
-    def epoch(self) -> int:
-        """The number of whole epochs done."""
-        return len(self.history)
-
-    def extended(self, record: Epoch, robust: bool) -> "Checkpoint":
-        """Add an epoch; it becomes the best by robust, or else by clean, validation accuracy."""
-
-        def rank(epoch: Epoch) -> tuple[float, float]:
-            return (epoch.robust, epoch.clean) if robust else (epoch.clean, epoch.robust)
-
-        better = not self.best or rank(record) > rank(self.history[self.best - 1])
-        return Checkpoint((*self.history, record), record.epoch if better else self.best)
+_COLUMNS = (
+    "epoch",
+    "stage",
+    "loss",
+    "train_accuracy",
+    "clean",
+    "robust",
+    "single_step",
+    "zero_gradients",
+    "ema_clean",
+    "ema_robust",
+    "learning_rate",
+    "eps",
+    "guard",
+    "seconds",
+)
+_MODELS = ("best-robust", "best-clean", "last", "ema")
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ class Run:
         return self.folder.resolve().name
 
     def can_resume(self) -> bool:
-        """Tell whether there is a whole epoch to go on from."""
+        """Tell whether there is a checkpoint to go on from."""
         return (self.folder / "checkpoint" / "state.npz").exists()
 
     def refuse_existing(self) -> None:
@@ -78,7 +68,8 @@ class Run:
 
     def clear(self) -> None:
         """Remove what an earlier run of the same name left, so that the two are never mixed."""
-        for name in ("model.keras", "history.csv", "curves.png", "run.json", "checkpoint/state.npz"):
+        models = ("model.keras", *(f"{name}.keras" for name in _MODELS))
+        for name in (*models, "history.csv", "curves.png", "run.json", "checkpoint/state.npz"):
             (self.folder / name).unlink(missing_ok=True)
 
     def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
@@ -111,23 +102,28 @@ class Run:
                     "train it anew with --overwrite",
                 )
 
-    def save_model(self, classifier: Classifier) -> None:
-        """Write ``model.keras``."""
-        classifier.save(self.folder / "model.keras")
+    def save_model(self, classifier: Classifier, name: str) -> None:
+        """Write one of the models that are kept side by side."""
+        classifier.save(self.folder / f"{name}.keras")
+
+    def choose_model(self, name: str) -> None:
+        """Let ``model.keras`` be one of the models."""
+        with whole_file(self.folder / "model.keras") as file:
+            file.write((self.folder / f"{name}.keras").read_bytes())
 
     def write_history(self, history: Sequence[Epoch]) -> None:
         """Write ``history.csv`` and ``curves.png``."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(_COLUMNS)
-        writer.writerows([getattr(record, column) for column in _COLUMNS] for record in history)
+        writer.writerows([_cell(getattr(record, column)) for column in _COLUMNS] for record in history)
         self._write("history.csv", text.getvalue())
         with whole_file(self.folder / "curves.png") as file:
             draw_curves(history, self.name, file)
 
     def save(self, checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
         """Write ``checkpoint/state.npz``: the history, and every variable of model and optimizer."""
-        state = {"history": [asdict(record) for record in checkpoint.history], "best": checkpoint.best}
+        state = asdict(checkpoint)
         arrays: dict[str, Any] = {f"variable{i}": np.asarray(variable) for i, variable in enumerate(variables)}
         with whole_file(self.folder / "checkpoint" / "state.npz") as file:
             np.savez(file, state=np.array(json.dumps(state)), **arrays)
@@ -136,18 +132,19 @@ class Run:
         """Read the checkpoint and give every variable its value again.
 
         Raises:
-            AdvcliError: there is no whole epoch to go on from, or it is of another network.
+            AdvcliError: there is none to go on from, or it is of another network.
         """
         path = self.folder / "checkpoint" / "state.npz"
         if not path.exists():
-            raise AdvcliError(f"no whole epoch to go on from in '{self.folder}'", "train it anew with --overwrite")
+            raise AdvcliError(f"no checkpoint to go on from in '{self.folder}'", "train it anew with --overwrite")
         with np.load(path, allow_pickle=False) as stored:
             if len(stored.files) != len(variables) + 1:
                 raise AdvcliError(f"'{path}' is the checkpoint of another network")
             state = json.loads(str(stored["state"]))
             for i, variable in enumerate(variables):
                 variable.assign(stored[f"variable{i}"])
-        return Checkpoint(tuple(Epoch(**record) for record in state["history"]), state["best"])
+        history = tuple(Epoch(**record | {"guard": tuple(record["guard"])}) for record in state.pop("history"))
+        return Checkpoint(history, **state)
 
     def _description(self) -> dict[str, Any]:
         try:
@@ -161,3 +158,7 @@ class Run:
     def _write(self, name: str, text: str) -> None:
         with whole_file(self.folder / name) as file:
             file.write(text.encode())
+
+
+def _cell(value: Any) -> Any:
+    return "; ".join(value) if isinstance(value, tuple) else value

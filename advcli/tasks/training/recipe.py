@@ -11,7 +11,7 @@ from advcli.threat import Norm, Threat
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that determines a run, and that ``run.json`` records."""
+    """All that determines a run, and that ``run.json`` records; the options of ``advcli train`` by their names."""
 
     data: str
     backbone: str
@@ -32,6 +32,24 @@ class Recipe:
     limit: int | None = None
     first: int | None = None
     skip_bad: bool = False
+    augment: tuple[str, ...] = ()
+    modifier: tuple[str, ...] = ()
+    eps_warmup: float = 0.0
+    adv_start_epoch: int = 1
+    optimizer: str = "sgd"
+    schedule: str = "cosine"
+    warmup: float | None = None
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    unfreeze: str = "all"
+    stages: int = 4
+    patience: int = 1
+    guard: str = "warn"
+    deterministic: bool = False
+    strategy: str = "one"
+    twin: bool = False
+    against: str | None = None
 
     def __post_init__(self) -> None:
         _ = self.threat
@@ -46,7 +64,7 @@ class Recipe:
         known = {field.name for field in fields(cls)}
         if not set(content) <= known:
             raise UsageError(f"the run has options unknown here: {', '.join(sorted(set(content) - known))}")
-        return cls(**{**content, "classes": tuple(content.get("classes", ()))})
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
 
     @property
     def threat(self) -> Threat:
@@ -63,8 +81,14 @@ class TrainingData:
     validation: Images
 
 
-def prepare(recipe: Recipe, dataset: Dataset) -> TrainingData:
-    """Part the training split into images to learn from and images to validate on, and decode them."""
+def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None) -> TrainingData:
+    """Part the training split into images to learn from and images to validate on, and decode them.
+
+    Args:
+        recipe: which images, and at what size.
+        dataset: where they are.
+        memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
+    """
     if recipe.classes:
         dataset = dataset.restrict(recipe.classes)
     images = dataset.train.sample(recipe.limit, recipe.first, recipe.seed)
@@ -72,6 +96,6 @@ def prepare(recipe: Recipe, dataset: Dataset) -> TrainingData:
     channels = 3 if recipe.weights != "none" else dataset.channels
     return TrainingData(
         dataset,
-        decode(images.take(rest), recipe.edge, channels, recipe.skip_bad),
-        decode(images.take(validation), recipe.edge, channels, recipe.skip_bad),
+        decode(images.take(rest), recipe.edge, channels, recipe.skip_bad, memory),
+        decode(images.take(validation), recipe.edge, channels, recipe.skip_bad, memory),
     )

@@ -1,0 +1,84 @@
+"""What ``advcli train`` refuses before it reads an image or imports TensorFlow."""
+
+from pathlib import Path
+
+import typer
+
+from advcli import registry
+from advcli.attacks import Suite, is_bounded, refuse_unsupported
+from advcli.cli.resolve import refuse_pattern
+from advcli.errors import UsageError
+from advcli.tasks.training.optimizer import refuse_unknown as refuse_unknown_optimizer
+from advcli.tasks.training.recipe import Recipe
+
+
+def given(context: typer.Context) -> set[str]:
+    """Name the options that were given, on the command line or in a file."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+
+
+def refuse_unknown(recipe: Recipe) -> None:
+    """Build every component once, and look whether files are there.
+
+    Raises:
+        UsageError: there is no such component, option or file.
+    """
+    registry.build("backbones", recipe.backbone)
+    registry.build("objectives", recipe.objective)
+    registry.build("schedules", recipe.schedule)
+    for spec in recipe.modifier:
+        registry.build("modifiers", spec)
+    refuse_unknown_optimizer(recipe.optimizer)
+    search = registry.build("attacks", recipe.attack)
+    if isinstance(search, Suite):
+        raise UsageError(
+            f"'{recipe.attack}' is a suite: too much for every step of training", "give one of its attacks"
+        )
+    refuse_pattern(search, recipe.attack, "training needs an attack on each image, such as pgd")
+    if not is_bounded(search):
+        raise UsageError(f"'{recipe.attack}' searches no ball to be robust in", "give an attack such as pgd")
+    if recipe.weights not in ("none", "imagenet") and not Path(recipe.weights).is_file():
+        raise UsageError(f"no such file: '{recipe.weights}'", "--weights is none, imagenet or a weights file")
+    if recipe.against is not None and not (Path(recipe.against) / "model.keras").is_file():
+        raise UsageError(
+            f"'{recipe.against}' is no run folder: it has no model.keras", "--against names a finished run"
+        )
+
+
+def refuse_contradictions(recipe: Recipe, asked: set[str]) -> None:
+    """Refuse options that would be ignored, or that do not go together.
+
+    Raises:
+        UsageError: one was asked for.
+    """
+    objective = registry.build("objectives", recipe.objective)
+    name = registry.canonical(recipe.objective)
+    if "attack" in asked and "attack" not in objective.uses:
+        raise UsageError(f"'{name}' does not train with --attack", "leave it out; pgd-at does")
+    if recipe.eps_warmup and "eps" not in objective.uses:
+        raise UsageError(f"'{name}' does not train in the ball of --eps, so nothing can grow", "leave --eps-warmup out")
+    if "eps" in objective.uses:
+        if "attack" in objective.uses:
+            refuse_unsupported(registry.build("attacks", recipe.attack), recipe.threat)
+        norms = getattr(objective, "norms", ("linf", "l2", "l1"))
+        if recipe.norm not in norms:
+            raise UsageError(f"'{name}' does not train in {recipe.norm} balls", f"its norms: {', '.join(norms)}")
+    if recipe.adv_start_epoch > 1 and name == "clean":
+        raise UsageError("'clean' is clean from the first epoch", "leave --adv-start-epoch out")
+    if recipe.adv_start_epoch > recipe.epochs:
+        raise UsageError(f"there are only {recipe.epochs} epochs", "give a lower --adv-start-epoch or more --epochs")
+    if recipe.unfreeze != "plateau" and asked & {"stages", "patience"}:
+        raise UsageError(
+            "--stages and --patience are of --unfreeze plateau", "leave them out, or unfreeze on a plateau"
+        )
+    if recipe.unfreeze == "head" and recipe.weights == "none":
+        raise UsageError("a head on untrained features learns little", "give --weights, or leave --unfreeze head out")
+    if recipe.optimizer == "adamw" and "momentum" in asked:
+        raise UsageError("adamw has no --momentum", "leave it out, or take --optimizer sgd")
+    if recipe.learning_rate <= 0:
+        raise UsageError("--learning-rate must be above 0")
+    if recipe.twin and recipe.against:
+        raise UsageError("--twin trains what --against has already", "give one of them")
+    if recipe.twin and name == "clean" and not recipe.modifier:
+        raise UsageError("a clean run is its own twin", "leave --twin out")

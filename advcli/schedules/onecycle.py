@@ -1,0 +1,47 @@
+"""One cycle: a quick rise from a low rate, then a long cosine to almost nothing.
+
+Smith and Topin 2018, https://arxiv.org/abs/1708.07120
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """A half cosine up and another one down.
+
+    Args:
+        peak: where the highest rate is reached, as a part of the training.
+        start: the first rate, as a fraction of the highest.
+        end: the last one.
+    """
+
+    rises: ClassVar[bool] = True
+
+    peak: float = 0.3
+    start: float = 0.04
+    end: float = 0.00001
+
+    def __post_init__(self) -> None:
+        if not 0 < self.peak < 1:
+            raise UsageError(f"peak is a part of 1, not {self.peak:g}")
+        if not (0 <= self.start <= 1 and 0 <= self.end <= 1):
+            raise UsageError("start and end of onecycle are fractions of the highest rate")
+
+    def __call__(self, progress: float, losses: Sequence[float]) -> float:
+        """Return the fraction."""
+        if progress < self.peak:
+            return self._between(self.start, 1.0, progress / self.peak)
+        return self._between(1.0, self.end, (progress - self.peak) / (1 - self.peak))
+
+    @staticmethod
+    def _between(low: float, high: float, share: float) -> float:
+        return high + (low - high) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+COMPONENT = OneCycle

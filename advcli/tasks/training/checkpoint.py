@@ -1,0 +1,52 @@
+"""How far a run is."""
+
+from dataclasses import dataclass, replace
+
+from advcli.records import Epoch
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known at some moment of a run; all else follows from it and the recipe.
+
+    Args:
+        history: the records of the whole epochs.
+        step: how many steps of the epoch after them are done.
+        loss: the sum of these steps' losses.
+        right: the images that were right in them.
+        rollbacks: how often the guard went back.
+    """
+
+    history: tuple[Epoch, ...] = ()
+    step: int = 0
+    loss: float = 0.0
+    right: int = 0
+    rollbacks: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """The number of whole epochs done."""
+        return len(self.history)
+
+    @property
+    def losses(self) -> list[float]:
+        """The training losses of the whole epochs."""
+        return [record.loss for record in self.history]
+
+    def advanced(self, loss: float, right: int) -> "Checkpoint":
+        """Add a step: the sum of its losses, and how many images were right."""
+        return replace(self, step=self.step + 1, loss=self.loss + loss, right=self.right + right)
+
+    def extended(self, record: Epoch) -> "Checkpoint":
+        """Add an epoch."""
+        return Checkpoint((*self.history, record), rollbacks=self.rollbacks)
+
+    def rolled_back(self) -> "Checkpoint":
+        """Count one more rollback."""
+        return replace(self, rollbacks=self.rollbacks + 1)
+
+    def best(self, *columns: str) -> int:
+        """Return the first epoch with the greatest values in some columns, compared in turn; 0 before the first."""
+        if not self.history:
+            return 0
+        return max(self.history, key=lambda record: tuple(getattr(record, column) or 0.0 for column in columns)).epoch

@@ -1,0 +1,106 @@
+"""Alarms: what goes wrong in training for robustness without any error, told by the history.
+
+Catastrophic overfitting: Wong, Rice and Kolter 2020, https://arxiv.org/abs/2001.03994. Robust
+overfitting: Rice, Wong and Kolter 2020, https://arxiv.org/abs/2002.11569
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advcli.records import Epoch
+
+ACTIONS = ("warn", "rollback", "stop")
+
+CATASTROPHIC = "catastrophic overfitting"
+ROBUST = "robust overfitting"
+DIVERGED = "the loss is not a number"
+NOT_FALLING = "the loss does not fall"
+NO_GRADIENT = "zero gradients"
+
+# What a step back cannot mend is not stepped back for.
+CURABLE = (CATASTROPHIC, DIVERGED)
+
+# How often a run is rolled back before it is given up.
+MOST_ROLLBACKS = 3
+
+_COLLAPSE = 0.2
+_BELOW_BEST = 0.02
+_EPOCHS_BELOW = 3
+_STILL = 0.98
+_VANISHED = 0.25
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One thing that went wrong.
+
+    Args:
+        kind: its name.
+        message: the evidence, and what to do.
+    """
+
+    kind: str
+    message: str
+
+
+def alarms(history: Sequence[Epoch], robust: bool) -> list[Alarm]:
+    """Look at the last of some epochs in the light of those before it.
+
+    Args:
+        history: the records of whole epochs, in order.
+        robust: whether these epochs aimed at robustness.
+    """
+    found = [_zero_gradients(history), _not_falling(history)]
+    if robust:
+        found += [_catastrophic(history), _robust_overfitting(history)]
+    return [alarm for alarm in found if alarm is not None]
+
+
+def _catastrophic(history: Sequence[Epoch]) -> Alarm | None:
+    *before, last = history
+    gap = (last.single_step or 0.0) - last.robust
+    best = max((epoch.robust for epoch in before), default=0.0)
+    if gap <= _COLLAPSE or last.robust >= best - _COLLAPSE:
+        return None
+    return Alarm(
+        CATASTROPHIC,
+        f"PGD-10 fell from {best:.1%} to {last.robust:.1%} while one step still leaves {last.single_step:.1%} right: "
+        "the network hides its gradient; try n-fgsm or pgd-at, a smaller --eps or --modifier gradalign",
+    )
+
+
+def _robust_overfitting(history: Sequence[Epoch]) -> Alarm | None:
+    best = max(history, key=lambda epoch: epoch.robust)
+    after = [epoch for epoch in history if epoch.epoch > best.epoch]
+    below = len(after) >= _EPOCHS_BELOW and all(
+        epoch.robust < best.robust - _BELOW_BEST for epoch in after[-_EPOCHS_BELOW:]
+    )
+    if not below or history[-1].train_accuracy <= best.train_accuracy:
+        return None
+    return Alarm(
+        ROBUST,
+        f"PGD-10 has been below its {best.robust:.1%} of epoch {best.epoch} for {_EPOCHS_BELOW} epochs while training "
+        f"accuracy rises: the weights of epoch {best.epoch} are the ones that are kept",
+    )
+
+
+def _not_falling(history: Sequence[Epoch]) -> Alarm | None:
+    losses = [epoch.loss for epoch in history]
+    if len(losses) != _EPOCHS_BELOW or min(losses[1:]) < _STILL * losses[0]:
+        return None
+    return Alarm(
+        NOT_FALLING,
+        f"the loss is {losses[-1]:.3g} after {len(losses)} epochs and was {losses[0]:.3g} after the first: try another "
+        "--learning-rate, --eps-warmup, or some clean epochs first (--adv-start-epoch)",
+    )
+
+
+def _zero_gradients(history: Sequence[Epoch]) -> Alarm | None:
+    share = history[-1].zero_gradients or 0.0
+    if share <= _VANISHED:
+        return None
+    return Alarm(
+        NO_GRADIENT,
+        f"{share:.0%} of the validation images have a gradient of exactly zero: attacks that follow it see nothing, "
+        "and the robust accuracy is not to be believed",
+    )

@@ -1,0 +1,132 @@
+"""One step of training: perturb the batch, take the loss and its gradient, change the weights."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from advcli.attacks import Attack
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.model import Classifier
+from advcli.modifiers import Penalty, WeightPerturbation
+from advcli.objectives import Objective, Opponent, Replaying
+from advcli.tasks.training.optimizer import decays
+from advcli.tasks.training.recipe import Recipe
+
+
+class Update:
+    """What one device does with its part of a batch.
+
+    Args:
+        recipe: decay, clipping and the threat.
+        classifier: what is trained.
+        objective: the loss.
+        modifiers: what is added to it.
+        attack: the search of the training command.
+        optimizer: built on all weights of the model.
+        batch: the images of a whole step, on all devices.
+        devices: how many there are.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        classifier: Classifier,
+        objective: Objective,
+        modifiers: Sequence[Penalty | WeightPerturbation],
+        attack: Attack,
+        optimizer: Any,
+        batch: int,
+        devices: int,
+    ) -> None:
+        self.recipe = recipe
+        self.classifier = classifier
+        self.model = classifier.model
+        self.objective = objective
+        self.penalties = [modifier for modifier in modifiers if isinstance(modifier, Penalty)]
+        self.displacing = [modifier for modifier in modifiers if isinstance(modifier, WeightPerturbation)]
+        self.attack = attack
+        self.optimizer = optimizer
+        self.batch = batch
+        self.devices = devices
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Take the step: -> the sum of the losses, the images that are right, the perturbation to keep.
+
+        Args:
+            images: (N, H, W, C) in [0, 1].
+            labels: (N,).
+            seeds: (N, 2).
+            kept: the perturbation kept from the batch before.
+            eps: the radius now, if it is still growing.
+        """
+        opponent = self._opponent(seeds, kept, eps)
+        perturbed = tf.stop_gradient(self.objective.perturb(opponent, images, labels))
+        losses, logits, gradients, upwards = self._gradients(opponent, images, perturbed, labels)
+        if self.displacing:
+            gradients = self._displaced_gradients(opponent, images, perturbed, labels, gradients)
+        self._apply(gradients)
+        if isinstance(self.objective, Replaying):
+            kept = self.objective.climb(opponent, images, upwards)
+        right = tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int32)), kept
+
+    def _opponent(self, seeds: Tensor, kept: Tensor, eps: Tensor) -> Opponent:
+        threat = self.recipe.threat
+        if self.recipe.eps_warmup:
+            threat = replace(threat, eps=eps)
+        draws = Draws(seeds)
+        logits = self.classifier.logits
+
+        def attack(images: Tensor, labels: Tensor) -> Tensor:
+            return self.attack(logits, images, labels, threat, draws)
+
+        return Opponent(logits, attack, threat, draws, kept)
+
+    def _gradients(
+        self, opponent: Opponent, images: Tensor, perturbed: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+        """Return losses, logits, and the gradients by the weights and by the perturbed images."""
+        with tf.GradientTape() as tape:
+            if isinstance(self.objective, Replaying):
+                tape.watch(perturbed)
+            losses, logits = self.objective(self.model, images, perturbed, labels)
+            for modifier in self.penalties:
+                losses += modifier.penalty(self.model, opponent, images, labels)
+            loss = tf.reduce_sum(losses) / self.batch
+        weights = self.model.trainable_variables
+        gradients, upwards = tape.gradient(loss, (weights, perturbed))
+        return losses, logits, gradients, upwards
+
+    def _displaced_gradients(
+        self, opponent: Opponent, images: Tensor, perturbed: Tensor, labels: Tensor, gradients: list[Tensor]
+    ) -> list[Tensor]:
+        """Return the gradients at other weights, and leave the real ones as they were to the bit."""
+        weights = self.model.trainable_variables
+        before = [tf.identity(weight) for weight in weights]
+        for modifier in self.displacing:
+            for weight, step in zip(weights, modifier.displacement(before, gradients), strict=True):
+                weight.assign_add(step)
+        _, _, gradients, _ = self._gradients(opponent, images, perturbed, labels)
+        for weight, value in zip(weights, before, strict=True):
+            weight.assign(value)
+        return gradients
+
+    def _apply(self, gradients: list[Tensor]) -> None:
+        weights = self.model.trainable_variables
+        if self.devices > 1:
+            # The optimizer adds the gradients of all devices up; what follows wants the sum.
+            gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        if self.recipe.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm)
+        if self.recipe.weight_decay and self.recipe.optimizer == "sgd":
+            # Coupled: the decay goes through the momentum, as in the papers; Keras' own does not.
+            gradients = [
+                gradient + self.recipe.weight_decay * tf.convert_to_tensor(weight) if decays(weight) else gradient
+                for gradient, weight in zip(gradients, weights, strict=True)
+            ]
+        if self.devices > 1:
+            gradients = [gradient / self.devices for gradient in gradients]
+        self.optimizer.apply(gradients, weights)
