@@ -14,7 +14,7 @@ from advcli import registry
 
 ROOT = Path(advcli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-FAMILIES = ("attacks", "backbones", "datasets", "explainers", "objectives")
+FAMILIES = ("attacks", "backbones", "datasets", "explainers", "modifiers", "objectives")
 COMPONENTS = [(family, name) for family in FAMILIES for name in registry.names(family)]
 
 # A module may import its own layer's lower neighbours and every layer below.
@@ -23,7 +23,7 @@ LAYERS = [
     {"tasks"},
     set(FAMILIES),
     {"report"},
-    {"model", "data", "linear_head", "download", "keras_file", "layers", "frozen", "convolution"},
+    {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers", "frozen", "convolution"},
     {"threat", "png", "images", "draws", "l1_ball"},
     {"backend", "registry", "records"},
     {"errors", "__init__"},

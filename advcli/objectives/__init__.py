@@ -1,31 +1,9 @@
 """What training minimises: one file a loss."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from advcli.backend import Tensor
-from advcli.draws import Draws
-from advcli.threat import Threat
-
-
-@dataclass(frozen=True)
-class Opponent:
-    """What an objective may perturb a batch with.
-
-    Args:
-        logits: (N, H, W, C) -> (N, K) logits of the network as it is now, with BatchNorm in inference mode.
-        attack: (images, labels) -> adversarial images, by the attack of the training command.
-        threat: the ball; its eps is a tensor while it is still growing.
-        draws: one stream an image, different in every epoch.
-        kept: (N, H, W, C) the perturbation that a replaying objective kept; zero at first.
-    """
-
-    logits: Callable[[Tensor], Tensor]
-    attack: Callable[[Tensor, Tensor], Tensor]
-    threat: Threat
-    draws: Draws
-    kept: Tensor = None
+from advcli.opponent import Opponent
 
 
 class Objective(Protocol):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.objectives import Opponent
+from advcli.opponent import Opponent
 
 
 @dataclass(frozen=True)

@@ -3,64 +3,140 @@
 Goodfellow, Shlens and Szegedy 2015, https://arxiv.org/abs/1412.6572, as the library generalises it
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from advcli.backend import Tensor, neural_structured_learning, tf
+from advcli.backend import Tensor, as_written, neural_structured_learning, tf
 from advcli.errors import UsageError, nearest
+from advcli.opponent import Opponent
+from advcli.threat import Norm, Threat
 
-NORMS = ("infinity", "l2", "l1")
+NORMS = {"infinity": Norm.LINF, "l2": Norm.L2, "l1": Norm.L1}
 
 
 @dataclass(frozen=True)
 class NSL:
     """``CE(f(x), y) + multiplier * CE(f(x'), y)`` with the library's own adversarial neighbour x'.
 
-    Two forward passes, one backward pass to the input and two to the weights. BatchNorm is in
-    training mode in all of them, as in the library. Known failure: a single large step without a
-    random start can teach the network to mask its gradient.
+    What ``nsl.keras.AdversarialRegularization`` does with the same options, which has none of its own for clipping
+    and is not able to start at random in a batch of unknown size. The clean pass gives the first gradient, so k
+    iterations cost k + 1 forward passes, k backward passes to the input and two to the weights; a random start
+    costs one of each more. BatchNorm is in training mode in all of them, as in the library. Known failure: a single
+    large step without a random start can teach the network to mask its gradient.
 
     Args:
         multiplier: weight of the adversarial loss.
-        adv_step_size: length of the step, in units of [0, 1].
+        adv_step_size: length of a step, in units of [0, 1].
         adv_grad_norm: infinity, l2 or l1: the norm in which the step has that length.
+        pgd_iterations: number of steps.
+        pgd_epsilon: radius of the ball that each step is projected to; 0 is none.
+        random_init: begin at a random point of that ball, or of one as large as a step.
+        clip: keep the neighbour in [0, 1]; false is the library's own tutorial.
     """
+
+    robust: ClassVar[bool] = True
+    uses: ClassVar[tuple[str, ...]] = ()
 
     multiplier: float = 0.2
     adv_step_size: float = 0.2
     adv_grad_norm: str = "infinity"
-
-    robust: ClassVar[bool] = True
+    pgd_iterations: int = 1
+    pgd_epsilon: float = 0.0
+    random_init: bool = False
+    clip: bool = True
 
     def __post_init__(self) -> None:
         if self.adv_grad_norm not in NORMS:
             raise UsageError(f"unknown adv_grad_norm '{self.adv_grad_norm}'", nearest(self.adv_grad_norm, NORMS))
-        if self.multiplier < 0 or self.adv_step_size < 0:
-            raise UsageError("multiplier and adv_step_size of 'nsl' must not be negative")
+        for option in ("multiplier", "adv_step_size", "pgd_epsilon"):
+            if getattr(self, option) < 0:
+                raise UsageError(f"{option} of 'nsl' is negative: {getattr(self, option):g}")
+        if self.pgd_iterations < 1:
+            raise UsageError(f"pgd_iterations is less than one: {self.pgd_iterations}")
+        if self.pgd_epsilon and self.adv_grad_norm == "l1":
+            raise UsageError("nsl has no projection to an l1 ball", "leave pgd_epsilon out, or take infinity or l2")
 
-    def __call__(
-        self, model: Any, images: Tensor, labels: Tensor, adversary: Callable[[Tensor, Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    @as_written
+    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+        """Return where the search starts; the search itself needs the gradient of the clean pass."""
+        if not self.random_init:
+            return images
+        noise = Threat(NORMS[self.adv_grad_norm], 0.0).within(tf.shape(images)[1:], opponent.draws)
+        return self._clipped(images + (self.pgd_epsilon or self.adv_step_size) * noise)
+
+    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the clean logits: (N, H, W, C), (N,) -> (N,), (N, K)."""
-        nsl = neural_structured_learning()
-        config = nsl.configs.make_adv_reg_config(
-            multiplier=self.multiplier,
-            adv_step_size=self.adv_step_size,
-            adv_grad_norm=self.adv_grad_norm,
-            # Given for the plain tensor, not through the library's Keras wrapper, which ignores it.
-            clip_value_min=0.0,
-            clip_value_max=1.0,
-        )
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             logits = model(images, training=True)
             clean = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             mean = tf.reduce_mean(clean)
-        neighbour, _ = nsl.lib.gen_adv_neighbor(images, mean, config=config.adv_neighbor_config, gradient_tape=tape)
-        perturbed = model(tf.stop_gradient(neighbour), training=True)
-        adversarial = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, perturbed)
-        return clean + config.multiplier * adversarial, logits
+        if self.random_init:
+            neighbour = self._from(perturbed, model, images, labels)
+        else:
+            neighbour = self._neighbour(model, images, mean, labels, tape)
+        moved = model(tf.stop_gradient(neighbour), training=True)
+        adversarial = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, moved)
+        return clean + self.multiplier * adversarial, logits
+
+    @as_written
+    def _neighbour(self, model: Any, images: Tensor, mean: Tensor, labels: Tensor, tape: Any) -> Tensor:
+        nsl = neural_structured_learning()
+        config = nsl.configs.AdvNeighborConfig(
+            adv_step_size=self.adv_step_size,
+            adv_grad_norm=self.adv_grad_norm,
+            pgd_iterations=self.pgd_iterations,
+            pgd_epsilon=self.pgd_epsilon or None,
+            # The library's Keras wrapper has its images in a dictionary, where it does not see these.
+            clip_value_min=0.0 if self.clip else None,
+            clip_value_max=1.0 if self.clip else None,
+        )
+        neighbour, _ = nsl.lib.gen_adv_neighbor(
+            images,
+            mean,
+            config=config,
+            gradient_tape=tape,
+            pgd_model_fn=lambda point: model(point, training=True),
+            pgd_loss_fn=_mean_loss,
+            pgd_labels=labels,
+            use_while_loop=True,
+        )
+        return neighbour
+
+    def _from(self, start: Tensor, model: Any, images: Tensor, labels: Tensor) -> Tensor:
+        """Search from another point than the image, which the library offers for random points of its own only."""
+        point = start
+        for _ in tf.range(self.pgd_iterations):
+            moved = self._step(model, point, labels)
+            point = self._clipped(images + self._projected(moved - images))
+        return point
+
+    @as_written
+    def _step(self, model: Any, point: Tensor, labels: Tensor) -> Tensor:
+        nsl = neural_structured_learning()
+        config = nsl.configs.AdvNeighborConfig(adv_step_size=self.adv_step_size, adv_grad_norm=self.adv_grad_norm)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(point)
+            mean = _mean_loss(labels, model(point, training=True))
+        moved, _ = nsl.lib.gen_adv_neighbor(point, mean, config=config, gradient_tape=tape)
+        return moved
+
+    @as_written
+    def _projected(self, delta: Tensor) -> Tensor:
+        if not self.pgd_epsilon:
+            return delta
+        nsl = neural_structured_learning()
+        return nsl.lib.project_to_ball(delta, self.pgd_epsilon, nsl.configs.NormType(self.adv_grad_norm))
+
+    @as_written
+    def _clipped(self, images: Tensor) -> Tensor:
+        return tf.clip_by_value(images, 0.0, 1.0) if self.clip else images
+
+
+@as_written
+def _mean_loss(labels: Tensor, logits: Tensor) -> Tensor:
+    # The mean, as in the library: its l2 step is shorter where the gradient's norm is below 1e-6.
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
 COMPONENT = NSL

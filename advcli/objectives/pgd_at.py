@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
-from advcli.objectives import Opponent
+from advcli.opponent import Opponent
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""Adversarial weight perturbation: the gradient is taken at weights that were moved to where the loss is higher.
+
+Wu, Xia and Wang 2020, https://arxiv.org/abs/2004.05884
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.backend import Tensor, as_written, tf
+from advcli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class AdversarialWeightPerturbation:
+    """Move each weight w by ``gamma * ||w|| * g / ||g||``, g the gradient of the loss by it; biases stay.
+
+    One more forward and backward pass an update, about a tenth on top of ten steps of PGD. The published code takes
+    g from a copy of the network. Known failure: with a large gamma, or from the first epoch of a hard
+    training, the loss does not come down.
+
+    Args:
+        gamma: length of the displacement as a fraction of the weight's norm; the paper has 0.005 for TRADES, 0.01 for
+            PGD adversarial training.
+    """
+
+    uses: ClassVar[tuple[str, ...]] = ()
+
+    gamma: float = 0.005
+
+    def __post_init__(self) -> None:
+        if self.gamma <= 0:
+            raise UsageError(f"gamma is not positive: {self.gamma:g}")
+
+    @as_written
+    def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Return how far to move each weight; those of rank 0 and 1, which are biases and BatchNorm's, not at all."""
+        return [
+            self._along(tf.convert_to_tensor(weight), gradient) if len(weight.shape) > 1 else tf.zeros_like(gradient)
+            for weight, gradient in zip(weights, gradients, strict=True)
+        ]
+
+    @as_written
+    def _along(self, weight: Tensor, gradient: Tensor) -> Tensor:
+        return self.gamma * tf.norm(weight) * tf.math.divide_no_nan(gradient, tf.norm(gradient))
+
+
+COMPONENT = AdversarialWeightPerturbation

@@ -1,0 +1,53 @@
+"""Free adversarial training: each backward pass moves the weights and the perturbation, several times a batch.
+
+Shafahi, Najibi, Ghiasi, Xu, Dickerson, Studer, Davis, Taylor and Goldstein 2019, https://arxiv.org/abs/1904.12843
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from advcli.backend import Tensor, as_written, tf
+from advcli.errors import UsageError
+from advcli.opponent import Opponent
+
+
+@dataclass(frozen=True)
+class FreeAdversarialTraining:
+    """``CE(f(x + d), y)``, then ``d = clip(d + eps * sign(gradient at x + d), -eps, eps)``, kept for the next batch.
+
+    One forward and one backward pass an update, as without any defence; BatchNorm is in training mode, for the
+    pass is the same. Give it as many fewer epochs as there are replays. Known failure: many replays make
+    batches so alike that clean accuracy falls.
+
+    Args:
+        replays: how often a batch is gone over.
+    """
+
+    robust: ClassVar[bool] = True
+    uses: ClassVar[tuple[str, ...]] = ("eps",)
+    norms: ClassVar[tuple[str, ...]] = ("linf",)
+
+    replays: int = 8
+
+    def __post_init__(self) -> None:
+        if self.replays < 1:
+            raise UsageError(f"replays is less than one: {self.replays}")
+
+    @as_written
+    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+        """Put on the images what was kept: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        return tf.clip_by_value(images + opponent.kept, 0.0, 1.0)
+
+    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and the logits, both of the perturbed images: -> (N,), (N, K)."""
+        logits = model(perturbed, training=True)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
+
+    @as_written
+    def climb(self, opponent: Opponent, images: Tensor, gradient: Tensor) -> Tensor:
+        """Move the perturbation uphill by eps: (N, H, W, C) each."""
+        eps = opponent.threat.eps
+        return tf.clip_by_value(opponent.kept + eps * opponent.threat.steepest(gradient), -eps, eps)
+
+
+COMPONENT = FreeAdversarialTraining

@@ -1,0 +1,45 @@
+"""Gaussian noise: cross-entropy on noisy images, as randomized smoothing wants its network trained.
+
+Cohen, Rosenfeld and Kolter 2019, https://arxiv.org/abs/1902.02918
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from advcli.backend import Tensor, as_written, tf
+from advcli.errors import UsageError
+from advcli.opponent import Opponent
+
+
+@dataclass(frozen=True)
+class GaussianNoise:
+    """``CE(f(x + sigma * n), y)`` with normal noise n, not cut to [0, 1]; one forward and one backward pass.
+
+    Known failure: the network alone is not robust, only its vote over many noisy copies is; and it knows
+    noise of this sigma only.
+
+    Args:
+        sigma: standard deviation of the noise, in units of [0, 1].
+    """
+
+    robust: ClassVar[bool] = False
+    uses: ClassVar[tuple[str, ...]] = ()
+
+    sigma: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.sigma <= 0:
+            raise UsageError(f"sigma is not positive: {self.sigma:g}")
+
+    @as_written
+    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+        """Add the noise: (N, H, W, C), (N,) -> (N, H, W, C), some of it outside [0, 1]."""
+        return images + self.sigma * opponent.draws.normal(tf.shape(images)[1:])
+
+    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and the logits, both of the noisy images: -> (N,), (N, K)."""
+        logits = model(perturbed, training=True)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
+
+
+COMPONENT = GaussianNoise
