@@ -164,6 +164,27 @@ class Epoch(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Planned(Record):
+    """What a run would take, estimated from a few steps; memory and disk are in bytes."""
+
+    type: ClassVar[str] = "planned"
+
+    parameters: int
+    images: int
+    steps_an_epoch: int
+    epochs: int
+    seconds_to_begin: float
+    seconds_a_step: float
+    seconds_a_validation: float
+    seconds_an_epoch: float
+    seconds: float
+    memory: int
+    disk: int
+    cheaper: str | None
+    cheaper_seconds_a_step: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trained(Record):
     """A finished run: where it is, and which epoch's weights its model has."""
 

@@ -8,7 +8,7 @@ from advcli.cli import app as shared
 from advcli.cli.app import app, components, listing
 
 
-@app.command(epilog=listing("attacks", "datasets"))
+@app.command(epilog=listing("attacks", "augmentations", "datasets"))
 def benchmark(
     models: Annotated[
         list[str],
@@ -46,6 +46,17 @@ def benchmark(
             help="An attack and its options; may be given several times.",
         ),
     ] = ["fgsm", "pgd"],  # noqa: B006  typer copies it
+    noise: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--noise",
+            metavar="SPEC",
+            rich_help_panel=shared.THREAT,
+            show_default=False,
+            autocompletion=components("augmentations"),
+            help="Random noise and its options, such as gaussian:std=0.2; may be given several times.",
+        ),
+    ] = None,
     norm: shared.NormOption = None,
     eps: shared.Eps = None,
     json: shared.Json = False,
@@ -70,6 +81,13 @@ def benchmark(
     if len(set(models)) < len(models):
         raise UsageError("a model is given twice", "leave one out")
     attacks = {spec: registry.build("attacks", spec) for spec in attack}
+    noises = tuple(dict.fromkeys(noise or ()))
+    for spec in noises:
+        if registry.component("augmentations", spec).stage != "noise":
+            raise UsageError(
+                f"'{registry.canonical(spec)}' is no noise", "see the augmentations below advcli benchmark -h"
+            )
+        registry.build("augmentations", spec)
     choices = [ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load) for model in models]
     threat = common_threat([choice.recipe for choice in choices], norm, eps)
     for search in attacks.values():
@@ -91,5 +109,6 @@ def benchmark(
         for classifier in classifiers:
             output.status(f"{classifier.name}: reading the images")
             images = read(classifier.edge, classifier.channels)
-            output.show(task.benchmark(classifier, dataset, images, attacks, threat, batch=batch, seed=seed))
+            events = task.benchmark(classifier, dataset, images, attacks, threat, noises=noises, batch=batch, seed=seed)
+            output.show(events)
         return 0

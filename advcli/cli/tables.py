@@ -6,7 +6,7 @@ from statistics import median
 from rich.table import Table
 from rich.text import Text
 
-from advcli.records import Attacked, Crafted, Epoch, Explained, Prediction, Record, Score, Trained
+from advcli.records import Attacked, Crafted, Epoch, Explained, Planned, Prediction, Record, Score, Trained
 
 _FEW = 4
 
@@ -17,12 +17,16 @@ def tables(records: Sequence[Record]) -> Iterator[Table]:
         yield _crafted(crafted[-1])
     if attacked := [record for record in records if isinstance(record, Attacked)]:
         yield _attacked(attacked)
+    if planned := [record for record in records if isinstance(record, Planned)]:
+        yield _planned(planned[-1])
+    epochs = [record for record in records if isinstance(record, Epoch)]
+    for model in dict.fromkeys(record.model for record in epochs):
+        yield _epochs([record for record in epochs if record.model == model])
+    for record in records:
+        if isinstance(record, Trained):
+            yield _trained(record)
     if scores := [record for record in records if isinstance(record, Score)]:
         yield _scores(scores)
-    if epochs := [record for record in records if isinstance(record, Epoch)]:
-        yield _epochs(epochs)
-    if trained := [record for record in records if isinstance(record, Trained)]:
-        yield _trained(trained[-1])
     if explained := [record for record in records if isinstance(record, Explained)]:
         yield _explained(explained)
 
@@ -206,6 +210,39 @@ def _trained(record: Trained) -> Table:
         Text(record.output),
     )
     return table
+
+
+def _planned(record: Planned) -> Table:
+    caption = "timed on this machine with everything unfrozen"
+    if record.cheaper and record.cheaper_seconds_a_step:
+        ratio = record.seconds_a_step / record.cheaper_seconds_a_step
+        caption += (
+            f"; --objective {record.cheaper} takes {record.cheaper_seconds_a_step:.3g} s a step, {ratio:.1f} times less"
+        )
+    table = _table(f"Plan of {record.model} on {record.data}", caption)
+    table.add_column("what")
+    table.add_column("estimate", justify="right")
+    for what, estimate in (
+        ("parameters", f"{record.parameters:,}"),
+        ("images to train on", f"{record.images:,}"),
+        ("steps an epoch", f"{record.steps_an_epoch:,}"),
+        ("before the first step", _duration(record.seconds_to_begin)),
+        ("a step", f"{record.seconds_a_step:.3g} s"),
+        ("a validation", _duration(record.seconds_a_validation)),
+        ("an epoch", _duration(record.seconds_an_epoch)),
+        (f"all {record.epochs} epochs", _duration(record.seconds)),
+        ("memory", f"{record.memory / 1e9:.1f} GB"),
+        ("disk", f"{record.disk / 1e6:,.0f} MB"),
+    ):
+        table.add_row(what, estimate)
+    return table
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _explained(records: Sequence[Explained]) -> Table:

@@ -8,10 +8,11 @@ import typer
 
 from advcli.cli import app as shared
 from advcli.cli.app import app, components, listing
+from advcli.cli.config import read_config
 from advcli.threat import Norm
 
 # What may be said beside --resume: how far to go, and how to show it.
-_WITH_RESUME = ("resume", "epochs", "memory", "json", "quiet", "offline")
+_WITH_RESUME = ("resume", "epochs", "memory", "tensorboard", "json", "quiet", "offline")
 _LEARNING = "Learning"
 
 
@@ -275,6 +276,25 @@ def train(
             help="Decoded images that take more are kept on disk.",
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            rich_help_panel=shared.RUN,
+            help="Only time a few steps, and say what the run would take; nothing is written.",
+        ),
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            is_eager=True,
+            callback=read_config,
+            rich_help_panel=shared.RUN,
+            help="Take options from a .toml file or a run.json; the command line goes first.",
+        ),
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -295,6 +315,14 @@ def train(
             help="The run's folder.",
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            rich_help_panel=shared.OUTPUT,
+            help="Write event files into the run's folder (needs advcli[tensorboard]).",
+        ),
+    ] = False,
     overwrite: shared.Overwrite = False,
     json: shared.Json = False,
     quiet: shared.Quiet = False,
@@ -303,6 +331,7 @@ def train(
 ) -> int:
     """Train a classifier, by default an adversarially regularized one: advcli train --backbone mobilenetv2."""
     from dataclasses import replace
+    from importlib.util import find_spec
 
     from advcli import registry
     from advcli.augmentations import read as read_augmentations
@@ -310,11 +339,15 @@ def train(
     from advcli.cli.recipes import given, refuse_contradictions, refuse_unknown
     from advcli.cli.resolve import read_list, refuse_options
     from advcli.datasets import find
-    from advcli.errors import Interrupted
+    from advcli.errors import Interrupted, UsageError
     from advcli.tasks.train import train as run_training
+    from advcli.tasks.training.plan import half_of_free_memory
+    from advcli.tasks.training.plan import plan as plan_training
     from advcli.tasks.training.recipe import Recipe, prepare
     from advcli.tasks.training.run import Run
 
+    if tensorboard and find_spec("tensorboard") is None:
+        raise UsageError("tensorboard is not installed", 'pip install "advcli[tensorboard]"')
     if resume is not None:
         refuse_options(context, _WITH_RESUME, "--resume reads it from the run")
         run = Run(resume)
@@ -376,13 +409,18 @@ def train(
         )
         parts = (dataset.name, registry.canonical(backbone), registry.canonical(objective))
         run = Run(out or Path("runs") / "-".join(parts))
-        if not overwrite:
+        if not overwrite and not plan:
             run.refuse_existing()
+            if twin:
+                run.twin.refuse_existing()
     with Output(json, quiet) as output:
         output.status("reading the images")
-        prepared = prepare(recipe, dataset, int(memory * 1e9) if memory is not None else None)
+        prepared = prepare(recipe, dataset, half_of_free_memory() if memory is None else int(memory * 1e9))
+        if plan:
+            return output.show(plan_training(recipe, prepared, run.name))
         try:
-            return output.show(run_training(recipe, prepared, run, resume=resume is not None))
+            events = run_training(recipe, prepared, run, resume=resume is not None, tensorboard=tensorboard)
+            return output.show(events)
         except KeyboardInterrupt:
             if not run.can_resume():
                 raise

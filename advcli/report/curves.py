@@ -1,6 +1,7 @@
 """A run's learning curves as a picture."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 from advcli.records import Epoch
@@ -56,7 +57,7 @@ def _line(axes: Any, history: Sequence[Epoch], column: str, color: str, label: s
 
 def _mark_stages(axes: Any, history: Sequence[Epoch], named: bool) -> None:
     """Draw a line where more of the network begins to learn."""
-    for before, after in zip(history, history[1:], strict=False):
+    for before, after in pairwise(history):
         if after.stage != before.stage:
             axes.axvline(before.epoch + 0.5, color=_GREY, linewidth=0.8, linestyle="--")
             if named:

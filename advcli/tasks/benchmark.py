@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,11 +10,14 @@ from scipy.stats import binomtest
 
 from advcli import registry
 from advcli.attacks import Attack, Suite, Universal, is_bounded
+from advcli.augmentations import Augmentation, augmented
+from advcli.backend import Tensor, tf
 from advcli.data import Dataset, Images, class_named
+from advcli.draws import Draws
 from advcli.errors import AdvcliError, nearest
 from advcli.model import Classifier
 from advcli.records import Progress, Score
-from advcli.tasks.adversary import Adversary
+from advcli.tasks.adversary import Adversary, image_seeds
 from advcli.tasks.crafting import Applied, craft
 from advcli.threat import Threat
 
@@ -26,12 +29,14 @@ def benchmark(
     attacks: Mapping[str, Attack | Suite | Universal],
     threat: Threat,
     *,
+    noises: Sequence[str] = (),
     batch: int = 64,
     seed: int = 0,
 ) -> Iterator[Score | Progress]:
-    """Score one classifier on images at its own size: clean, under each attack, and in the worst case.
+    """Score one classifier on images at its own size: clean, with noise, under each attack, and in the worst case.
 
-    Only images that are right without perturbation are attacked: the others count as wrong.
+    Of noise, which nobody searches for, all images are counted. Only images that are right without any
+    perturbation are attacked: the others count as wrong.
 
     Args:
         classifier: what is measured.
@@ -39,6 +44,7 @@ def benchmark(
         images: the images, decoded at the classifier's size.
         attacks: spec -> attack.
         threat: the ball of every attack.
+        noises: specs of augmentations, each of which changes all images at random.
         batch: how many images are worked on together.
         seed: for the attacks' random draws.
     """
@@ -72,6 +78,17 @@ def benchmark(
         )
 
     yield score("clean", clean, "no perturbation", time.perf_counter() - start)
+    for spec in noises:
+        start = time.perf_counter()
+        correct = np.zeros(len(images), dtype=bool)
+        changed = tf.function(partial(_noisy, spec), reduce_retracing=True)
+        for done in range(0, len(images), batch):
+            yield Progress(f"{classifier.name}: {spec}", done, len(images))
+            pixels = images.at(slice(done, done + batch))[0]
+            noisy = changed(tf.constant(pixels), tf.constant(image_seeds(pixels, seed))).numpy()
+            correct[done : done + batch] = classifier.predict(noisy).argmax(axis=1) == labels[done : done + batch]
+        protocol = protocol_of(spec, registry.build("augmentations", spec), len(classifier.labels))
+        yield score(spec, correct, protocol, time.perf_counter() - start)
     worst = clean.copy()
     total = 0.0
     attackable = np.flatnonzero(clean)
@@ -101,6 +118,10 @@ def benchmark(
         yield score("worst", worst, "right under every one of: " + ", ".join(attacks), total, norm)
 
 
+def _noisy(spec: str, images: Tensor, seeds: Tensor) -> Tensor:
+    return augmented((spec,), images, Draws(seeds))
+
+
 def verdict_only(attack: Attack | Suite) -> Attack | Suite:
     """Return the attack that leaves an image at the first point that breaks it, if there is such an option.
 
@@ -122,8 +143,8 @@ def _batches(
         yield images.at(part)[0], labels[part]
 
 
-def protocol_of(spec: str, attack: Attack | Suite | Universal, classes: int) -> str:
-    """Spell out an attack with all its options, a suite with all its members."""
+def protocol_of(spec: str, attack: Attack | Suite | Universal | Augmentation, classes: int) -> str:
+    """Spell out a perturbation with all its options, a suite with all its members."""
     if isinstance(attack, Suite):
         members = (protocol_of(member, registry.build("attacks", member), classes) for member in attack.members)
         return f"{attack.title(classes)}: {'; '.join(members)}"

@@ -4,12 +4,15 @@ import logging
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from advcli.backend import keras, tf
 from advcli.errors import AdvcliError
-from advcli.records import Epoch, Progress, Trained
+from advcli.records import Epoch, Progress, Score, Trained
 from advcli.tasks.training import guard
+from advcli.tasks.training import tensorboard as events
 from advcli.tasks.training.checkpoint import Checkpoint
+from advcli.tasks.training.comparison import compare
 from advcli.tasks.training.recipe import Recipe, TrainingData
 from advcli.tasks.training.run import Run
 from advcli.tasks.training.trainer import Diverged, Trainer
@@ -19,32 +22,43 @@ log = logging.getLogger(__name__)
 # How long a run may go on without a checkpoint, in seconds.
 _LONGEST = 600
 
-Events = Iterator[Epoch | Trained | Progress]
+Events = Iterator[Epoch | Trained | Score | Progress]
 
 
-def train(recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False) -> Events:
+def train(recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False, tensorboard: bool = False) -> Events:
     """Train, and after each epoch write history, curves, checkpoint and the best models into the run folder.
+
+    With a twin, the same is then done without any defence in a folder beside it; with a twin or another run to
+    compare with, the two are scored on test images.
 
     Args:
         recipe: what to do.
         data: the images.
         run: the folder.
         resume: go on from the folder's checkpoint.
+        tensorboard: write event files into the folder, too.
 
     Raises:
         AdvcliError: the loss is no number any more and the guard does not go back.
     """
-    yield from _Training(recipe, data, run).events(resume)
+    yield from _Training(recipe, data, run, tensorboard).events(resume)
+    base = Path(recipe.against) if recipe.against else None
+    if recipe.twin:
+        base = run.twin.folder
+        yield from _Training(recipe.twin_recipe, data, run.twin, tensorboard).events(resume and run.twin.can_resume())
+    if base is not None:
+        yield from compare([base, run.folder], data.dataset, recipe.threat, recipe.seed)
 
 
 class _Training:
     """A run on its way."""
 
-    def __init__(self, recipe: Recipe, data: TrainingData, run: Run) -> None:
+    def __init__(self, recipe: Recipe, data: TrainingData, run: Run, tensorboard: bool) -> None:
         self.start = time.perf_counter()
         self.recipe = recipe
         self.data = data
         self.run = run
+        self.board = run.folder / "tensorboard" if tensorboard else None
         self.common = {"model": run.name, "data": data.dataset.name, "seed": recipe.seed}
         if recipe.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -144,6 +158,8 @@ class _Training:
             with trainer.averaged():
                 run.save_model(trainer.classifier, "ema")
         run.write_history(checkpoint.history)
+        if self.board is not None:
+            events.write(self.board, checkpoint.history[-1])
         run.save(checkpoint, trainer.variables)
 
     def _best_average(self, checkpoint: Checkpoint) -> int:

@@ -1,7 +1,7 @@
 """What a training run is to do, and the images it does it with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from advcli.data import Dataset, Images, decode, split_off
@@ -70,6 +70,13 @@ class Recipe:
     def threat(self) -> Threat:
         """The ball that is trained and validated against."""
         return Threat(Norm(self.norm), self.eps)
+
+    @property
+    def twin_recipe(self) -> "Recipe":
+        """The same without any defence."""
+        return replace(
+            self, objective="clean", modifier=(), eps_warmup=0.0, adv_start_epoch=1, twin=False, against=None
+        )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -50,6 +51,11 @@ class Run:
         """What the run's model is called in records."""
         return self.folder.resolve().name
 
+    @property
+    def twin(self) -> "Run":
+        """Where the run's twin without any defence is."""
+        return Run(self.folder.with_name(f"{self.name}-twin"))
+
     def can_resume(self) -> bool:
         """Tell whether there is a checkpoint to go on from."""
         return (self.folder / "checkpoint" / "state.npz").exists()
@@ -71,6 +77,7 @@ class Run:
         models = ("model.keras", *(f"{name}.keras" for name in _MODELS))
         for name in (*models, "history.csv", "curves.png", "run.json", "checkpoint/state.npz"):
             (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
 
     def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
         """Write ``run.json``: every option, what it resolved to, and the versions."""

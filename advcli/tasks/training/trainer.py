@@ -9,7 +9,7 @@ from typing import Any
 from advcli import registry
 from advcli.attacks import Attack
 from advcli.backbones import Backbone
-from advcli.backend import Tensor, keras, tf
+from advcli.backend import Tensor, tf
 from advcli.errors import AdvcliError
 from advcli.model import Classifier
 from advcli.objectives import Objective, Replaying

@@ -1,0 +1,66 @@
+"""``--config``: options of a command from a file, below those of the command line."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from advcli.errors import UsageError, nearest
+
+# What a file may not say: where it is itself, and what belongs to one call.
+_NOT_IN_A_FILE = ("config", "resume", "plan", "overwrite", "json", "quiet", "help")
+
+
+def read_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Make a file's values the defaults of the command; a callback of the option, called before all others.
+
+    Args:
+        context: of the command.
+        path: a TOML file whose keys are option names, or the ``run.json`` of a run.
+
+    Raises:
+        UsageError: the file cannot be read, or says something that is no option.
+    """
+    if path is None:
+        return None
+    known = {parameter.name for parameter in context.command.params if parameter.name not in _NOT_IN_A_FILE}
+    found: dict[str, Any] = {}
+    for key, value in _content(path).items():
+        name = key.replace("-", "_")
+        if name not in known:
+            options = [str(option).replace("_", "-") for option in sorted(filter(None, known))]
+            raise UsageError(f"'{path}' has '{key}', which is no option", nearest(name.replace("_", "-"), options))
+        several = any(parameter.name == name and parameter.multiple for parameter in context.command.params)  # type: ignore[attr-defined]
+        found[name] = _as_typed(value, several, f"'{key}' in '{path}'")
+    context.default_map = {**(context.default_map or {}), **found}
+    return path
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix != ".json":
+            return tomllib.loads(text)
+        recipe = json.loads(text)["recipe"]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"cannot read '{path}': {reason}", "--config names a .toml file or a run.json") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"'{path}' is no such file: {error}", "--config names a .toml file or a run.json") from error
+    empty = {"augment": "none"}
+    found = {key: value if value != [] else empty.get(key) for key, value in recipe.items()}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _as_typed(value: Any, several: bool, what: str) -> Any:
+    """Return a value as it would be typed on the command line."""
+    if isinstance(value, list):
+        items = [str(item) for item in value]
+        return items if several else ",".join(items)
+    if isinstance(value, dict):
+        raise UsageError(f"{what} is a table, not a value", "write the options at the top of the file")
+    if isinstance(value, bool):
+        return value
+    return [str(value)] if several else str(value)

@@ -1,0 +1,36 @@
+"""The table that training for robustness is for: a base model beside the new one, on images of neither's training."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from advcli import registry
+from advcli.attacks import norms_of
+from advcli.data import Dataset, decode
+from advcli.model import load
+from advcli.records import Progress, Score
+from advcli.tasks.benchmark import benchmark
+from advcli.threat import Threat
+
+NOISES = ("gaussian", "poisson", "salt-pepper")
+ATTACKS = ("fgsm", "pgd:steps=20")
+
+# PGD on more than these takes longer than many a training.
+_MOST = 500
+
+
+def compare(runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int) -> Iterator[Score | Progress]:
+    """Score the models of several runs: clean, with three kinds of noise, and under FGSM and PGD.
+
+    Args:
+        runs: their folders.
+        dataset: whose test images are used, a stratified sample of 500 at most.
+        threat: the ball.
+        seed: for noise and attacks.
+    """
+    built = {spec: registry.build("attacks", spec) for spec in ATTACKS}
+    attacks = {spec: attack for spec, attack in built.items() if threat.norm in norms_of(attack)}
+    test = dataset.test.sample(_MOST, None, seed)
+    for run in runs:
+        classifier = load(run / "model.keras", run.resolve().name)
+        images = decode(test, classifier.edge, classifier.channels)
+        yield from benchmark(classifier, dataset, images, attacks, threat, noises=NOISES, seed=seed)
