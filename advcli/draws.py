@@ -1,5 +1,6 @@
 """Random draws that belong to one image each, whatever batch and place it is processed in."""
 
+import zlib
 from dataclasses import dataclass
 
 from advcli.backend import Tensor, as_written, tf
@@ -22,6 +23,27 @@ class Draws:
         return Draws(tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, data), self.seeds))
 
     @as_written
+    def named(self, use: str) -> "Draws":
+        """Return other draws for the same images, as one of several uses of them needs them.
+
+        This takes all images at once; ``fold`` goes through them one by one.
+        """
+        mixed = _mixed(_packed(self.seeds) ^ _word(zlib.crc32(use.encode()) * _GOLDEN))
+        return Draws(tf.bitcast(_mixed(mixed), tf.int32))
+
+    @as_written
+    def scalars(self, count: int) -> Tensor:
+        """Draw a few uniform numbers for each image: -> (N, count) in [0, 1).
+
+        This takes all images at once; ``uniform`` goes through them one by one, which pays for many numbers.
+        """
+        # Not a list of constants: a graph keeps those of 64 bits without a sign as rounded floats.
+        places = tf.cast(tf.range(1, count + 1), tf.uint64) * _word(_GOLDEN)
+        words = _mixed(_mixed(_packed(self.seeds))[:, None] + places)
+        # As many bits as a float32 holds, so that none of the numbers is rounded up to one.
+        return tf.cast(_shifted(words, 40), tf.float32) * 2.0**-24
+
+    @as_written
     def uniform(self, shape: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Draw uniform numbers: a shape of one image -> (N, *shape) in [low, high)."""
         return tf.map_fn(
@@ -38,3 +60,27 @@ class Draws:
             self.seeds,
             fn_output_signature=tf.float32,
         )
+
+
+# A counter and a mixing function are a generator of random numbers, which needs no loop over the images:
+# Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195, with the constants of their SplitMix64.
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def _word(value: int) -> Tensor:
+    return tf.constant(value % 2**64, tf.uint64)
+
+
+def _shifted(words: Tensor, bits: int) -> Tensor:
+    return tf.bitwise.right_shift(words, _word(bits))
+
+
+def _packed(seeds: Tensor) -> Tensor:
+    return tf.bitcast(seeds, tf.uint64)
+
+
+def _mixed(words: Tensor) -> Tensor:
+    """Let every bit of a 64-bit word depend on every other."""
+    words = (words ^ _shifted(words, 30)) * _word(0xBF58476D1CE4E5B9)
+    words = (words ^ _shifted(words, 27)) * _word(0x94D049BB133111EB)
+    return words ^ _shifted(words, 31)

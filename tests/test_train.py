@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from advcli.tasks.recipe import Recipe, prepare
+from advcli.tasks.run import Checkpoint, Run
+from advcli.tasks.trainer import Trainer
 from PIL import Image
 
 from advcli import registry
@@ -18,10 +21,7 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.model import load
 from advcli.records import Epoch, Score, Trained
 from advcli.tasks.benchmark import benchmark
-from advcli.tasks.recipe import Recipe, prepare
-from advcli.tasks.run import Checkpoint, Run
 from advcli.tasks.train import train
-from advcli.tasks.trainer import Trainer
 from conftest import make_classifier
 
 RECIPE = Recipe(

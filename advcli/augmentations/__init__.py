@@ -1,7 +1,6 @@
 """Random changes of the training images: one file a change. Never part of a model or of an evaluation."""
 
 import re
-import zlib
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
@@ -25,7 +24,7 @@ class Augmentation(Protocol):
     stage: ClassVar[str]
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """Change images: (N, H, W, C) float32 in [0, 1] -> (N, H, W, C); the caller clips to [0, 1].
+        """Change images: (N, H, W, C) float32 in [0, 1] -> (N, H, W, C); the caller clips them to [0, 1] again.
 
         Args:
             images: of any size, with one channel or three.
@@ -64,9 +63,9 @@ def read(text: str, usual: Sequence[str]) -> tuple[str, ...]:
 
 @as_written
 def augmented(specs: Sequence[str], images: Tensor, draws: Draws) -> Tensor:
-    """Apply augmentations in turn, each with draws of its own, and clip: (N, H, W, C) -> (N, H, W, C) in [0, 1]."""
+    """Apply augmentations in turn, each with draws of its own: (N, H, W, C) -> (N, H, W, C), both in [0, 1]."""
     for spec in specs:
         # By name, so that what one augmentation draws does not depend on which others there are.
-        own = draws.fold(zlib.crc32(registry.canonical(spec).encode()) & 0x7FFFFFFF)
-        images = registry.build("augmentations", spec)(images, own)
-    return tf.clip_by_value(images, 0.0, 1.0) if specs else images
+        changed = registry.build("augmentations", spec)(images, draws.named(registry.canonical(spec)))
+        images = tf.clip_by_value(changed, 0.0, 1.0)
+    return images

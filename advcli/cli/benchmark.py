@@ -81,13 +81,7 @@ def benchmark(
     if len(set(models)) < len(models):
         raise UsageError("a model is given twice", "leave one out")
     attacks = {spec: registry.build("attacks", spec) for spec in attack}
-    noises = tuple(dict.fromkeys(noise or ()))
-    for spec in noises:
-        if registry.component("augmentations", spec).stage != "noise":
-            raise UsageError(
-                f"'{registry.canonical(spec)}' is no noise", "see the augmentations below advcli benchmark -h"
-            )
-        registry.build("augmentations", spec)
+    noises = {spec: task.noise_on_all(spec) for spec in noise or ()}
     choices = [ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load) for model in models]
     threat = common_threat([choice.recipe for choice in choices], norm, eps)
     for search in attacks.values():

@@ -2,19 +2,20 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 from scipy.stats import binomtest
 
 from advcli import registry
 from advcli.attacks import Attack, Suite, Universal, is_bounded
-from advcli.augmentations import Augmentation, augmented
+from advcli.augmentations import Augmentation
 from advcli.backend import Tensor, tf
 from advcli.data import Dataset, Images, class_named
 from advcli.draws import Draws
-from advcli.errors import AdvcliError, nearest
+from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.model import Classifier
 from advcli.records import Progress, Score
 from advcli.tasks.adversary import Adversary, image_seeds
@@ -29,7 +30,7 @@ def benchmark(
     attacks: Mapping[str, Attack | Suite | Universal],
     threat: Threat,
     *,
-    noises: Sequence[str] = (),
+    noises: Mapping[str, Augmentation] = MappingProxyType({}),
     batch: int = 64,
     seed: int = 0,
 ) -> Iterator[Score | Progress]:
@@ -44,7 +45,7 @@ def benchmark(
         images: the images, decoded at the classifier's size.
         attacks: spec -> attack.
         threat: the ball of every attack.
-        noises: specs of augmentations, each of which changes all images at random.
+        noises: spec -> augmentation, each of which changes all images at random.
         batch: how many images are worked on together.
         seed: for the attacks' random draws.
     """
@@ -78,16 +79,16 @@ def benchmark(
         )
 
     yield score("clean", clean, "no perturbation", time.perf_counter() - start)
-    for spec in noises:
+    for spec, noise in noises.items():
         start = time.perf_counter()
         correct = np.zeros(len(images), dtype=bool)
-        changed = tf.function(partial(_noisy, spec), reduce_retracing=True)
+        changed = tf.function(partial(_noisy, noise), reduce_retracing=True)
         for done in range(0, len(images), batch):
             yield Progress(f"{classifier.name}: {spec}", done, len(images))
             pixels = images.at(slice(done, done + batch))[0]
             noisy = changed(tf.constant(pixels), tf.constant(image_seeds(pixels, seed))).numpy()
             correct[done : done + batch] = classifier.predict(noisy).argmax(axis=1) == labels[done : done + batch]
-        protocol = protocol_of(spec, registry.build("augmentations", spec), len(classifier.labels))
+        protocol = protocol_of(spec, noise, len(classifier.labels))
         yield score(spec, correct, protocol, time.perf_counter() - start)
     worst = clean.copy()
     total = 0.0
@@ -118,8 +119,27 @@ def benchmark(
         yield score("worst", worst, "right under every one of: " + ", ".join(attacks), total, norm)
 
 
-def _noisy(spec: str, images: Tensor, seeds: Tensor) -> Tensor:
-    return augmented((spec,), images, Draws(seeds))
+def noise_on_all(spec: str) -> Augmentation:
+    """Build the noise of a spec so that every image gets it: training leaves some of them clean.
+
+    Raises:
+        UsageError: it is no noise.
+    """
+    noise = registry.build("augmentations", spec)
+    if noise.stage != "noise":
+        raise UsageError(f"'{registry.canonical(spec)}' is no noise", f"these are: {', '.join(_noises())}")
+    return dataclasses.replace(noise, probability=1.0)
+
+
+def _noises() -> list[str]:
+    """Name the augmentations that are noise."""
+    return [
+        name for name in registry.names("augmentations") if registry.component("augmentations", name).stage == "noise"
+    ]
+
+
+def _noisy(noise: Augmentation, images: Tensor, seeds: Tensor) -> Tensor:
+    return tf.clip_by_value(noise(images, Draws(seeds)), 0.0, 1.0)
 
 
 def verdict_only(attack: Attack | Suite) -> Attack | Suite:

@@ -8,7 +8,7 @@ from advcli.attacks import norms_of
 from advcli.data import Dataset, decode
 from advcli.model import load
 from advcli.records import Progress, Score
-from advcli.tasks.benchmark import benchmark
+from advcli.tasks.benchmark import benchmark, noise_on_all
 from advcli.threat import Threat
 
 NOISES = ("gaussian", "poisson", "salt-pepper")
@@ -29,8 +29,9 @@ def compare(runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int) -
     """
     built = {spec: registry.build("attacks", spec) for spec in ATTACKS}
     attacks = {spec: attack for spec, attack in built.items() if threat.norm in norms_of(attack)}
+    noises = {spec: noise_on_all(spec) for spec in NOISES}
     test = dataset.test.sample(_MOST, None, seed)
     for run in runs:
         classifier = load(run / "model.keras", run.resolve().name)
         images = decode(test, classifier.edge, classifier.channels)
-        yield from benchmark(classifier, dataset, images, attacks, threat, noises=NOISES, seed=seed)
+        yield from benchmark(classifier, dataset, images, attacks, threat, noises=noises, seed=seed)

@@ -1,0 +1,50 @@
+"""Random crop: each image is moved by a few pixels, its border filled with its own reflection."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A crop, as large as the image, of the image with a border around it.
+
+    The border is the image's reflection. Recipes for CIFAR fill it with black, which no image has
+    when the network is used, and which would be learnt as a sign of nothing; where the edge of an
+    image is black, as in MNIST, its reflection is black as well.
+
+    Args:
+        padding: width of the border as a part of the edge, at least one pixel unless it is 0.
+    """
+
+    stage: ClassVar[str] = "geometry"
+
+    padding: float = 1 / 16
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.padding <= 0.5:
+            raise UsageError(f"padding is between 0 and 0.5 of the edge, not {self.padding:g}")
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Crop: (N, H, W, C) -> (N, H, W, C)."""
+        count, height, width, channels = tf.unstack(tf.shape(images))
+        where = draws.scalars(2)
+        rows = self._read(height, where[:, :1])
+        columns = self._read(width, where[:, 1:])
+        places = tf.reshape(rows[:, :, None] * width + columns[:, None, :], [count, height * width])
+        pixels = tf.gather(tf.reshape(images, [count, height * width, channels]), places, batch_dims=1)
+        return tf.reshape(pixels, tf.shape(images))
+
+    def _read(self, size: Tensor, where: Tensor) -> Tensor:
+        """Return which places of an axis are read: (N, 1) in [0, 1) -> (N, size)."""
+        border = tf.math.ceil(self.padding * tf.cast(size, tf.float32))
+        offset = tf.cast(tf.floor(where * (2 * border + 1)) - border, tf.int32)
+        places = tf.abs(tf.range(size)[None] + offset)
+        # An image of a single pixel has nothing to reflect but itself.
+        return tf.abs(size - 1 - tf.abs(size - 1 - places)) % size
+
+
+COMPONENT = Crop

@@ -1,0 +1,62 @@
+"""Colour jitter: brightness, contrast, saturation and hue, each changed by a random amount."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Factors drawn evenly from [1 - strength, 1 + strength] and a turn of the colours, all in one product.
+
+    Brightness scales an image, contrast scales it about its mean, saturation scales its colours
+    about the greys, and hue turns them about the greys: a third of a turn makes red green. All four
+    are linear in a pixel's channels, so that they are one matrix for each image, and their order
+    does not matter. Images of one channel have no colours, and get brightness and contrast.
+
+    Args:
+        strength: how far the three factors go from 1.
+        hue: how far the colours turn either way, in turns.
+    """
+
+    stage: ClassVar[str] = "colour"
+
+    strength: float = 0.4
+    hue: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"strength is between 0 and 1, not {self.strength:g}")
+        if not 0 <= self.hue <= 0.5:
+            raise UsageError(f"hue is between 0 and 0.5 turns, not {self.hue:g}")
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Change the colours: (N, H, W, C) -> (N, H, W, C)."""
+        amounts = (2 * draws.scalars(4) - 1)[:, :, None, None]
+        brightness, contrast, saturation = tf.unstack(1 + self.strength * amounts[:, :3], axis=1)
+        mean = tf.reduce_mean(images, axis=(1, 2, 3))[:, None, None]
+        scale, shift = brightness * contrast, brightness * (1 - contrast) * mean
+        count, height, width, channels = tf.unstack(tf.shape(images))
+        pixels = tf.reshape(images, [count, height * width, channels])
+        if images.shape[-1] == 3:
+            pixels = tf.matmul(pixels, scale * _colours(saturation, 2 * math.pi * self.hue * amounts[:, 3]))
+        else:
+            pixels *= scale
+        return tf.reshape(pixels + shift, tf.shape(images))
+
+
+def _colours(saturation: Tensor, angle: Tensor) -> Tensor:
+    """Return the matrices that scale and turn colours about the axis of greys: (N, 1, 1) -> (N, 3, 3)."""
+    # In float32 the sine of an image depends, in its last bit, on the place of the image in the batch.
+    angle = tf.cast(angle, tf.float64)
+    sine, cosine = tf.cast(tf.sin(angle), tf.float32), tf.cast(tf.cos(angle), tf.float32)
+    grey = tf.fill([3, 3], 1 / 3)
+    across = tf.constant([[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]]) / math.sqrt(3)
+    return grey + saturation * (cosine * (tf.eye(3) - grey) + sine * across)
+
+
+COMPONENT = Jitter

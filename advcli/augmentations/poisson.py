@@ -1,0 +1,79 @@
+"""Poisson noise: the photons that a pixel happens to catch, which vary the more the brighter it is.
+
+Quantiles of bright pixels: Giles 2016, https://doi.org/10.1145/2699466
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.augmentations import _chance
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.errors import UsageError
+
+# From this rate on, the expansion is right but for one draw in ten thousand, which is then one photon off.
+_BRIGHT = 10.0
+
+
+@dataclass(frozen=True)
+class Poisson:
+    """``Poisson(peak * x) / peak``, for each pixel and channel.
+
+    The peak is fixed. A peak taken from the number of an image's different values, as other
+    libraries do it, makes the noise vanish after any other change of the image.
+
+    Args:
+        peak: photons that a white pixel catches on average.
+        probability: the chance of an image to be made noisy; the others teach the network what is clean.
+    """
+
+    stage: ClassVar[str] = "noise"
+
+    peak: float = 255.0
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.peak <= 0:
+            raise UsageError(f"peak is not positive: {self.peak:g}")
+        _chance.check(self.probability)
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Count photons: (N, H, W, C) -> (N, H, W, C)."""
+        rates = tf.reshape(self.peak * tf.maximum(images, 0.0), [-1])
+        normal = tf.reshape(draws.normal(tf.shape(images)[1:]), [-1])
+        dark = tf.where(rates < _BRIGHT)
+        few = _few(tf.gather_nd(rates, dark), tf.gather_nd(normal, dark))
+        counts = tf.tensor_scatter_nd_update(_many(rates, normal), dark, few)
+        noisy = tf.reshape(counts / self.peak, tf.shape(images))
+        return _chance.sometimes(draws, self.probability, images, noisy)
+
+
+def _many(rates: Tensor, normal: Tensor) -> Tensor:
+    """Return the Poisson quantiles that belong to normal ones, expanded in powers of the rate: (M,), (M,) -> (M,)."""
+    rates = tf.maximum(rates, _BRIGHT)
+    root, square = tf.sqrt(rates), normal * normal
+    third = (square + 2) / 6 - normal * (square + 2) / (72 * root)
+    fourth = ((square / 270 + 7 / 810) * square - 8 / 405) / rates
+    return tf.maximum(tf.floor(rates + root * normal + third + fourth), 0.0)
+
+
+def _few(rates: Tensor, normal: Tensor) -> Tensor:
+    """Return the Poisson quantiles that belong to normal ones, by adding up probabilities: (M,), (M,) -> (M,)."""
+    # Short of one, which rounded sums may never reach.
+    level = tf.minimum(0.5 + 0.5 * tf.math.erf(normal / math.sqrt(2)), 1 - 1e-6)
+    # In float32 the exponential of an image depends, in its last bit, on the place of the image in the batch.
+    none = tf.cast(tf.exp(-tf.cast(rates, tf.float64)), tf.float32)
+
+    def further(count: Tensor, probability: Tensor, below: Tensor, counts: Tensor) -> tuple[Tensor, ...]:
+        probability *= rates / (count + 1)
+        return count + 1, probability, below + probability, counts + tf.cast(level > below, tf.float32)
+
+    def unfinished(count: Tensor, probability: Tensor, below: Tensor, counts: Tensor) -> Tensor:
+        return tf.reduce_any(level > below)
+
+    start = (0.0, none, none, tf.zeros_like(rates))
+    return tf.while_loop(unfinished, further, start, maximum_iterations=64)[3]
+
+
+COMPONENT = Poisson
