@@ -95,6 +95,8 @@ def test_values_without_a_meaning_are_refused(spec: str) -> None:
 def test_awp_moves_each_weight_uphill_by_a_fraction_of_its_norm() -> None:
     weights = make_classifier().model.trainable_variables
     generator = np.random.default_rng(0)
+    for weight in weights:
+        weight.assign(generator.normal(size=weight.shape))
     gradients = [tf.constant(generator.normal(size=weight.shape), tf.float32) for weight in weights]
     moves = build("awp:gamma=0.02").displacement(weights, gradients)
     assert {len(weight.shape) for weight in weights} == {1, 2, 4}

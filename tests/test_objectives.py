@@ -355,6 +355,25 @@ def test_trades_is_the_clean_loss_and_beta_times_the_divergence(small: Classifie
     np.testing.assert_allclose(loss_of("trades", small, pictures, perturbed), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
+def test_trades_climbs_the_divergence_from_the_prediction_of_the_image(
+    norm: Norm, linear: Classifier, pictures: np.ndarray
+) -> None:
+    opponent = make_opponent(linear, Threat(norm, 0.1))
+    clean = tf.nn.softmax(linear.model(pictures))
+    point = pictures + 0.001 * opponent.draws.normal([8, 8, 3]).numpy()
+    for _ in range(3):
+        at = tf.constant(point)
+        with tf.GradientTape() as tape:
+            tape.watch(at)
+            losses = tf.reduce_sum(clean * tf.math.log(clean / tf.nn.softmax(linear.model(at))), axis=1)
+        ahead = ascended("infinity" if norm is Norm.LINF else "l2", tape.gradient(losses, at).numpy())
+        delta = brought_back("infinity" if norm is Norm.LINF else "l2", point + 0.05 * ahead - pictures, 0.1)
+        point = np.clip(pictures + delta, 0, 1).astype(np.float32)
+    perturbed = perturbed_by(build("trades:steps=3,step=0.5"), opponent, pictures)
+    np.testing.assert_allclose(perturbed, point, atol=1e-5)
+
+
 def slope_of(value: Callable[[], Tensor], weight: Any, index: int) -> float:
     """The derivative by one entry of a weight, by central differences."""
     start = weight.numpy()
