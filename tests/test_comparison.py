@@ -1,6 +1,6 @@
 """Twins, noise and the table that compares them; plans; TensorBoard."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +81,7 @@ def test_noise_falls_on_every_image_and_counts_all_of_them(small: Classifier) ->
     chosen = dataset.restrict(("0", "1", "2", "3"))
     images = decode(chosen.test, 8, 3)
     noises = {spec: noise_on_all(spec) for spec in ("gaussian:std=0", "gaussian:std=0.8", "salt-pepper:amount=1")}
-    assert {noise.probability for noise in noises.values()} == {1.0}
+    assert {asdict(noise)["probability"] for noise in noises.values()} == {1.0}  # type: ignore[call-overload]
     scores = [
         event
         for event in benchmark(classifier, chosen, images, {}, Threat(), noises=noises, batch=50)
