@@ -1,0 +1,57 @@
+"""Two batches of the article's training for every network it names; the slowest to trace only with -m slow."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from advcli import registry
+from advcli.backend import tf
+from advcli.data import Dataset, Images, Split
+from advcli.tasks.training.checkpoint import Checkpoint
+from advcli.tasks.training.recipe import Recipe, TrainingData
+from advcli.tasks.training.trainer import Trainer
+
+LARGE = ("nasnetlarge", "nasnetmobile", "efficientnetb4", "efficientnetb6")
+EDGE = 32
+
+
+def parameters() -> list[object]:
+    names = registry.names("backbones")
+    return [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in names]
+
+
+@pytest.mark.parametrize("backbone", parameters())
+def test_two_batches_change_the_network(backbone: str) -> None:
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 255, (8, EDGE, EDGE, 3), dtype=np.uint8)
+    labels = (np.arange(8) % 4).astype(np.int32)
+    split, images = Split(labels, pixels.__getitem__, str), Images(pixels, labels)
+    recipe = Recipe(
+        data="random",
+        backbone=backbone,
+        objective="nsl",
+        attack="pgd:steps=7",
+        norm="linf",
+        eps=4 / 255,
+        edge=EDGE,
+        weights="none",
+        epochs=1,
+        batch=4,
+        learning_rate=0.01,
+        momentum=0.9,
+        validation=0.1,
+        robust_images=4,
+        seed=0,
+        augment=("flip", "crop", "jitter", "gaussian", "poisson", "salt-pepper"),
+    )
+    dataset = Dataset("random", ("a", "b", "c", "d"), split, split, EDGE)
+    trainer = Trainer(recipe, TrainingData(dataset, images, images), tf.distribute.get_strategy())
+    before = [weight.numpy() for weight in trainer.weights]
+    positions = list(islice(trainer.epoch(Checkpoint()), 2))
+    assert [position.step for position in positions] == [1, 2]
+    assert np.isfinite(positions[-1].loss)
+    changed = [not np.array_equal(weight.numpy(), old) for weight, old in zip(trainer.weights, before, strict=True)]
+    kernels = [len(weight.shape) > 1 for weight in trainer.weights]
+    assert all(moved for moved, kernel in zip(changed, kernels, strict=True) if kernel), "a kernel did not learn"
+    assert all(np.isfinite(weight.numpy()).all() for weight in trainer.weights)
