@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.backend import keras
+from advcli.backend import Tensor, keras, tf
+from advcli.draws import Draws
 from advcli.model import Classifier
+from advcli.opponent import Opponent
+from advcli.threat import Threat
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +55,18 @@ def make_classifier(backbone: str = "small:width=8", edge: int = 8, channels: in
     model = registry.build("backbones", backbone)(classes, edge, channels, None)
     labels = tuple(f"kind {i}" for i in range(classes))
     return Classifier(backbone.partition(":")[0], model, labels, edge, channels)
+
+
+def make_opponent(
+    classifier: Classifier, threat: Threat, count: int = 5, seed: int = 0, kept: Tensor = None
+) -> Opponent:
+    """Make what training perturbs a batch with; its attack makes the images brighter."""
+
+    def brighten(images: Tensor, labels: Tensor) -> Tensor:
+        return tf.clip_by_value(images + 0.05, 0, 1)
+
+    draws = Draws(tf.constant([[i, seed] for i in range(count)], tf.int32))
+    return Opponent(classifier.logits, brighten, threat, draws, kept)
 
 
 @pytest.fixture(scope="session")

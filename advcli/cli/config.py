@@ -25,15 +25,21 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     """
     if path is None:
         return None
-    known = {parameter.name for parameter in context.command.params if parameter.name not in _NOT_IN_A_FILE}
+    known = {
+        parameter.name: parameter
+        for parameter in context.command.params
+        if parameter.name and parameter.name not in _NOT_IN_A_FILE
+    }
     found: dict[str, Any] = {}
     for key, value in _content(path).items():
         name = key.replace("-", "_")
         if name not in known:
-            options = [str(option).replace("_", "-") for option in sorted(filter(None, known))]
+            options = [option.replace("_", "-") for option in sorted(known)]
             raise UsageError(f"'{path}' has '{key}', which is no option", nearest(name.replace("_", "-"), options))
-        several = any(parameter.name == name and parameter.multiple for parameter in context.command.params)  # type: ignore[attr-defined]
-        found[name] = _as_typed(value, several, f"'{key}' in '{path}'")
+        typed = _as_typed(value, getattr(known[name], "multiple", False), f"'{key}' in '{path}'")
+        # A run describes itself whole; what it left at its default has not been asked for.
+        if path.suffix != ".json" or typed != str(known[name].default):
+            found[name] = typed
     context.default_map = {**(context.default_map or {}), **found}
     return path
 

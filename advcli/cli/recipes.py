@@ -56,14 +56,17 @@ def refuse_contradictions(recipe: Recipe, asked: set[str]) -> None:
     name = registry.canonical(recipe.objective)
     if "attack" in asked and "attack" not in objective.uses:
         raise UsageError(f"'{name}' does not train with --attack", "leave it out; pgd-at does")
-    if recipe.eps_warmup and "eps" not in objective.uses:
+    losses = {name: objective} | {
+        registry.canonical(spec): registry.build("modifiers", spec) for spec in recipe.modifier
+    }
+    if recipe.eps_warmup and not any("eps" in loss.uses for loss in losses.values()):
         raise UsageError(f"'{name}' does not train in the ball of --eps, so nothing can grow", "leave --eps-warmup out")
-    if "eps" in objective.uses:
-        if "attack" in objective.uses:
-            refuse_unsupported(registry.build("attacks", recipe.attack), recipe.threat)
-        norms = getattr(objective, "norms", ("linf", "l2", "l1"))
-        if recipe.norm not in norms:
-            raise UsageError(f"'{name}' does not train in {recipe.norm} balls", f"its norms: {', '.join(norms)}")
+    if "attack" in objective.uses:
+        refuse_unsupported(registry.build("attacks", recipe.attack), recipe.threat)
+    for part, loss in losses.items():
+        norms = getattr(loss, "norms", ("linf", "l2", "l1"))
+        if "eps" in loss.uses and recipe.norm not in norms:
+            raise UsageError(f"'{part}' does not train in {recipe.norm} balls", f"its norms: {', '.join(norms)}")
     if recipe.adv_start_epoch > 1 and name == "clean":
         raise UsageError("'clean' is clean from the first epoch", "leave --adv-start-epoch out")
     if recipe.adv_start_epoch > recipe.epochs:

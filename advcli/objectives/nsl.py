@@ -18,11 +18,11 @@ NORMS = {"infinity": Norm.LINF, "l2": Norm.L2, "l1": Norm.L1}
 class NSL:
     """``CE(f(x), y) + multiplier * CE(f(x'), y)`` with the library's own adversarial neighbour x'.
 
-    What ``nsl.keras.AdversarialRegularization`` does with the same options, which has none of its own for clipping
-    and is not able to start at random in a batch of unknown size. The clean pass gives the first gradient, so k
-    iterations cost k + 1 forward passes, k backward passes to the input and two to the weights; a random start
-    costs one of each more. BatchNorm is in training mode in all of them, as in the library. Known failure: a single
-    large step without a random start can teach the network to mask its gradient.
+    Equals ``nsl.keras.AdversarialRegularization`` with the same options, and keeps two that fail there: bounds given
+    as numbers are ignored, and a random start needs a batch of known size. The clean pass gives the first
+    gradient, so k iterations cost k + 1 forward passes, k backward passes to the input and two to the weights; a
+    random start costs one of each more. BatchNorm is in training mode in all of them, as in the library. Known
+    failure: a single large step without a random start can teach the network to mask its gradient.
 
     Args:
         multiplier: weight of the adversarial loss.

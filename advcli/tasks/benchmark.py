@@ -128,7 +128,7 @@ def noise_on_all(spec: str) -> Augmentation:
     noise = registry.build("augmentations", spec)
     if noise.stage != "noise":
         raise UsageError(f"'{registry.canonical(spec)}' is no noise", f"these are: {', '.join(_noises())}")
-    return dataclasses.replace(noise, probability=1.0)
+    return dataclasses.replace(noise, probability=1.0)  # type: ignore[type-var]
 
 
 def _noises() -> list[str]:

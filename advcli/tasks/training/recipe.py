@@ -64,7 +64,10 @@ class Recipe:
         known = {field.name for field in fields(cls)}
         if not set(content) <= known:
             raise UsageError(f"the run has options unknown here: {', '.join(sorted(set(content) - known))}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
+        }
+        return cls(**values)
 
     @property
     def threat(self) -> Threat:

@@ -1,0 +1,136 @@
+"""AugMix: chains of simple changes of an image, mixed with each other and with the image.
+
+Hendrycks, Mu, Cubuk, Zoph, Gilmer and Lakshminarayanan 2020, https://arxiv.org/abs/1912.02781
+
+The operations are Pillow's, at the strengths of the authors' code, without those that common
+corruption benchmarks contain. Where an operation is a table of 256 values, so it is here; all
+others are affine. So a link of all chains of a batch is one table look-up and one transformation,
+though each chain has an operation of its own.
+"""
+
+import math
+
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+
+# The tables come first, in the order in which _tables makes them.
+OPERATIONS = (
+    *("autocontrast", "equalize", "posterize", "solarize"),
+    *("rotate", "shear-x", "shear-y", "translate-x", "translate-y"),
+)
+_TABLES = 4
+
+
+def mixtures(images: Tensor, draws: Draws, *, versions: int, width: int, depth: int, severity: float) -> Tensor:
+    """Make mixtures of each image: (N, H, W, C) in [0, 1] -> (N, versions, H, W, C) in [0, 1].
+
+    Args:
+        images: what to mix.
+        draws: the randomness of each image.
+        versions: how many mixtures to make.
+        width: how many chains are mixed.
+        depth: the length of a chain, or 0 for one to three, by chance.
+        severity: an operation's strength is even in [0.1, severity], of 10.
+    """
+    links = depth or 3
+    shape = tf.shape(images)
+    chances = draws.named("operations").scalars(versions * width * links * 3)
+    operations, strengths, signs = tf.unstack(tf.reshape(chances, [-1, links, 3]), axis=2)
+    operations = tf.cast(operations * len(OPERATIONS), tf.int32)
+    strengths = 0.1 + (severity - 0.1) * strengths
+    signs = tf.where(signs < 0.5, -1.0, 1.0)
+    lengths = tf.reshape(draws.named("lengths").scalars(versions * width), [-1]) * links
+    lengths = tf.fill(tf.shape(lengths), links) if depth else 1 + tf.cast(lengths, tf.int32)
+    chains = tf.repeat(images, versions * width, axis=0)
+    for link in range(links):
+        chosen = tf.where(link < lengths, operations[:, link], len(OPERATIONS))
+        chains = operated(chains, chosen, strengths[:, link], signs[:, link])
+    chains = tf.reshape(chains, tf.concat([[-1, versions, width], shape[1:]], axis=0))
+    weights = _dirichlet(tf.reshape(draws.named("weights").scalars(versions * width), [-1, versions, width]))
+    mixed = sum(weights[:, :, i, None, None, None] * chains[:, :, i] for i in range(width))
+    share = draws.named("share").scalars(versions)[:, :, None, None, None]
+    results = (1 - share) * images[:, None] + share * mixed
+    return tf.ensure_shape(tf.clip_by_value(results, 0.0, 1.0), [None, versions, *images.shape[1:]])
+
+
+def operated(images: Tensor, operations: Tensor, strengths: Tensor, signs: Tensor) -> Tensor:
+    """Put each image through an operation of its own, or none: (M, H, W, C) -> (M, H, W, C).
+
+    Args:
+        images: in [0, 1].
+        operations: (M,) places in ``OPERATIONS``; beyond them, an image stays as it is.
+        strengths: (M,) from 0 to 10.
+        signs: (M,) 1 or -1: which way it is turned, sheared or moved.
+    """
+    kind = tf.cast(operations >= _TABLES, tf.int32) + tf.cast(operations >= len(OPERATIONS), tf.int32)
+    by_table, by_place, none = places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), kind, 3)
+    toned = _toned(*(tf.gather(values, by_table) for values in (images, operations, strengths)))
+    moved = _moved(*(tf.gather(values, by_place) for values in (images, operations, strengths, signs)))
+    return tf.dynamic_stitch(places, [toned, moved, tf.gather(images, none)])
+
+
+def _dirichlet(uniform: Tensor) -> Tensor:
+    """Make of uniform numbers weights that are even over all weights with the sum 1: (..., K) -> (..., K)."""
+    # In float32 the logarithm depends, in its last bit, on the place of the image in the batch.
+    exponential = -tf.math.log(1 - tf.cast(uniform, tf.float64))
+    return tf.cast(exponential / tf.reduce_sum(exponential, axis=-1, keepdims=True), tf.float32)
+
+
+def _whole(strengths: Tensor, greatest: float | Tensor) -> Tensor:
+    """Return the whole part of what a strength of 10 makes ``greatest``."""
+    return tf.floor(strengths * greatest / 10)
+
+
+def _toned(images: Tensor, operations: Tensor, strengths: Tensor) -> Tensor:
+    count, _, _, channels = tf.unstack(tf.shape(images))
+    planes = tf.reshape(tf.range(count * channels), [count, 1, 1, channels])
+    places = 256 * planes + tf.cast(tf.round(255 * images), tf.int32)
+    seen = tf.math.unsorted_segment_sum(tf.ones_like(places), places, 256 * count * channels)
+    tables = _tables(tf.reshape(seen, [count, channels, 256]), strengths[:, None, None])
+    mine = tf.stack([operations, tf.range(count)], axis=1)
+    return tf.cast(tf.gather(tf.reshape(tf.gather_nd(tables, mine), [-1]), places), tf.float32) / 255
+
+
+def _tables(seen: Tensor, strengths: Tensor) -> Tensor:
+    """Return the tables of the first operations, from how often each value is seen: (M, C, 256) -> (4, M, C, 256)."""
+    values = tf.broadcast_to(tf.range(256), tf.shape(seen))
+    present = tf.cast(seen > 0, tf.int32)
+    lowest = tf.argmax(present, axis=2, output_type=tf.int32)[..., None]
+    highest = 255 - tf.argmax(present[..., ::-1], axis=2, output_type=tf.int32)[..., None]
+    spread = highest - lowest
+    stretched = tf.where(spread > 0, (values - lowest) * 255 // tf.maximum(spread, 1), values)
+    # Pillow leaves the brightest value out, so that it becomes white; images of few pixels stay as they are.
+    step = (tf.reduce_sum(seen, axis=2, keepdims=True) - tf.gather(seen, highest, batch_dims=2)) // 255
+    below = tf.cumsum(seen, axis=2, exclusive=True)
+    even = tf.where(step > 0, (step // 2 + below) // tf.maximum(step, 1), values)
+    dropped = tf.bitwise.left_shift(1, 4 + tf.cast(_whole(strengths, 4), tf.int32))
+    coarse = values - values % dropped
+    turned = tf.where(tf.cast(values, tf.float32) < 256 - _whole(strengths, 256), values, 255 - values)
+    return tf.clip_by_value(tf.stack([stretched, even, coarse, turned]), 0, 255)
+
+
+def _moved(images: Tensor, operations: Tensor, strengths: Tensor, signs: Tensor) -> Tensor:
+    height, width = tf.unstack(tf.cast(tf.shape(images)[1:3], tf.float32))
+
+    def if_named(name: str, amounts: Tensor) -> Tensor:
+        return tf.where(operations == OPERATIONS.index(name), signs * amounts, 0.0)
+
+    angle = tf.cast(if_named("rotate", _whole(strengths, 30)) * (math.pi / 180), tf.float64)
+    sine, cosine = tf.cast(tf.sin(angle), tf.float32), tf.cast(tf.cos(angle), tf.float32)
+    across, down = (if_named(name, strengths * 0.3 / 10) for name in ("shear-x", "shear-y"))
+    right, below = (
+        if_named(name, _whole(strengths, size / 3)) for name, size in (("translate-x", width), ("translate-y", height))
+    )
+    # Turned about the middle; sheared about the corner of the image, half a pixel from the middle of its first pixel.
+    middle, centre = (width - 1) / 2, (height - 1) / 2
+    column = middle - cosine * middle + sine * centre + across / 2 + right
+    row = centre - sine * middle - cosine * centre + down / 2 + below
+    none = tf.zeros_like(sine)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([cosine, across - sine, column, sine + down, cosine, row, none, none], axis=1),
+        output_shape=tf.shape(images)[1:3],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )

@@ -1,0 +1,68 @@
+"""AugMix: the clean loss, and the same answer for an image and two mixtures of simple changes of it.
+
+Hendrycks, Mu, Cubuk, Zoph, Gilmer and Lakshminarayanan 2020, https://arxiv.org/abs/1912.02781
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from advcli.backend import Tensor, tf
+from advcli.errors import UsageError
+from advcli.objectives import Opponent
+from advcli.objectives._augmix import mixtures
+
+
+@dataclass(frozen=True)
+class AugMix:
+    """``CE(f(x), y) + jsd * JS(f(x), f(x1), f(x2))`` with two mixtures of each image.
+
+    JS is the Jensen-Shannon divergence of the three answers. One forward and one backward pass of
+    three times the batch, in which BatchNorm sees clean and mixed images together, as in the
+    authors' code. Made for corruptions such as blur and noise: it is no defence against an attack.
+
+    Args:
+        width: how many chains of operations are mixed.
+        depth: the length of a chain; 0 is one to three, by chance.
+        severity: the strongest that an operation gets, from 1 to 10.
+        jsd: weight of the divergence.
+    """
+
+    robust: ClassVar[bool] = False
+    uses: ClassVar[tuple[str, ...]] = ()
+
+    width: int = 3
+    depth: int = 0
+    severity: int = 3
+    jsd: float = 12.0
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise UsageError(f"width is less than one: {self.width}")
+        if self.depth < 0:
+            raise UsageError(f"depth is negative: {self.depth}", "0 is one to three, by chance")
+        if not 1 <= self.severity <= 10:
+            raise UsageError(f"severity is between 1 and 10, not {self.severity}")
+        if self.jsd < 0:
+            raise UsageError(f"jsd is negative: {self.jsd:g}")
+
+    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+        """Mix two versions of each image: (N, H, W, C) -> (N, 2, H, W, C)."""
+        return mixtures(images, opponent.draws, versions=2, width=self.width, depth=self.depth, severity=self.severity)
+
+    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and the clean logits: (N, H, W, C), (N, 2, H, W, C), (N,) -> (N,), (N, K)."""
+        together = tf.concat([images, *tf.unstack(perturbed, num=2, axis=1)], axis=0)
+        logits = tf.split(model(together, training=True), 3)
+        clean = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits[0])
+        return clean + self.jsd * divergence(logits), logits[0]
+
+
+def divergence(logits: list[Tensor]) -> Tensor:
+    """Return the Jensen-Shannon divergence of answers to each image: a list of (N, K) -> (N,), in nats."""
+    answers = tf.nn.log_softmax(tf.stack(logits))
+    # The floor is the authors'. Without it the logarithm of a class that no answer allows is infinite.
+    mean = tf.math.log(tf.clip_by_value(tf.reduce_mean(tf.exp(answers), axis=0), 1e-7, 1.0))
+    return tf.reduce_mean(tf.reduce_sum(tf.exp(answers) * (answers - mean), axis=2), axis=0)
+
+
+COMPONENT = AugMix
