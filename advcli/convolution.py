@@ -7,14 +7,12 @@ planes does the same.
 
 from collections.abc import Callable
 
-import numpy as np
-
 from advcli.backend import Tensor, tf
 
 FEW = 4
 
 
-def of_few_channels(kernel: np.ndarray, stride: int, padding: str) -> Callable[[Tensor], Tensor]:
+def of_few_channels(kernel: Tensor, stride: int, padding: str) -> Callable[[Tensor], Tensor]:
     """Return a convolution: (N, H, W, C) -> (N, H', W', K).
 
     Args:
@@ -22,16 +20,15 @@ def of_few_channels(kernel: np.ndarray, stride: int, padding: str) -> Callable[[
         stride: the same for rows and columns.
         padding: ``SAME`` or ``VALID``.
     """
-    weights = tf.constant(kernel)
     planes = _planes(kernel, stride)
 
     def convolve(images: Tensor) -> Tensor:
         if None in images.shape[1:3]:
-            return tf.nn.conv2d(images, weights, stride, padding)
+            return tf.nn.conv2d(images, kernel, stride, padding)
 
         @tf.custom_gradient
         def convolved(images: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-            outputs = tf.nn.conv2d(images, weights, stride, padding)
+            outputs = tf.nn.conv2d(images, kernel, stride, padding)
             return outputs, lambda upstream: _by_image(upstream, planes, images.shape[1:3], kernel.shape, padding)
 
         return convolved(images)
@@ -39,14 +36,13 @@ def of_few_channels(kernel: np.ndarray, stride: int, padding: str) -> Callable[[
     return convolve
 
 
-def _planes(kernel: np.ndarray, stride: int) -> Tensor:
+def _planes(kernel: Tensor, stride: int) -> Tensor:
     """Arrange a kernel by whole steps down and across, then by what is left of a step: -> six axes and K."""
     rows, columns, channels, features = kernel.shape
     down, across = -(-rows // stride), -(-columns // stride)
-    whole = np.zeros((down * stride, across * stride, channels, features), kernel.dtype)
-    whole[:rows, :columns] = kernel
-    split = whole.reshape(down, stride, across, stride, channels, features)
-    return tf.constant(split.transpose(0, 2, 1, 3, 4, 5))
+    whole = tf.pad(kernel, ((0, down * stride - rows), (0, across * stride - columns), (0, 0), (0, 0)))
+    split = tf.reshape(whole, (down, stride, across, stride, channels, features))
+    return tf.transpose(split, (0, 2, 1, 3, 4, 5))
 
 
 def _by_image(upstream: Tensor, planes: Tensor, size: tuple[int, int], kernel: tuple[int, ...], padding: str) -> Tensor:

@@ -15,7 +15,7 @@ from advcli import images, keras_file, linear_head
 from advcli.backend import Tensor, keras, tf
 from advcli.data import class_index
 from advcli.errors import AdvcliError, UsageError
-from advcli.frozen import FrozenNetwork
+from advcli.frozen import FrozenNetwork, LiveNetwork
 from advcli.layers import operations
 from advcli.records import Prediction
 
@@ -75,6 +75,20 @@ class Classifier:
     @cached_property
     def frozen(self) -> "Classifier":
         """The same classifier with the weights it has now, made to be searched: it cannot be trained or explained."""
+        with tf.init_scope():
+            return self.held()
+
+    @cached_property
+    def live(self) -> "Classifier":
+        """The same classifier made to be searched, with the weights it has whenever it is asked: never traced anew."""
+        return replace(self, model=LiveNetwork(self.model))
+
+    def held(self) -> "Classifier":
+        """Return the same classifier made to be searched, with the weights it has where this is called.
+
+        In a traced function that also trains it, these are the weights at this point of every run: called
+        before the loop of a search, it spares each step the reading and folding that ``live`` does.
+        """
         return replace(self, model=FrozenNetwork(self.model))
 
     @cached_property

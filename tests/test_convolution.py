@@ -15,7 +15,7 @@ def test_values_and_gradients(kernel: tuple[int, ...], size: tuple[int, int], st
     generator = np.random.default_rng(0)
     weights = generator.normal(size=kernel).astype(np.float32)
     images = tf.constant(generator.normal(size=(2, *size, kernel[2])), tf.float32)
-    ours = of_few_channels(weights, stride, padding)
+    ours = of_few_channels(tf.constant(weights), stride, padding)
     results = []
     for convolve in (ours, lambda x: tf.nn.conv2d(x, weights, stride, padding)):
         with tf.GradientTape() as tape:

@@ -1,6 +1,7 @@
-"""The copy that is searched computes what the model computes."""
+"""What is searched computes what the model computes, before and after training."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,12 @@ import pytest
 
 import foreign
 from advcli import linear_head, registry
+from advcli.attacks.pgd import PGD
 from advcli.backend import keras, tf
-from advcli.frozen import FrozenNetwork
+from advcli.frozen import FrozenNetwork, LiveNetwork
+from advcli.tasks.adversary import Adversary
+from advcli.threat import Threat
+from conftest import make_classifier
 
 LAYERS = keras.layers
 
@@ -28,20 +33,41 @@ def unsettled(model: Any) -> Any:
     return model
 
 
+def passed(network: Callable[..., Any], pixels: Any) -> tuple[Any, Any]:
+    """Return a network's outputs and their gradient by the images."""
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        outputs = network(pixels, training=False)
+    return outputs, tape.gradient(outputs, pixels)
+
+
+def compare(ours: tuple[Any, Any], theirs: tuple[Any, Any]) -> None:
+    for own, expected, floor in zip(ours, theirs, (0.0, 1e-3), strict=True):
+        scale = max(np.abs(expected).max(), floor)
+        np.testing.assert_allclose(own / scale, expected / scale, atol=1e-5)
+
+
+def train(model: Any, images: np.ndarray) -> None:
+    """Change weights and statistics by one step that is longer than any of real training."""
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(images, training=True) ** 2)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    for weight, gradient in zip(model.trainable_variables, gradients, strict=True):
+        weight.assign_sub(0.1 * gradient / (tf.norm(gradient) + 1e-6) * (tf.norm(weight) + 0.1))
+
+
 def check(model: Any, images: np.ndarray) -> None:
-    frozen = FrozenNetwork(model)
     pixels = tf.constant(images)
-    outputs, gradients = [], []
-    for network in (model, frozen):
-        with tf.GradientTape() as tape:
-            tape.watch(pixels)
-            logits = network(pixels, training=False)
-        outputs.append(np.asarray(logits))
-        gradients.append(np.asarray(tape.gradient(logits, pixels)))
-    scale = np.abs(outputs[0]).max()
-    np.testing.assert_allclose(outputs[1] / scale, outputs[0] / scale, atol=1e-5)
-    steepest = max(np.abs(gradients[0]).max(), 1e-3)
-    np.testing.assert_allclose(gradients[1] / steepest, gradients[0] / steepest, atol=1e-4)
+    before = passed(model, pixels)
+    compare(passed(FrozenNetwork(model), pixels), before)
+    live = tf.function(partial(passed, LiveNetwork(model)))
+    compare(live(pixels), before)
+    train(model, images)
+    after = passed(model, pixels)
+    with pytest.raises(AssertionError):
+        compare(before, after)
+    compare(live(pixels), after)
+    assert live.experimental_get_tracing_count() == 1
 
 
 def pictures(edge: int, channels: int = 3) -> np.ndarray:
@@ -143,5 +169,59 @@ def test_it_keeps_the_weights_it_was_made_with() -> None:
     model = keras.Sequential([keras.Input((8, 8, 3)), LAYERS.Conv2D(2, 3), LAYERS.BatchNormalization()])
     frozen = FrozenNetwork(model)
     before = np.asarray(frozen(pictures(8)))
-    model.layers[0].kernel.assign(model.layers[0].kernel * 2)
+    kernel = model.layers[0].kernel
+    kernel.assign(kernel * 2)
+    kernel.value.assign_add(kernel)
     np.testing.assert_array_equal(frozen(pictures(8)), before)
+
+
+def test_held_before_a_loop_it_has_the_weights_of_each_run() -> None:
+    classifier = make_classifier("small:width=4")
+    kernel = classifier.model.trainable_variables[0]
+    pixels = tf.constant(pictures(8))
+
+    @tf.function
+    def run() -> tuple[Any, Any]:
+        held = classifier.held()
+        total = tf.zeros((2, 4))
+        for _ in tf.range(3):
+            total += held.logits(pixels)
+        kernel.assign(kernel * 2)
+        return total / 3, held.logits(pixels)
+
+    for _ in range(2):
+        before = np.asarray(classifier.logits(pixels))
+        in_loop, after_loop = run()
+        np.testing.assert_allclose(in_loop, before, atol=1e-5)
+        np.testing.assert_allclose(after_loop, before, atol=1e-5)
+        assert np.abs(classifier.logits(pixels) - before).max() > 1e-3
+    assert run.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("name", ["live", "frozen"])
+def test_no_weight_gets_a_gradient(name: str) -> None:
+    classifier = make_classifier("small:width=4")
+    searched = getattr(classifier, name)
+    with tf.GradientTape() as tape:
+        logits = searched.logits(tf.constant(pictures(8)))
+    assert set(tape.gradient(logits, classifier.model.trainable_variables)) == {None}
+
+
+def test_an_adversary_follows_a_live_classifier_without_being_traced_anew() -> None:
+    classifier = make_classifier("small:width=4")
+    images, labels, threat = pictures(8), np.zeros(2, np.int32), Threat(eps=0.1)
+    adversary = Adversary(classifier.live, PGD(steps=3), threat)
+    first, _ = adversary(images, labels)
+    train(classifier.model, images)
+    second, _ = adversary(images, labels)
+    assert adversary.traces == 1
+    anew, _ = Adversary(classifier.held(), PGD(steps=3), threat)(images, labels)
+    np.testing.assert_allclose(second, anew, atol=1e-5)
+    assert np.abs(second - first).max() > 1e-2
+
+
+def test_frozen_while_something_is_traced_it_can_be_used_after() -> None:
+    classifier = make_classifier("small:width=4")
+    pixels = tf.constant(pictures(8))
+    inside = tf.function(lambda: classifier.frozen.logits(pixels))()
+    np.testing.assert_allclose(classifier.frozen.logits(pixels), inside, atol=1e-6)

@@ -23,7 +23,8 @@ LAYERS = [
     {"tasks"},
     set(FAMILIES),
     {"report"},
-    {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers", "frozen", "convolution"},
+    {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers"}
+    | {"frozen", "plain", "folding", "convolution"},
     {"threat", "png", "images", "draws", "l1_ball"},
     {"backend", "registry", "records"},
     {"errors", "__init__"},

@@ -62,7 +62,7 @@ class Trainer:
             recipe=asdict(recipe),
         )
         part = recipe.robust_images
-        self.validator = Validator(self.classifier, data.validation, part, recipe.threat, recipe.seed)
+        self.validator = Validator(self.classifier.live, data.validation, part, recipe.threat, recipe.seed)
         self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed)
         self.rate = LearningRate.of(recipe, self.batches.steps)
         self._kept = self._nothing_kept()

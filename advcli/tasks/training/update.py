@@ -78,7 +78,8 @@ class Update:
         if self.recipe.eps_warmup:
             threat = replace(threat, eps=eps)
         draws = Draws(seeds)
-        logits = self.classifier.logits
+        # The weights do not change while it is searched, so they are read and folded once.
+        logits = self.classifier.held().logits
 
         def attack(images: Tensor, labels: Tensor) -> Tensor:
             return self.attack(logits, images, labels, threat, draws)

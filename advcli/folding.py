@@ -1,0 +1,99 @@
+"""The weights of Keras' layers in inference mode, BatchNorm folded into the layer before it.
+
+They are read where they are asked for: at once, or, while a function is traced, by each of its
+runs. Either way they are constants of the network's gradient.
+"""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from advcli.backend import Tensor, keras, tf
+
+KERNELS = {
+    "Conv2D": ("kernel",),
+    "DepthwiseConv2D": ("kernel",),
+    "SeparableConv2D": ("depthwise_kernel", "pointwise_kernel"),
+    "Dense": ("kernel",),
+}
+
+
+class Weights(NamedTuple):
+    """The kernels of a layer, the last of which makes its output, and its bias."""
+
+    kernels: tuple[Tensor, ...]
+    bias: Tensor | None
+
+
+def read(part: Any) -> Weights:
+    """Read a layer's weights."""
+    kernels = tuple(_constant(getattr(part, name)) for name in KERNELS[type(part).__name__])
+    return Weights(kernels, _constant(part.bias) if part.use_bias else None)
+
+
+def scale_and_shift(normalization: Any) -> tuple[Tensor, Tensor]:
+    """Return what a BatchNorm multiplies by and adds, in double precision."""
+    mean, variance = _double(normalization.moving_mean), _double(normalization.moving_variance)
+    scale = tf.math.rsqrt(variance + normalization.epsilon)
+    if normalization.scale:
+        scale *= _double(normalization.gamma)
+    shift = -mean * scale
+    return scale, shift + _double(normalization.beta) if normalization.center else shift
+
+
+def folded(part: Any, normalization: Any) -> Weights:
+    """Return a layer's weights so that its output is what the BatchNorm makes of it."""
+    scale, shift = scale_and_shift(normalization)
+    kernels, bias = read(part)
+    # A depthwise kernel's output channels are its last two axes.
+    across = tf.reshape(scale, kernels[-1].shape[2:]) if type(part).__name__ == "DepthwiseConv2D" else scale
+    last = single(tf.cast(kernels[-1], tf.float64) * across)
+    return Weights((*kernels[:-1], last), single(shift if bias is None else shift + tf.cast(bias, tf.float64) * scale))
+
+
+def single(values: Tensor) -> Tensor:
+    """Round to single precision."""
+    return tf.cast(values, tf.float32)
+
+
+def foldable(graph: Any) -> dict[Any, Any]:
+    """Find the layers whose output goes nowhere but into one BatchNorm: the layer -> the BatchNorm."""
+    nodes = [node for level in graph._nodes_by_depth.values() for node in level]
+    calls = Counter(id(node.operation) for node in nodes)
+    uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
+    uses.update(id(tensor) for tensor in graph.outputs)
+    found = {}
+    for node in nodes:
+        part = node.operation
+        if type(part).__name__ != "BatchNormalization" or not is_keras_own(part) or calls[id(part)] > 1:
+            continue
+        (tensor,) = node.input_tensors
+        before = tensor._keras_history.operation
+        ordinary = type(before).__name__ in KERNELS and is_keras_own(before)
+        if ordinary and calls[id(before)] == 1 and uses[id(tensor)] == 1 and is_linear(before):
+            found[before] = part
+    return found
+
+
+def is_keras_own(part: Any) -> bool:
+    """Tell whether a layer is of Keras itself and computes in the ordinary way."""
+    if not isinstance(part, keras.Layer) or not type(part).__module__.startswith("keras.") or "call" in vars(part):
+        return False
+    if part.dtype_policy.name != "float32":
+        return False
+    if getattr(part, "data_format", "channels_last") != "channels_last" or getattr(part, "lora_enabled", False):
+        return False
+    # TensorFlow's depthwise convolutions have one stride for both ways.
+    return getattr(part, "axis", None) in (None, -1, 3) and len(set(getattr(part, "strides", ()))) < 2
+
+
+def is_linear(part: Any) -> bool:
+    """Tell whether a layer has no activation."""
+    return part.activation in (None, keras.activations.linear)
+
+
+def _constant(variable: Any) -> Tensor:
+    return tf.stop_gradient(tf.convert_to_tensor(variable))
+
+
+def _double(variable: Any) -> Tensor:
+    return tf.cast(_constant(variable), tf.float64)

@@ -1,0 +1,86 @@
+"""The TensorFlow operations that Keras' own layers stand for in inference mode."""
+
+from collections.abc import Callable
+from functools import partial, reduce
+from typing import Any
+
+from advcli import convolution
+from advcli.backend import Tensor, tf
+from advcli.folding import Weights, is_linear, read, scale_and_shift, single
+
+Operation = Callable[..., Tensor]
+
+
+def plain(part: Any) -> Operation | None:
+    """Return what a layer of Keras computes, or nothing if that is best left to Keras."""
+    name = type(part).__name__
+    if name in _WEIGHTED:
+        return weighted(part, read(part))
+    return _WEIGHTLESS[name](part) if name in _WEIGHTLESS else None
+
+
+def weighted(part: Any, weights: Weights) -> Operation:
+    """Return what a layer with a kernel computes with other weights than its own."""
+    multiplied = _WEIGHTED[type(part).__name__](part, *weights.kernels)
+
+    def run(x: Tensor) -> Tensor:
+        outputs = multiplied(x)
+        outputs = outputs if weights.bias is None else outputs + weights.bias
+        return outputs if is_linear(part) else part.activation(outputs)
+
+    return run
+
+
+def _convolution(part: Any, kernel: Tensor) -> Operation:
+    padding, dilations = part.padding.upper(), part.dilation_rate
+    if kernel.shape[2] <= convolution.FEW and part.groups == 1 and set(dilations) == {1}:
+        return convolution.of_few_channels(kernel, part.strides[0], padding)
+    return lambda x: tf.nn.conv2d(x, kernel, part.strides, padding, dilations=dilations)
+
+
+def _depthwise(part: Any, kernel: Tensor) -> Operation:
+    padding, strides, dilations = part.padding.upper(), (1, *part.strides, 1), part.dilation_rate
+    return lambda x: tf.nn.depthwise_conv2d(x, kernel, strides, padding, dilations=dilations)
+
+
+def _separable(part: Any, deep: Tensor, pointwise: Tensor) -> Operation:
+    padding, strides, dilations = part.padding.upper(), (1, *part.strides, 1), part.dilation_rate
+    return lambda x: tf.nn.separable_conv2d(x, deep, pointwise, strides, padding, dilations=dilations)
+
+
+def _dense(part: Any, kernel: Tensor) -> Operation:
+    return lambda x: tf.tensordot(x, kernel, 1)
+
+
+def _normalization(part: Any) -> Operation:
+    scale, shift = (single(values) for values in scale_and_shift(part))
+    return lambda x: x * scale + shift
+
+
+def _rectifier(part: Any) -> Operation | None:
+    if part.negative_slope == 0 and part.threshold == 0 and part.max_value in (None, 6):
+        return tf.nn.relu if part.max_value is None else tf.nn.relu6
+    return None
+
+
+def _padding(part: Any) -> Operation:
+    rows, columns = part.padding
+    return lambda x: tf.pad(x, ((0, 0), tuple(rows), tuple(columns), (0, 0)))
+
+
+_WEIGHTED: dict[str, Callable[..., Operation]] = {
+    "Conv2D": _convolution,
+    "DepthwiseConv2D": _depthwise,
+    "SeparableConv2D": _separable,
+    "Dense": _dense,
+}
+_WEIGHTLESS: dict[str, Callable[[Any], Operation | None]] = {
+    "BatchNormalization": _normalization,
+    "ReLU": _rectifier,
+    "ZeroPadding2D": _padding,
+    "Activation": lambda part: part.activation,
+    "Add": lambda part: partial(reduce, tf.add),
+    "Concatenate": lambda part: partial(tf.concat, axis=-1),
+    "GlobalAveragePooling2D": lambda part: partial(tf.reduce_mean, axis=(1, 2), keepdims=part.keepdims),
+    "Dropout": lambda part: lambda x: x,
+}
