@@ -93,6 +93,7 @@ class _Training:
         if resume:
             self.run.refuse_other_data(resolved)
             checkpoint = self.run.restore(self.trainer.variables)
+            self.run.remove_unfinished()
         else:
             checkpoint = Checkpoint()
             self.run.clear()

@@ -57,7 +57,7 @@ def test_each_rollback_halves_the_rate() -> None:
 def test_the_averages_follow_their_formula_and_take_the_weights_place_for_a_while() -> None:
     trainer = trainer_for(replace(TINY, ema=0.5, epochs=6, learning_rate=0.3))
     expected = [weight.numpy() for weight in trainer.weights]
-    checkpoint, steps = Checkpoint(), 0
+    checkpoint, steps, decay = Checkpoint(), 0, 0.0
     for number in (1, 2, 3):
         for _ in trainer.epoch(checkpoint):
             steps += 1

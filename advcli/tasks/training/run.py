@@ -37,7 +37,10 @@ _COLUMNS = (
     "guard",
     "seconds",
 )
-_MODELS = ("best-robust", "best-clean", "last", "ema")
+_FILES = (
+    *("model.keras", "best-robust.keras", "best-clean.keras", "last.keras", "ema.keras"),
+    *("history.csv", "curves.png", "run.json", "checkpoint/midway.npz", "checkpoint/state.npz"),
+)
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,16 @@ class Run:
 
     def clear(self) -> None:
         """Remove what an earlier run of the same name left, so that the two are never mixed."""
-        models = ("model.keras", *(f"{name}.keras" for name in _MODELS))
-        states = ("checkpoint/midway.npz", "checkpoint/state.npz")
-        for name in (*models, "history.csv", "curves.png", "run.json", *states):
+        for name in _FILES:
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
+        self.remove_unfinished()
+
+    def remove_unfinished(self) -> None:
+        """Remove the files that a killed process was about to write."""
+        for file in map(self.folder.joinpath, _FILES):
+            for unfinished in file.parent.glob(f".{file.name}.*"):
+                unfinished.unlink(missing_ok=True)
 
     def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
         """Write ``run.json``: every option, what it resolved to, and the versions."""
