@@ -8,7 +8,7 @@ from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 
 
-def project(adversarial: Tensor, original: Tensor, eps: float) -> Tensor:
+def project(adversarial: Tensor, original: Tensor, eps: float | Tensor) -> Tensor:
     """Return the point nearest in l2 of those both in the ball and in [0, 1]: (N, H, W, C) -> (N, H, W, C).
 
     Projecting into one after the other would end short of the ball's surface. The nearest point is
@@ -22,7 +22,8 @@ def project(adversarial: Tensor, original: Tensor, eps: float) -> Tensor:
     delta = tf.cast(flat, tf.float64) - wide
     size = tf.abs(delta)
     room = tf.where(delta > 0, 1 - wide, wide)
-    kept = tf.clip_by_value(size - _shrink(size, room, eps), tf.zeros_like(room), room)
+    shrink = _shrink(size, room, tf.cast(eps, tf.float64) if tf.is_tensor(eps) else eps)
+    kept = tf.clip_by_value(size - shrink, tf.zeros_like(room), room)
     moved = tf.cast(wide + tf.sign(delta) * kept, tf.float32)
     # Rounding must go towards the centre, or the sum leaves the ball.
     moved = tf.where(tf.abs(tf.cast(moved, tf.float64) - wide) > kept, tf.math.nextafter(moved, centre), moved)
@@ -56,7 +57,7 @@ def draw_on_the_surface(shape: Tensor, draws: Draws) -> Tensor:
     return signs * tf.math.divide_no_nan(lengths, tf.reduce_sum(lengths, axis=(1, 2, 3), keepdims=True))
 
 
-def _shrink(size: Tensor, room: Tensor, eps: float) -> Tensor:
+def _shrink(size: Tensor, room: Tensor, eps: float | Tensor) -> Tensor:
     """Return the least s >= 0 for which ``sum(clip(size - s, 0, room)) <= eps``: (N, D), (N, D) -> (N, 1).
 
     The sum falls with s along a line with knots: a coordinate begins to shrink where s is size - room,

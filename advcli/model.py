@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 _MEMBER = "advcli.json"
 
 
+class NotNumbers(AdvcliError):
+    """A model gives values that are not numbers."""
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A model with what belongs to it.
@@ -96,12 +100,12 @@ class Classifier:
         """Return class probabilities: (N, H, W, C) in [0, 1] -> (N, K).
 
         Raises:
-            AdvcliError: the model gives values that are not numbers.
+            NotNumbers: the model gives values that are not numbers.
         """
         logits = self._traced_logits(tf.constant(pixels, tf.float32))
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float64)).numpy()
         if not np.isfinite(probabilities).all():
-            raise AdvcliError(f"model '{self.name}' gives values that are not numbers (NaN)")
+            raise NotNumbers(f"model '{self.name}' gives values that are not numbers (NaN)")
         return probabilities
 
     def top(self, probabilities: np.ndarray, count: int = 5) -> tuple[Prediction, ...]:

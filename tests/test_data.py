@@ -1,4 +1,5 @@
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,3 +158,29 @@ def test_a_name_of_two_classes_is_ambiguous() -> None:
         class_index(("crane", "cat", "crane"), "crane")
     assert "0, 2" in refused.value.hint
     assert class_index(("crane", "cat", "crane"), "2") == 2
+
+
+def test_images_that_take_more_than_the_memory_allowed_are_kept_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADVCLI_CACHE", str(tmp_path / "cache"))
+    split = damaged(200, {7})
+    size = 200 * 4 * 4 * 3
+    in_memory, on_disk = (decode(split, 4, 3, memory=memory) for memory in (size, size - 1))
+    assert not isinstance(in_memory.pixels, np.memmap)
+    assert isinstance(on_disk.pixels, np.memmap)
+    np.testing.assert_array_equal(on_disk.pixels, in_memory.pixels)
+    np.testing.assert_array_equal(on_disk.labels, in_memory.labels)
+    assert on_disk.fingerprint() == in_memory.fingerprint()
+    chosen = np.array([5, 198, 0])
+    np.testing.assert_array_equal(on_disk.at(chosen)[0], in_memory.at(chosen)[0])
+    # The file goes with the process, however that ends.
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_full_disk_is_found_before_anything_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADVCLI_CACHE", str(tmp_path))
+    endless = Split(np.broadcast_to(np.int32(0), 10**9), lambda i: np.zeros((4, 4, 3), np.uint8), "image {}".format)
+    with pytest.raises(AdvcliError, match="more than there is") as caught:
+        decode(endless, 1000, 3, memory=0)
+    assert "--memory" in caught.value.hint

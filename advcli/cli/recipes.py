@@ -1,5 +1,6 @@
 """What ``advcli train`` refuses before it reads an image or imports TensorFlow."""
 
+import math
 from pathlib import Path
 
 import typer
@@ -52,6 +53,9 @@ def refuse_contradictions(recipe: Recipe, asked: set[str]) -> None:
     Raises:
         UsageError: one was asked for.
     """
+    for option in ("learning_rate", "warmup", "weight_decay", "clip_norm", "eps_warmup"):
+        if getattr(recipe, option) == math.inf:
+            raise UsageError(f"--{option.replace('_', '-')} is infinite", "give a number")
     objective = registry.build("objectives", recipe.objective)
     name = registry.canonical(recipe.objective)
     if "attack" in asked and "attack" not in objective.uses:

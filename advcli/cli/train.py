@@ -415,7 +415,7 @@ def train(
                 run.twin.refuse_existing()
     with Output(json, quiet) as output:
         output.status("reading the images")
-        prepared = prepare(recipe, dataset, half_of_free_memory() if memory is None else int(memory * 1e9))
+        prepared = prepare(recipe, dataset, half_of_free_memory() if memory is None else int(min(memory, 1e9) * 1e9))
         if plan:
             return output.show(plan_training(recipe, prepared, run.name))
         try:

@@ -31,6 +31,8 @@ class Plateau:
             raise UsageError(f"patience is at least one epoch, not {self.patience}")
         if not 0 < self.factor < 1:
             raise UsageError(f"factor is a part of 1, not {self.factor:g}")
+        if not (0 <= self.threshold < 1 and 0 <= self.floor <= 1):
+            raise UsageError("threshold and floor of plateau are parts of 1")
 
     def __call__(self, progress: float, losses: Sequence[float]) -> float:
         """Return the fraction, worked out anew from all losses, so that there is nothing to keep."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from advcli.backend import keras, tf
 from advcli.errors import AdvcliError
+from advcli.model import NotNumbers
 from advcli.records import Epoch, Progress, Score, Trained
 from advcli.tasks.training import guard
 from advcli.tasks.training import tensorboard as events
@@ -71,7 +72,7 @@ class _Training:
         while checkpoint.epoch < self.recipe.epochs:
             try:
                 record, ahead = yield from self._epoch(checkpoint)
-            except Diverged as error:
+            except (Diverged, NotNumbers) as error:
                 checkpoint = self._after_divergence(checkpoint, error)
                 continue
             if self._must_go_back(record, checkpoint):
@@ -92,6 +93,7 @@ class _Training:
         if resume:
             self.run.refuse_other_data(resolved)
             checkpoint = self.run.restore(self.trainer.variables)
+            self.run.remove_unfinished()
         else:
             checkpoint = Checkpoint()
             self.run.clear()
@@ -103,10 +105,10 @@ class _Training:
     def _epoch(self, checkpoint: Checkpoint) -> Generator[Progress, None, tuple[Epoch, Checkpoint]]:
         """Train and validate one epoch; return its record and the checkpoint after it."""
         began = saved = time.perf_counter()
-        trainer, number, rate = self.trainer, checkpoint.epoch + 1, 0.0
+        trainer, number = self.trainer, checkpoint.epoch + 1
         yield trainer.progress("training", checkpoint)
         for position in trainer.epoch(checkpoint):
-            rate, checkpoint = trainer.learning_rate(checkpoint), position
+            checkpoint = position
             if time.perf_counter() - saved > _LONGEST:
                 self.run.save(checkpoint, trainer.variables)
                 saved = time.perf_counter()
@@ -130,7 +132,7 @@ class _Training:
             zero_gradients=found.zero_gradients,
             ema_clean=averaged.clean if averaged else None,
             ema_robust=averaged.robust if averaged else None,
-            learning_rate=rate,
+            learning_rate=trainer.learning_rate(replace(checkpoint, step=checkpoint.step - 1)),
             eps=trainer.eps(number * trainer.batches.steps - 1),
             guard=(),
             seconds=time.perf_counter() - began,
@@ -172,18 +174,18 @@ class _Training:
 
     def _roll_back(self, reason: str) -> Checkpoint:
         """Go back to the last checkpoint, and on from there with half the rate and in another order."""
-        checkpoint = self.run.restore(self.trainer.variables).rolled_back()
+        checkpoint = self.run.restore(self.trainer.variables, whole=True).rolled_back()
         self.run.save(checkpoint, self.trainer.variables)
         log.warning(
-            "%s: back to the end of epoch %d, on with half the learning rate (rollback %d of %d)",
+            "%s: back to %s, on with half the learning rate (rollback %d of %d)",
             reason,
-            checkpoint.epoch,
+            f"the end of epoch {checkpoint.epoch}" if checkpoint.epoch else "the beginning",
             checkpoint.rollbacks,
             guard.MOST_ROLLBACKS,
         )
         return checkpoint
 
-    def _after_divergence(self, checkpoint: Checkpoint, error: Diverged) -> Checkpoint:
+    def _after_divergence(self, checkpoint: Checkpoint, error: Diverged | NotNumbers) -> Checkpoint:
         if self.recipe.guard == "rollback" and checkpoint.rollbacks < guard.MOST_ROLLBACKS:
             return self._roll_back(error.message)
         kept = f"; the weights of epoch {checkpoint.epoch} are kept" if checkpoint.epoch else ""

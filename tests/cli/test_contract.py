@@ -73,17 +73,13 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["explain", "cat.png", "--method", "gradkam"], "unknown explainer 'gradkam'", "did you mean 'gradcam'?"),
         (["benchmark", "runs/none"], "no model 'runs/none'", ""),
         (["benchmark", "mobilenetv2", "--data", "cifar11"], "no data called 'cifar11'", "cifar10"),
-        (["train", "--backbone", "mobilenet2"], "unknown backbone 'mobilenet2'", "did you mean 'mobilenetv2'?"),
-        (["train", "--objective", "trade"], "unknown objective 'trade'", ""),
         (["train", "--resume", "runs/none"], "cannot resume 'runs/none'", "--resume names the folder of a run"),
         (["train", "--resume", "runs/none", "--batch", "4"], "--batch has no effect here", "leave it out"),
         (["train", "--epochs", "0"], "'--epochs'", "train --help"),
-        (["train", "--attack", "autoattack"], "'autoattack' is a suite", "one of its attacks"),
         (["train", "--attack", "universal"], "'universal' is one pattern for many images", "pgd"),
         (["train", "--attack", "spatial"], "'spatial' searches no ball", "pgd"),
         (["explain", "cat.png", "--attack", "patch"], "'patch' is one pattern for many images", "advcli attack"),
         (["explain", "cat.png", "--attack", "spatial", "--eps", "0.1"], "'spatial' does not search a ball", "--eps"),
-        (["train", "--attack", "cw"], "'cw' does not search linf balls", "l2"),
         (["attack", "cat.png", "--attack", "autoattack", "--norm", "l1"], "does not search l1 balls", "apgd"),
         (["attack", "cat.png", "--attack", "deepfool", "--target", "3"], "'deepfool' cannot aim at a class", ""),
         (["attack", "cat.png", "--attack", "spatial", "--eps", "0.1"], "'spatial' does not search a ball", "--eps"),
@@ -270,9 +266,10 @@ def start_training(folder: Path, *options: object) -> subprocess.Popen[str]:
 
 
 def test_train_interrupted_and_resumed_ends_like_one_that_was_not(advcli: Command, tmp_path: Path) -> None:
-    whole = advcli(*TRAIN, "--out", "whole", "--epochs", 4)
+    # With a rate that does not depend on the end, a run that is extended is one that was planned so long.
+    whole = advcli(*TRAIN, "--out", "whole", "--epochs", 4, "--schedule", "constant", "--warmup", 0)
     assert whole.returncode == 0, whole.stderr
-    process = start_training(tmp_path, "--epochs", 4)
+    process = start_training(tmp_path, "--epochs", 3, "--schedule", "constant", "--warmup", 0)
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["epoch"] == 1
     process.send_signal(signal.SIGINT)
@@ -280,7 +277,7 @@ def test_train_interrupted_and_resumed_ends_like_one_that_was_not(advcli: Comman
     assert process.returncode == 130
     assert "hint: go on with: advcli train --resume run" in stderr
     assert "Traceback" not in stderr
-    resumed = advcli("train", "--resume", "run", "--json")
+    resumed = advcli("train", "--resume", "run", "--epochs", 4, "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout.splitlines()[-1])["type"] == "trained"
 
@@ -307,11 +304,8 @@ def test_every_command_on_one_run(advcli: Command, tmp_path: Path) -> None:
     assert trained.returncode == 0, trained.stderr
     run = tmp_path / "runs" / "digits-small-clean"
     assert {path.name for path in run.iterdir()} == {
-        "model.keras",
-        "history.csv",
-        "curves.png",
-        "run.json",
-        "checkpoint",
+        *("model.keras", "best-clean.keras", "best-robust.keras", "last.keras"),
+        *("history.csv", "curves.png", "run.json", "checkpoint"),
     }
     lines = [line for line in trained.stderr.splitlines() if line.startswith("epoch ")]
     assert len(lines) == 2

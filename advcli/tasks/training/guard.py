@@ -85,7 +85,8 @@ def _robust_overfitting(history: Sequence[Epoch]) -> Alarm | None:
 
 
 def _not_falling(history: Sequence[Epoch]) -> Alarm | None:
-    losses = [epoch.loss for epoch in history]
+    # Clean epochs before, or a radius that still grew, say nothing of the loss against the whole radius.
+    losses = [epoch.loss for epoch in history if epoch.eps == history[-1].eps]
     if len(losses) != _EPOCHS_BELOW or min(losses[1:]) < _STILL * losses[0]:
         return None
     return Alarm(

@@ -37,7 +37,10 @@ _COLUMNS = (
     "guard",
     "seconds",
 )
-_MODELS = ("best-robust", "best-clean", "last", "ema")
+_FILES = (
+    *("model.keras", "best-robust.keras", "best-clean.keras", "last.keras", "ema.keras"),
+    *("history.csv", "curves.png", "run.json", "checkpoint/midway.npz", "checkpoint/state.npz"),
+)
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,16 @@ class Run:
 
     def clear(self) -> None:
         """Remove what an earlier run of the same name left, so that the two are never mixed."""
-        models = ("model.keras", *(f"{name}.keras" for name in _MODELS))
-        for name in (*models, "history.csv", "curves.png", "run.json", "checkpoint/state.npz"):
+        for name in _FILES:
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
+        self.remove_unfinished()
+
+    def remove_unfinished(self) -> None:
+        """Remove the files that a killed process was about to write."""
+        for file in map(self.folder.joinpath, _FILES):
+            for unfinished in file.parent.glob(f".{file.name}.*"):
+                unfinished.unlink(missing_ok=True)
 
     def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
         """Write ``run.json``: every option, what it resolved to, and the versions."""
@@ -129,14 +138,24 @@ class Run:
             draw_curves(history, self.name, file)
 
     def save(self, checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
-        """Write ``checkpoint/state.npz``: the history, and every variable of model and optimizer."""
+        """Write the history, and every variable of model and optimizer.
+
+        After a whole epoch that is ``checkpoint/state.npz``, in the middle of one ``checkpoint/midway.npz`` beside it.
+        """
         state = asdict(checkpoint)
         arrays: dict[str, Any] = {f"variable{i}": np.asarray(variable) for i, variable in enumerate(variables)}
-        with whole_file(self.folder / "checkpoint" / "state.npz") as file:
+        midway = self.folder / "checkpoint" / "midway.npz"
+        with whole_file(midway if checkpoint.step else midway.with_name("state.npz")) as file:
             np.savez(file, state=np.array(json.dumps(state)), **arrays)
+        if not checkpoint.step:
+            midway.unlink(missing_ok=True)
 
-    def restore(self, variables: Sequence[Any]) -> Checkpoint:
+    def restore(self, variables: Sequence[Any], *, whole: bool = False) -> Checkpoint:
         """Read the checkpoint and give every variable its value again.
+
+        Args:
+            variables: what it was written of.
+            whole: go back to the end of an epoch, also from the middle of the next.
 
         Raises:
             AdvcliError: there is none to go on from, or it is of another network.
@@ -144,6 +163,9 @@ class Run:
         path = self.folder / "checkpoint" / "state.npz"
         if not path.exists():
             raise AdvcliError(f"no checkpoint to go on from in '{self.folder}'", "train it anew with --overwrite")
+        midway = path.with_name("midway.npz")
+        if not whole and midway.exists() and _attempt(midway) == _attempt(path):
+            path = midway
         with np.load(path, allow_pickle=False) as stored:
             if len(stored.files) != len(variables) + 1:
                 raise AdvcliError(f"'{path}' is the checkpoint of another network")
@@ -165,6 +187,13 @@ class Run:
     def _write(self, name: str, text: str) -> None:
         with whole_file(self.folder / name) as file:
             file.write(text.encode())
+
+
+def _attempt(path: Path) -> Any:
+    """Return the epochs that a checkpoint follows and the rollbacks before it: two of the same are of one epoch."""
+    with np.load(path, allow_pickle=False) as stored:
+        state = json.loads(str(stored["state"]))
+    return state["history"], state["rollbacks"]
 
 
 def _cell(value: Any) -> Any:

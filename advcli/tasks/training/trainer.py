@@ -100,7 +100,9 @@ class Trainer:
     def stage(self, checkpoint: Checkpoint) -> int:
         """Return the stage of the epoch that follows, from 0."""
         longest = math.ceil(self.recipe.epochs / len(self.stages))
-        return stage_after(checkpoint.losses, len(self.stages), self.recipe.patience, longest)
+        # Never back, also where a run that is extended would have stayed longer in each stage.
+        reached = checkpoint.history[-1].stage - 1 if checkpoint.history else 0
+        return max(reached, stage_after(checkpoint.losses, len(self.stages), self.recipe.patience, longest))
 
     def aims_at_robustness(self, epoch: int) -> bool:
         """Tell whether an epoch is one of the objective that is meant to make the model robust."""
@@ -110,7 +112,9 @@ class Trainer:
         """Return the radius that a step, counted over the whole run, trains against."""
         begun = step - (self.recipe.adv_start_epoch - 1) * self.batches.steps
         growing = self.recipe.eps_warmup * self.batches.steps
-        return self.recipe.eps if begun >= growing else self.recipe.eps * max(0.0, (begun + 1) / growing)
+        if begun < 0:
+            return 0.0
+        return self.recipe.eps if begun + 1 >= growing else self.recipe.eps * (begun + 1) / growing
 
     def learning_rate(self, checkpoint: Checkpoint) -> float:
         """Return the rate of the step that follows; each rollback has halved it."""

@@ -1,0 +1,114 @@
+"""What ``advcli train`` refuses, and that it does so before TensorFlow is imported."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from advcli import registry
+
+REFUSED = [
+    # Names
+    ("--objective trade", "unknown objective 'trade'", "trades"),
+    ("--backbone mobilenet2", "unknown backbone 'mobilenet2'", "mobilenetv2"),
+    ("--schedule cosin", "unknown schedule 'cosin'", "cosine"),
+    ("--modifier awq", "unknown modifier 'awq'", "awp"),
+    ("--augment flop", "unknown augmentation 'flop'", "flip"),
+    ("--optimizer adamv", "unknown optimizer 'adamv'", "adamw"),
+    ("--guard stopp", "'--guard'", "train --help"),
+    ("--unfreeze tail", "'--unfreeze'", "train --help"),
+    # Values
+    ("--schedule cyclic:peak=2", "peak is a part of 1", ""),
+    ("--learning-rate 0", "--learning-rate must be above 0", ""),
+    ("--learning-rate inf", "--learning-rate is infinite", "number"),
+    ("--warmup inf", "--warmup is infinite", "number"),
+    ("--warmup nan", "'--warmup'", "train --help"),
+    ("--weight-decay inf", "--weight-decay is infinite", "number"),
+    ("--clip-norm inf", "--clip-norm is infinite", "number"),
+    ("--eps-warmup inf --objective pgd-at", "--eps-warmup is infinite", "number"),
+    ("--ema 1", "'--ema'", "train --help"),
+    ("--momentum -1", "'--momentum'", "train --help"),
+    ("--eps 8", "covers the whole pixel range", "8/255"),
+    ("--weights none.h5", "no such file: 'none.h5'", "weights file"),
+    ("--against nothing", "'nothing' is no run folder", "--against names a finished run"),
+    # What would be ignored
+    ("--objective clean --attack pgd", "'clean' does not train with --attack", "pgd-at"),
+    ("--objective nsl --attack pgd:steps=3", "'nsl' does not train with --attack", "leave it out"),
+    ("--objective nsl --eps-warmup 1", "'nsl' does not train in the ball of --eps", "--eps-warmup"),
+    ("--stages 3", "--stages and --patience are of --unfreeze plateau", "leave them out"),
+    ("--patience 2 --unfreeze all", "--stages and --patience are of --unfreeze plateau", "leave them out"),
+    ("--optimizer adamw --momentum 0.5", "adamw has no --momentum", "--optimizer sgd"),
+    ("--objective clean --adv-start-epoch 2", "'clean' is clean from the first epoch", "--adv-start-epoch"),
+    ("--resume run --schedule cosine", "--schedule has no effect here", "leave it out"),
+    # What does not go together
+    ("--objective fgsm-rs --norm l1", "'fgsm-rs' does not train in l1 balls", "linf, l2"),
+    ("--objective free --norm l2", "'free' does not train in l2 balls", "linf"),
+    ("--modifier gradalign --norm l2", "'gradalign' does not train in l2 balls", "linf"),
+    ("--objective pgd-at --attack cw", "'cw' does not search linf balls", "l2"),
+    ("--objective pgd-at --attack autoattack", "'autoattack' is a suite", "one of its attacks"),
+    ("--objective pgd-at --adv-start-epoch 9 --epochs 8", "there are only 8 epochs", "--adv-start-epoch"),
+    ("--unfreeze head", "a head on untrained features learns little", "--weights"),
+    ("--twin --against finished", "--twin trains what --against has already", "one of them"),
+    ("--twin --objective clean", "a clean run is its own twin", "--twin"),
+]
+
+# Every call in one process: only the first pays for starting Python.
+_SCRIPT = """
+import contextlib, io, json, sys
+from advcli.cli import main
+results = []
+for arguments in json.load(sys.stdin):
+    sys.argv = ["advcli", "train", *arguments]
+    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    texts = []
+    for stream in streams:
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())
+    results.append([code, *texts, sorted({"tensorflow", "keras"} & set(sys.modules))])
+json.dump(results, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str, list[str]]]:
+    """Exit code, output, error and the heavy modules that were imported, by the arguments."""
+    folder = tmp_path_factory.mktemp("calls")
+    (folder / "finished").mkdir()
+    (folder / "finished" / "model.keras").write_text("")
+    calls = [arguments.split() for arguments, _, _ in REFUSED]
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT], input=json.dumps(calls), cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert [path.name for path in folder.iterdir()] == ["finished"]
+    return {case[0]: tuple(result) for case, result in zip(REFUSED, json.loads(done.stdout), strict=True)}
+
+
+@pytest.mark.parametrize(("arguments", "message", "hint"), REFUSED, ids=[case[0] for case in REFUSED])
+def test_refused(arguments: str, message: str, hint: str, results: dict[str, tuple[int, str, str, list[str]]]) -> None:
+    code, stdout, stderr, imported = results[arguments]
+    first, *rest = stderr.splitlines()
+    assert (code, stdout, imported) == (2, "", [])
+    assert first.startswith("advcli: error: ")
+    assert message in first
+    assert hint in "\n".join(rest)
+
+
+def test_every_family_that_training_is_made_of_is_in_its_help() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "advcli", "train", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"COLUMNS": "250", "PATH": ""},
+        cwd=Path(__file__).parent,
+    )
+    for family in ("datasets", "backbones", "objectives", "modifiers", "augmentations", "schedules", "attacks"):
+        for name in registry.names(family):
+            assert f"  {name}" in done.stdout
