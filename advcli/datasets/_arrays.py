@@ -99,7 +99,7 @@ def _classes(array: np.ndarray, what: str) -> np.ndarray:
 
 
 def grey_28(
-    name: str, names: tuple[str, ...], train: Split, test: Split, eps: float, augment: tuple[str, ...] = ("crop",)
+    name: str, names: tuple[str, ...], train: Split, test: Split, eps: float, augment: tuple[str, ...] = ()
 ) -> Dataset:
     """Make a data set of the kind of MNIST.
 
