@@ -5,12 +5,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from advcli.backend import tf
 from advcli.datasets import find
 from advcli.records import Epoch, Trained
 from advcli.tasks.train import train
 from advcli.tasks.training.recipe import Recipe, TrainingData, prepare
 from advcli.tasks.training.run import Run
+from advcli.tasks.training.strategy import find_devices
 from advcli.tasks.training.trainer import Trainer
 
 RECIPE = Recipe(
@@ -45,7 +45,7 @@ def data_for(recipe: Recipe) -> TrainingData:
 
 def trainer_for(recipe: Recipe) -> Trainer:
     """Build a trainer that has not begun."""
-    return Trainer(recipe, data_for(recipe), tf.distribute.get_strategy())
+    return Trainer(recipe, data_for(recipe), find_devices("one"))
 
 
 def run(recipe: Recipe, folder: Path, *, resume: bool = False) -> list[Epoch | Trained]:

@@ -60,11 +60,13 @@ class Output:
     Args:
         json: write JSON Lines instead of a table.
         quiet: show no progress and no notes.
+        silent: show no warnings either, for another process shows them.
     """
 
-    def __init__(self, json: bool, quiet: bool) -> None:
+    def __init__(self, json: bool, quiet: bool, *, silent: bool = False) -> None:
         self.json = json
-        self.quiet = quiet
+        self.quiet = quiet or silent
+        self.silent = silent
         self.stdout = console(sys.stdout)
         self.stderr = console(sys.stderr)
         self._records: list[Record] = []
@@ -75,7 +77,7 @@ class Output:
     def __enter__(self) -> "Output":
         logger = logging.getLogger("advcli")
         logger.propagate = False
-        logger.setLevel(logging.WARNING if self.quiet else logging.INFO)
+        logger.setLevel(logging.ERROR if self.silent else logging.WARNING if self.quiet else logging.INFO)
         logger.addHandler(self._notes)
         if self.stderr.is_terminal and not self.quiet:
             self._bar = Bar(

@@ -12,7 +12,7 @@ from advcli.cli.config import read_config
 from advcli.threat import Norm
 
 # What may be said beside --resume: how far to go, and how to show it.
-_WITH_RESUME = ("resume", "epochs", "memory", "tensorboard", "json", "quiet", "offline")
+_WITH_RESUME = ("resume", "epochs", "strategy", "memory", "tensorboard", "json", "quiet", "offline")
 _LEARNING = "Learning"
 
 
@@ -30,6 +30,15 @@ class Guard(StrEnum):
     WARN = "warn"
     ROLLBACK = "rollback"
     STOP = "stop"
+
+
+class Strategy(StrEnum):
+    """What the work is spread over."""
+
+    AUTO = "auto"
+    ONE = "one"
+    MIRRORED = "mirrored"
+    MULTIWORKER = "multiworker"
 
 
 @app.command(
@@ -242,6 +251,14 @@ def train(
             help="On an alarm: say it, go back an epoch and on with half the rate, or stop.",
         ),
     ] = Guard.WARN,
+    strategy: Annotated[
+        Strategy,
+        typer.Option(
+            "--strategy",
+            rich_help_panel=shared.RUN,
+            help="Devices: one, all of this machine, those of the workers in TF_CONFIG, or as many as there are.",
+        ),
+    ] = Strategy.AUTO,
     twin: Annotated[
         bool,
         typer.Option(
@@ -345,6 +362,7 @@ def train(
     from advcli.tasks.training.plan import plan as plan_training
     from advcli.tasks.training.recipe import Recipe, prepare
     from advcli.tasks.training.run import Run
+    from advcli.tasks.training.workers import find_workers
 
     if tensorboard and find_spec("tensorboard") is None:
         raise UsageError("tensorboard is not installed", 'pip install "advcli[tensorboard]"')
@@ -354,6 +372,9 @@ def train(
         recipe = Recipe.from_json(run.read_recipe())
         if "epochs" in given(context):
             recipe = replace(recipe, epochs=epochs)
+        if "strategy" in given(context):
+            recipe = replace(recipe, strategy=str(strategy))
+        writes = find_workers(recipe.strategy).writes
         dataset = find(recipe.data)()
     else:
         source = find(data)
@@ -393,6 +414,7 @@ def train(
             validation=validation,
             robust_images=robust_images,
             guard=str(guard),
+            strategy=str(strategy),
             twin=twin,
             against=str(against) if against else None,
             deterministic=deterministic,
@@ -400,6 +422,7 @@ def train(
         )
         refuse_unknown(recipe)
         refuse_contradictions(recipe, given(context))
+        writes = find_workers(recipe.strategy).writes
         dataset = source()
         recipe = replace(
             recipe,
@@ -409,11 +432,11 @@ def train(
         )
         parts = (dataset.name, registry.canonical(backbone), registry.canonical(objective))
         run = Run(out or Path("runs") / "-".join(parts))
-        if not overwrite and not plan:
+        if writes and not overwrite and not plan:
             run.refuse_existing()
             if twin:
                 run.twin.refuse_existing()
-    with Output(json, quiet) as output:
+    with Output(json, quiet, silent=not writes) as output:
         output.status("reading the images")
         prepared = prepare(recipe, dataset, half_of_free_memory() if memory is None else int(min(memory, 1e9) * 1e9))
         if plan:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from advcli.tasks.training import tensorboard as events
 from advcli.tasks.training.checkpoint import Checkpoint
 from advcli.tasks.training.comparison import compare
 from advcli.tasks.training.recipe import Recipe, TrainingData
-from advcli.tasks.training.run import Run
+from advcli.tasks.training.run import Run, UnwrittenRun
+from advcli.tasks.training.strategy import Devices, find_devices
 from advcli.tasks.training.trainer import Diverged, Trainer
 
 log = logging.getLogger(__name__)
@@ -42,29 +44,44 @@ def train(recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False,
     Raises:
         AdvcliError: the loss is no number any more and the guard does not go back.
     """
-    yield from _Training(recipe, data, run, tensorboard).events(resume)
+    devices = find_devices(recipe.strategy)
+    with devices.watched(f"start all workers again, with --resume {run.folder}"):
+        found = _runs(recipe, data, run, devices, resume, tensorboard)
+        if devices.workers.writes:
+            yield from found
+        else:
+            deque(found, maxlen=0)
+        # A worker that has left looks like one that is gone.
+        devices.meet()
+
+
+def _runs(recipe: Recipe, data: TrainingData, run: Run, devices: Devices, resume: bool, tensorboard: bool) -> Events:
+    """Train, train the twin, and let the chief compare."""
+    yield from _Training(recipe, data, run, devices, tensorboard).events(resume)
     base = Path(recipe.against) if recipe.against else None
     if recipe.twin:
         base = run.twin.folder
-        yield from _Training(recipe.twin_recipe, data, run.twin, tensorboard).events(resume and run.twin.can_resume())
-    if base is not None:
+        twin = _Training(recipe.twin_recipe, data, run.twin, devices, tensorboard)
+        yield from twin.events(resume and run.twin.can_resume())
+    if base is not None and devices.workers.writes:
         yield from compare([base, run.folder], data.dataset, recipe.threat, recipe.seed)
 
 
 class _Training:
     """A run on its way."""
 
-    def __init__(self, recipe: Recipe, data: TrainingData, run: Run, tensorboard: bool) -> None:
+    def __init__(self, recipe: Recipe, data: TrainingData, run: Run, devices: Devices, tensorboard: bool) -> None:
         self.start = time.perf_counter()
         self.recipe = recipe
         self.data = data
-        self.run = run
-        self.board = run.folder / "tensorboard" if tensorboard else None
+        self.run = run if devices.workers.writes else UnwrittenRun(run.folder)
+        self.devices = devices
+        self.board = run.folder / "tensorboard" if tensorboard and devices.workers.writes else None
         self.common = {"model": run.name, "data": data.dataset.name, "seed": recipe.seed}
         if recipe.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(recipe.seed)
-        self.trainer = Trainer(recipe, data, tf.distribute.get_strategy())
+        self.trainer = Trainer(recipe, data, devices)
 
     def events(self, resume: bool) -> Events:
         """Run to the end."""
@@ -90,12 +107,15 @@ class _Training:
 
     def _begin(self, resume: bool) -> Checkpoint:
         resolved = self.trainer.resolved()
+        checkpoint = Checkpoint()
         if resume:
             self.run.refuse_other_data(resolved)
             checkpoint = self.run.restore(self.trainer.variables)
+        plan = {"recipe": asdict(self.recipe), "resolved": resolved, "checkpoint": asdict(checkpoint)}
+        self.devices.refuse_difference(plan | {"resume": resume})
+        if resume:
             self.run.remove_unfinished()
         else:
-            checkpoint = Checkpoint()
             self.run.clear()
         self.run.write_description(asdict(self.recipe), resolved)
         if not resume:
@@ -175,6 +195,8 @@ class _Training:
     def _roll_back(self, reason: str) -> Checkpoint:
         """Go back to the last checkpoint, and on from there with half the rate and in another order."""
         checkpoint = self.run.restore(self.trainer.variables, whole=True).rolled_back()
+        # No worker may find what the chief writes next.
+        self.devices.meet()
         self.run.save(checkpoint, self.trainer.variables)
         log.warning(
             "%s: back to %s, on with half the learning rate (rollback %d of %d)",

@@ -24,6 +24,7 @@ from advcli.backend import neural_structured_learning, tf
 from advcli.data import Dataset, Images, Split
 from advcli.tasks.training.checkpoint import Checkpoint
 from advcli.tasks.training.recipe import Recipe, TrainingData
+from advcli.tasks.training.strategy import find_devices
 from advcli.tasks.training.trainer import Trainer
 
 EDGE, BATCH, CLASSES = 64, 32, 10
@@ -85,7 +86,7 @@ def objectives(arguments: argparse.Namespace) -> None:
     """Compare objectives with clean training."""
     steps = {}
     for spec in ["clean", *arguments.objective]:
-        trainer = Trainer(recipe_of(spec, arguments.backbone), data(4), tf.distribute.get_strategy())
+        trainer = Trainer(recipe_of(spec, arguments.backbone), data(4), find_devices("one"))
         running = endless(trainer)
         start = time.perf_counter()
         next(running)
@@ -98,7 +99,7 @@ def objectives(arguments: argparse.Namespace) -> None:
 
 def wrapper(arguments: argparse.Namespace) -> None:
     """Compare nsl with the library's wrapper, which runs in a process of its own, turn by turn."""
-    trainer = Trainer(recipe_of("nsl", arguments.backbone), data(4), tf.distribute.get_strategy())
+    trainer = Trainer(recipe_of("nsl", arguments.backbone), data(4), find_devices("one"))
     running = endless(trainer)
     next(running)
     environment = os.environ | {"TF_USE_LEGACY_KERAS": "1"}
@@ -151,7 +152,7 @@ def waiting(arguments: argparse.Namespace) -> None:
     trainer = Trainer(
         replace(recipe_of("clean", arguments.backbone), augment=read(arguments.augment, ())),
         data(8),
-        tf.distribute.get_strategy(),
+        find_devices("one"),
     )
     next(trainer.epoch(Checkpoint()))
     waited = 0.0

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.backend import tf
 from advcli.data import Dataset, Images, Split
 from advcli.tasks.training.checkpoint import Checkpoint
 from advcli.tasks.training.recipe import Recipe, TrainingData
+from advcli.tasks.training.strategy import find_devices
 from advcli.tasks.training.trainer import Trainer
 
 LARGE = ("nasnetlarge", "nasnetmobile", "efficientnetb4", "efficientnetb6")
@@ -46,7 +46,7 @@ def test_two_batches_change_the_network(backbone: str) -> None:
         augment=("flip", "crop", "jitter", "gaussian", "poisson", "salt-pepper"),
     )
     dataset = Dataset("random", ("a", "b", "c", "d"), split, split, EDGE)
-    trainer = Trainer(recipe, TrainingData(dataset, images, images), tf.distribute.get_strategy())
+    trainer = Trainer(recipe, TrainingData(dataset, images, images), find_devices("one"))
     before = [weight.numpy() for weight in trainer.weights]
     positions = list(islice(trainer.epoch(Checkpoint()), 2))
     assert [position.step for position in positions] == [1, 2]

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advcli.backend import tf
 from advcli.data import Images
 from advcli.tasks.training.checkpoint import Checkpoint
 from advcli.tasks.training.recipe import TrainingData
+from advcli.tasks.training.strategy import find_devices
 from advcli.tasks.training.trainer import Trainer
 from tiny_runs import TINY, data_for, epoch_record, trainer_for
 
@@ -82,7 +82,7 @@ def test_averages_leave_the_statistics_of_batchnorm_alone() -> None:
     pixels = np.zeros((20, 16, 16, 1), np.uint8)
     images = Images(pixels, np.arange(20, dtype=np.int32) % 10)
     recipe = replace(TINY, backbone="mobilenetv2:alpha=0.35", edge=16, ema=0.9)
-    trainer = Trainer(recipe, TrainingData(data.dataset, images, images), tf.distribute.get_strategy())
+    trainer = Trainer(recipe, TrainingData(data.dataset, images, images), find_devices("one"))
     statistics = trainer.model.non_trainable_variables
     for variable in trainer.model.variables:
         if "float" in variable.dtype:

@@ -7,6 +7,7 @@ from advcli.backend import keras, tf
 from advcli.data import Images
 from advcli.errors import AdvcliError
 from advcli.model import Classifier
+from advcli.tasks.training.strategy import find_devices
 from advcli.tasks.training.validation import Validator
 from advcli.threat import Norm, Threat
 from conftest import make_classifier
@@ -15,7 +16,7 @@ EPS = 0.02
 
 
 def validator(classifier: Classifier, images: Images, part: int = 1000, seed: int = 0) -> Validator:
-    return Validator(classifier, images, part, Threat(Norm.LINF, EPS), seed)
+    return Validator(classifier, images, part, Threat(Norm.LINF, EPS), seed, find_devices("one"))
 
 
 def greys(count: int, seed: int = 0) -> np.ndarray:

@@ -9,10 +9,11 @@ from dataclasses import replace
 from itertools import islice
 
 from advcli import registry
-from advcli.backend import keras, tf
+from advcli.backend import keras
 from advcli.records import Planned, Progress
 from advcli.tasks.training.checkpoint import Checkpoint
 from advcli.tasks.training.recipe import Recipe, TrainingData
+from advcli.tasks.training.strategy import find_devices
 from advcli.tasks.training.trainer import Trainer
 
 # The objective that gives most robustness for its time.
@@ -24,7 +25,7 @@ _COPIES = 4
 
 
 def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Progress]:
-    """Time the first step, two more, and a validation, with everything unfrozen; write nothing.
+    """Time the first step, two more, and a validation, on one device with everything unfrozen; write nothing.
 
     Args:
         recipe: what would be done.
@@ -34,7 +35,7 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
     yield Progress("timing", 0, 0)
     keras.utils.set_random_seed(recipe.seed)
     recipe = replace(recipe, unfreeze="all", adv_start_epoch=1)
-    trainer = Trainer(recipe, data, tf.distribute.get_strategy())
+    trainer = Trainer(recipe, data, find_devices("one"))
     first, each = yield from _timed(trainer)
     yield Progress("timing the validation", 0, 0)
     trainer.validate()
@@ -45,7 +46,7 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
     cheaper = None
     if trainer.objective.robust and registry.canonical(recipe.objective) != _CHEAPER and recipe.norm == "linf":
         _, cheaper = yield from _timed(
-            Trainer(replace(recipe, objective=_CHEAPER, modifier=()), data, tf.distribute.get_strategy())
+            Trainer(replace(recipe, objective=_CHEAPER, modifier=()), data, find_devices("one"))
         )
     weights = sum(int(variable.numpy().nbytes) for variable in trainer.model.variables)
     kept = sum(int(variable.numpy().nbytes) for variable in trainer.variables)

@@ -196,5 +196,30 @@ def _attempt(path: Path) -> Any:
     return state["history"], state["rollbacks"]
 
 
+class UnwrittenRun(Run):
+    """The folder as all workers but the chief see it: they read it, and leave the writing to the chief."""
+
+    def clear(self) -> None:
+        """Leave it."""
+
+    def remove_unfinished(self) -> None:
+        """Leave it."""
+
+    def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+        """Leave it."""
+
+    def save_model(self, classifier: Classifier, name: str) -> None:
+        """Leave it."""
+
+    def choose_model(self, name: str) -> None:
+        """Leave it."""
+
+    def write_history(self, history: Sequence[Epoch]) -> None:
+        """Leave it."""
+
+    def save(self, checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
+        """Leave it."""
+
+
 def _cell(value: Any) -> Any:
     return "; ".join(value) if isinstance(value, tuple) else value

@@ -10,7 +10,7 @@ from advcli import registry
 from advcli.attacks import Attack
 from advcli.backbones import Backbone
 from advcli.backend import Tensor, tf
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, UsageError
 from advcli.model import Classifier
 from advcli.objectives import Objective, Replaying
 from advcli.objectives.clean import Clean
@@ -20,6 +20,7 @@ from advcli.tasks.training.checkpoint import Checkpoint
 from advcli.tasks.training.optimizer import LearningRate, make_optimizer
 from advcli.tasks.training.recipe import Recipe, TrainingData
 from advcli.tasks.training.stages import Stages, stage_after
+from advcli.tasks.training.strategy import Devices
 from advcli.tasks.training.update import Update
 from advcli.tasks.training.validation import Validation, Validator
 
@@ -34,20 +35,26 @@ class Trainer:
     Args:
         recipe: what to do.
         data: the images.
-        strategy: how the work is spread over devices.
+        devices: what the work is spread over.
+
+    Raises:
+        UsageError: the work cannot be spread over these devices.
     """
 
-    def __init__(self, recipe: Recipe, data: TrainingData, strategy: Any) -> None:
+    def __init__(self, recipe: Recipe, data: TrainingData, devices: Devices) -> None:
         self.recipe = recipe
         self.data = data
-        self.strategy = strategy
+        self.devices = devices
+        self.strategy = devices.strategy
         self.objective: Objective = registry.build("objectives", recipe.objective)
         self.modifiers = [registry.build("modifiers", spec) for spec in recipe.modifier]
         self.attack: Attack = registry.build("attacks", recipe.attack)
         self.backbone: Backbone = registry.build("backbones", recipe.backbone)
         channels = data.train.pixels.shape[-1]
         weights = None if recipe.weights == "none" else recipe.weights
-        with strategy.scope():
+        self._refuse_replays()
+        part = devices.part(min(recipe.batch, len(data.train)))
+        with self.strategy.scope():
             self.model = self.backbone(len(data.dataset.labels), recipe.edge, channels, weights)
             self.weights = list(self.model.trainable_variables)
             self.optimizer = make_optimizer(recipe, self.weights)
@@ -61,9 +68,10 @@ class Trainer:
             channels=channels,
             recipe=asdict(recipe),
         )
-        part = recipe.robust_images
-        self.validator = Validator(self.classifier.live, data.validation, part, recipe.threat, recipe.seed)
-        self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed)
+        attacked = recipe.robust_images
+        network = self.classifier.live
+        self.validator = Validator(network, data.validation, attacked, recipe.threat, recipe.seed, devices)
+        self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed, part)
         self.rate = LearningRate.of(recipe, self.batches.steps)
         self._kept = self._nothing_kept()
         self._traced: dict[Any, Any] = {}
@@ -83,6 +91,11 @@ class Trainer:
             **{name: _options(component) for name, component in components.items()},
             "parameters": self.model.count_params(),
             "channels": self.classifier.channels,
+            "strategy": {
+                "name": self.devices.name,
+                "devices": self.devices.count,
+                "workers": self.devices.workers.count,
+            },
             "steps_an_epoch": self.batches.steps,
             "warm_up_steps": self.rate.warm_up,
             "stages": len(self.stages),
@@ -142,9 +155,10 @@ class Trainer:
         for batch in batches:
             self.optimizer.learning_rate = self.learning_rate(checkpoint)
             eps = tf.constant(self.eps((number - 1) * self.batches.steps + checkpoint.step), tf.float32)
+            spread = [self.devices.spread(values) for values in batch]
             for _ in range(replays):
-                losses, right, kept = step(*batch, self._kept, eps)
-                self._kept.assign(kept)
+                losses, right, kept = step(*spread, self._kept, eps)
+                self._kept.assign(self.strategy.experimental_local_results(kept)[0])
             if not math.isfinite(float(losses)):
                 raise Diverged(f"the loss is not a number any more in epoch {number}", "try a lower --learning-rate")
             checkpoint = checkpoint.advanced(float(losses), int(right))
@@ -166,6 +180,11 @@ class Trainer:
             for weight, value in zip(self.weights, raw, strict=True):
                 weight.assign(value)
 
+    def _refuse_replays(self) -> None:
+        # The perturbation that is kept from batch to batch is one a device; the checkpoint has room for one in all.
+        if self.devices.count > 1 and isinstance(self.objective, Replaying):
+            raise UsageError(f"'{self.recipe.objective}' trains on one device only", "give --strategy one")
+
     def _nothing_kept(self) -> Any:
         edge, channels = self.recipe.edge, self.classifier.channels
         shape = (self.batches.size, edge, edge, channels) if isinstance(self.objective, Replaying) else ()
@@ -182,7 +201,7 @@ class Trainer:
                 self.attack,
                 self.optimizer,
                 self.batches.size,
-                self.strategy.num_replicas_in_sync,
+                self.devices.count,
             )
             self._traced[stage, adversarial] = tf.function(self._make_step(update))
         return self._traced[stage, adversarial]

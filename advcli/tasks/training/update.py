@@ -67,7 +67,8 @@ class Update:
         losses, logits, gradients, upwards = self._gradients(opponent, images, perturbed, labels)
         if self.displacing:
             gradients = self._displaced_gradients(opponent, images, perturbed, labels, gradients)
-        self._apply(gradients)
+        self._apply(self._summed(gradients))
+        self._equalize()
         if isinstance(self.objective, Replaying):
             kept = self.objective.climb(opponent, images, upwards)
         right = tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
@@ -107,6 +108,8 @@ class Update:
         """Return the gradients at other weights, and leave the real ones as they were to the bit."""
         weights = self.model.trainable_variables
         before = [tf.identity(weight) for weight in weights]
+        # All devices go the same way.
+        gradients = self._summed(gradients)
         for modifier in self.displacing:
             for weight, step in zip(weights, modifier.displacement(before, gradients), strict=True):
                 weight.assign_add(step)
@@ -115,11 +118,14 @@ class Update:
             weight.assign(value)
         return gradients
 
+    def _summed(self, gradients: list[Tensor]) -> list[Tensor]:
+        if self.devices == 1:
+            return gradients
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+
     def _apply(self, gradients: list[Tensor]) -> None:
+        """Change the weights by the gradients of the whole batch."""
         weights = self.model.trainable_variables
-        if self.devices > 1:
-            # The optimizer adds the gradients of all devices up; what follows wants the sum.
-            gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         if self.recipe.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm)
         if self.recipe.weight_decay and self.recipe.optimizer == "sgd":
@@ -129,5 +135,18 @@ class Update:
                 for gradient, weight in zip(gradients, weights, strict=True)
             ]
         if self.devices > 1:
+            # The optimizer adds up what the devices give it.
             gradients = [gradient / self.devices for gradient in gradients]
         self.optimizer.apply(gradients, weights)
+
+    def _equalize(self) -> None:
+        """Give all devices the mean of BatchNorm's moving statistics, each having moved its own."""
+        layers = [layer for layer in self.model.layers if layer.trainable]
+        statistics = [weight for layer in layers for weight in layer.non_trainable_weights]
+        if self.devices == 1 or not statistics:
+            return
+        means = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.MEAN, [tf.convert_to_tensor(weight) for weight in statistics]
+        )
+        for weight, mean in zip(statistics, means, strict=True):
+            weight.assign(mean)

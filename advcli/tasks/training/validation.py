@@ -10,6 +10,7 @@ from advcli.backend import Tensor, tf
 from advcli.data import Images, stratified
 from advcli.model import Classifier
 from advcli.tasks.adversary import Adversary
+from advcli.tasks.training.strategy import Devices
 from advcli.threat import Threat
 
 ATTACK = PGD(steps=10)
@@ -36,18 +37,27 @@ class Validation:
 class Validator:
     """Measures a classifier while it is trained; traced once.
 
+    Each worker measures on a share of the images, and all come to the same numbers.
+
     Args:
         classifier: reads the weights as they are when it is asked.
         images: all images kept for validation.
         part: how many of them are attacked, a fixed stratified sample.
         threat: the ball.
         seed: for the attack's draws.
+        devices: what the work is spread over.
     """
 
-    def __init__(self, classifier: Classifier, images: Images, part: int, threat: Threat, seed: int) -> None:
+    def __init__(
+        self, classifier: Classifier, images: Images, part: int, threat: Threat, seed: int, devices: Devices
+    ) -> None:
         self._classifier = classifier
-        self._images = images
-        self._part = stratified(images.labels, part, seed=0)
+        chosen = stratified(images.labels, part, seed=0)
+        share = slice(devices.workers.index, None, devices.workers.count)
+        self._sizes = np.array([len(images), len(chosen), len(chosen), len(chosen)])
+        self._images = Images(images.pixels[share], images.labels[share])
+        self._attacked = images.take(chosen[share])
+        self._devices = devices
         self._threat = threat
         self._adversary = Adversary(classifier, ATTACK, threat, seed)
         self._traced_step = tf.function(
@@ -60,22 +70,18 @@ class Validator:
 
     def __call__(self) -> Validation:
         """Measure."""
-        right = np.concatenate([self._right(pixels, labels) for pixels, labels in self._images.batches(_BATCH)])
-        robust, single_step, zero = [], [], []
-        for pixels, labels in self._images.take(self._part).batches(_BATCH):
+        right = sum(int(self._right(pixels, labels).sum()) for pixels, labels in self._images.batches(_BATCH))
+        counts = np.zeros(3, np.int64)
+        for pixels, labels in self._attacked.batches(_BATCH):
+            # An image that is wrong without any perturbation is not robust, whatever the attack made of it.
+            clean = self._right(pixels, labels)
             adversarial, _ = self._adversary(pixels, labels)
-            robust.append(self._right(adversarial, labels))
             ahead, vanished = self._traced_step(tf.constant(pixels), tf.constant(labels))
-            single_step.append(self._right(ahead.numpy(), labels))
-            zero.append(vanished.numpy())
-        # An image that is wrong without any perturbation is not robust, whatever the attack made of it.
-        clean = right[self._part]
-        return Validation(
-            clean=float(right.mean()),
-            robust=float((np.concatenate(robust) & clean).mean()),
-            single_step=float((np.concatenate(single_step) & clean).mean()),
-            zero_gradients=float(np.concatenate(zero).mean()),
-        )
+            robust = clean & self._right(adversarial, labels)
+            single_step = clean & self._right(ahead.numpy(), labels)
+            counts += [robust.sum(), single_step.sum(), vanished.numpy().sum()]
+        shares = self._devices.total(np.array([right, *counts])) / self._sizes
+        return Validation(*map(float, shares))
 
     def _right(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return self._classifier.predict(pixels).argmax(axis=1) == labels
