@@ -135,8 +135,8 @@ class _Training:
             yield trainer.progress("training", checkpoint)
         yield trainer.progress("validating", checkpoint)
         found, averaged = trainer.validate(), None
-        if trainer.averages:
-            with trainer.averaged():
+        if trainer.averages is not None:
+            with trainer.averages.in_place():
                 averaged = trainer.validate()
         images = trainer.batches.steps * trainer.batches.size
         record = Epoch(
@@ -176,8 +176,8 @@ class _Training:
             run.save_model(trainer.classifier, "best-clean")
             if not robust:
                 run.choose_model("best-clean")
-        if trainer.averages and self._best_average(checkpoint) == checkpoint.epoch:
-            with trainer.averaged():
+        if trainer.averages is not None and self._best_average(checkpoint) == checkpoint.epoch:
+            with trainer.averages.in_place():
                 run.save_model(trainer.classifier, "ema")
         run.write_history(checkpoint.history)
         if self.board is not None:
@@ -230,7 +230,7 @@ class _Training:
             robust=best.robust,
             validation_images=len(self.data.validation),
             best_clean_epoch=checkpoint.best("clean", "robust"),
-            ema_epoch=self._best_average(checkpoint) if self.trainer.averages else None,
+            ema_epoch=self._best_average(checkpoint) if self.trainer.averages is not None else None,
             seconds=time.perf_counter() - self.start,
             **self.common,  # type: ignore[arg-type]
         )

@@ -56,6 +56,7 @@ def test_each_rollback_halves_the_rate() -> None:
 
 def test_the_averages_follow_their_formula_and_take_the_weights_place_for_a_while() -> None:
     trainer = trainer_for(replace(TINY, ema=0.5, epochs=6, learning_rate=0.3))
+    assert trainer.averages is not None
     expected = [weight.numpy() for weight in trainer.weights]
     checkpoint, steps, decay = Checkpoint(), 0, 0.0
     for number in (1, 2, 3):
@@ -66,11 +67,11 @@ def test_the_averages_follow_their_formula_and_take_the_weights_place_for_a_whil
                 average[...] = decay * average + (1 - decay) * weight.numpy()
         checkpoint = checkpoint.extended(epoch_record(number))
     assert decay == 0.5
-    for average, value in zip(trainer.averages, expected, strict=True):
+    for average, value in zip(trainer.averages.values, expected, strict=True):
         np.testing.assert_allclose(average.numpy(), value, rtol=1e-4, atol=1e-6)
     raw = [weight.numpy() for weight in trainer.weights]
-    with trainer.averaged():
-        for weight, average in zip(trainer.weights, trainer.averages, strict=True):
+    with trainer.averages.in_place():
+        for weight, average in zip(trainer.weights, trainer.averages.values, strict=True):
             np.testing.assert_array_equal(weight.numpy(), average.numpy())
     for weight, value in zip(trainer.weights, raw, strict=True):
         np.testing.assert_array_equal(weight.numpy(), value)
@@ -83,13 +84,14 @@ def test_averages_leave_the_statistics_of_batchnorm_alone() -> None:
     images = Images(pixels, np.arange(20, dtype=np.int32) % 10)
     recipe = replace(TINY, backbone="mobilenetv2:alpha=0.35", edge=16, ema=0.9)
     trainer = Trainer(recipe, TrainingData(data.dataset, images, images), find_devices("one"))
+    assert trainer.averages is not None
     statistics = trainer.model.non_trainable_variables
     for variable in trainer.model.variables:
         if "float" in variable.dtype:
             variable.assign(variable + 1.0)
     before = [variable.numpy() for variable in statistics]
     scales = [weight.numpy() for weight in trainer.weights]
-    with trainer.averaged():
+    with trainer.averages.in_place():
         for variable, value in zip(statistics, before, strict=True):
             np.testing.assert_array_equal(variable.numpy(), value)
         for weight, value in zip(trainer.weights, scales, strict=True):
@@ -98,7 +100,7 @@ def test_averages_leave_the_statistics_of_batchnorm_alone() -> None:
 
 
 def test_there_are_no_averages_unless_asked_for() -> None:
-    assert trainer_for(TINY).averages == []
+    assert trainer_for(TINY).averages is None
 
 
 def test_clean_epochs_take_the_steps_of_the_objective_clean() -> None:

@@ -1,6 +1,5 @@
 """The network of a training run and all that changes with it."""
 
-import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from advcli.model import Classifier
 from advcli.objectives import Objective, Replaying
 from advcli.objectives.clean import Clean
 from advcli.records import Progress
+from advcli.tasks.training.averages import Averages
 from advcli.tasks.training.batches import Batches
 from advcli.tasks.training.checkpoint import Checkpoint
 from advcli.tasks.training.optimizer import LearningRate, make_optimizer
@@ -58,7 +58,7 @@ class Trainer:
             self.model = self.backbone(len(data.dataset.labels), recipe.edge, channels, weights)
             self.weights = list(self.model.trainable_variables)
             self.optimizer = make_optimizer(recipe, self.weights)
-            self.averages = [tf.Variable(weight, trainable=False) for weight in self.weights] if recipe.ema else []
+            self.averages = Averages(self.weights, recipe.ema) if recipe.ema else None
         self.stages = Stages(self.model, recipe.unfreeze, recipe.stages)
         self.classifier = Classifier(
             name=registry.canonical(recipe.backbone),
@@ -108,7 +108,8 @@ class Trainer:
     def variables(self) -> list[Any]:
         """Everything that training changes."""
         kept = [self._kept] if isinstance(self.objective, Replaying) else []
-        return [*self.model.variables, *self.optimizer.variables, *self.averages, *kept]
+        averages = self.averages.values if self.averages is not None else []
+        return [*self.model.variables, *self.optimizer.variables, *averages, *kept]
 
     def stage(self, checkpoint: Checkpoint) -> int:
         """Return the stage of the epoch that follows, from 0."""
@@ -156,6 +157,7 @@ class Trainer:
             self.optimizer.learning_rate = self.learning_rate(checkpoint)
             eps = tf.constant(self.eps((number - 1) * self.batches.steps + checkpoint.step), tf.float32)
             spread = [self.devices.spread(values) for values in batch]
+            losses, right = math.nan, 0
             for _ in range(replays):
                 losses, right, kept = step(*spread, self._kept, eps)
                 self._kept.assign(self.strategy.experimental_local_results(kept)[0])
@@ -167,18 +169,6 @@ class Trainer:
     def validate(self) -> Validation:
         """Measure the network as it is."""
         return self.validator()
-
-    @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Put the averages in the place of the weights for a while; BatchNorm's statistics stay as they are."""
-        raw = [weight.numpy() for weight in self.weights]
-        for weight, average in zip(self.weights, self.averages, strict=True):
-            weight.assign(average)
-        try:
-            yield
-        finally:
-            for weight, value in zip(self.weights, raw, strict=True):
-                weight.assign(value)
 
     def _refuse_replays(self) -> None:
         # The perturbation that is kept from batch to batch is one a device; the checkpoint has room for one in all.
@@ -209,20 +199,12 @@ class Trainer:
     def _make_step(self, update: Update) -> Any:
         def step(images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor) -> tuple[Tensor, ...]:
             losses, right, kept = self.strategy.run(update, args=(images, labels, seeds, kept, eps))
-            self._average()
+            if self.averages is not None:
+                self.averages.move(self.optimizer.iterations)
             total = tf.distribute.ReduceOp.SUM
             return self.strategy.reduce(total, losses, axis=None), self.strategy.reduce(total, right, axis=None), kept
 
         return step
-
-    def _average(self) -> None:
-        """Move the averages on, at first faster than later, so that they forget where training began."""
-        if not self.averages:
-            return
-        steps = tf.cast(self.optimizer.iterations, tf.float32)
-        decay = tf.minimum(self.recipe.ema, (1 + steps) / (10 + steps))
-        for average, weight in zip(self.averages, self.weights, strict=True):
-            average.assign(decay * average + (1 - decay) * tf.convert_to_tensor(weight))
 
 
 def _options(component: Any) -> Any:

@@ -1,0 +1,44 @@
+"""Averages of the weights over the steps of training, evaluated beside the weights themselves.
+
+Izmailov, Podoprikhin, Garipov, Vetrov and Wilson 2018, https://arxiv.org/abs/1803.05407; with adversarial
+training Gowal, Qin, Uesato, Mann and Kohli 2020, https://arxiv.org/abs/2010.03593
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from advcli.backend import Tensor, tf
+
+
+class Averages:
+    """Exponential moving averages.
+
+    Args:
+        weights: what is averaged: everything that a gradient moves.
+        decay: how much of the average each step leaves, in [0, 1).
+    """
+
+    def __init__(self, weights: Sequence[Any], decay: float) -> None:
+        self._weights = weights
+        self._decay = decay
+        self.values = [tf.Variable(weight, trainable=False) for weight in weights]
+
+    def move(self, steps: Tensor) -> None:
+        """Take the weights of a step in, at first faster than later, so that the beginning is forgotten."""
+        steps = tf.cast(steps, tf.float32)
+        decay = tf.minimum(self._decay, (1 + steps) / (10 + steps))
+        for value, weight in zip(self.values, self._weights, strict=True):
+            value.assign(decay * value + (1 - decay) * tf.convert_to_tensor(weight))
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the averages in the place of the weights for a while; BatchNorm's statistics stay as they are."""
+        raw = [weight.numpy() for weight in self._weights]
+        for weight, value in zip(self._weights, self.values, strict=True):
+            weight.assign(value)
+        try:
+            yield
+        finally:
+            for weight, value in zip(self._weights, raw, strict=True):
+                weight.assign(value)
