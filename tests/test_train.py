@@ -24,7 +24,7 @@ from advcli.tasks.training import guard
 from advcli.tasks.training.recipe import Recipe, prepare
 from advcli.tasks.training.run import Run
 from conftest import make_classifier
-from tiny_runs import RECIPE, TINY, data_for, run
+from tiny_runs import RECIPE, TINY, data_for, run, trainer_for
 
 
 def epochs_of(records: list[Epoch | Trained]) -> list[Epoch]:
@@ -161,7 +161,8 @@ def test_the_records_tell_stage_radius_and_averages(rich: Rich) -> None:
     assert [epoch.eps for epoch in epochs] == pytest.approx([0, 0.03, 0.03, 0.03])
     assert all(epoch.ema_clean is not None and epoch.ema_robust is not None for epoch in epochs)
     assert [(epoch.epoch, epoch.of) for epoch in epochs] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert epochs[-1].learning_rate < epochs[1].learning_rate <= RICH.learning_rate
+    rate = trainer_for(RICH).rate
+    assert [epoch.learning_rate for epoch in epochs] == [rate.at(last, []) for last in (5, 11, 17, 23)]
     assert (trained.objective, trained.validation_images) == ("pgd-at", 18)
 
 
