@@ -140,7 +140,8 @@ class Epoch(Record):
 
     ``clean``, ``robust`` (under PGD-10) and ``single_step`` (under FGSM) are validation accuracies,
     ``zero_gradients`` the share of validation images without any gradient, ``ema_...`` the same of the
-    averaged weights; ``eps`` is the radius at the epoch's end, ``guard`` the alarms it gave.
+    averaged weights; ``eps`` is the radius at the epoch's end, ``guard`` the alarms it gave, ``rollbacks``
+    how often the run had been taken back before.
     """
 
     type: ClassVar[str] = "epoch"
@@ -160,6 +161,7 @@ class Epoch(Record):
     learning_rate: float
     eps: float
     guard: tuple[str, ...]
+    rollbacks: int
     seconds: float
 
 

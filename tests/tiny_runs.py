@@ -59,6 +59,6 @@ def epoch_record(number: int, **changes: Any) -> Epoch:
     sound = Epoch(
         model="run", data="digits", seed=0, epoch=number, of=20, stage=1, stages=1, loss=1 / number,
         train_accuracy=0.5, clean=0.8, robust=0.5, single_step=0.55, zero_gradients=0.0, ema_clean=None,
-        ema_robust=None, learning_rate=0.1, eps=0.1, guard=(), seconds=1.0,
+        ema_robust=None, learning_rate=0.1, eps=0.1, guard=(), rollbacks=0, seconds=1.0,
     )  # fmt: skip
     return replace(sound, **changes)

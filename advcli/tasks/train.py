@@ -155,6 +155,7 @@ class _Training:
             learning_rate=trainer.learning_rate(replace(checkpoint, step=checkpoint.step - 1)),
             eps=trainer.eps(number * trainer.batches.steps - 1),
             guard=(),
+            rollbacks=checkpoint.rollbacks,
             seconds=time.perf_counter() - began,
             **self.common,  # type: ignore[arg-type]
         )

@@ -39,6 +39,9 @@ def test_the_first_epoch_alone_gives_no_alarm_of_overfitting() -> None:
         ([0.5, 0.05], [0.55, 0.1], False),
         # One step leaves more right, but PGD has not fallen far.
         ([0.5, 0.35], [0.55, 0.7], False),
+        # It was never robust, and one step has been far too good for two epochs.
+        ([0.02, 0.03], [0.5, 0.6], True),
+        ([0.02, 0.03], [0.5, 0.2], False),
         # It is over.
         ([0.5, 0.05, 0.5], [0.55, 0.7, 0.55], False),
     ],
@@ -46,6 +49,11 @@ def test_the_first_epoch_alone_gives_no_alarm_of_overfitting() -> None:
 def test_catastrophic_overfitting(robust: list[float], single_step: list[float], alarm: bool) -> None:
     epochs = history(robust=robust, single_step=single_step)
     assert (guard.CATASTROPHIC in kinds(epochs)) == alarm
+
+
+def test_a_radius_that_still_grows_is_no_sign_of_a_hidden_gradient() -> None:
+    epochs = history(robust=[0.02, 0.03, 0.04], single_step=[0.5, 0.6, 0.6], eps=[0.1, 0.2, 0.3])
+    assert kinds(epochs) == []
 
 
 def test_the_alarm_of_catastrophic_overfitting_says_what_was_seen_and_what_to_do() -> None:

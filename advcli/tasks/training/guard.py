@@ -24,6 +24,8 @@ CURABLE = (CATASTROPHIC, DIVERGED)
 MOST_ROLLBACKS = 3
 
 _COLLAPSE = 0.2
+# No honest network is that much better after one step than after ten; one may mask from the beginning.
+_MASKED = 0.3
 _BELOW_BEST = 0.02
 _EPOCHS_BELOW = 3
 _STILL = 0.98
@@ -58,15 +60,22 @@ def alarms(history: Sequence[Epoch], robust: bool) -> list[Alarm]:
 
 def _catastrophic(history: Sequence[Epoch]) -> Alarm | None:
     *before, last = history
-    gap = (last.single_step or 0.0) - last.robust
     best = max((epoch.robust for epoch in before), default=0.0)
-    if gap <= _COLLAPSE or last.robust >= best - _COLLAPSE:
+    collapsed = _gap(last) > _COLLAPSE and last.robust < best - _COLLAPSE
+    # While the radius still grows, the whole one is too much for any network.
+    masked = len(before) > 0 and before[-1].eps == last.eps and min(_gap(before[-1]), _gap(last)) > _MASKED
+    if not collapsed and not masked:
         return None
+    fall = f"PGD-10 fell from {best:.1%} to" if collapsed else "PGD-10 leaves"
     return Alarm(
         CATASTROPHIC,
-        f"PGD-10 fell from {best:.1%} to {last.robust:.1%} while one step still leaves {last.single_step:.1%} right: "
-        "the network hides its gradient; try n-fgsm or pgd-at, a smaller --eps or --modifier gradalign",
+        f"{fall} {last.robust:.1%} while one step still leaves {last.single_step:.1%} right: the network hides its "
+        "gradient; try n-fgsm or pgd-at, a smaller --eps or --modifier gradalign",
     )
+
+
+def _gap(epoch: Epoch) -> float:
+    return epoch.single_step - epoch.robust
 
 
 def _robust_overfitting(history: Sequence[Epoch]) -> Alarm | None:

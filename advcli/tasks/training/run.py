@@ -35,6 +35,7 @@ _COLUMNS = (
     "learning_rate",
     "eps",
     "guard",
+    "rollbacks",
     "seconds",
 )
 _FILES = (
