@@ -201,6 +201,7 @@ class Trained(Record):
     clean: float
     robust: float
     validation_images: int
+    robust_images: int
     best_clean_epoch: int
     ema_epoch: int | None
     seconds: float

@@ -18,6 +18,10 @@ class Norm(StrEnum):
     L1 = "l1"
 
 
+# The field's; that of l1 is for images of 32 pixels.
+USUAL_RADIUS = {Norm.LINF: 8 / 255, Norm.L2: 0.5, Norm.L1: 12.0}
+
+
 @dataclass(frozen=True)
 class Threat:
     """A ball around each image that the adversary may search.

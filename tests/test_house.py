@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -118,17 +119,21 @@ def test_the_readme_shows_a_component_as_it_is() -> None:
     assert (ROOT / "attacks" / "fgsm.py").read_text().rstrip() in readme.README.read_text()
 
 
+@cache
+def help_of(command: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "advcli", command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"COLUMNS": "300", "PATH": ""},
+    ).stdout
+
+
 def test_the_readmes_commands_exist() -> None:
     readme = (ROOT.parent / "README.md").read_text()
     commands = re.findall(r"^(?:\$ )?advcli (\w+)(.*)$", readme, re.MULTILINE)
     assert len(commands) >= 8
     for command, options in commands:
-        help_text = subprocess.run(
-            [sys.executable, "-m", "advcli", command, "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={"COLUMNS": "300", "PATH": ""},
-        ).stdout
         for option in re.findall(r"(?<!\S)--[a-z-]+", options):
-            assert option in help_text, f"advcli {command} has no {option}"
+            assert option in help_of(command), f"advcli {command} has no {option}"

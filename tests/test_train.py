@@ -111,7 +111,7 @@ def test_a_run_folder_holds_what_made_it(rich: Rich) -> None:
     folder, epochs, _ = rich
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
         *("model.keras", "best-robust.keras", "best-clean.keras", "last.keras", "ema.keras"),
-        *("history.csv", "curves.png", "run.json", "checkpoint/state.npz"),
+        *("history.csv", "curves.png", "run.json", "checkpoint/lock", "checkpoint/state.npz"),
     }
     description = json.loads((folder / "run.json").read_text())
     assert Recipe.from_json(description["recipe"]) == RICH

@@ -53,6 +53,8 @@ def read(text: str, usual: Sequence[str]) -> tuple[str, ...]:
         specs = tuple(part.strip() for part in re.split(r",(?!\s*[\w-]+=)", text) if part.strip())
         if not specs:
             raise UsageError("--augment is empty", "say none if no augmentation is meant")
+        if whole := {"auto", "article", "none"} & {spec.lower() for spec in specs}:
+            raise UsageError(f"'{whole.pop()}' stands alone, not in a list", "name the augmentations one by one")
     names = [registry.canonical(spec) for spec in specs]
     for name in names:
         if names.count(name) > 1:

@@ -9,6 +9,8 @@ import typer
 
 from advcli.errors import UsageError, nearest
 
+_WHOLE = "advcli.whole"
+
 # What a file may not say: where it is itself, and what belongs to one call.
 _NOT_IN_A_FILE = ("config", "resume", "plan", "overwrite", "json", "quiet", "help")
 
@@ -33,15 +35,23 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     found: dict[str, Any] = {}
     for key, value in _content(path).items():
         name = key.replace("-", "_")
+        if isinstance(value, dict):
+            raise UsageError(f"'{key}' in '{path}' is a table, not a value", "write the options at the top of the file")
         if name not in known:
             options = [option.replace("_", "-") for option in sorted(known)]
             raise UsageError(f"'{path}' has '{key}', which is no option", nearest(name.replace("_", "-"), options))
-        typed = _as_typed(value, getattr(known[name], "multiple", False), f"'{key}' in '{path}'")
-        # A run describes itself whole; what it left at its default has not been asked for.
-        if path.suffix != ".json" or typed != str(known[name].default):
-            found[name] = typed
+        found[name] = _as_typed(value, getattr(known[name], "multiple", False))
     context.default_map = {**(context.default_map or {}), **found}
+    # A run describes itself whole, also what nobody has asked for.
+    context.meta[_WHOLE] = path.suffix == ".json"
     return path
+
+
+def given(context: typer.Context) -> set[str]:
+    """Name the options that were asked for, on the command line or in a file that was written to ask for them."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    asked = ("COMMANDLINE", "ENVIRONMENT", "PROMPT", *(() if context.meta.get(_WHOLE) else ("DEFAULT_MAP",)))
+    return {name for name, source in sources.items() if source is not None and source.name in asked}
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -54,19 +64,17 @@ def _content(path: Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"cannot read '{path}': {reason}", "--config names a .toml file or a run.json") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"'{path}' is no such file: {error}", "--config names a .toml file or a run.json") from error
+        raise UsageError(f"'{path}' cannot be read: {error}", "--config names a .toml file or a run.json") from error
     empty = {"augment": "none"}
     found = {key: value if value != [] else empty.get(key) for key, value in recipe.items()}
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _as_typed(value: Any, several: bool, what: str) -> Any:
+def _as_typed(value: Any, several: bool) -> Any:
     """Return a value as it would be typed on the command line."""
     if isinstance(value, list):
         items = [str(item) for item in value]
         return items if several else ",".join(items)
-    if isinstance(value, dict):
-        raise UsageError(f"{what} is a table, not a value", "write the options at the top of the file")
     if isinstance(value, bool):
         return value
     return [str(value)] if several else str(value)

@@ -3,20 +3,12 @@
 import math
 from pathlib import Path
 
-import typer
-
 from advcli import registry
 from advcli.attacks import Suite, is_bounded, refuse_unsupported
 from advcli.cli.resolve import refuse_pattern
 from advcli.errors import UsageError
 from advcli.tasks.training.optimizer import refuse_unknown as refuse_unknown_optimizer
 from advcli.tasks.training.recipe import Recipe
-
-
-def given(context: typer.Context) -> set[str]:
-    """Name the options that were given, on the command line or in a file."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
 
 
 def refuse_unknown(recipe: Recipe) -> None:
@@ -60,6 +52,10 @@ def refuse_contradictions(recipe: Recipe, asked: set[str]) -> None:
     name = registry.canonical(recipe.objective)
     if "attack" in asked and "attack" not in objective.uses:
         raise UsageError(f"'{name}' does not train with --attack", "leave it out; pgd-at does")
+    names = [registry.canonical(spec) for spec in recipe.modifier]
+    for modifier in names:
+        if names.count(modifier) > 1:
+            raise UsageError(f"modifier '{modifier}' is given twice", "leave one out")
     losses = {name: objective} | {
         registry.canonical(spec): registry.build("modifiers", spec) for spec in recipe.modifier
     }
@@ -79,10 +75,18 @@ def refuse_contradictions(recipe: Recipe, asked: set[str]) -> None:
         raise UsageError(
             "--stages and --patience are of --unfreeze plateau", "leave them out, or unfreeze on a plateau"
         )
-    if recipe.unfreeze == "head" and recipe.weights == "none":
-        raise UsageError("a head on untrained features learns little", "give --weights, or leave --unfreeze head out")
+    if recipe.unfreeze != "all" and recipe.weights == "none":
+        raise UsageError(
+            "a head on untrained features learns little", f"give --weights, or leave --unfreeze {recipe.unfreeze} out"
+        )
+    if recipe.unfreeze == "plateau" and recipe.stages > recipe.epochs:
+        raise UsageError(
+            f"{recipe.stages} stages do not fit into {recipe.epochs} epochs", "give fewer --stages or more --epochs"
+        )
     if recipe.optimizer == "adamw" and "momentum" in asked:
         raise UsageError("adamw has no --momentum", "leave it out, or take --optimizer sgd")
+    if recipe.warmup is not None and recipe.warmup > recipe.epochs:
+        raise UsageError(f"there are only {recipe.epochs} epochs", "give a shorter --warmup or more --epochs")
     if recipe.learning_rate <= 0:
         raise UsageError("--learning-rate must be above 0")
     if recipe.twin and recipe.against:

@@ -10,7 +10,7 @@ import typer
 from advcli import png, registry
 from advcli.attacks import Attack, Suite, Universal, is_bounded
 from advcli.errors import UsageError, nearest
-from advcli.threat import Norm, Threat
+from advcli.threat import USUAL_RADIUS, Norm, Threat
 
 # Where looking for the smallest radius ends: there a picture is hardly itself any more.
 _GREATEST = {Norm.LINF: 128 / 255, Norm.L2: 32.0, Norm.L1: 1024.0}
@@ -25,11 +25,7 @@ def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) 
     trained = Norm(recipe.get("norm", Norm.LINF))
     norm = norm or trained
     if eps is None:
-        if norm is trained and "eps" in recipe:
-            eps = float(recipe["eps"])
-        else:
-            # The field's usual radii; that of l1 is for images of 32 pixels.
-            eps = {Norm.LINF: 8 / 255, Norm.L2: 0.5, Norm.L1: 12.0}[norm]
+        eps = float(recipe["eps"]) if norm is trained and "eps" in recipe else USUAL_RADIUS[norm]
     return Threat(norm, eps)
 
 

@@ -36,10 +36,15 @@ def epoch_line(record: Epoch) -> Text:
     stage = f"  stage {record.stage}/{record.stages}" if record.stages > 1 else ""
     averaged = "" if record.ema_robust is None else f"  ema {record.ema_clean:.1%}/{record.ema_robust:.1%}"
     return Text.assemble(
-        f"epoch {record.epoch:>3}/{record.of}{stage}  loss {record.loss:.4f}  train {record.train_accuracy:.1%}  "
+        f"epoch {record.epoch:>3}/{record.of}{stage}  loss {loss(record.loss)}  train {record.train_accuracy:.1%}  "
         f"clean {record.clean:.1%}  robust {record.robust:.1%}{averaged}  {record.seconds:.1f} s",
         ("  " + ", ".join(record.guard) if record.guard else "", "yellow"),
     )
+
+
+def loss(value: float) -> str:
+    """Write a loss, also one that has run away."""
+    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
 
 
 def radius(norm: str | None, eps: float | None) -> str:
@@ -175,7 +180,7 @@ def _epochs(records: Sequence[Epoch]) -> Table:
     shown = {
         "epoch": lambda record: str(record.epoch),
         "stage": lambda record: f"{record.stage}/{record.stages}" if record.stages > 1 else "",
-        "loss": lambda record: f"{record.loss:.4f}",
+        "loss": lambda record: loss(record.loss),
         "train": lambda record: f"{record.train_accuracy:.1%}",
         "clean": lambda record: f"{record.clean:.1%}",
         "robust": lambda record: f"{record.robust:.1%}",
@@ -198,7 +203,8 @@ def _epochs(records: Sequence[Epoch]) -> Table:
 def _trained(record: Trained) -> Table:
     table = _table(
         f"Trained {record.backbone} with {record.objective}",
-        f"validation on {record.validation_images} images; robust: PGD-10, {radius(record.norm, record.eps)}",
+        f"validation on {record.validation_images} images; "
+        f"robust: PGD-10, {radius(record.norm, record.eps)}, on {record.robust_images} of them",
     )
     for heading in ("best epoch", "clean", "robust", "seconds", "run"):
         table.add_column(heading, justify="left" if heading == "run" else "right", overflow="fold")

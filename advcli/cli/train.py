@@ -7,7 +7,8 @@ import typer
 from advcli.cli import app as shared
 from advcli.cli import train_options as options
 from advcli.cli.app import app, listing
-from advcli.threat import Norm
+from advcli.cli.config import given
+from advcli.threat import USUAL_RADIUS, Norm
 
 # What may be said beside --resume: how far to go, and how to show it.
 _WITH_RESUME = ("resume", "epochs", "strategy", "memory", "tensorboard", "json", "quiet", "offline")
@@ -33,7 +34,7 @@ def train(
     modifier: options.Modifier = None,
     augment: options.Augment = "auto",
     unfreeze: options.UnfreezeOption = None,
-    stages: options.Stages = 4,
+    stages: options.Stages = None,
     patience: options.Patience = 1,
     epochs: options.Epochs = 6,
     batch: options.Batch = 32,
@@ -73,7 +74,7 @@ def train(
     from advcli import registry
     from advcli.augmentations import read as read_augmentations
     from advcli.cli.output import Output
-    from advcli.cli.recipes import given, refuse_contradictions, refuse_unknown
+    from advcli.cli.recipes import refuse_contradictions, refuse_unknown
     from advcli.cli.resolve import read_list, refuse_options
     from advcli.datasets import find
     from advcli.errors import Interrupted, UsageError
@@ -128,8 +129,8 @@ def train(
             weight_decay=weight_decay,
             clip_norm=clip_norm,
             ema=ema,
-            unfreeze=str(unfreeze or ("plateau" if pretrained else "all")),
-            stages=stages,
+            unfreeze=str(unfreeze or ("plateau" if pretrained and epochs > 1 else "all")),
+            stages=min(4, max(epochs, 2)) if stages is None else stages,
             patience=patience,
             validation=validation,
             robust_images=robust_images,
@@ -146,7 +147,7 @@ def train(
         dataset = source()
         recipe = replace(
             recipe,
-            eps=dataset.eps if eps is None else eps,
+            eps=eps if eps is not None else dataset.eps if norm is Norm.LINF else USUAL_RADIUS[norm],
             edge=edge or dataset.edge,
             augment=read_augmentations(augment, dataset.augment),
         )

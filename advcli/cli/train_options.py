@@ -76,7 +76,7 @@ Eps = Annotated[
         parser=shared.radius,
         metavar="RADIUS",
         rich_help_panel=shared.THREAT,
-        show_default="what is usual for the data",
+        show_default="what is usual for the data; in l2 0.5, in l1 12",
         help="How far perturbations go, in units of [0, 1]: 0.03 or 8/255.",
     ),
 ]
@@ -111,9 +111,14 @@ UnfreezeOption = Annotated[
     ),
 ]
 Stages = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--stages", min=2, metavar="N", rich_help_panel=_LEARNING, help="Parts that 'plateau' unfreezes one by one."
+        "--stages",
+        min=2,
+        metavar="N",
+        rich_help_panel=_LEARNING,
+        show_default="4, or as many as there are epochs",
+        help="Parts that 'plateau' unfreezes one by one.",
     ),
 ]
 Patience = Annotated[
@@ -232,7 +237,7 @@ GuardOption = Annotated[
     typer.Option(
         "--guard",
         rich_help_panel=shared.RUN,
-        help="On an alarm: say it, go back an epoch and on with half the rate, or stop.",
+        help="On an alarm: say it; go back an epoch and on with half the rate, where that can help; or stop.",
     ),
 ]
 StrategyOption = Annotated[
@@ -321,6 +326,6 @@ Tensorboard = Annotated[
     typer.Option(
         "--tensorboard",
         rich_help_panel=shared.OUTPUT,
-        help="Write event files into the run's folder (needs advcli[tensorboard]).",
+        help="Write event files into the run's folder (needs advcli\\[tensorboard]).",
     ),
 ]

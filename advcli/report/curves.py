@@ -20,7 +20,9 @@ def draw_curves(history: Sequence[Epoch], title: str, file: BinaryIO) -> None:
     rates = figure.add_subplot(grid[1, 0], sharex=losses)
 
     _line(losses, history, "loss", _BLUE, "training loss")
-    losses.set(ylabel="training loss", ylim=(0, None))
+    losses.margins(y=0.08)
+    losses.set_ylim(bottom=0)
+    losses.set_ylabel("training loss")
     losses.tick_params(labelbottom=False)
     _line(rates, history, "learning_rate", _GREY, "learning rate")
     rates.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))

@@ -25,7 +25,7 @@ class Cyclic:
 
     def __post_init__(self) -> None:
         if not 0 < self.peak < 1:
-            raise UsageError(f"peak is a part of 1, not {self.peak:g}")
+            raise UsageError(f"peak of cyclic is between 0 and 1, not {self.peak:g}")
 
     def __call__(self, progress: float, losses: Sequence[float]) -> float:
         """Return the fraction: 0 at both ends."""

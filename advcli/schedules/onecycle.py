@@ -29,7 +29,7 @@ class OneCycle:
 
     def __post_init__(self) -> None:
         if not 0 < self.peak < 1:
-            raise UsageError(f"peak is a part of 1, not {self.peak:g}")
+            raise UsageError(f"peak of onecycle is between 0 and 1, not {self.peak:g}")
         if not (0 <= self.start <= 1 and 0 <= self.end <= 1):
             raise UsageError("start and end of onecycle are fractions of the highest rate")
 

@@ -83,7 +83,10 @@ class ModelChoice:
         """What the model is called in records."""
         if self.path is None:
             return registry.canonical(self.value)
-        return self.path.parent.resolve().name if self.path.name == "model.keras" else self.path.stem
+        folder = self.path.parent.resolve().name
+        if self.path.name == "model.keras":
+            return folder
+        return f"{folder}/{self.path.stem}" if (self.path.parent / "run.json").is_file() else self.path.stem
 
     @property
     def recipe(self) -> Mapping[str, Any]:

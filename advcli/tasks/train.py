@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from advcli.backend import keras, tf
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, UsageError
 from advcli.model import NotNumbers
 from advcli.records import Epoch, Progress, Score, Trained
 from advcli.tasks.training import guard
@@ -85,6 +85,10 @@ class _Training:
 
     def events(self, resume: bool) -> Events:
         """Run to the end."""
+        with self.run.locked():
+            yield from self._run(resume)
+
+    def _run(self, resume: bool) -> Events:
         checkpoint = self._begin(resume)
         while checkpoint.epoch < self.recipe.epochs:
             try:
@@ -111,6 +115,7 @@ class _Training:
         if resume:
             self.run.refuse_other_data(resolved)
             checkpoint = self.run.restore(self.trainer.variables)
+            self._refuse_done(checkpoint)
         plan = {"recipe": asdict(self.recipe), "resolved": resolved, "checkpoint": asdict(checkpoint)}
         self.devices.refuse_difference(plan | {"resume": resume})
         if resume:
@@ -121,6 +126,14 @@ class _Training:
         if not resume:
             self.run.save(checkpoint, self.trainer.variables)
         return checkpoint
+
+    def _refuse_done(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.epoch > self.recipe.epochs:
+            raise UsageError(
+                f"'{self.run.folder}' has {checkpoint.epoch} epochs already", "give more than that with --epochs"
+            )
+        if checkpoint.epoch == self.recipe.epochs:
+            log.info("all %d epochs are done; --epochs goes further", checkpoint.epoch)
 
     def _epoch(self, checkpoint: Checkpoint) -> Generator[Progress, None, tuple[Epoch, Checkpoint]]:
         """Train and validate one epoch; return its record and the checkpoint after it."""
@@ -214,7 +227,8 @@ class _Training:
         kept = f"; the weights of epoch {checkpoint.epoch} are kept" if checkpoint.epoch else ""
         raise AdvcliError(
             error.message + kept,
-            f"try a lower --learning-rate than {self.recipe.learning_rate:g}, --clip-norm 1, or --guard rollback",
+            f"train it anew (--overwrite) with a lower --learning-rate than {self.recipe.learning_rate:g}, "
+            "--clip-norm 1, or --guard rollback",
         ) from error
 
     def _trained(self, checkpoint: Checkpoint) -> Trained:
@@ -230,6 +244,7 @@ class _Training:
             clean=best.clean,
             robust=best.robust,
             validation_images=len(self.data.validation),
+            robust_images=min(self.recipe.robust_images, len(self.data.validation)),
             best_clean_epoch=checkpoint.best("clean", "robust"),
             ema_epoch=self._best_average(checkpoint) if self.trainer.averages is not None else None,
             seconds=time.perf_counter() - self.start,

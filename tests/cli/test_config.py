@@ -49,8 +49,8 @@ def test_a_run_is_repeated_from_its_own_description(advcli: Command, tmp_path: P
     [
         ('learning-rat = "0.1"', "'learning-rat', which is no option", "did you mean 'learning-rate'?"),
         ("overwrite = true", "'overwrite', which is no option", ""),
-        ("epochs = 1 2", "is no such file", ".toml"),
-        ("[train]\nepochs = 3", "'train', which is no option", ""),
+        ("epochs = 1 2", "cannot be read", ".toml"),
+        ("[train]\nepochs = 3", "'train' in 'config.toml' is a table", "at the top"),
         ("[objective]\nname = 3", "'objective' in 'config.toml' is a table", "at the top"),
         ('objective = "trade"', "unknown objective 'trade'", ""),
         ('epochs = "many"', "'--epochs'", ""),

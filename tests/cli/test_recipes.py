@@ -20,7 +20,7 @@ REFUSED = [
     ("--guard stopp", "'--guard'", "train --help"),
     ("--unfreeze tail", "'--unfreeze'", "train --help"),
     # Values
-    ("--schedule cyclic:peak=2", "peak is a part of 1", ""),
+    ("--schedule cyclic:peak=2", "peak of cyclic is between 0 and 1", ""),
     ("--learning-rate 0", "--learning-rate must be above 0", ""),
     ("--learning-rate inf", "--learning-rate is infinite", "number"),
     ("--warmup inf", "--warmup is infinite", "number"),

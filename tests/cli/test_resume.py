@@ -76,3 +76,14 @@ def test_a_run_killed_at_any_moment_ends_like_one_that_was_not(advcli: Command, 
     models = {path.name for path in whole.glob("*.keras")}
     assert models == {"model.keras", "best-robust.keras", "best-clean.keras", "last.keras", "ema.keras"}
     assert {path.name for path in killed.iterdir()} == {path.name for path in whole.iterdir()}
+
+
+def test_two_processes_do_not_train_in_one_folder(advcli: Command, tmp_path: Path) -> None:
+    tiny = ("--backbone", "small:width=4", "--edge", 8, "--limit", 100, "--robust-images", 8, "--epochs", 500)
+    process = start(tmp_path, *tiny, "--out", "run")
+    assert begun(process, tmp_path / "run", 0.0)
+    second = advcli("train", "--resume", "run")
+    process.kill()
+    process.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "another process is training in 'run'" in second.stderr

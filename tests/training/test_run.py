@@ -96,7 +96,7 @@ def test_the_history_is_a_table_of_every_column(tmp_path: Path) -> None:
         first, second = csv.DictReader(file)
     assert list(first) == [
         *("epoch", "stage", "loss", "train_accuracy", "clean", "robust", "single_step", "zero_gradients"),
-        *("ema_clean", "ema_robust", "learning_rate", "eps", "guard", "seconds"),
+        *("ema_clean", "ema_robust", "learning_rate", "eps", "guard", "rollbacks", "seconds"),
     ]
     assert float(first["loss"]) == 0.1 + 0.2
     assert first["guard"] == "zero gradients; the loss does not fall"

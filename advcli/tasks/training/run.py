@@ -1,11 +1,12 @@
 """A run folder: the models, the history, the curves, how it was made, and the checkpoint."""
 
+import contextlib
 import csv
 import io
 import json
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,11 @@ from advcli.model import Classifier
 from advcli.records import Epoch
 from advcli.report.curves import draw_curves
 from advcli.tasks.training.checkpoint import Checkpoint
+
+try:
+    import fcntl
+except ImportError:  # Windows has nothing of the kind
+    fcntl = None
 
 _COLUMNS = (
     "epoch",
@@ -76,6 +82,26 @@ class Run:
             also = f", or go on with --resume {self.folder}" if self.can_resume() else ""
             raise UsageError(f"run folder exists: '{self.folder}'", f"give --overwrite or another --out{also}")
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training here; of one that is killed, the system lets go.
+
+        Raises:
+            UsageError: another process trains here now.
+        """
+        if fcntl is None:
+            yield
+            return
+        path = self.folder / "checkpoint" / "lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = f"another process is training in '{self.folder}'"
+                raise UsageError(message, "wait for it, or give another --out") from None
+            yield
+
     def clear(self) -> None:
         """Remove what an earlier run of the same name left, so that the two are never mixed."""
         for name in _FILES:
@@ -114,9 +140,11 @@ class Run:
         before = self._description()["resolved"]
         for part in ("train", "validation"):
             if before[part] != resolved[part]:
+                was, now = before[part], resolved[part]
                 raise AdvcliError(
-                    f"the {part} images of '{self.folder}' have changed: {before[part]} before, {resolved[part]} now",
-                    "train it anew with --overwrite",
+                    f"the {part} images of '{self.folder}' have changed: {was['images']} with fingerprint "
+                    f"{was['fingerprint']} before, {now['images']} with {now['fingerprint']} now",
+                    "bring the data back as it was, or train it anew with --overwrite",
                 )
 
     def save_model(self, classifier: Classifier, name: str) -> None:
@@ -199,6 +227,11 @@ def _attempt(path: Path) -> Any:
 
 class UnwrittenRun(Run):
     """The folder as all workers but the chief see it: they read it, and leave the writing to the chief."""
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Leave that to the chief."""
+        yield
 
     def clear(self) -> None:
         """Leave it."""
