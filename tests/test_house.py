@@ -15,7 +15,18 @@ from advcli import registry
 
 ROOT = Path(advcli.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-FAMILIES = ("attacks", "augmentations", "backbones", "datasets", "explainers", "modifiers", "objectives", "schedules")
+FAMILIES = (
+    "attacks",
+    "augmentations",
+    "backbones",
+    "checks",
+    "corruptions",
+    "datasets",
+    "explainers",
+    "modifiers",
+    "objectives",
+    "schedules",
+)
 COMPONENTS = [(family, name) for family in FAMILIES for name in registry.names(family)]
 
 # A module may import its own layer's lower neighbours and every layer below.

@@ -1,0 +1,62 @@
+"""Checks of an evaluation against the known ways to fool oneself: one file a check."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from advcli.model import Classifier
+from advcli.records import Score
+from advcli.threat import Threat
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a check may look at.
+
+    Args:
+        classifier: the model that is measured, frozen.
+        pixels: (N, edge, edge, C) float32 in [0, 1], a part of the images that are measured.
+        indices: (N,) the classifier's classes of these images.
+        labels: (M,) the classes of all images that are measured.
+        classes: how many classes the data has.
+        clean_accuracy: of all images that are measured, without any perturbation.
+        scores: all scores of this model, in the order they were made; empty before the evaluation.
+        right_under: attack's spec, threat -> (N,) bool: which of ``pixels`` are still right under an attack.
+        test_hashes: a hash of each image that is measured.
+        train_hashes: the hashes of the images to train on; empty if the data has none.
+    """
+
+    classifier: Classifier
+    pixels: np.ndarray
+    indices: np.ndarray
+    labels: np.ndarray
+    classes: int
+    clean_accuracy: float
+    scores: Sequence[Score]
+    right_under: Callable[[str, Threat], np.ndarray]
+    test_hashes: Sequence[bytes] = ()
+    train_hashes: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: whether the evaluation is suspect, what shows it, and what to do about it."""
+
+    suspect: bool
+    evidence: str
+    remedy: str = ""
+
+
+class Check(Protocol):
+    """A check of an evaluation.
+
+    ``after`` tells whether it needs the scores, and so comes after the evaluation.
+    """
+
+    after: ClassVar[bool]
+
+    def __call__(self, evidence: Evidence) -> Finding | None:
+        """Look at the evidence; None if it says nothing of what is checked."""
+        ...

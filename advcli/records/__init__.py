@@ -1,0 +1,49 @@
+"""Records: the only thing that leaves a task, and the public interface of ``--json``."""
+
+from advcli.records.attacking import Attacked, Crafted
+from advcli.records.base import Failed, Prediction, Progress, Record
+from advcli.records.benchmarking import (
+    Certified,
+    Change,
+    Checked,
+    ClassScore,
+    Compared,
+    Confused,
+    CorruptionError,
+    Gate,
+    Group,
+    Measured,
+    Protocol,
+    Score,
+    Transferred,
+    Verdicts,
+)
+from advcli.records.explaining import Explained
+from advcli.records.training import Epoch, Planned, Trained
+
+__all__ = [
+    "Attacked",
+    "Certified",
+    "Change",
+    "Checked",
+    "ClassScore",
+    "Compared",
+    "Confused",
+    "CorruptionError",
+    "Crafted",
+    "Epoch",
+    "Explained",
+    "Failed",
+    "Gate",
+    "Group",
+    "Measured",
+    "Planned",
+    "Prediction",
+    "Progress",
+    "Protocol",
+    "Record",
+    "Score",
+    "Trained",
+    "Transferred",
+    "Verdicts",
+]

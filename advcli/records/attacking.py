@@ -1,0 +1,56 @@
+"""What ``advcli attack`` reports."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.records.base import Prediction, Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacked(Record):
+    """One image attacked; predictions and sizes are measured on the 8-bit pixels of ``output``.
+
+    ``norm`` and ``eps`` are null for an attack that has no radius; with ``minimal`` the radius is the
+    smallest that fooled. ``queries`` counts how often the model was asked about this image.
+    """
+
+    type: ClassVar[str] = "attacked"
+
+    image: str
+    output: str | None
+    attack: str
+    norm: str | None
+    eps: float | None
+    minimal: bool
+    target: str | None
+    target_index: int | None
+    label: str
+    before: Prediction
+    after: Prediction
+    before_top: tuple[Prediction, ...]
+    after_top: tuple[Prediction, ...]
+    fooled: bool
+    linf: float
+    l2: float
+    l1: float
+    pattern: str | None
+    clean_output: str | None
+    difference_output: str | None
+    difference_times: float | None
+    queries: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crafted(Record):
+    """One pattern crafted over many images, and the file that holds it."""
+
+    type: ClassVar[str] = "crafted"
+
+    output: str
+    attack: str
+    norm: str | None
+    eps: float | None
+    target: str | None
+    images: int
+    seconds: float

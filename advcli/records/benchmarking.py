@@ -1,0 +1,221 @@
+"""What ``advcli benchmark`` reports."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from advcli.records.base import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(Record):
+    """What every measure of a perturbation says: which one, and how strong.
+
+    ``norm`` and ``eps`` are null where nothing searches a ball; ``severity`` is null but for a corruption.
+    """
+
+    perturbation: str
+    norm: str | None
+    eps: float | None
+    severity: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol(Record):
+    """What is measured and how: the first line of a file of results, which says whether it can go on.
+
+    ``models`` and ``perturbations`` say each with all that its results depend on; ``data_fingerprint`` is that
+    of the pixels and labels; ``options`` are those of the command; ``shard`` is the part that was measured.
+    """
+
+    type: ClassVar[str] = "protocol"
+
+    models: tuple[dict[str, Any], ...]
+    data_fingerprint: str
+    images: int
+    batch: int
+    perturbations: tuple[dict[str, Any], ...]
+    extras: dict[str, Any]
+    shard: str | None
+    options: dict[str, Any]
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts(Measured):
+    """One finished batch: which images, their classes, and what the model sees in them; in files of results only.
+
+    ``indices`` are places in the whole sample, whatever the shard.
+    """
+
+    type: ClassVar[str] = "verdicts"
+
+    indices: tuple[int, ...]
+    labels: tuple[int, ...]
+    predicted: tuple[int, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(Measured):
+    """How many images of a data set a model still gets right under one perturbation.
+
+    ``accuracy`` is of all images, with its Wilson 95% interval ``low`` to ``high``;
+    ``accuracy_of_clean_correct`` is of those that are right without any perturbation. Where a budget
+    ended first, ``searched`` images were searched to the end, the others count as right: an upper bound.
+    ``seen`` tells whether the model was trained with the perturbation; null if that is not known.
+    """
+
+    type: ClassVar[str] = "score"
+
+    protocol: str
+    images: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+    accuracy_of_clean_correct: float
+    searched: int | None = None
+    seen: bool | None = None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group(Record):
+    """The mean accuracy under the perturbations that a model was trained with, or under those it was not."""
+
+    type: ClassVar[str] = "group"
+
+    group: str
+    perturbations: tuple[str, ...]
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorruptionError(Record):
+    """The mean error over corruptions, each the mean over its severities.
+
+    With ``relative_to`` (a model's name, or ``alexnet``), ``relative`` is the mean of each corruption's error
+    divided by that of the other, and ``relative_to_clean`` the same of what is lost from clean images on.
+    """
+
+    type: ClassVar[str] = "corruption_error"
+
+    severities: tuple[int, ...]
+    errors: dict[str, float]
+    mean: float
+    relative_to: str | None
+    relative: float | None
+    relative_to_clean: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(Measured):
+    """Two models on the same images: how much more accurate the one is, and McNemar's exact p-value.
+
+    ``only_model`` images only ``model`` gets right, ``only_against`` only ``against``.
+    """
+
+    type: ClassVar[str] = "compared"
+
+    against: str
+    difference: float
+    only_model: int
+    only_against: int
+    p_value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScore(Measured):
+    """The accuracy on the images of one class, with its Wilson 95% interval."""
+
+    type: ClassVar[str] = "class_score"
+
+    label: str
+    images: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confused(Measured):
+    """How many images of one class are taken for another."""
+
+    type: ClassVar[str] = "confused"
+
+    label: str
+    taken_for: str
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transferred(Measured):
+    """How many images ``model`` still gets right that were perturbed against ``crafted_on``."""
+
+    type: ClassVar[str] = "transferred"
+
+    crafted_on: str
+    images: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certified(Record):
+    """How many images a smoothed model provably gets right within an l2 radius, with probability 1 - alpha each.
+
+    ``abstained`` images got no answer; ``accuracy`` is of all images.
+    """
+
+    type: ClassVar[str] = "certified"
+
+    sigma: float
+    samples: int
+    alpha: float
+    radius: float
+    images: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+    abstained: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked(Record):
+    """One check of the evaluation itself: ``PASS`` or ``SUSPECT``, what shows it, and what to do about it."""
+
+    type: ClassVar[str] = "check"
+
+    check: str
+    verdict: str
+    evidence: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate(Measured):
+    """Whether an accuracy is what was asked for."""
+
+    type: ClassVar[str] = "gate"
+
+    accuracy: float
+    least: float
+    met: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change(Measured):
+    """How an accuracy differs from that of an earlier file of results; worse beyond chance is a regression."""
+
+    type: ClassVar[str] = "change"
+
+    before: float
+    after: float
+    difference: float
+    p_value: float
+    regression: bool

@@ -1,0 +1,79 @@
+"""What ``advcli train`` reports."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.records.base import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch(Record):
+    """One pass over the training data.
+
+    ``clean``, ``robust`` (under PGD-10) and ``single_step`` (under FGSM) are validation accuracies,
+    ``zero_gradients`` the share of validation images without any gradient, ``ema_...`` the same of the
+    averaged weights; ``eps`` is the radius at the epoch's end, ``guard`` the alarms it gave, ``rollbacks``
+    how often the run had been taken back before.
+    """
+
+    type: ClassVar[str] = "epoch"
+
+    epoch: int
+    of: int
+    stage: int
+    stages: int
+    loss: float
+    train_accuracy: float
+    clean: float
+    robust: float
+    single_step: float
+    zero_gradients: float
+    ema_clean: float | None
+    ema_robust: float | None
+    learning_rate: float
+    eps: float
+    guard: tuple[str, ...]
+    rollbacks: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned(Record):
+    """What a run would take, estimated from a few steps; memory and disk are in bytes."""
+
+    type: ClassVar[str] = "planned"
+
+    parameters: int
+    images: int
+    steps_an_epoch: int
+    epochs: int
+    seconds_to_begin: float
+    seconds_a_step: float
+    seconds_a_validation: float
+    seconds_an_epoch: float
+    seconds: float
+    memory: int
+    disk: int
+    cheaper: str | None
+    cheaper_seconds_a_step: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Record):
+    """A finished run: where it is, and which epoch's weights its model has."""
+
+    type: ClassVar[str] = "trained"
+
+    output: str
+    backbone: str
+    objective: str
+    norm: str
+    eps: float
+    best_epoch: int
+    clean: float
+    robust: float
+    validation_images: int
+    robust_images: int
+    best_clean_epoch: int
+    ema_epoch: int | None
+    seconds: float
