@@ -18,7 +18,7 @@ from advcli.records.benchmarking import (
     Transferred,
     Verdicts,
 )
-from advcli.records.explaining import Explained
+from advcli.records.explaining import Explained, Flipped, Layer, Shift, Shifted, Trusted
 from advcli.records.training import Epoch, Planned, Trained
 
 __all__ = [
@@ -34,8 +34,10 @@ __all__ = [
     "Epoch",
     "Explained",
     "Failed",
+    "Flipped",
     "Gate",
     "Group",
+    "Layer",
     "Measured",
     "Planned",
     "Prediction",
@@ -43,7 +45,10 @@ __all__ = [
     "Protocol",
     "Record",
     "Score",
+    "Shift",
+    "Shifted",
     "Trained",
     "Transferred",
+    "Trusted",
     "Verdicts",
 ]
