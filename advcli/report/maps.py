@@ -33,13 +33,6 @@ def translucent(values: np.ndarray, maximum: float, signed: bool = False) -> np.
     return np.concatenate([colours, alpha[..., None]], axis=-1)
 
 
-def enlarged_difference(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, float]:
-    """Show what changed between two pictures about a middle grey: (H, W, C) in [0, 1] -> uint8, how many times enlarged."""
-    change = after.astype(np.float64) - before
-    times = 0.5 / max(float(np.abs(change).max()), 1 / 510)
-    return np.rint(255 * (0.5 + times * change)).clip(0, 255).astype(np.uint8), times
-
-
 def scale_of(values: np.ndarray) -> float:
     """Return the value that is shown as the brightest: the 99.5th percentile of the magnitudes."""
     return float(np.percentile(np.abs(values), 99.5)) or float(np.abs(values).max())

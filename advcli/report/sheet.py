@@ -28,6 +28,7 @@ class Panel:
         detail: more of what it is.
         caption: what it is worth, a line or two.
         note: what stands in the place of the picture.
+        film: (H, W, 3 or 4) uint8 of a map alone, where it can be laid over the row's picture.
     """
 
     pixels: np.ndarray | None
@@ -35,6 +36,7 @@ class Panel:
     detail: str = ""
     caption: str = ""
     note: str = ""
+    film: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

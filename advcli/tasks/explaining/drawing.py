@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from advcli.records import Prediction, Shift
-from advcli.report.maps import BETWEEN_CLASSES, diverging, enlarged_difference, overlay, scale_of, sequential
+from advcli.report.difference import amplification, enlarged
+from advcli.report.maps import BETWEEN_CLASSES, diverging, overlay, scale_of, sequential, translucent
 from advcli.report.sheet import Panel, Row, Sheet, percent
 from advcli.tasks.explaining.explanation import Explanation, Map
 from advcli.tasks.explaining.request import PARTS
@@ -33,6 +34,14 @@ class Drawn:
             return np.rint(self.values * 255).clip(0, 255).astype(np.uint8)
         if self.map.kind == "map":
             return overlay(self.values, self.scale, view.picture, self.map.signed)
+        return self.film()
+
+    def film(self) -> np.ndarray | None:
+        """Draw it alone, to be laid over its view: -> (edge, edge, 3 or 4) uint8; None if there is nothing to lay."""
+        if not self.map.evidence or self.map.kind == "picture":
+            return None
+        if self.map.kind == "map":
+            return translucent(self.values, self.scale, self.map.signed)
         if self.map.signed and self.part == self.map.method:
             return diverging(self.values, self.scale)
         return sequential(self.values, self.scale)
@@ -87,7 +96,6 @@ def sheet(title: str, explanations: Sequence[Explanation], shared_scale: bool, n
 
 
 def _rows(explanation: Explanation, methods: Sequence[str], named: bool, shared_scale: bool) -> list[Row]:
-    classifier, flip = explanation.classifier, explanation.flip
     scales = shared_scales(explanation) if shared_scale else {}
     first: dict[str, float] = {}
     rows: list[Row] = []
@@ -115,7 +123,7 @@ def _rows(explanation: Explanation, methods: Sequence[str], named: bool, shared_
                 question.index,
                 explanation.origin,
                 explanation.views[-1].predicted if explanation.views[-1].predicted != explanation.origin else None,
-                shift_lines(explanation, question) if repeated and flip is not None else (),
+                shift_lines(explanation, question) if repeated else (),
             )
         )
         shown.add(view.name)
@@ -147,15 +155,16 @@ def _panel(picture: Drawn, view: View, clean: float | None) -> Panel:
         caption += f" (x{picture.maximum / clean:.2g} of clean)"
     if picture.map.moved is not None and picture.map.floor is not None:
         caption += f"\nrank correlation {picture.map.moved.spearman:.2f}, noise {picture.map.floor.spearman:.2f}"
-    return Panel(pixels, picture.part, picture.detail, caption if pixels is not None else "", NO_EVIDENCE)
+    return Panel(pixels, picture.part, picture.detail, caption if pixels is not None else "", NO_EVIDENCE, picture.film())
 
 
 def _flip_panels(explanation: Explanation, row: int) -> list[Panel]:
     """Show the perturbation beside the clean image, and why it fools beside the adversarial one."""
     clean, adversarial = explanation.views[0], explanation.views[-1]
     if row == 0:
-        pixels, times = enlarged_difference(clean.seen, adversarial.seen)
-        return [Panel(pixels, "perturbation", "about middle grey", f"times {times:.3g}")]
+        times = amplification(adversarial.seen - clean.seen)
+        pixels = enlarged(clean.picture, adversarial.picture, times)
+        return [Panel(pixels, "perturbation", "about middle grey", f"times {times:g}")]
     flip = explanation.flip
     if flip is None or row > 2:
         return []

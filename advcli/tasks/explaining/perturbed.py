@@ -13,7 +13,7 @@ import numpy as np
 from advcli import images, png
 from advcli.attacks import Attack, is_bounded
 from advcli.data import to_float
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, UsageError
 from advcli.model import Classifier
 from advcli.tasks.adversary import Adversary
 from advcli.tasks.lattice import settled
@@ -132,8 +132,8 @@ def check_kind(file: Path) -> None:
     """Refuse a PNG file that says of itself that it is something else than an adversarial image.
 
     Raises:
-        AdvcliError: it is.
+        UsageError: it is.
     """
     kind = png.text_in(file, "advcli-kind")
     if kind not in (None, "adversarial"):
-        raise AdvcliError(f"'{file}' is a {kind}, no adversarial image", "give the .adv.png that advcli attack wrote")
+        raise UsageError(f"'{file}' is a {kind}, no adversarial image", "give the .adv.png that advcli attack wrote")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from advcli import images, png
-from advcli.errors import AdvcliError
 from advcli.records import Explained, Flipped
 from advcli.report.sheet import Sheet
 from advcli.tasks.explaining.drawing import drawn, sheet, shared_scales
@@ -17,7 +16,7 @@ from advcli.tasks.explaining.request import RAW, SHEET, Request, map_ending
 
 
 @dataclass(frozen=True)
-class Outputs:
+class Files:
     """Where the files of one image go: its path without an ending, and how the models are told apart in names."""
 
     stem: Path
@@ -133,18 +132,3 @@ def _values(explanation: Explanation, prefix: str) -> dict[str, np.ndarray]:
     if explanation.flip is not None:
         values[f"{prefix}flip"] = explanation.flip.relevance
     return values
-
-
-def refuse_unwritable(folder: Path) -> None:
-    """Find out before any work that no file can be written to a folder.
-
-    Raises:
-        AdvcliError: none can.
-    """
-    probe = folder / ".advcli"
-    try:
-        with images.whole_file(probe) as content:
-            content.write(b"\0" * 4096)
-        probe.unlink()
-    except OSError as error:
-        raise AdvcliError(f"cannot write to '{folder}': {error.strerror or error}") from error

@@ -120,7 +120,7 @@ def _index(classifier: Classifier, word: str, view: View, origin: int, true: int
         place = int(word.removeprefix("top ")) - 1
         return int(order[place]) if place < len(order) else None
     if word in (PREDICTED, SECOND):
-        return int(order[word == SECOND])
+        return int(order[int(word == SECOND)])
     if word == TRUE and true is None:
         raise AdvcliError("its true class is not known: its folder is not named after a class, and there is no --label")
     if word in (TRUE, ORIGINAL):
