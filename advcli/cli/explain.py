@@ -78,7 +78,14 @@ def explain(
         seed=seed,
     )
     outputs = explaining.plan(
-        files or [], out, request, list(explainers), [choice.name for choice in choices], report, overwrite, skip_existing
+        files or [],
+        out,
+        request,
+        list(explainers),
+        [choice.name for choice in choices],
+        report,
+        overwrite,
+        skip_existing,
     )
     pairs = explaining.pairs(outputs, adversarial)
     with Output(json, quiet) as output:

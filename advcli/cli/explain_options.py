@@ -104,7 +104,10 @@ Check = Annotated[
 Scale = Annotated[
     str,
     typer.Option(
-        "--scale", metavar="own|shared", rich_help_panel=shared.OUTPUT, help="Brightness of a map: its own, or its row's."
+        "--scale",
+        metavar="own|shared",
+        rich_help_panel=shared.OUTPUT,
+        help="Brightness of a map: its own, or its row's.",
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", rich_help_panel=shared.OUTPUT, help="Where files go.")]

@@ -30,7 +30,9 @@ def methods(specs: Sequence[str] | None, layer: str | None) -> dict[str, Any]:
     """
     chosen = list(dict.fromkeys(specs or DEFAULT_METHODS))
     names = [registry.canonical(spec) for spec in chosen]
-    layered = [name in registry.names("explainers") and "layer" in registry.options("explainers", name) for name in names]
+    layered = [
+        name in registry.names("explainers") and "layer" in registry.options("explainers", name) for name in names
+    ]
     if layer is not None and not any(layered):
         showing = [name for name in registry.names("explainers") if "layer" in registry.options("explainers", name)]
         raise UsageError(f"{', '.join(names)} shows no layer", f"these do: {', '.join(showing)}")
@@ -147,7 +149,9 @@ def pairs(outputs: Mapping[Path, Path], adversarial: Path | None) -> dict[Path, 
     if adversarial.is_dir():
         found = {file: adversarial / f"{stem.name}{_MADE}" for file, stem in outputs.items()}
     elif len(outputs) > 1:
-        raise UsageError(f"'{adversarial}' is one file for {len(outputs)} images", "give the folder that holds them all")
+        raise UsageError(
+            f"'{adversarial}' is one file for {len(outputs)} images", "give the folder that holds them all"
+        )
     else:
         found = dict.fromkeys(outputs, adversarial)
     for file in found.values():

@@ -358,7 +358,9 @@ def _maps(records: Sequence[Explained]) -> Table:
     reasons = {record.layer: record.layer_reason for record in records if record.layer and record.layer_reason}
     complete = {record.method: record.completeness for record in records if record.completeness is not None}
     notes = [f"{layer}: {reason}" for layer, reason in reasons.items()]
-    notes += [f"{method}: its sum misses {missing:.1%} of the change of the score" for method, missing in complete.items()]
+    notes += [
+        f"{method}: its sum misses {missing:.1%} of the change of the score" for method, missing in complete.items()
+    ]
     if moved:
         notes.append("correlations with the clean image's map; in brackets those of noise as large as the perturbation")
     table.caption = Text("\n".join(notes))
@@ -399,7 +401,8 @@ def _trusted(records: Sequence[Trusted]) -> Table:
     cached = sum(record.cached for record in records)
     table = _table(
         "Are the maps to be believed?",
-        f"on {records[0].images} images; in brackets a random map" + (f"; {cached} known from before" if cached else ""),
+        f"on {records[0].images} images; in brackets a random map"
+        + (f"; {cached} known from before" if cached else ""),
     )
     table.add_column("model", overflow="fold")
     table.add_column("map")

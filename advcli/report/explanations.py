@@ -71,9 +71,9 @@ class Pages:
         content = {name: getattr(entry, name) for name in ("name", "group", "clean", "adversarial", "confidence")}
         self._index.append(content | {"number": number, "share": entry.share, "shift": entry.shift})
         rows = [_shown(row) for row in entry.sheet.rows]
-        self._articles.write(
-            part("explain/article.html.j2", entry=entry, number=number, rows=rows, blink=_blink(entry.sheet.rows))
-        )
+        columns = 1 + max(len(row.panels) for row in entry.sheet.rows)
+        shown = {"entry": entry, "number": number, "rows": rows, "columns": columns}
+        self._articles.write(part("explain/article.html.j2", blink=_blink(entry.sheet.rows), **shown))
 
     def finish(
         self,
@@ -88,15 +88,17 @@ class Pages:
             AdvcliError: the file cannot be written.
         """
         attacked = any(row["adversarial"] is not None for row in self._index)
-        sections = [Section("images", "Images", "explain/index.html.j2", {"rows": self._ordered(), "attacked": attacked})]
+        sections = [
+            Section("images", "Images", "explain/index.html.j2", {"rows": self._ordered(), "attacked": attacked})
+        ]
         if shifted:
             sections.append(Section("shifts", "How far the maps moved", "explain/shifts.html.j2", {"records": shifted}))
         if trusted:
             sections.append(Section("trust", "Are they to be believed", "explain/trust.html.j2", {"records": trusted}))
-        sections.append(
-            Section("explanations", "Explanations", "explain/articles.html.j2", {"articles": _ARTICLES})
+        sections.append(Section("explanations", "Explanations", "explain/articles.html.j2", {"articles": _ARTICLES}))
+        lead = "What the model looked at, image by image" + (
+            ", and what changed when it was fooled." if attacked else "."
         )
-        lead = "What the model looked at, image by image" + (", and what changed when it was fooled." if attacked else ".")
         before, after = page(title, lead, facts, sections, styles=("explain.css",)).split(_ARTICLES)
         with whole_file(self.path) as file:
             file.write(before.encode())

@@ -137,7 +137,8 @@ def explain(
             yield from shifted
         if pages is not None and groups:
             names = [subject.classifier.name for subject in subjects]
-            pages.finish(f"What {' and '.join(names)} look at", _facts(subjects, request, groups), shifted, trusted)
+            title = f"What {' and '.join(names)} look{'s' if len(names) == 1 else ''} at"
+            pages.finish(title, _facts(subjects, request, groups), shifted, trusted)
             log.info("page: '%s'", report)
 
 
@@ -187,9 +188,7 @@ def _entry(file: Path, made: Sheet, explanation: Explanation) -> Entry:
     )
 
 
-def _facts(
-    subjects: Sequence[Subject], request: Request, groups: Mapping[str, int]
-) -> list[tuple[str, Sequence[str]]]:
+def _facts(subjects: Sequence[Subject], request: Request, groups: Mapping[str, int]) -> list[tuple[str, Sequence[str]]]:
     facts: list[tuple[str, Sequence[str]]] = [
         ("models", [subject.classifier.name for subject in subjects]),
         ("images", [str(sum(groups.values()))]),

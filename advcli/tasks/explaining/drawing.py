@@ -108,7 +108,9 @@ def _rows(explanation: Explanation, methods: Sequence[str], named: bool, shared_
                 (i for i, m in enumerate(explanation.maps) if m.question == question and m.method == method), None
             )
             if place is None:
-                panels += [Panel(None, part, note="cannot explain\nthis model") for part in PARTS.get(method, (method,))]
+                panels += [
+                    Panel(None, part, note="cannot explain\nthis model") for part in PARTS.get(method, (method,))
+                ]
                 continue
             for picture in drawn(explanation, place, scales.get(method)):
                 panels.append(_panel(picture, view, first.get(picture.part)))
@@ -137,7 +139,9 @@ def _picture(explanation: Explanation, view: View, index: int, against: int | No
         held = explanation.pair.clean if explanation.pair is not None else None
         detail = "" if held is None else f"{held.shape[1]} x {held.shape[0]} pixels"
     else:
-        detail = explanation.pair.radius + ("" if explanation.views[-1].predicted != explanation.origin else ", not fooled")
+        detail = explanation.pair.radius + (
+            "" if explanation.views[-1].predicted != explanation.origin else ", not fooled"
+        )
     caption = f"explained as {labels[index]}"
     if against is not None:
         caption += f"\nrather than {labels[against]}"
@@ -155,7 +159,9 @@ def _panel(picture: Drawn, view: View, clean: float | None) -> Panel:
         caption += f" (x{picture.maximum / clean:.2g} of clean)"
     if picture.map.moved is not None and picture.map.floor is not None:
         caption += f"\nrank correlation {picture.map.moved.spearman:.2f}, noise {picture.map.floor.spearman:.2f}"
-    return Panel(pixels, picture.part, picture.detail, caption if pixels is not None else "", NO_EVIDENCE, picture.film())
+    return Panel(
+        pixels, picture.part, picture.detail, caption if pixels is not None else "", NO_EVIDENCE, picture.film()
+    )
 
 
 def _flip_panels(explanation: Explanation, row: int) -> list[Panel]:

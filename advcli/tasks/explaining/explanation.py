@@ -141,8 +141,10 @@ class Subject:
                 outcomes[case.file] = error.message
             else:
                 cases.append((case, asked))
-        keys = [[_Key(place, question.wanted.view, question.index, question.against) for question in asked]
-                for place, (_, asked) in enumerate(cases)]
+        keys = [
+            [_Key(place, question.wanted.view, question.index, question.against) for question in asked]
+            for place, (_, asked) in enumerate(cases)
+        ]
         for place, (case, _) in enumerate(cases):
             if case.noisy is not None:
                 # What the maps of the adversarial image are compared with.
@@ -222,12 +224,24 @@ class Subject:
                 moved = floor = None
                 comparable = question.wanted.view == "adversarial" and question.against is None
                 if case.noisy is not None and comparable and explainer.kind != "picture":
-                    before, noisy = (answers[_Key(place, name, case.origin, None)].relevance for name in ("clean", "noisy"))
+                    before, noisy = (
+                        answers[_Key(place, name, case.origin, None)].relevance for name in ("clean", "noisy")
+                    )
                     moved = shift(before, answer.relevance, self.request.seed)
                     floor = shift(before, noisy, self.request.seed)
                 maps.append(
-                    Map(question, method, explainer.kind, explainer.signed, self.shown[method], answer.relevance, moved,
-                        floor, answer.completeness, answer.seconds)
+                    Map(
+                        question,
+                        method,
+                        explainer.kind,
+                        explainer.signed,
+                        self.shown[method],
+                        answer.relevance,
+                        moved,
+                        floor,
+                        answer.completeness,
+                        answer.seconds,
+                    )
                 )
         views = tuple(view for view in (case.clean, case.adversarial) if view is not None)
         explanation = Explanation(self.classifier, views, case.true, tuple(maps), case.pair)
@@ -246,9 +260,7 @@ class Subject:
     def _attacking(self) -> Attacking | None:
         if self.search is None or self.request.attack is None:
             return None
-        return Attacking(
-            self.classifier, self.search, self.request.attack, self.request.threat, self.request.seed
-        )
+        return Attacking(self.classifier, self.search, self.request.attack, self.request.threat, self.request.seed)
 
     @cached_property
     def _flipping(self) -> Flipping:

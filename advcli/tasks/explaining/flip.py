@@ -108,6 +108,4 @@ class Flipping:
             low, high = bounds[place], bounds[place + 1]
         restored = put_back(high)
         confidence = float(self.classifier.predict(restored[None])[0, origin])
-        return replace(
-            flip, share=high / pixels, restored=restored, confidence=confidence, monotone=all(found[first:])
-        )
+        return replace(flip, share=high / pixels, restored=restored, confidence=confidence, monotone=all(found[first:]))

@@ -20,7 +20,9 @@ def chunks(files: Iterable[Path], batch: int) -> Iterator[list[Picture] | tuple[
             pixels = images.read(file)
             height, width = pixels.shape[:2]
             if min(height, width) < LEAST_SIDE:
-                raise AdvcliError(f"an image of {width} x {height} pixels is too small to explain: {LEAST_SIDE} at least")
+                raise AdvcliError(
+                    f"an image of {width} x {height} pixels is too small to explain: {LEAST_SIDE} at least"
+                )
         except (AdvcliError, OSError) as error:
             yield file, str(error)
             continue

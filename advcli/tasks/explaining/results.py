@@ -10,7 +10,7 @@ import numpy as np
 from advcli import images, png
 from advcli.records import Explained, Flipped
 from advcli.report.sheet import Sheet
-from advcli.tasks.explaining.drawing import drawn, sheet, shared_scales
+from advcli.tasks.explaining.drawing import drawn, shared_scales, sheet
 from advcli.tasks.explaining.explanation import Explanation
 from advcli.tasks.explaining.request import RAW, SHEET, Request, map_ending
 
@@ -36,7 +36,7 @@ class Files:
             AdvcliError: a file cannot be written.
         """
         records: list[Explained | Flipped] = []
-        values: dict[str, np.ndarray] = {}
+        values: dict[str, Any] = {}
         for explanation, suffix in zip(explanations, self.suffixes, strict=True):
             said = {**common, "model": explanation.classifier.name}
             records += self._maps(file, explanation, suffix, said)

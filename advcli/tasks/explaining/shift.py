@@ -3,6 +3,8 @@
 Ghorbani, Abid and Zou 2019, https://arxiv.org/abs/1710.10547
 """
 
+from typing import Any
+
 import numpy as np
 
 from advcli.records import Shift
@@ -57,8 +59,9 @@ def _similarity(first: np.ndarray, second: np.ndarray) -> float:
     from skimage.metrics import structural_similarity
 
     wide = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    options = wide if min(first.shape) >= _WIDE else {}
-    return float(structural_similarity(first, second, data_range=1.0, **options))
+    options: dict[str, Any] = wide if min(first.shape) >= _WIDE else {}
+    similarity: Any = structural_similarity(first, second, data_range=1.0, **options)
+    return float(similarity)
 
 
 def _overlap(first: np.ndarray, second: np.ndarray, seed: int) -> float:
