@@ -95,7 +95,7 @@ def explain(
         subjects = []
         for classifier in load_all(choices):
             check_words(classifier, request)
-            chosen = explainers if method else task.applicable(explainers, classifier)
+            chosen = explainers if method else task.usual(explainers, classifier)
             subjects.append(Subject(classifier, chosen, request, search, pairs))
         known = [explaining.remembered(choice, seed) for choice in choices] if check else []
         return output.show(task.explain(subjects, outputs, request, remembered=known, report=report))

@@ -30,6 +30,8 @@ from advcli.tasks.pictures import by_size
 
 log = logging.getLogger(__name__)
 
+_FINE = 7
+
 Event = Explained | Flipped | Shifted | Trusted | Failed | Progress
 
 
@@ -44,6 +46,18 @@ def applicable(explainers: Mapping[str, Explainer], classifier: Classifier) -> d
         else:
             kept[method] = explainer
     return kept
+
+
+def usual(explainers: Mapping[str, Explainer], classifier: Classifier) -> dict[str, Explainer]:
+    """Keep what suits a classifier if nothing is asked for: gradcam where its last map is fine enough, else layercam.
+
+    Where the map has to be taken from further up, weights for whole channels rank pixels worse than
+    weights for cells do.
+    """
+    maps = listed(classifier)
+    coarse = bool(maps) and min(maps[-1].rows, maps[-1].columns) < _FINE
+    left_out = "gradcam" if coarse else "layercam"
+    return applicable({method: one for method, one in explainers.items() if method != left_out}, classifier)
 
 
 def layers(classifier: Classifier, seed: int = 0) -> Iterator[Layer]:
@@ -89,7 +103,7 @@ def explain(
     Yields:
         A record a map and a flip; before them those of the checks, after them the statistics.
     """
-    common = {"model": subjects[0].classifier.name, "data": "files", "seed": request.seed}
+    common: dict[str, Any] = {"model": subjects[0].classifier.name, "data": "files", "seed": request.seed}
     _say_truth(subjects[0].classifier, list(outputs), request)
     trusted: list[Trusted] = []
     for subject, known in zip(subjects, remembered, strict=bool(remembered)):

@@ -12,14 +12,14 @@ import numpy as np
 from advcli import images
 from advcli.attacks import Attack
 from advcli.errors import AdvcliError
-from advcli.explainers import Explainer, Shown
+from advcli.explainers import Explainer, Shown, is_evidence
 from advcli.explainers.integrated_gradients import IntegratedGradients
 from advcli.model import Classifier
 from advcli.records import Shift
 from advcli.tasks.explaining.flip import Flip, Flipping
 from advcli.tasks.explaining.perturbed import Attacking, Pair, read_pair
 from advcli.tasks.explaining.request import Request
-from advcli.tasks.explaining.shift import is_flat, shift
+from advcli.tasks.explaining.shift import shift
 from advcli.tasks.explaining.views import Question, View, look, questions, true_class
 from advcli.tasks.pictures import Picture
 
@@ -57,7 +57,7 @@ class Map:
     @property
     def evidence(self) -> bool:
         """Whether the map tells pixels apart at all."""
-        return not is_flat(self.relevance)
+        return bool(is_evidence(self.relevance[None])[0])
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Attacking:
     seed: int = 0
 
     def __call__(self, pictures: Sequence[np.ndarray], labels: Sequence[int]) -> list[Pair]:
-        """Attack images of any sizes, those of one size together: (H, W, C) uint8 each, the classes to move away from."""
+        """Attack images, those of one size together: (H, W, C) uint8 each, the classes to move away from."""
         bounded = is_bounded(self.search)
         found: dict[int, Pair] = {}
         for shape in dict.fromkeys(pixels.shape for pixels in pictures):
@@ -122,9 +122,8 @@ def read_pair(clean: np.ndarray, file: Path) -> Pair:
     if not content:
         log.warning("'%s' does not say how it was made", file)
     elif abs(pair.linf - content["linf"]) > 0.5 / 255:
-        raise AdvcliError(
-            f"'{file}' is not made of this image: it is {pair.linf * 255:.0f}/255 away, not {content['linf'] * 255:.0f}/255"
-        )
+        away, told = (f"{255 * linf:.0f}/255" for linf in (pair.linf, content["linf"]))
+        raise AdvcliError(f"'{file}' is not made of this image: it is {away} away, not {told}")
     return pair
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from advcli.explainers import is_evidence
 from advcli.records import Shift
 
 _TOP = 0.1
@@ -23,7 +24,7 @@ def shift(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Shift | None:
         seed: breaks ties between equal pixels of the top tenth.
     """
     first, second = (_scaled(values) for values in (before, after))
-    if is_flat(first) or is_flat(second):
+    if not is_evidence(np.stack([first, second])).all():
         return None
     height, width = first.shape
     distance = np.linalg.norm(_centre(first) - _centre(second)) / np.hypot(height, width)
@@ -33,11 +34,6 @@ def shift(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Shift | None:
         overlap=_overlap(first, second, seed),
         distance=float(distance),
     )
-
-
-def is_flat(relevance: np.ndarray) -> bool:
-    """Tell whether a map is the same everywhere and so says nothing: (H, W) -> bool."""
-    return float(np.ptp(relevance)) <= 1e-6 * float(np.abs(relevance).max())
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
