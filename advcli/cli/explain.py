@@ -94,7 +94,7 @@ def explain(
         output.status("loading the model")
         subjects = []
         for classifier in load_all(choices):
-            check_words(classifier, request)
+            check_words(classifier, request, outputs)
             chosen = explainers if method else task.usual(explainers, classifier)
             subjects.append(Subject(classifier, chosen, request, search, pairs))
         known = [explaining.remembered(choice, seed) for choice in choices] if check else []

@@ -7,7 +7,7 @@ from typing import Any
 
 from advcli import images, registry
 from advcli.attacks import Attack, Suite, Universal, refuse_unsupported
-from advcli.cli.resolve import read_choices, read_list, refuse_pattern, refuse_radius
+from advcli.cli.resolve import read_list, refuse_pattern, refuse_radius
 from advcli.errors import UsageError
 from advcli.tasks.explaining.perturbed import check_kind
 from advcli.tasks.explaining.remembered import Remembered
@@ -102,7 +102,9 @@ def is_shared(scale: str) -> bool:
     Raises:
         UsageError: it is neither own nor shared.
     """
-    return read_choices(scale, ("own", "shared"), "--scale")[-1] == "shared"
+    if scale not in ("own", "shared"):
+        raise UsageError(f"--scale has no '{scale}'", "choose from: own, shared")
+    return scale == "shared"
 
 
 def plan(

@@ -334,9 +334,9 @@ def _pixels_back(flip: Flipped | None, few: bool) -> Text:
 def _maps(records: Sequence[Explained]) -> Table:
     table = _table("Maps")
     moved = any(record.shift for record in records)
-    named = len({record.model for record in records}) > 1
+    named = [name for name in ("image", "model") if len({getattr(record, name) for record in records}) > 1]
     numbers = ("maximum", "rank correlation (noise)", "top 10% (noise)")
-    headings = (["model"] if named else []) + ["view", "class explained", "confidence", "map", "layer", "maximum"]
+    headings = [*named, "view", "class explained", "confidence", "map", "layer", "maximum"]
     headings += list(numbers[1:]) if moved else []
     for heading in headings:
         table.add_column(heading, justify="right" if heading in (*numbers, "confidence") else "left", overflow="fold")
@@ -344,6 +344,7 @@ def _maps(records: Sequence[Explained]) -> Table:
         shift, noise = record.shift, record.noise_floor
         size = f" {record.map_size[0]} x {record.map_size[1]}" if record.map_size else ""
         cells = {
+            "image": Text(record.image),
             "model": Text(record.model),
             "view": record.view,
             "class explained": Text(record.label + (f" rather than {record.against}" if record.against else "")),
@@ -356,10 +357,14 @@ def _maps(records: Sequence[Explained]) -> Table:
         }
         table.add_row(*(cells[heading] for heading in headings))
     reasons = {record.layer: record.layer_reason for record in records if record.layer and record.layer_reason}
-    complete = {record.method: record.completeness for record in records if record.completeness is not None}
+    complete: dict[str, float] = {}
+    for record in records:
+        if record.completeness is not None:
+            complete[record.method] = max(record.completeness, complete.get(record.method, 0.0))
     notes = [f"{layer}: {reason}" for layer, reason in reasons.items()]
     notes += [
-        f"{method}: its sum misses {missing:.1%} of the change of the score" for method, missing in complete.items()
+        f"{method}: its sum misses up to {missing:.1%} of the change of the score"
+        for method, missing in complete.items()
     ]
     if moved:
         notes.append("correlations with the clean image's map; in brackets those of noise as large as the perturbation")

@@ -11,13 +11,14 @@ import numpy as np
 
 from advcli import images
 from advcli.data import to_float
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, UsageError
 from advcli.explainers import Explainer
 from advcli.feature_map import feature_map, listed
 from advcli.model import Classifier
 from advcli.records import Explained, Failed, Flipped, Layer, Progress, Shifted, Trusted
 from advcli.report.explanations import Entry, Pages
 from advcli.report.sheet import Sheet
+from advcli.report.wording import radius
 from advcli.tasks.explaining.explanation import Explanation, Subject
 from advcli.tasks.explaining.reading import chunks
 from advcli.tasks.explaining.remembered import Remembered
@@ -41,6 +42,9 @@ def applicable(explainers: Mapping[str, Explainer], classifier: Classifier) -> d
     for method, explainer in explainers.items():
         try:
             explainer.shown(classifier)
+        except UsageError:
+            # Its layer was named by the user.
+            raise
         except AdvcliError as error:
             log.warning("left out %s: %s", method, error.message)
         else:
@@ -211,7 +215,7 @@ def _facts(subjects: Sequence[Subject], request: Request, groups: Mapping[str, i
     ]
     if request.attacked:
         attack = request.attack or "adversarial images from files"
-        ball = f"{request.threat.norm} {request.threat.eps:.4g}" if request.attack else ""
+        ball = radius(request.threat.eps, str(request.threat.norm)) if request.attack else ""
         facts.insert(2, ("attack", [attack, *filter(None, [ball])]))
         facts.insert(3, ("outcome", [f"{count} {group}" for group, count in groups.items()]))
     return facts

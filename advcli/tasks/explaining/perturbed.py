@@ -56,8 +56,10 @@ class Pair:
         generator = np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(self.clean).tobytes())])
         inside = self.norm == Norm.LINF
         size = 255 * (self.linf if inside else self.l2 / np.sqrt(self.clean.size))
-        # Half a grey level everywhere is a whole one in half of the places.
-        steps = np.floor(size + (1e-6 if inside else generator.random(self.clean.shape)))
+        # Between two whole grey levels some values take the one and some the other, so that the length is right.
+        whole = np.floor(size + 1e-6)
+        chance = max(0.0, (size**2 - whole**2) / (2 * whole + 1))
+        steps = whole + (generator.random(self.clean.shape) < chance)
         noise = steps * generator.choice((-1, 1), self.clean.shape)
         return (self.clean + noise).clip(0, 255).astype(np.uint8)
 

@@ -1,12 +1,13 @@
 """One picture as one model sees it, and the classes of it that are to be explained."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from advcli.data import class_named, to_float
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, UsageError
 from advcli.model import Classifier
 from advcli.tasks.explaining.request import PREDICTED, SECOND, TRUE, Request, Wanted
 
@@ -96,18 +97,22 @@ def questions(
     return list(found.values())
 
 
-def check_words(classifier: Classifier, request: Request) -> None:
-    """Refuse a class that a model does not have.
+def check_words(classifier: Classifier, request: Request, files: Iterable[Path]) -> None:
+    """Refuse a class that a model does not have, and the true class where it is known of no image.
 
     Raises:
         UsageError: there is no such class.
     """
-    for wanted in request.wanted:
-        for word in (wanted.word, wanted.against):
-            if word is not None and not _is_word(word):
-                classifier.index(word)
+    words = [word for wanted in request.wanted for word in (wanted.word, wanted.against) if word is not None]
+    for word in words:
+        if not _is_word(word):
+            classifier.index(word)
     if request.label is not None:
         classifier.index(request.label)
+    elif TRUE in words and all(true_class(classifier, file, None) is None for file in files):
+        raise UsageError(
+            "the true class is known of no image", "give --label, or images in folders that are named after classes"
+        )
 
 
 def _is_word(word: str) -> bool:
