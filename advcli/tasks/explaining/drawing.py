@@ -135,13 +135,10 @@ def _rows(explanation: Explanation, methods: Sequence[str], named: bool, shared_
 def _picture(explanation: Explanation, view: View, index: int, against: int | None, named: bool) -> Panel:
     labels = explanation.classifier.labels
     title = f"{explanation.classifier.name}: {view.name}" if named else view.name
-    if view.name == "clean" or explanation.pair is None:
-        held = explanation.pair.clean if explanation.pair is not None else None
-        detail = "" if held is None else f"{held.shape[1]} x {held.shape[0]} pixels"
-    else:
-        detail = explanation.pair.radius + (
-            "" if explanation.views[-1].predicted != explanation.origin else ", not fooled"
-        )
+    detail = f"{view.size[1]} x {view.size[0]} pixels"
+    if view.name != "clean" and explanation.pair is not None:
+        held = view.predicted == explanation.origin
+        detail = explanation.pair.radius + (", not fooled" if held else "")
     caption = f"explained as {labels[index]}"
     if against is not None:
         caption += f"\nrather than {labels[against]}"

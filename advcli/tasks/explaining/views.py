@@ -22,11 +22,13 @@ class View:
         name: ``clean``, ``adversarial`` or ``noisy``.
         seen: (edge, edge, C) in [0, 1].
         probabilities: (K,) of all classes.
+        size: rows and columns of the picture itself.
     """
 
     name: str
     seen: np.ndarray
     probabilities: np.ndarray
+    size: tuple[int, int]
 
     @property
     def predicted(self) -> int:
@@ -62,7 +64,8 @@ def look(classifier: Classifier, name: str, pictures: list[np.ndarray]) -> list[
         return []
     seen = np.concatenate([np.asarray(classifier.fit(to_float(pixels)[None])) for pixels in pictures])
     probabilities = classifier.predict(seen)
-    return [View(name, image, row) for image, row in zip(seen, probabilities, strict=True)]
+    sizes = [(pixels.shape[0], pixels.shape[1]) for pixels in pictures]
+    return [View(name, *parts) for parts in zip(seen, probabilities, sizes, strict=True)]
 
 
 def true_class(classifier: Classifier, file: Path, label: str | None) -> int | None:
