@@ -8,7 +8,8 @@ from advcli.attacks import norms_of
 from advcli.data import Dataset, decode
 from advcli.model import load
 from advcli.records import Progress, Score
-from advcli.tasks.benchmark import benchmark, noise_on_all
+from advcli.tasks.benchmark import benchmark
+from advcli.tasks.benchmarking.perturbations import noise_on_all
 from advcli.threat import Threat
 
 NOISES = ("gaussian", "poisson", "salt-pepper")
