@@ -1,7 +1,10 @@
 """PNG files of advcli's own: 8-bit pixels exactly as they are, and texts that say what they are."""
 
+import base64
+import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,15 +14,21 @@ from advcli.images import whole_file
 
 def write(path: Path, pixels: np.ndarray, text: Mapping[str, str] | None = None) -> None:
     """Write (H, W, C) uint8 pixels as a PNG file, whole or not at all, with text chunks inside."""
-    from PIL import Image, PngImagePlugin
+    from PIL import PngImagePlugin
 
     chunks = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
         # A tEXt chunk holds Latin-1; in JSON every character has a form in ASCII.
         chunks.add_text(key, value)
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     with whole_file(path) as file:
-        picture.save(file, format="PNG", pnginfo=chunks)
+        _picture(pixels).save(file, format="PNG", pnginfo=chunks)
+
+
+def embedded(pixels: np.ndarray) -> str:
+    """Return (H, W, C) uint8 pixels as the address of a picture that lies in the address itself."""
+    file = io.BytesIO()
+    _picture(pixels).save(file, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def read(file: Path) -> np.ndarray:
@@ -49,3 +58,9 @@ def text_in(file: Path, key: str) -> str | None:
             return getattr(opened, "text", {}).get(key)
     except OSError:
         return None
+
+
+def _picture(pixels: np.ndarray) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

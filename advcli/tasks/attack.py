@@ -16,6 +16,7 @@ from advcli.data import to_float
 from advcli.errors import AdvcliError
 from advcli.model import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress
+from advcli.report.difference import amplification, enlarged
 from advcli.tasks.adversary import Adversary
 from advcli.tasks.crafting import Applied
 from advcli.tasks.lattice import fooled, settled
@@ -26,8 +27,6 @@ from advcli.tasks.smallest import SmallestRadius
 from advcli.threat import Threat
 
 log = logging.getLogger(__name__)
-
-_GREY = 128
 
 
 @dataclass(frozen=True)
@@ -176,22 +175,12 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def amplification(difference: np.ndarray) -> float:
-    """Choose how many times a difference, in units of [0, 1], is enlarged so that it fills the range about grey.
-
-    Differences that do not fit are made smaller.
-    """
-    times = 127 / max(255 * np.abs(difference).max(), 1) + 1e-6
-    return float(int(times)) if times >= 1 else int(100 * times) / 100
-
-
 def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, adversarial: np.ndarray) -> None:
     """Write what is wanted of an image; each file says of itself what it is and carries the record."""
     for kind, path in paths.items():
         pixels = {"adversarial": adversarial, "clean": original}.get(kind)
         if pixels is None:
-            change = adversarial.astype(np.int16) - original
-            pixels = np.rint(_GREY + change * (record.difference_times or 1)).clip(0, 255).astype(np.uint8)
+            pixels = enlarged(original, adversarial, record.difference_times or 1)
         png.write(path, pixels, {"advcli": record.to_text(), "advcli-kind": kind})
         if not np.array_equal(images.read(path, pixels.shape[-1]), pixels):
             raise AdvcliError(f"'{path}' does not hold what was written to it")

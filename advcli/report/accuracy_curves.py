@@ -1,0 +1,145 @@
+"""Accuracy over the radius of each attack, with Wilson 95% bands."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle
+from typing import Any, BinaryIO, Literal
+
+from advcli.records import Score
+from advcli.report import wording
+from advcli.report.cross_table import parted
+from advcli.report.lettering import Lettering
+
+# Told apart by people of every kind of colour vision (Okabe and Ito), on white and on black.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a9629b", "#8a7400", "#777777")
+_STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"), ((0, (5, 1, 1, 1, 1, 1)), "v"), ((0, (1, 1)), "P"))
+# Colours of no curve, which a page puts its own in the place of.
+INK, RULE = "#1c1b19", "#d8d4ca"
+_LONGEST = 28
+_NORMS = {"linf": "L-inf", "l2": "L2", "l1": "L1", "l0": "L0"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One model under one attack of one norm; the scores in the order of their radii."""
+
+    model: str
+    attack: str
+    norm: str
+    scores: Sequence[Score]
+
+
+def curves(scores: Sequence[Score]) -> list[Curve]:
+    """Find what was measured at several radii; without a perturbation is what the radius 0 is."""
+    clean = {score.model: score for score in scores if score.perturbation == "clean"}
+    bounded = [score for score in scores if score.norm is not None and score.eps is not None]
+    found = []
+    for members in parted(bounded, lambda score: (score.norm, score.perturbation, score.model)).values():
+        by_radius = {score.eps or 0.0: score for score in members}
+        first = members[0]
+        if len(by_radius) > 1:
+            if 0.0 not in by_radius and first.model in clean:
+                by_radius[0.0] = replace(clean[first.model], eps=0.0)
+            ordered = [by_radius[radius] for radius in sorted(by_radius)]
+            found.append(Curve(first.model, first.perturbation, str(first.norm), ordered))
+    return found
+
+
+def accuracy_curves(scores: Sequence[Score], file: BinaryIO, format: Literal["png", "svg", "pdf"] = "png") -> None:
+    """Draw the curves of all scores as a picture, a panel a norm; equal scores give equal bytes."""
+    from matplotlib import rc_context, style
+    from matplotlib.figure import Figure
+
+    drawn = curves(scores)
+    # A user's own matplotlibrc is for the user's own figures.
+    with style.context("default", after_reset=True), rc_context({"svg.fonttype": "none", "svg.hashsalt": "advcli"}):
+        panels = parted(drawn, lambda curve: curve.norm)
+        lettering = Lettering([*(curve.model for curve in drawn), *(curve.attack for curve in drawn)])
+        figure = Figure(figsize=(4.6 * max(len(panels), 1) + 2.6, 4.2), layout="constrained")
+        figure.patch.set_alpha(0 if format == "svg" else 1)
+        looks = _looks(drawn)
+        for axes, (norm, members) in zip(
+            figure.subplots(1, max(len(panels), 1), sharey=True, squeeze=False)[0], panels.items(), strict=False
+        ):
+            _panel(axes, str(norm), members, looks)
+        _legend(figure, drawn, looks, lettering)
+        metadata = {} if format != "svg" else {"Date": None, "Creator": None, "Format": None, "Type": None}
+        metadata = {"CreationDate": None} if format == "pdf" else metadata
+        figure.savefig(file, format=format, dpi=150, metadata=metadata)
+
+
+def inline_curves(scores: Sequence[Score]) -> str:
+    """Draw the curves as SVG that is part of a page, in the page's own colours of ink and rules."""
+    file = io.BytesIO()
+    accuracy_curves(scores, file, "svg")
+    text = file.getvalue().decode("utf-8")
+    text = text[text.index("<svg") :]
+    # What says which kind of document it is has no place inside another.
+    text = text.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace(
+        ' xmlns="http://www.w3.org/2000/svg"', ""
+    )
+    return text.replace(INK, "var(--ink)").replace(RULE, "var(--rule)")
+
+
+def _looks(drawn: Sequence[Curve]) -> dict[str, dict[str, Any]]:
+    """Give each model a colour and each attack a line; neither is needed to tell curves of the other."""
+    models = dict.fromkeys(curve.model for curve in drawn)
+    attacks = dict.fromkeys(curve.attack for curve in drawn)
+    return {
+        "model": dict(zip(models, cycle(_COLOURS), strict=False)),
+        "attack": dict(zip(attacks, cycle(_STYLES), strict=False)),
+    }
+
+
+def _panel(axes: Any, norm: str, drawn: Sequence[Curve], looks: dict[str, dict[str, Any]]) -> None:
+    radii = sorted({score.eps or 0.0 for curve in drawn for score in curve.scores})
+    steps = norm == "linf" and all(abs(255 * radius - round(255 * radius)) < 1e-3 for radius in radii)
+    scale = 255 if steps else 1
+    for curve in drawn:
+        colour = looks["model"][curve.model]
+        line, marker = looks["attack"][curve.attack]
+        x = [scale * (score.eps or 0.0) for score in curve.scores]
+        axes.fill_between(
+            x,
+            [100 * score.low for score in curve.scores],
+            [100 * score.high for score in curve.scores],
+            color=colour,
+            alpha=0.15,
+            linewidth=0,
+        )
+        y = [100 * score.accuracy for score in curve.scores]
+        axes.plot(x, y, color=colour, linestyle=line, marker=marker, markersize=4.5, linewidth=1.6)
+    axes.set_ylim(0, 102)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"{_NORMS.get(norm, norm)} radius{' in 1/255' if steps else ''}", color=INK)
+    axes.set_ylabel("images still right, %" if axes.get_subplotspec().is_first_col() else "", color=INK)
+    axes.grid(color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.patch.set_alpha(0)
+    axes.tick_params(color=INK, labelcolor=INK)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+
+
+def _legend(figure: Any, drawn: Sequence[Curve], looks: dict[str, dict[str, Any]], lettering: Lettering) -> None:
+    from matplotlib.lines import Line2D
+
+    entries = [(model, Line2D([], [], color=colour, linewidth=3)) for model, colour in looks["model"].items()]
+    entries += [
+        (attack, Line2D([], [], color=INK, linestyle=line, marker=marker, markersize=4.5, linewidth=1.6))
+        for attack, (line, marker) in looks["attack"].items()
+    ]
+    # Names are set afterwards: a legend leaves out those with a leading underscore.
+    legend = figure.legend(
+        [line for _, line in entries],
+        [str(number) for number, _ in enumerate(entries)],
+        loc="outside right upper",
+        frameon=False,
+        handlelength=3,
+        prop={"family": lettering.families, "size": 9},
+    )
+    for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
+        name = lettering.line(name)
+        text.set(text=name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...", parse_math=False, color=INK)

@@ -1,0 +1,143 @@
+"""The report of a benchmark: everything its records say, on one page."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from advcli.records import (
+    Certified,
+    Change,
+    Checked,
+    ClassScore,
+    Compared,
+    Confused,
+    CorruptionError,
+    Failed,
+    Gate,
+    Group,
+    Measured,
+    Protocol,
+    Record,
+    Score,
+    Transferred,
+)
+from advcli.report import class_scores, heat_map, score_table, wording
+from advcli.report import gallery as pictures
+from advcli.report.accuracy_curves import curves, inline_curves
+from advcli.report.cross_table import cross_table, parted
+from advcli.report.gallery import Example
+from advcli.report.page import Section, page
+
+Kind = TypeVar("Kind", bound=Record)
+_STYLES = ("benchmark.css",)
+
+
+def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -> str:
+    """Draw the report of a benchmark as HTML; each part is there if the records say something of it.
+
+    Args:
+        records: all that the benchmark reported, in its order.
+        gallery: images to show beside what an adversary made of them.
+    """
+
+    def of(kind: type[Kind]) -> list[Kind]:
+        return [record for record in records if isinstance(record, kind)]
+
+    scores, checks = of(Score), of(Checked)
+    suspect = [check for check in checks if check.verdict == "SUSPECT"]
+    checked = _simple("checks", "Checks of the evaluation", checks=checks, suspect=suspect)
+    parts = [
+        checked if suspect else None,
+        score_table.summary(scores, of(Group)),
+        _simple("gates", "What was asked for", gates=of(Gate)),
+        _simple("changes", "Changes since the earlier results", changes=of(Change)),
+        _reading(records),
+        _curves(scores),
+        heat_map.corruptions(scores, of(CorruptionError)),
+        _simple("comparison", "Comparison of models", compared=of(Compared)),
+        heat_map.transfer(of(Transferred)),
+        _certified(of(Certified)),
+        class_scores.classes(of(ClassScore), of(Confused)),
+        pictures.gallery(gallery),
+        None if suspect else checked,
+        _protocol(of(Protocol), scores),
+        _simple("environment", "Environment", environments=_environments(of(Protocol))),
+        _simple("failed", "Images that could not be read", failed=of(Failed)),
+    ]
+    data = ", ".join(dict.fromkeys(record.data for record in records))
+    models = list(dict.fromkeys(record.model for record in records if isinstance(record, Measured | Certified)))
+    return page(
+        f"Benchmark on {data}",
+        f"How many images {wording.counted(len(models), 'model')} still {'gets' if len(models) == 1 else 'get'} right.",
+        _facts(records, models, scores, checks, suspect),
+        [part for part in parts if part],
+        _STYLES,
+    )
+
+
+def _simple(anchor: str, title: str, **content: Sequence[Any]) -> Section | None:
+    """Return a section that shows records as they are, if there are any."""
+    return Section(anchor, title, f"benchmark/{anchor}.html.j2", content) if any(content.values()) else None
+
+
+def _facts(
+    records: Sequence[Record],
+    models: Sequence[str],
+    scores: Sequence[Score],
+    checks: Sequence[Checked],
+    suspect: Sequence[Checked],
+) -> list[tuple[str, list[str]]]:
+    facts = {
+        "data": dict.fromkeys(record.data for record in records),
+        "images": dict.fromkeys(f"{score.images:,}" for score in scores),
+        "models": models,
+        "checks": [f"{len(suspect)} of {len(checks)} suspect" if suspect else f"all {len(checks)} passed"]
+        * bool(checks),
+        "seed": dict.fromkeys(str(record.seed) for record in records),
+        "advcli": dict.fromkeys(record.version for record in records),
+    }
+    return [(what, list(values)) for what, values in facts.items() if values]
+
+
+def _reading(records: Sequence[Record]) -> Section:
+    kinds = {record.type for record in records}
+    bounded = any(isinstance(record, Score) and record.norm for record in records)
+    upper = any(isinstance(record, Score) and record.searched is not None for record in records)
+    return Section(
+        "reading", "How to read this", "benchmark/reading.html.j2", {"kinds": kinds, "bounded": bounded, "upper": upper}
+    )
+
+
+def _curves(scores: Sequence[Score]) -> Section | None:
+    panels = []
+    for norm, members in parted(curves(scores), lambda curve: curve.norm).items():
+        points = [(curve, score) for curve in members for score in curve.scores]
+        table = cross_table(points, lambda point: point[1].eps, lambda point: (point[0].model, point[0].attack))
+        rows = sorted(table.rows, key=lambda row: row[0] or 0.0)  # type: ignore[arg-type,return-value]
+        measured = [score for score in scores if score.norm in (None, norm)]
+        panels.append((norm, inline_curves(measured), members, rows))
+    return (
+        Section("curves", "Accuracy over the radius", "benchmark/curves.html.j2", {"panels": panels})
+        if panels
+        else None
+    )
+
+
+def _certified(records: Sequence[Certified]) -> Section | None:
+    tables = [
+        (found[0], cross_table(found, lambda record: record.radius, lambda record: record.model))
+        for found in parted(records, lambda record: (record.sigma, record.samples, record.alpha)).values()
+    ]
+    return (
+        Section("certified", "Certified accuracy", "benchmark/certified.html.j2", {"tables": tables})
+        if tables
+        else None
+    )
+
+
+def _protocol(protocols: Sequence[Protocol], scores: Sequence[Score]) -> Section | None:
+    measured = parted(scores, lambda score: (score.perturbation, score.norm, score.eps, score.severity, score.protocol))
+    return _simple("protocol", "Protocol", protocols=protocols, measured=list(measured.values()))
+
+
+def _environments(protocols: Sequence[Protocol]) -> list[dict[str, str]]:
+    return [found[0].environment for found in parted(protocols, lambda p: tuple(p.environment.items())).values()]

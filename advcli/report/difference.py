@@ -1,0 +1,20 @@
+"""What an adversary changed, made visible."""
+
+import numpy as np
+
+_GREY = 128
+
+
+def amplification(difference: np.ndarray) -> float:
+    """Choose how many times a difference, in units of [0, 1], is enlarged so that it fills the range about grey.
+
+    Differences that do not fit are made smaller.
+    """
+    times = 127 / max(255 * np.abs(difference).max(), 1) + 1e-6
+    return float(int(times)) if times >= 1 else int(100 * times) / 100
+
+
+def enlarged(clean: np.ndarray, adversarial: np.ndarray, times: float) -> np.ndarray:
+    """Draw a difference about grey, so many times as large: (H, W, C) uint8 twice -> (H, W, C) uint8."""
+    change = adversarial.astype(np.int16) - clean
+    return np.rint(_GREY + change * times).clip(0, 255).astype(np.uint8)

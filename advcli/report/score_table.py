@@ -1,0 +1,96 @@
+"""The accuracy of every model under every perturbation, the worst case among them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from advcli.records import Group, Score
+from advcli.report import wording
+from advcli.report.cross_table import cross_table, parted
+from advcli.report.page import Section
+
+# With more radii than these, a summary shows the largest; the curves show all.
+_FEW_RADII = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One perturbation: what it is called, each model's score under it, the highest accuracy among several."""
+
+    perturbation: str
+    scores: Sequence[Score | None]
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Block:
+    """The perturbations of one kind; ``title`` is empty where the kind needs no name."""
+
+    title: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean accuracy of each model over the corruptions and severities, the highest among several."""
+
+    count: int
+    accuracies: Sequence[float]
+    best: float | None
+
+
+def summary(scores: Sequence[Score], groups: Sequence[Group]) -> Section | None:
+    """Compare the models under what was searched for or drawn; corruptions are summed up by their mean."""
+    if not scores:
+        return None
+    shown = [score for score in scores if score.severity is None]
+    largest = {
+        place: max(group, key=lambda score: score.eps or 0.0).eps
+        for place, group in parted(shown, lambda score: (score.perturbation, score.norm)).items()
+        if len({score.eps for score in group}) > _FEW_RADII
+    }
+    kept = [score for score in shown if largest.get((score.perturbation, score.norm), score.eps) == score.eps]
+    models = tuple(dict.fromkeys(score.model for score in scores))
+    content = {
+        "models": models,
+        "blocks": _blocks(kept, models),
+        "mean": _mean([score for score in scores if score.severity is not None], models),
+        "left_out": len(kept) < len(shown),
+        "groups": cross_table(groups, lambda group: (group.group, group.perturbations), lambda group: group.model),
+    }
+    return Section("summary", "Summary", "benchmark/summary.html.j2", content)
+
+
+def _blocks(scores: Sequence[Score], models: Sequence[str]) -> list[Block]:
+    blocks = []
+    for kind, members in parted(scores, _kind).items():
+        table = cross_table(members, lambda score: score.perturbation, lambda score: score.model)
+        rows = []
+        for perturbation, cells in table.rows:
+            by_model = dict(zip(table.columns, cells, strict=True))
+            found = [by_model.get(model) for model in models]
+            rows.append(Row(str(perturbation), found, _best([score.accuracy for score in found if score])))
+        blocks.append(Block(str(kind), rows))
+    return blocks
+
+
+def _kind(score: Score) -> str:
+    if score.norm is not None and score.eps is not None:
+        return f"Within {wording.radius(score.eps, score.norm)}"
+    return {"clean": "", "worst": "All of them together"}.get(score.perturbation, "Without a radius")
+
+
+def _mean(scores: Sequence[Score], models: Sequence[str]) -> Mean | None:
+    """Return the means, if every model was measured under the same corruptions."""
+    places = {model: [] for model in models}
+    for score in scores:
+        places[score.model].append(((score.perturbation, score.severity), score.accuracy))
+    measured = [sorted(place for place, _ in found) for found in places.values()]
+    if not scores or any(found != measured[0] for found in measured):
+        return None
+    accuracies = [fmean(accuracy for _, accuracy in found) for found in places.values()]
+    return Mean(len(measured[0]), accuracies, _best(accuracies))
+
+
+def _best(accuracies: Sequence[float]) -> float | None:
+    return max(accuracies) if len(accuracies) > 1 else None

@@ -1,0 +1,42 @@
+"""Numbers as a reader of a page wants them."""
+
+import math
+
+_MINUS, _NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
+_NAMES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction in percent, to one decimal place and without the sign."""
+    return f"{100 * fraction:.1f}" if math.isfinite(fraction) else _NONE
+
+
+def points(difference: float) -> str:
+    """Write the difference of two fractions in percentage points, always with its sign."""
+    text = f"{100 * abs(difference):.1f}"
+    sign = "±" if float(text) == 0 else "+" if difference > 0 else _MINUS
+    return sign + text
+
+
+def probability(value: float) -> str:
+    """Write a p-value to three places; a smaller one as a bound."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def decimal(value: float) -> str:
+    """Write a number to four significant digits, without a power of ten where it can be read without."""
+    return f"{value:.4g}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Write how many there are of what: ``1 image``, ``1,200 images``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def radius(eps: float | None, norm: str | None) -> str:
+    """Write a threat: ``L∞ 8/255``, ``L2 0.5``; nothing where there is none."""
+    if eps is None or norm is None:
+        return ""
+    steps = 255 * eps
+    whole = norm == "linf" and eps > 0 and abs(steps - round(steps)) < 1e-3
+    return f"{_NAMES.get(norm, norm)} {f'{round(steps)}/255' if whole else decimal(eps)}"
