@@ -12,7 +12,8 @@ from advcli.datasets import find
 from advcli.errors import UsageError
 from advcli.model import Classifier
 from advcli.records import Epoch, Planned, Score
-from advcli.tasks.benchmark import benchmark, noise_on_all
+from advcli.tasks.benchmark import benchmark
+from advcli.tasks.benchmarking.perturbations import noise_on_all
 from advcli.tasks.train import train
 from advcli.tasks.training.comparison import ATTACKS, NOISES
 from advcli.tasks.training.plan import plan

@@ -6,7 +6,9 @@ from statistics import median
 from rich.table import Table
 from rich.text import Text
 
-from advcli.records import Attacked, Crafted, Epoch, Explained, Planned, Prediction, Record, Score, Trained
+from advcli.cli.benchmark_tables import benchmark_tables
+from advcli.cli.drawing import new_table, radius
+from advcli.records import Attacked, Crafted, Epoch, Explained, Planned, Prediction, Record, Trained
 
 _FEW = 4
 
@@ -25,8 +27,7 @@ def tables(records: Sequence[Record]) -> Iterator[Table]:
     for record in records:
         if isinstance(record, Trained):
             yield _trained(record)
-    if scores := [record for record in records if isinstance(record, Score)]:
-        yield _scores(scores)
+    yield from benchmark_tables(records)
     if explained := [record for record in records if isinstance(record, Explained)]:
         yield _explained(explained)
 
@@ -47,17 +48,6 @@ def loss(value: float) -> str:
     return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
 
 
-def radius(norm: str | None, eps: float | None) -> str:
-    """Spell out a threat: ``linf 0.0314 (8/255)``."""
-    if norm is None or eps is None:
-        return ""
-    return f"{norm} {eps:.4g}" + (f" ({eps * 255:.3g}/255)" if norm == "linf" else "")
-
-
-def _table(title: str, caption: str = "") -> Table:
-    return Table(title=Text(title), caption=Text(caption), title_justify="left", caption_justify="left")
-
-
 def _attacked(records: Sequence[Attacked]) -> Table:
     first = records[0]
     fooled = sum(record.fooled for record in records)
@@ -70,7 +60,7 @@ def _attacked(records: Sequence[Attacked]) -> Table:
     if times:
         shown = f"{times[0]:g}" if len(times) == 1 else f"{times[0]:g} to {times[-1]:g}"
         caption += f"; differences are shown {shown} times as large"
-    table = _table(
+    table = new_table(
         ", ".join(
             filter(
                 None,
@@ -126,7 +116,7 @@ def _written(record: Attacked) -> tuple[str | None, ...]:
 
 def _crafted(record: Crafted) -> Table:
     caption = f"put it on other images with --apply '{record.output}'"
-    table = _table(f"Crafted by {record.attack} against {record.model}", caption)
+    table = new_table(f"Crafted by {record.attack} against {record.model}", caption)
     for heading in ("images", "radius", "target", "seconds", "pattern"):
         table.add_column(heading, justify="right" if heading in ("images", "seconds") else "left", overflow="fold")
     table.add_row(
@@ -147,36 +137,8 @@ def _ranking(predictions: Sequence[Prediction], original: int) -> Text:
     return Text("\n").join(lines)
 
 
-def _scores(records: Sequence[Score]) -> Table:
-    models = list(dict.fromkeys(record.model for record in records))
-    perturbations = list(dict.fromkeys(record.perturbation for record in records))
-    threats = dict.fromkeys(radius(record.norm, record.eps) for record in records if record.norm)
-    by_place = {(record.model, record.perturbation): record for record in records}
-    table = _table(
-        f"Accuracy on {records[0].data}" + "".join(f", {threat}" for threat in threats),
-        "still right of all images [Wilson 95% interval]; below: of those right when clean",
-    )
-    table.add_column("model", overflow="fold")
-    table.add_column("images", justify="right")
-    for perturbation in perturbations:
-        table.add_column(perturbation, justify="right", overflow="fold")
-    for model in models:
-        rows = [by_place.get((model, perturbation)) for perturbation in perturbations]
-        cells = [Text("") if row is None else _score(row) for row in rows]
-        table.add_row(Text(model, "bold"), str(max(row.images for row in rows if row)), *cells, end_section=True)
-    return table
-
-
-def _score(record: Score) -> Text:
-    interval = f" [{100 * record.low:.1f}, {100 * record.high:.1f}]"
-    text = Text.assemble((f"{record.accuracy:.1%}", "bold"), interval)
-    if record.norm:
-        text.append(f"\n{record.accuracy_of_clean_correct:.1%} of clean-correct", "dim")
-    return text
-
-
 def _epochs(records: Sequence[Epoch]) -> Table:
-    table = _table(f"Training of {records[0].model} on {records[0].data}")
+    table = new_table(f"Training of {records[0].model} on {records[0].data}")
     shown = {
         "epoch": lambda record: str(record.epoch),
         "stage": lambda record: f"{record.stage}/{record.stages}" if record.stages > 1 else "",
@@ -201,7 +163,7 @@ def _epochs(records: Sequence[Epoch]) -> Table:
 
 
 def _trained(record: Trained) -> Table:
-    table = _table(
+    table = new_table(
         f"Trained {record.backbone} with {record.objective}",
         f"validation on {record.validation_images} images; "
         f"robust: PGD-10, {radius(record.norm, record.eps)}, on {record.robust_images} of them",
@@ -225,7 +187,7 @@ def _planned(record: Planned) -> Table:
         caption += (
             f"; --objective {record.cheaper} takes {record.cheaper_seconds_a_step:.3g} s a step, {ratio:.1f} times less"
         )
-    table = _table(f"Plan of {record.model} on {record.data}", caption)
+    table = new_table(f"Plan of {record.model} on {record.data}", caption)
     table.add_column("what")
     table.add_column("estimate", justify="right")
     for what, estimate in (
@@ -252,7 +214,7 @@ def _duration(seconds: float) -> str:
 
 
 def _explained(records: Sequence[Explained]) -> Table:
-    table = _table(f"What {records[0].model} looks at")
+    table = new_table(f"What {records[0].model} looks at")
     for heading in ("image", "view", "class explained", "confidence", "map", "layer", "maximum", "output"):
         table.add_column(heading, justify="right" if heading in ("confidence", "maximum") else "left", overflow="fold")
     for record in records:

@@ -110,7 +110,7 @@ def transfers_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> li
         Perturbation(spec, Kind.TRANSFER, method, threat)
         for number, threat in enumerate(threats)
         for spec, method in methods.items()
-        if not isinstance(method, Universal) and (number == 0 or is_bounded(method))
+        if not isinstance(method, Universal) and (threat.eps > 0 if is_bounded(method) else number == 0)
     ]
 
 

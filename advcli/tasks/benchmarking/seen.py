@@ -21,7 +21,7 @@ _OTHER_KINDS = ("score", "decision", "random", "geometry", "pattern")
 
 def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | None:
     """Tell whether a model was trained with a perturbation; None if that is not known, or is no question."""
-    if not recipe or perturbation.kind in (Kind.CLEAN, Kind.TRANSFER):
+    if not recipe or perturbation.kind in (Kind.CLEAN, Kind.TRANSFER) or perturbation.place["eps"] == 0:
         return None
     objective = registry.canonical(recipe["objective"])
     if perturbation.kind is Kind.ATTACK:
