@@ -30,7 +30,7 @@ def make_linear(model: Any, inputs: np.ndarray) -> str:
     outputs = model(inputs, training=False)
     tolerance = 1e-5 if outputs.dtype in (tf.float32, tf.float64) else 1e-2
     before = np.asarray(outputs, dtype=np.float64)
-    if not _are_probabilities(before, tolerance):
+    if not are_probabilities(before, tolerance):
         return LOGITS
     # A subclassed model does not say which layer comes last, and there may be a softmax further
     # up: whichever makes the output is told by what the model gives without it.
@@ -40,13 +40,14 @@ def make_linear(model: Any, inputs: np.ndarray) -> str:
             continue
         with replaced(operation, *stand_in):
             after = np.asarray(model(inputs, training=False), dtype=np.float64)
-        if not _are_probabilities(after, tolerance) and np.allclose(tf.nn.softmax(after), before, atol=tolerance):
+        if not are_probabilities(after, tolerance) and np.allclose(tf.nn.softmax(after), before, atol=tolerance):
             setattr(operation, *stand_in)
             return REMOVED
     return LOGARITHM
 
 
-def _are_probabilities(outputs: np.ndarray, tolerance: float) -> bool:
+def are_probabilities(outputs: np.ndarray, tolerance: float) -> bool:
+    """Tell whether a model's outputs can be probabilities: (N, K), none negative, and each image's sum is one."""
     # The rounding errors of many classes add up.
     return bool(outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=10 * tolerance))
 
