@@ -13,7 +13,7 @@ _ANEW = {
     "models", "overwrite", "json", "quiet", "offline", "report", "figure", "per_class", "relative_to", "fail_under",
     "baseline", "checks",
 }  # fmt: skip
-_WITH_RESUME = _ANEW | {"resume", "budget", "memory"}
+_WITH_RESUME = _ANEW | {"resume", "budget", "memory", "ray"}
 _WITH_MERGE = _ANEW | {"merge", "out"}
 
 
@@ -91,6 +91,7 @@ def benchmark(
             () if baseline is None else tuple(read_scores(baseline)),
         ),
         pages=Pages(report, figure),
+        ray=ray,
     )
     named = tuple(models or ())
     if merge:
@@ -123,6 +124,6 @@ def benchmark(
             batch=batch,
             seed=seed,
         )
-        events = evaluations.asked_for(asked, how, ray=ray, export=export, overwrite=overwrite)
+        events = evaluations.asked_for(asked, how, export=export, overwrite=overwrite)
     with Output(json, quiet) as output:
         return output.show(events)

@@ -209,7 +209,8 @@ def _transfer(records: Sequence[Transferred]) -> Table:
     models = list(dict.fromkeys(record.model for record in records))
     several = len({title(record) for record in records}) > 1
     table = new_table(
-        "Transfer" if several else f"Transfer, {title(records[0])}", "accuracy of each column's model on what was crafted"
+        "Transfer" if several else f"Transfer, {title(records[0])}",
+        "accuracy of each column's model on what was crafted on each row's",
     )
     table.add_column("crafted on", overflow="fold")
     for model in models:

@@ -75,9 +75,7 @@ class Asked:
         }
         labels = None if self.labels is None else Path(self.labels)
         recipes = [
-            ModelChoice(
-                model, self.weights, labels, common["input_range"], self.edge, self.unsafe_load
-            ).recipe
+            ModelChoice(model, self.weights, labels, common["input_range"], self.edge, self.unsafe_load).recipe
             for model in self.models
         ]
         trained_on = recipes[0] if recipes else {}
@@ -95,9 +93,7 @@ class Asked:
             limit=self.limit,
             first=self.first,
             skip_bad=self.skip_bad,
-            threats=tuple(
-                (str(threat.norm), threat.eps) for threat in read_threats(recipes, self.norms, self.radii)
-            ),
+            threats=tuple((str(threat.norm), threat.eps) for threat in read_threats(recipes, self.norms, self.radii)),
             attacks=self.specs,
             noises=tuple(dict.fromkeys(self.noises or ())),
             corruptions=() if self.corruptions is None else chosen(self.corruptions),
@@ -109,9 +105,7 @@ class Asked:
         )
 
 
-def asked_for(
-    asked: Asked, how: Run, *, ray: str | None, export: Path | None, overwrite: bool
-) -> Iterator[Record | Progress]:
+def asked_for(asked: Asked, how: Run, *, export: Path | None, overwrite: bool) -> Iterator[Record | Progress]:
     """Return the evaluation that was asked for.
 
     Raises:
@@ -123,20 +117,17 @@ def asked_for(
         raise UsageError("there is nothing to corrupt", "say what with --data")
     request = asked.request()
     find(request.data)
-    _refuse(request, how, ray)
+    _refuse(request, how)
     evaluation: Iterator[Record | Progress] = iter(())
     if export is not None:
-        from advcli.tasks.benchmarking.export import export as write, refuse_existing
+        from advcli.tasks.benchmarking.export import export as write
+        from advcli.tasks.benchmarking.export import refuse_existing
 
         if not request.corruptions:
             raise UsageError("there is nothing to export", "say which corruptions with --corruptions all")
         refuse_existing(export, overwrite)
         evaluation = write(request, export, how.shard)
-    if request.models and ray is not None:
-        from advcli.tasks.benchmarking.cluster import run_on_ray
-
-        evaluation = chain(evaluation, run_on_ray(request, how, ray))
-    elif request.models:
+    if request.models:
         from advcli.tasks.benchmarking.run import run
 
         evaluation = chain(evaluation, run(request, how))
@@ -154,7 +145,7 @@ def resumed(file: Path, how: Run) -> Iterator[Record | Progress]:
     protocol = read_protocol(file)
     request = Request.from_json(protocol.options)
     how = replace(how, shard=Shard() if protocol.shard is None else Shard.read(protocol.shard))
-    _refuse(request, how, None)
+    _refuse(request, how)
     return run(request, how)
 
 
@@ -169,11 +160,11 @@ def merged(files: Sequence[Path], how: Run) -> Iterator[Record | Progress]:
     if not files:
         raise UsageError("no file of results is given", "advcli benchmark --merge shards/*.jsonl")
     protocols = [read_protocol(file) for file in files]
-    _refuse(Request.from_json(protocols[0].options), how, None, loads=False)
+    _refuse(Request.from_json(protocols[0].options), how, loads=False)
     return merge(files, how)
 
 
-def _refuse(request: Request, how: Run, ray: str | None, loads: bool = True) -> None:
+def _refuse(request: Request, how: Run, *, loads: bool = True) -> None:
     """Refuse what cannot be measured, or means nothing.
 
     Raises:
@@ -187,18 +178,18 @@ def _refuse(request: Request, how: Run, ray: str | None, loads: bool = True) -> 
         for search in methods.values():
             refuse_unsupported(search, threat)
     patterns = [spec for spec, search in methods.items() if isinstance(search, Universal)]
-    apart = "--shard" if how.shard.of > 1 else "--ray" if ray else "--budget" if how.budget else None
+    apart = "--shard" if how.shard.of > 1 else "--ray" if how.ray else "--budget" if how.budget else None
     if patterns and apart:
         raise UsageError(
             f"'{patterns[0]}' is one pattern over all images, which {apart} does not see together", "leave it out"
         )
     if request.transfer and len(request.models) < 2:
         raise UsageError("--transfer needs two models or more", "name another model")
-    if how.budget is not None and (ray or how.shard.of > 1):
+    if how.budget is not None and (how.ray or how.shard.of > 1):
         raise UsageError("--budget is for one process on all images", "leave it out, or take a smaller --limit")
-    if ray is not None and find_spec("ray") is None:
+    if how.ray is not None and find_spec("ray") is None:
         raise UsageError("ray is not installed", 'pip install "advcli[ray]"')
-    if ray is not None and how.shard.of > 1:
+    if how.ray is not None and how.shard.of > 1:
         raise UsageError("--ray cuts the work into shards itself", "leave --shard out")
     names = [*dict.fromkeys(choice.name for choice in request.choices), *request.models] if loads else []
     relative_to = how.summary.relative_to

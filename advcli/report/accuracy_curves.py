@@ -7,7 +7,6 @@ from itertools import cycle
 from typing import Any, BinaryIO, Literal
 
 from advcli.records import Score
-from advcli.report import wording
 from advcli.report.cross_table import parted
 from advcli.report.lettering import Lettering
 

@@ -17,10 +17,10 @@ _CONFUSIONS = 10
 
 
 def by_class(plan: Plan, results: Results) -> Iterator[ClassScore]:
-    """Score each class of the data by itself, clean, under every attack and in the worst case."""
+    """Score each class of the data by itself, clean and in the worst case."""
     for subject in plan.subjects:
         labels = results.labels(subject.name)[plan.rows]
-        for measured in (CLEAN, *plan.of_kind(Kind.ATTACK), *plan.worsts):
+        for measured in (CLEAN, *plan.worsts):
             right = right_under(results, subject.name, measured)[plan.rows]
             for index in np.unique(labels):
                 own = right[labels == index]
@@ -59,9 +59,7 @@ def transferred(
 ) -> Transferred:
     """Score a model on the images that were perturbed against another, or against itself."""
     right = results.right(scored_on.name, CLEAN, perturbation, crafted_on.name)[plan.rows]
-    return Transferred(
-        **_common(plan, scored_on), **perturbation.place, crafted_on=crafted_on.name, **_counted(right)
-    )
+    return Transferred(**_common(plan, scored_on), **perturbation.place, crafted_on=crafted_on.name, **_counted(right))
 
 
 def transfer_matrix(plan: Plan, results: Results) -> Iterator[Transferred]:

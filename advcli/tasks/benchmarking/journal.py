@@ -107,10 +107,14 @@ def read_batches(path: Path) -> Iterator[Verdicts | Smoothed]:
         for line in file:
             if not line.endswith(b"\n"):
                 return
-            content = json.loads(line)
-            kind = _KEPT.get(content["type"])
-            if kind is not None:
-                yield _record(kind, content)
+            if json.loads(line)["type"] in _KEPT:
+                yield read_line(line)
+
+
+def read_line(line: str | bytes) -> Verdicts | Smoothed:
+    """Read one finished batch."""
+    content = json.loads(line)
+    return _record(_KEPT[content["type"]], content)
 
 
 def read_scores(path: Path) -> list[records.Score]:
@@ -123,7 +127,9 @@ def read_scores(path: Path) -> list[records.Score]:
         lines = path.read_text(encoding="utf-8").splitlines()
         found = [_record(records.Score, item) for item in map(json.loads, lines) if item.get("type") == "score"]
     except FileNotFoundError:
-        raise UsageError(f"no such file: '{path}'", "--baseline names a file of results, or what --json wrote") from None
+        raise UsageError(
+            f"no such file: '{path}'", "--baseline names a file of results, or what --json wrote"
+        ) from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"'{path}' cannot be read: {error}", "--baseline names a file of results") from error
     if not found:
@@ -175,7 +181,5 @@ def _short(value: Any) -> str:
 
 def _record(kind: type, content: dict[str, Any]) -> Any:
     known = {field.name for field in dataclasses.fields(kind)}
-    values = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known
-    }
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known}
     return kind(**values)

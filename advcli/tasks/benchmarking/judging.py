@@ -29,7 +29,7 @@ def changed(perturbation: Perturbation, seed: int) -> Changed:
     if perturbation.kind is Kind.CORRUPTION:
         assert perturbation.severity
         return partial(_corrupted, perturbation.spec, perturbation.severity, seed)
-    traced = tf.function(partial(_noisy, perturbation.method), reduce_retracing=True)
+    traced = tf.function(partial(_noisy, perturbation.method), reduce_retracing=True)  # type: ignore[arg-type]
     return lambda pixels: traced(tf.constant(pixels), tf.constant(image_seeds(pixels, seed))).numpy()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from advcli.errors import UsageError
 from advcli.records import Progress, Protocol, Record, Score
+from advcli.tasks.benchmarking.completeness import first_unknown
 from advcli.tasks.benchmarking.details import transfer_matrix
 from advcli.tasks.benchmarking.journal import Journal, read_batches, read_protocol, refuse_different
 from advcli.tasks.benchmarking.pages import write_pages
@@ -35,7 +36,10 @@ def merge(files: Sequence[Path], how: Run) -> Iterator[Record | Progress]:
     for batch in batches:
         results.add(batch)
     plan = plan_of(protocol, results)
-    _refuse_unfinished(plan, results, files)
+    if len(plan.rows) == 0:
+        raise UsageError(f"'{files[0]}' holds no results yet", "go on with it: --resume FILE")
+    if unknown := first_unknown(plan, results, plan.rows):
+        raise UsageError(f"there are no results of {unknown} for all images", "go on with each file: --resume FILE")
     final: list[Record] = []
     for record in _summed_up(plan, results, how):
         final.append(record)
@@ -91,7 +95,7 @@ def _common(files: Sequence[Path]) -> Protocol:
         UsageError: they are not the shards of one whole.
     """
     protocols = {file: read_protocol(file) for file in files}
-    first, *others = protocols
+    first = next(iter(protocols))
     shards: dict[int, Path] = {}
     for file, protocol in protocols.items():
         refuse_different(protocols[first], protocol, file, free=("shard", "pixels"))
@@ -106,22 +110,3 @@ def _common(files: Sequence[Path]) -> Protocol:
     if missing:
         raise UsageError(f"shards are missing: {', '.join(missing)}", "measure them with --shard")
     return replace(protocols[first], shard=None, pixels={})
-
-
-def _refuse_unfinished(plan: Plan, results: Results, files: Sequence[Path]) -> None:
-    from advcli.tasks.benchmarking.scores import score
-
-    if len(plan.rows) == 0:
-        raise UsageError(f"'{files[0]}' holds no results yet", "go on with it: --resume FILE")
-    for subject in plan.subjects:
-        for perturbation in plan.perturbations:
-            if perturbation.kind == "transfer":
-                continue
-            if perturbation.kind == "attack":
-                unfinished = score(plan, results, subject, perturbation).searched is not None
-            else:
-                unfinished = (results.predicted(subject.name, perturbation)[plan.rows] < 0).any()
-            if unfinished:
-                raise UsageError(
-                    f"'{subject.name}' is not finished under '{perturbation.spec}'", "go on with each file: --resume"
-                )

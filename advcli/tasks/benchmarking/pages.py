@@ -69,7 +69,7 @@ def write_pages(
             file.write(benchmark_page([protocol, *records], gallery).encode())
 
 
-def _gallery(prepared: Prepared, results: Results):  # noqa: ANN202
+def _gallery(prepared: Prepared, results: Results):
     from advcli.report.gallery import Example
 
     found: list[Example] = []

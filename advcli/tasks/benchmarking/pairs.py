@@ -47,7 +47,7 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
         if was is None:
             continue
         counts = [[score.correct, score.images - score.correct], [was.correct, was.images - was.correct]]
-        p_value = float(fisher_exact(counts).pvalue)
+        _, p_value = fisher_exact(counts)
         yield Change(
             model=score.model,
             data=score.data,
@@ -59,6 +59,6 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
             before=was.accuracy,
             after=score.accuracy,
             difference=score.accuracy - was.accuracy,
-            p_value=p_value,
-            regression=score.accuracy < was.accuracy and p_value < _CHANCE,
+            p_value=float(p_value),  # type: ignore[arg-type]
+            regression=score.accuracy < was.accuracy and float(p_value) < _CHANCE,
         )

@@ -184,12 +184,12 @@ class Prepared:
 
     @cached_property
     def _pixels(self) -> dict[tuple[int, int], str]:
-        return {size: images.fingerprint() for size, images in {model.size: model.images for model in self.models}.items()}
+        return {
+            size: images.fingerprint() for size, images in {model.size: model.images for model in self.models}.items()
+        }
 
 
-def prepare(
-    request: Request, shard: Shard = Shard(), memory: int | None = None  # noqa: B008  it is frozen
-) -> Generator[Progress, None, Prepared]:
+def prepare(request: Request, shard: Shard = Shard(), memory: int | None = None) -> Generator[Progress, None, Prepared]:
     """Load the models and read the images.
 
     Args:

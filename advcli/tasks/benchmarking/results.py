@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from advcli.records import Smoothed, Verdicts
-from advcli.tasks.benchmarking.perturbations import Perturbation
+from advcli.tasks.benchmarking.perturbations import Perturbation, place_of
 
 UNKNOWN = -2
 
@@ -33,7 +33,7 @@ class Results:
             key = (record.model, "smoothed")
             self._radii[record.model][rows] = record.radii
         else:
-            key = _key(record.model, record.perturbation, record.norm, record.eps, record.severity, record.crafted_on)
+            key = (record.model, *place_of(record), record.crafted_on)
             if record.labels:
                 self._labels[record.model][rows] = record.labels
         self._predicted[key][rows] = record.predicted
@@ -45,7 +45,7 @@ class Results:
 
     def predicted(self, model: str, perturbation: Perturbation, crafted_on: str | None = None) -> np.ndarray:
         """Return the class a model sees in each image: -> (N,), ``UNKNOWN`` where that is not known yet."""
-        return self._predicted[_key(model, *perturbation.place.values(), crafted_on)]
+        return self._predicted[(model, *perturbation.place.values(), crafted_on)]
 
     def smoothed(self, model: str) -> tuple[np.ndarray, np.ndarray]:
         """Return what a smoothed model certifies: -> (N,) classes, -1 where it abstains, and (N,) radii."""
@@ -53,7 +53,7 @@ class Results:
 
     def seconds(self, model: str, perturbation: Perturbation, crafted_on: str | None = None) -> float:
         """Return how long a model was measured under a perturbation."""
-        return self._seconds[_key(model, *perturbation.place.values(), crafted_on)]
+        return self._seconds[(model, *perturbation.place.values(), crafted_on)]
 
     def seconds_smoothed(self, model: str) -> float:
         """Return how long a smoothed model was measured."""
@@ -82,9 +82,3 @@ class Results:
 
     def _unknown(self) -> np.ndarray:
         return np.full(self.images, UNKNOWN, dtype=np.int32)
-
-
-def _key(
-    model: str, spec: str, norm: str | None, eps: float | None, severity: int | None, crafted_on: str | None
-) -> tuple[Any, ...]:
-    return model, spec, norm, eps, severity, crafted_on

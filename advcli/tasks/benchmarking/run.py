@@ -1,10 +1,10 @@
 """Carry out an evaluation: measure what is not known yet, check it, sum up, and keep all of it."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from advcli.records import Progress, Protocol, Record, Score, Smoothed, Verdicts
+from advcli.records import Progress, Record, Score, Smoothed, Verdicts
 from advcli.tasks.benchmarking.evaluation import evaluate_attacks, evaluate_shared, evaluate_transfers
 from advcli.tasks.benchmarking.evidence import checks
 from advcli.tasks.benchmarking.journal import Journal
@@ -29,16 +29,18 @@ class Run:
         checks: whether the evaluation itself is checked.
         summary: what the results are summed up to.
         pages: the report and the figure.
+        ray: the address of a cluster to measure on.
     """
 
     out: Path | None = None
     resume: bool = False
-    shard: Shard = Shard()
+    shard: Shard = field(default_factory=Shard)
     budget: float | None = None
     memory: int | None = None
     checks: bool = True
-    summary: Summary = Summary()
-    pages: Pages = Pages()
+    summary: Summary = field(default_factory=Summary)
+    pages: Pages = field(default_factory=Pages)
+    ray: str | None = None
 
 
 def run(request: Request, how: Run) -> Iterator[Record | Progress]:
@@ -66,9 +68,7 @@ def run(request: Request, how: Run) -> Iterator[Record | Progress]:
     yield from write_pages(how.pages, prepared.protocol, final, prepared, results)
 
 
-def _measured(
-    prepared: Prepared, results: Results, how: Run, journal: Journal | None
-) -> Iterator[Record | Progress]:
+def _measured(prepared: Prepared, results: Results, how: Run, journal: Journal | None) -> Iterator[Record | Progress]:
     plan, models, batch = prepared.plan, prepared.models, prepared.request.batch
 
     def keep(record: Verdicts | Smoothed) -> None:
@@ -85,6 +85,11 @@ def _measured(
                 found.append(event)
             yield event
 
+    if how.ray is not None:
+        from advcli.tasks.benchmarking.cluster import measure_on_ray
+
+        # What comes back is all there is to know: nothing is left to measure below.
+        yield from measure_on_ray(prepared, results, keep, how.ray)
     yield from noted(evaluate_shared(plan, models, results, keep, batch))
     if checked:
         yield from checks(prepared, results, found, after=False)

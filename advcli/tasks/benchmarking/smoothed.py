@@ -25,7 +25,7 @@ def smooth(
                 continue
             found: list[Certificate] = []
             for event in certify(
-                model.classifier, model.images, plan.smoothing, rows=places, batch=batch, seed=plan.seed
+                model.classifier, model.images, plan.smoothing, rows=places.tolist(), batch=batch, seed=plan.seed
             ):
                 if isinstance(event, Certificate):
                     found.append(event)

@@ -103,4 +103,3 @@ def _progress(results: Results, candidate: _Candidate, spent: float, seconds: fl
     stands = right_under(results, model.name, candidate.worst)[model.rows]
     what = f"{model.name}: at most {stands.mean():.1%} of {len(stands)}, {candidate.attack.spec} next"
     return Progress(what, int(spent), int(np.ceil(seconds)))
-

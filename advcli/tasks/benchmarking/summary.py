@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advcli.records import CorruptionError, Record, Score
+from advcli.records import Record, Score
+from advcli.tasks.benchmarking.corruption_records import corruption_errors
 from advcli.tasks.benchmarking.details import by_class, confusions
 from advcli.tasks.benchmarking.gates import Least, judged
 from advcli.tasks.benchmarking.pairs import changes, compared
@@ -32,7 +33,7 @@ class Summary:
 def summarized(plan: Plan, results: Results, scores: Sequence[Score], summary: Summary) -> Iterator[Record]:
     """Sum up all that is known."""
     yield from groups(scores)
-    yield from _corruption_errors(plan, scores, summary.relative_to)
+    yield from corruption_errors(plan, scores, summary.relative_to)
     if len(plan.subjects) > 1:
         yield from compared(plan, results)
     if summary.per_class:
@@ -40,9 +41,3 @@ def summarized(plan: Plan, results: Results, scores: Sequence[Score], summary: S
         yield from confusions(plan, results)
     yield from changes(scores, summary.baseline)
     yield from judged(summary.gates, scores)
-
-
-def _corruption_errors(plan: Plan, scores: Sequence[Score], relative_to: str | None) -> Iterator[CorruptionError]:
-    if not any(score.severity for score in scores):
-        return
-    yield from corruption_errors(plan, scores, relative_to)
