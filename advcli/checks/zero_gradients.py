@@ -1,4 +1,4 @@
-"""Whether the loss has a gradient at the images: without one, gradient attacks go nowhere and nothing looks robust."""
+"""Whether the loss has a gradient at the images: without one, gradient attacks go nowhere and all looks robust."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,8 +32,9 @@ class ZeroGradients:
         slopes = in_parts(_slopes(evidence.classifier.logits, _cross_entropy), evidence.pixels, classes)
         broken = int((~np.isfinite(slopes)).sum())
         flat = int((slopes == 0).sum())
-        said = f"the loss has a gradient of zero at {flat} of {count} images, and none that is a number at {broken}"
+        said = f"the gradient of the loss is zero at {flat} of {count} images"
         if broken:
+            said += f", and not a number at {broken}"
             return Finding(True, said, "look for a division by zero, a root or a logarithm in the model")
         if flat <= self.share * count:
             return Finding(False, said)
