@@ -12,7 +12,6 @@ import numpy as np
 from advcli.corruptions import _separable
 from advcli.corruptions._parameters import table
 
-
 # As parts of the side: the strength of the displacements, the standard deviation of their smoothing, and how far
 # corners move. The published parts for 224 pixels are those of 244.
 _ELASTIC = {
