@@ -2,7 +2,9 @@
 
 import zlib
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -36,6 +38,9 @@ class Corruption(Protocol):
             images: square, with one channel or three, at least 8 pixels wide.
             severity: from 1 to 5; what it means depends on the images' size.
             generators: the only source of randomness, one an image.
+
+        Returns:
+            A new array.
         """
         ...
 
@@ -55,14 +60,34 @@ def corrupted(name: str, images: np.ndarray, severity: int, seed: int) -> np.nda
     if len(images) == 0:
         return images.copy()
     use = zlib.crc32(registry.canonical(name).encode())
-    generators = [np.random.default_rng((_hash(image), seed, use, severity)) for image in images]
-    changed = registry.build("corruptions", name)(images, severity, generators)
+    changed = registry.build("corruptions", name)(images, severity, _Generators(images, (seed, use, severity)))
+    # In place, which takes a third of the time.
+    np.clip(changed, 0, 1, out=changed)
+    changed *= 255
     # A value that only float arithmetic has put just below a whole number is that number.
-    return np.floor(np.clip(changed, 0, 1) * np.float32(255) + np.float32(2**-10)) / np.float32(255)
+    changed += 2**-10
+    np.floor(changed, out=changed)
+    changed /= 255
+    return changed
 
 
-def _hash(image: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(image))
+@dataclass(frozen=True)
+class _Generators(Sequence[np.random.Generator]):
+    """A generator an image, made when the first is asked for: half of the corruptions draw nothing."""
+
+    images: np.ndarray
+    key: tuple[int, ...]
+
+    @cached_property
+    def _made(self) -> list[np.random.Generator]:
+        hashes = [zlib.crc32(np.ascontiguousarray(image)) for image in self.images]
+        return [np.random.default_rng((own, *self.key)) for own in hashes]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._made[index]
 
 
 def chosen(text: str) -> tuple[str, ...]:

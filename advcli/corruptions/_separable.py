@@ -38,3 +38,15 @@ def gaussian(side: int, sigma: float, truncate: float) -> np.ndarray:
     """Return what blurs an image that goes on beyond its border as its own reflection: -> (side, side) float32."""
     blurred = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0, mode="reflect", truncate=truncate)
     return blurred.astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def boxes(side: int, small: int) -> np.ndarray:
+    """Return what takes the means over as many boxes as there are to be pixels: -> (small, side) float32.
+
+    A pixel belongs, as a whole, to the box that its middle lies in; one on the border to the lower box.
+    """
+    # In whole numbers, which tell a border exactly.
+    number = -(-(2 * np.arange(side) + 1) * small // (2 * side)) - 1
+    inside = number == np.arange(small)[:, None]
+    return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)

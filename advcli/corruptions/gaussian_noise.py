@@ -28,7 +28,9 @@ class GaussianNoise:
         """Add noise: (N, H, W, C) -> (N, H, W, C)."""
         (sigma,) = table(images.shape[1], severity, _SIGMA)
         noise = np.stack([generator.standard_normal(images.shape[1:], np.float32) for generator in generators])
-        return np.clip(images + np.float32(sigma) * noise, 0, 1)
+        noise *= np.float32(sigma)
+        noise += images
+        return np.clip(noise, 0, 1, out=noise)
 
 
 COMPONENT = GaussianNoise

@@ -29,13 +29,13 @@ class JPEGCompression:
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Compress: (N, H, W, C) -> (N, H, W, C)."""
         (quality,) = table(images.shape[1], severity, _QUALITY)
-        pixels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
-        read = np.empty_like(pixels)
-        for image, place in zip(pixels, read, strict=True):
+        read = np.empty_like(images)
+        for image, place in zip(images, read, strict=True):
+            pixels = (image * 255 + np.float32(0.5)).astype(np.uint8)
             file = io.BytesIO()
-            Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "JPEG", quality=round(quality))
-            place[:] = np.asarray(Image.open(file)).reshape(image.shape)
-        return read.astype(np.float32) / 255
+            Image.fromarray(pixels[..., 0] if image.shape[2] == 1 else pixels).save(file, "JPEG", quality=round(quality))
+            np.divide(np.asarray(Image.open(file, formats=("JPEG",))).reshape(image.shape), np.float32(255), out=place)
+        return read
 
 
 COMPONENT = JPEGCompression

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image
 
+from advcli.corruptions import _separable
 from advcli.corruptions._parameters import table
 
 _KEPT = {
@@ -21,7 +21,10 @@ _KEPT = {
 
 @dataclass(frozen=True)
 class Pixelate:
-    """The mean over boxes, down and up again, in 8 bits."""
+    """The mean over boxes, rounded to 8 bits after rows and after columns; pixels then take that of their place.
+
+    What is published enlarges by means over boxes, too; each of these lies within one of the coarse pixels.
+    """
 
     group: ClassVar[str] = "digital"
 
@@ -29,14 +32,18 @@ class Pixelate:
         """Coarsen: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
         (kept,) = table(side, severity, _KEPT)
-        small = (int(side * kept),) * 2
-        bands = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
-        coarse = np.empty_like(bands)
-        for image, place in zip(bands, coarse, strict=True):
-            picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-            enlarged = picture.resize(small, Image.Resampling.BOX).resize((side, side), Image.Resampling.BOX)
-            place[:] = np.asarray(enlarged).reshape(image.shape)
-        return coarse.astype(np.float32) / 255
+        small = int(side * kept)
+        means = _separable.boxes(side, small)
+        planes = np.multiply(images.transpose(0, 3, 1, 2), np.float32(255), order="C")
+        coarse = _rounded(means @ _rounded(_rounded(planes) @ means.T))
+        coarse /= 255
+        places = ((np.arange(side) + 0.5) * (small / side)).astype(int)
+        return coarse.take(places, axis=2).take(places, axis=3).transpose(0, 2, 3, 1)
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    values += 0.5
+    return np.floor(values, out=values)
 
 
 COMPONENT = Pixelate

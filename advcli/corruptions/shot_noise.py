@@ -28,9 +28,11 @@ class ShotNoise:
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Count photons: (N, H, W, C) -> (N, H, W, C)."""
         (photons,) = table(images.shape[1], severity, _PHOTONS)
-        rates = images.astype(np.float64) * photons
-        counts = [generator.poisson(rate) for rate, generator in zip(rates, generators, strict=True)]
-        return np.clip(np.stack(counts) / photons, 0, 1).astype(np.float32)
+        counts = np.empty_like(images)
+        for image, place, generator in zip(images, counts, generators, strict=True):
+            place[:] = generator.poisson(image * photons)
+        counts /= np.float32(photons)
+        return np.clip(counts, 0, 1, out=counts)
 
 
 COMPONENT = ShotNoise
