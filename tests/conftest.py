@@ -1,3 +1,4 @@
+import gc
 import os
 import socket
 import subprocess
@@ -15,6 +16,13 @@ from advcli.draws import Draws
 from advcli.model import Classifier
 from advcli.opponent import Opponent
 from advcli.threat import Threat
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Let go of the networks and traced functions of a file before the next one begins."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,8 @@ _LONGEST_REQUEST = 1 << 20
 
 def serve(descriptor: int) -> None:
     """Fork a process for each request, until the one that started this is gone."""
-    import matplotlib.figure
-    import sklearn.datasets
+    import matplotlib.figure  # noqa: F401
+    import sklearn.datasets  # noqa: F401
 
     import advcli.tasks.attack
     import advcli.tasks.benchmark
@@ -79,8 +79,8 @@ def _become(request: dict, descriptors: list[int]) -> None:
         os.dup2(descriptor, number)
         os.close(descriptor)
     # Those that the server has do not know what they are connected to now.
-    sys.stdin, sys.stdout = open(0), open(1, "w", buffering=1 if os.isatty(1) else -1)  # noqa: SIM115, PTH123
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115, PTH123
+    sys.stdin, sys.stdout = open(0), open(1, "w", buffering=1 if os.isatty(1) else -1)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])

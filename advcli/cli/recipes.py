@@ -39,8 +39,13 @@ def refuse_unknown(recipe: Recipe) -> None:
         )
 
 
-def refuse_contradictions(recipe: Recipe, asked: set[str]) -> None:
+def refuse_contradictions(recipe: Recipe, asked: set[str], out: Path | None) -> None:
     """Refuse options that would be ignored, or that do not go together.
+
+    Args:
+        recipe: all options.
+        asked: the names of those that were given.
+        out: the run's folder, if it was named.
 
     Raises:
         UsageError: one was asked for.
@@ -89,6 +94,8 @@ def refuse_contradictions(recipe: Recipe, asked: set[str]) -> None:
         raise UsageError(f"there are only {recipe.epochs} epochs", "give a shorter --warmup or more --epochs")
     if recipe.learning_rate <= 0:
         raise UsageError("--learning-rate must be above 0")
+    if recipe.against is not None and out is not None and Path(recipe.against).resolve() == out.resolve():
+        raise UsageError(f"'{out}' cannot be compared with itself", "give another --out")
     if recipe.twin and recipe.against:
         raise UsageError("--twin trains what --against has already", "give one of them")
     if recipe.twin and name == "clean" and not recipe.modifier:

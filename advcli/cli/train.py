@@ -142,7 +142,7 @@ def train(
             seed=seed,
         )
         refuse_unknown(recipe)
-        refuse_contradictions(recipe, given(context))
+        refuse_contradictions(recipe, given(context), out)
         writes = find_workers(recipe.strategy).writes
         dataset = source()
         recipe = replace(
