@@ -8,6 +8,7 @@ from advcli.attacks import Suite, is_bounded, refuse_unsupported
 from advcli.cli.resolve import refuse_pattern
 from advcli.errors import UsageError
 from advcli.tasks.training.optimizer import refuse_unknown as refuse_unknown_optimizer
+from advcli.tasks.training.precision import SEARCHES_WHILE_TRAINING
 from advcli.tasks.training.recipe import Recipe
 
 
@@ -72,6 +73,12 @@ def refuse_contradictions(recipe: Recipe, asked: set[str], out: Path | None) -> 
         norms = getattr(loss, "norms", ("linf", "l2", "l1"))
         if "eps" in loss.uses and recipe.norm not in norms:
             raise UsageError(f"'{part}' does not train in {recipe.norm} balls", f"its norms: {', '.join(norms)}")
+    inside = [part for part in losses if part in SEARCHES_WHILE_TRAINING]
+    if recipe.amp and inside:
+        raise UsageError(
+            f"'{inside[0]}' searches with the pass that trains, and would with --amp search in float16",
+            "leave --amp out, or take another such as n-fgsm",
+        )
     if recipe.adv_start_epoch > 1 and name == "clean":
         raise UsageError("'clean' is clean from the first epoch", "leave --adv-start-epoch out")
     if recipe.adv_start_epoch > recipe.epochs:

@@ -54,6 +54,7 @@ def train(
     strategy: options.StrategyOption = options.Strategy.AUTO,
     twin: options.Twin = False,
     against: options.Against = None,
+    amp: options.Amp = False,
     deterministic: options.Deterministic = False,
     memory: options.Memory = None,
     plan: options.Plan = False,
@@ -138,6 +139,7 @@ def train(
             strategy=str(strategy),
             twin=twin,
             against=str(against) if against else None,
+            amp=amp,
             deterministic=deterministic,
             seed=seed,
         )

@@ -54,6 +54,8 @@ REFUSED = [
     ("--against finished --out ./finished --overwrite", "'finished' cannot be compared with itself", "another --out"),
     ("--out finished/model.keras/below", "model.keras' is a file, not a folder", "--out"),
     ("--limit 1", "1 of the 1438 training images: too few", "a higher --limit"),
+    ("--objective nsl --amp", "'nsl' searches with the pass that trains", "leave --amp out"),
+    ("--objective n-fgsm --modifier gradalign --amp", "'gradalign' searches with the pass that trains", "n-fgsm"),
     ("--twin --objective clean", "a clean run is its own twin", "--twin"),
 ]
 

@@ -54,8 +54,10 @@ class LossScale:
     """
 
     def __init__(self) -> None:
-        self.scale = tf.Variable(_FIRST_SCALE, trainable=False, aggregation=_FIRST)
-        self.steps = tf.Variable(0, trainable=False, aggregation=_FIRST)
+        # All devices see the same sum of the gradients, so they all come to the same scale.
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        self.scale = tf.Variable(_FIRST_SCALE, trainable=False, aggregation=first)
+        self.steps = tf.Variable(0, trainable=False, aggregation=first)
         self.variables = [self.scale, self.steps]
 
     def undone(self, gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -70,7 +72,3 @@ class LossScale:
         grown = tf.where(full, 2.0 * self.scale, self.scale)
         self.scale.assign(tf.where(finite, grown, tf.maximum(self.scale / 2, 1.0)))
         self.steps.assign(tf.where(full, 0, steps))
-
-
-# All devices see the same sum of the gradients, so they all come to the same scale.
-_FIRST = 3

@@ -49,6 +49,7 @@ class Recipe:
     stages: int = 4
     patience: int = 1
     guard: str = "warn"
+    amp: bool = False
     deterministic: bool = False
     strategy: str = "one"
     twin: bool = False
