@@ -136,7 +136,11 @@ def legacy(clock: Clock) -> None:
     """Take a step of the library's wrapper for every line of standard input."""
     nsl = neural_structured_learning()
     keras = tf.keras
-    base = keras.applications.MobileNetV2((EDGE, EDGE, 3), weights=None, classes=CLASSES, classifier_activation=None)
+    # The wrapper looks for each input of the network by its name.
+    inputs = keras.Input((EDGE, EDGE, 3), name="image")
+    base = keras.applications.MobileNetV2(
+        input_tensor=inputs, weights=None, classes=CLASSES, classifier_activation=None
+    )
     model = nsl.keras.AdversarialRegularization(
         base,
         label_keys=["label"],
