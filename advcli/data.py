@@ -95,10 +95,17 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Images:
-    """Decoded images: pixels (N, edge, edge, C) uint8 or float32 in [0, 1], labels (N,) int32."""
+    """Decoded images: pixels (N, edge, edge, C) uint8 or float32 in [0, 1], labels (N,) int32.
+
+    Args:
+        pixels: the pixels.
+        labels: the classes.
+        places: (N,) where in the split each image was, if some of it could not be read.
+    """
 
     pixels: np.ndarray
     labels: np.ndarray
+    places: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -114,7 +121,8 @@ class Images:
 
     def take(self, indices: np.ndarray) -> "Images":
         """Return the images at some indices, in that order."""
-        return Images(self.pixels[indices], self.labels[indices])
+        places = np.arange(len(self)) if self.places is None else self.places
+        return Images(self.pixels[indices], self.labels[indices], places[indices])
 
     def fingerprint(self) -> str:
         """Return a hash of pixels and labels, to tell whether two runs saw the same data."""
@@ -215,7 +223,7 @@ def decode(split: Split, edge: int, channels: int, skip_bad: bool = False, memor
         raise AdvcliError(f"{bad} of {len(split)} images are unreadable", "mend or remove them, or give --skip-bad")
     if bad:
         log.warning("%d of %d images are unreadable and left out", bad, len(split))
-    return Images(pixels[: len(good)], split.labels[good].astype(np.int32))
+    return Images(pixels[: len(good)], split.labels[good].astype(np.int32), np.array(good) if bad else None)
 
 
 def _room(shape: tuple[int, ...], dtype: np.dtype, memory: int | None) -> np.ndarray:

@@ -32,6 +32,15 @@ class Draws:
         return Draws(tf.bitcast(_mixed(mixed), tf.int32))
 
     @as_written
+    def numbered(self, numbers: Tensor) -> "Draws":
+        """Return other draws, each with a number of its own: for copies of one image, (N,) int32 -> N of them.
+
+        This takes all numbers at once; ``fold`` goes through them one by one.
+        """
+        places = tf.cast(numbers + 1, tf.uint64) * _word(_GOLDEN)
+        return Draws(tf.bitcast(_mixed(_mixed(_packed(self.seeds)) + places), tf.int32))
+
+    @as_written
     def scalars(self, count: int) -> Tensor:
         """Draw a few uniform numbers for each image: -> (N, count) in [0, 1).
 

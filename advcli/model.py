@@ -232,6 +232,11 @@ def recipe_of(path: Path) -> dict[str, Any]:
     return dict((_own_content(path) or {}).get("recipe", {}))
 
 
+def labels_of(path: Path) -> tuple[str, ...]:
+    """Read the class names of a model file; empty if advcli did not make it."""
+    return tuple((_own_content(path) or {}).get("labels", ()))
+
+
 def read_labels(path: Path) -> tuple[str, ...]:
     """Read class names: one a line, or JSON: a list, Keras' class index, or names with their indices.
 

@@ -80,7 +80,21 @@ def build(family: str, spec: str) -> Any:
         UsageError: unknown name, unknown or missing option, or a value of the wrong type.
     """
     name, _, text = spec.partition(":")
-    cls = component(family, spec)
+    return filled(component(family, spec), text, name, f"{name}:")
+
+
+def filled(cls: type, text: str, name: str, before: str) -> Any:
+    """Make a dataclass from its options, written as in ``steps=40,random_start=false``.
+
+    Args:
+        cls: the dataclass.
+        text: its options.
+        name: what to call it in messages.
+        before: what stands before the options where they are written.
+
+    Raises:
+        UsageError: unknown or missing option, or a value of the wrong type.
+    """
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     types = get_type_hints(cls)
     values: dict[str, Any] = {}
@@ -91,13 +105,13 @@ def build(family: str, spec: str) -> Any:
             hint = nearest(key, fields) if fields else "it has no options"
             raise UsageError(f"'{name}' has no option '{key}'", hint)
         if key in values:
-            raise UsageError(f"option '{key}' is given twice in '{spec}'")
+            raise UsageError(f"option '{key}' is given twice in '{before}{text}'")
         if not separator:
             raise UsageError(f"option '{key}' of '{name}' has no value", f"write {key}=VALUE")
         values[key] = _convert(value, types[key], f"option '{key}' of '{name}'")
     for key, field in fields.items():
         if key not in values and field.default is dataclasses.MISSING:
-            raise UsageError(f"'{name}' needs its option '{key}'", f"write {name}:{key}=VALUE")
+            raise UsageError(f"'{name}' needs its option '{key}'", f"write {before}{key}=VALUE")
     return cls(**values)
 
 

@@ -1,7 +1,10 @@
+import gc
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,13 @@ from advcli.draws import Draws
 from advcli.model import Classifier
 from advcli.opponent import Opponent
 from advcli.threat import Threat
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Let go of the networks and traced functions of a file before the next one begins."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -27,15 +37,41 @@ def shared() -> Path:
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session")
+def program() -> Iterator[tuple[str, ...]]:
+    """How to start the command line as a process; where that can be had, one that has TensorFlow imported already."""
+    if sys.platform != "linux":
+        yield sys.executable, "-m", "advcli"
+        return
+    warm = str(Path(__file__).with_name("warm.py"))
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
+        path = f"{folder}/socket"
+        listening.bind(path)
+        listening.listen()
+        server = subprocess.Popen(
+            [sys.executable, warm, "serve", str(listening.fileno())],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            pass_fds=[listening.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        yield sys.executable, "-I", "-S", warm, "run", path
+        server.kill()
+        server.wait()
+
+
 @pytest.fixture
-def advcli(tmp_path: Path) -> Command:
+def advcli(tmp_path: Path, program: tuple[str, ...]) -> Command:
     """Run the real command line as a process, in a folder of its own."""
 
     def run(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ADVCLI_")}
+        # What Python and TensorFlow read of the environment, they read when they start.
+        start = (sys.executable, "-m", "advcli") if "env" in options else program
         environment |= options.pop("env", {})  # type: ignore[arg-type]
         return subprocess.run(
-            [sys.executable, "-m", "advcli", *map(str, arguments)],
+            [*start, *map(str, arguments)],
             cwd=options.pop("cwd", tmp_path),  # type: ignore[arg-type]
             env=environment,
             capture_output=True,

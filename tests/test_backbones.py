@@ -51,6 +51,12 @@ def built(name):
     return build(name)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_kept():
+    yield
+    built.cache_clear()
+
+
 def pixels(count=4, edge=EDGE, channels=3):
     return np.random.default_rng(0).random((count, edge, edge, channels), np.float32)
 

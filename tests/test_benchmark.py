@@ -10,7 +10,8 @@ from advcli.errors import AdvcliError
 from advcli.model import Classifier
 from advcli.records import Score
 from advcli.tasks.adversary import Adversary
-from advcli.tasks.benchmark import benchmark, class_indices
+from advcli.tasks.benchmark import benchmark
+from advcli.tasks.benchmarking.subjects import class_indices
 from advcli.threat import Threat
 from conftest import make_classifier
 

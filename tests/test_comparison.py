@@ -12,13 +12,15 @@ from advcli.datasets import find
 from advcli.errors import UsageError
 from advcli.model import Classifier
 from advcli.records import Epoch, Planned, Score
-from advcli.tasks.benchmark import benchmark, noise_on_all
+from advcli.tasks.benchmark import benchmark
+from advcli.tasks.benchmarking.perturbations import noise_on_all
 from advcli.tasks.train import train
 from advcli.tasks.training.comparison import ATTACKS, NOISES
 from advcli.tasks.training.plan import plan
 from advcli.tasks.training.recipe import Recipe, prepare
 from advcli.tasks.training.run import Run
 from advcli.threat import Threat
+from conftest import make_classifier
 
 TINY = Recipe(
     data="digits",
@@ -73,6 +75,16 @@ def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path) -> None:
     recipe = replace(TINY, epochs=1, against=str(tmp_path / "base"))
     events = list(train(recipe, prepare(recipe, find("digits")()), Run(tmp_path / "run")))
     assert {event.model for event in events if isinstance(event, Score)} == {"base", "run"}
+
+
+def test_a_run_of_other_classes_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    digits = make_classifier("linear", channels=1, classes=3)
+    (tmp_path / "base").mkdir()
+    replace(digits, labels=("0", "1", "three")).save(tmp_path / "base" / "model.keras")
+    recipe = replace(TINY, against=str(tmp_path / "base"))
+    with pytest.raises(UsageError, match=r"it has no class '2' of 'digits'"):
+        next(iter(train(recipe, prepare(recipe, find("digits")()), Run(tmp_path / "run"))))
+    assert not (tmp_path / "run").exists()
 
 
 def test_noise_falls_on_every_image_and_counts_all_of_them(small: Classifier) -> None:

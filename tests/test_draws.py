@@ -57,6 +57,17 @@ def test_named_draws_are_others() -> None:
     assert len(np.unique(draws.named("flip").seeds, axis=0)) == 1000
 
 
+def test_numbered_draws_are_those_of_splitmix() -> None:
+    packed = int(np.array([5, 3], "<i4").view("<u8")[0])
+    state = splitmix(packed - 0x9E3779B97F4A7C15)[1]
+    expected = []
+    for _ in range(4):
+        state, word = splitmix(state)
+        expected.append(word)
+    found = Draws(tf.constant([[5, 3]])).numbered(tf.range(1, 4)).seeds.numpy()
+    np.testing.assert_array_equal(found.view("<u8")[:, 0], np.array(expected[1:], np.uint64))
+
+
 @pytest.mark.parametrize("draw", [lambda d: d.scalars(3), lambda d: d.named("flip").seeds], ids=["scalars", "named"])
 def test_draws_belong_to_the_image(draw) -> None:
     every = draw(Draws(seeds(6))).numpy()

@@ -1,6 +1,7 @@
 """The examples run, on little data."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,10 @@ from pathlib import Path
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def test_examples(tmp_path: Path) -> None:
+def test_examples(tmp_path: Path, program: tuple[str, ...]) -> None:
     tool = tmp_path / "bin" / "advcli"
     tool.parent.mkdir()
-    tool.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m advcli \"$@\"\n")
+    tool.write_text(f'#!/bin/sh\nexec {shlex.join(program)} "$@"\n')
     tool.chmod(0o755)
     environment = os.environ | {
         "PATH": f"{tool.parent}:{os.environ['PATH']}",

@@ -1,31 +1,27 @@
 """``advcli benchmark``: options, task, output."""
 
-from typing import Annotated
+from pathlib import Path
 
 import typer
 
 from advcli.cli import app as shared
-from advcli.cli.app import app, components, listing
+from advcli.cli import benchmark_options as options
+from advcli.cli.app import app, listing
+
+# How results are measured and shown, which may be said anew of results that are in a file.
+_ANEW = {
+    "models", "overwrite", "json", "quiet", "offline", "report", "figure", "per_class", "relative_to", "fail_under",
+    "baseline", "checks",
+}  # fmt: skip
+_WITH_RESUME = _ANEW | {"resume", "budget", "memory", "ray"}
+_WITH_MERGE = _ANEW | {"merge", "out"}
 
 
-@app.command(epilog=listing("attacks", "augmentations", "datasets"))
+@app.command(epilog=listing("attacks", "corruptions", "augmentations", "checks", "datasets"))
 def benchmark(
-    models: Annotated[
-        list[str],
-        typer.Argument(metavar="MODEL...", help="Run folders, model files or backbones.", show_default=False),
-    ],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            "-d",
-            metavar="NAME|PATH",
-            rich_help_panel=shared.WHAT,
-            autocompletion=components("datasets"),
-            show_default="what the first model was trained on",
-            help=shared.DATA_HELP,
-        ),
-    ] = None,
+    context: typer.Context,
+    models: options.Models = None,
+    data: options.Data = None,
     classes: shared.Classes = None,
     limit: shared.Limit = None,
     first: shared.First = None,
@@ -35,74 +31,99 @@ def benchmark(
     input_range: shared.InputRange = None,
     edge: shared.Edge = None,
     unsafe_load: shared.UnsafeLoad = False,
-    attack: Annotated[
-        list[str],
-        typer.Option(
-            "--attack",
-            "-a",
-            metavar="SPEC",
-            rich_help_panel=shared.THREAT,
-            autocompletion=components("attacks"),
-            help="An attack and its options; may be given several times.",
-        ),
-    ] = ["fgsm", "pgd"],  # noqa: B006  typer copies it
-    noise: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--noise",
-            metavar="SPEC",
-            rich_help_panel=shared.THREAT,
-            show_default=False,
-            autocompletion=components("augmentations"),
-            help="Random noise and its options, such as gaussian:std=0.2; may be given several times.",
-        ),
-    ] = None,
-    norm: shared.NormOption = None,
-    eps: shared.Eps = None,
+    attack: options.Attacks = None,
+    noise: options.Noises = None,
+    corruptions: options.Corruptions = None,
+    severity: options.Severity = "1-5",
+    norm: options.Norms = None,
+    eps: options.Radii = None,
+    transfer: options.Transfer = False,
+    certify: options.Certify = None,
+    per_class: options.PerClass = False,
+    relative_to: options.RelativeTo = None,
+    fail_under: options.FailUnder = None,
+    baseline: options.Baseline = None,
+    checks: options.Checks = True,
+    out: options.Out = None,
+    report: options.Report = None,
+    figure: options.Figure = None,
+    export: options.Export = None,
+    resume: options.Resume = None,
+    shard: options.ShardOption = None,
+    merge: options.Merge = False,
+    ray: options.Ray = None,
+    budget: options.Budget = None,
+    memory: options.Memory = None,
+    overwrite: shared.Overwrite = False,
     json: shared.Json = False,
     quiet: shared.Quiet = False,
     batch: shared.Batch = 64,
     seed: shared.Seed = 0,
     offline: shared.Offline = False,
 ) -> int:
-    """Measure accuracy, clean and under attack: advcli benchmark RUN RUN --attack pgd --eps 8/255."""
-    from functools import cache, partial
-
-    from advcli import registry
-    from advcli.attacks import refuse_unsupported
+    """Measure accuracy, clean, corrupted and under attack: advcli benchmark RUN RUN --attack pgd --eps 8/255."""
+    from advcli.cli import evaluations
     from advcli.cli.output import Output
-    from advcli.cli.resolve import common_threat, read_list, read_range
-    from advcli.data import decode
-    from advcli.datasets import find
-    from advcli.errors import UsageError
-    from advcli.tasks import benchmark as task
-    from advcli.tasks.models import ModelChoice, load_all
+    from advcli.cli.ranges import read_duration
+    from advcli.cli.resolve import refuse_options
+    from advcli.images import free
+    from advcli.tasks.benchmarking.gates import Least
+    from advcli.tasks.benchmarking.journal import read_scores
+    from advcli.tasks.benchmarking.request import Shard
+    from advcli.tasks.benchmarking.run import Pages, Run
+    from advcli.tasks.benchmarking.summary import Summary
+    from advcli.tasks.training.plan import half_of_free_memory
 
-    if len(set(models)) < len(models):
-        raise UsageError("a model is given twice", "leave one out")
-    attacks = {spec: registry.build("attacks", spec) for spec in attack}
-    noises = {spec: task.noise_on_all(spec) for spec in noise or ()}
-    choices = [ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load) for model in models]
-    threat = common_threat([choice.recipe for choice in choices], norm, eps)
-    for search in attacks.values():
-        refuse_unsupported(search, threat)
-    trained_on = choices[0].recipe
-    if data is None and "data" not in trained_on:
-        raise UsageError(f"'{models[0]}' does not say what it was trained on", "say what to measure on with --data")
-    kept = trained_on.get("classes", ()) if data is None and classes is None else read_list(classes)
-    source = find(data or trained_on["data"])
+    for output_file in (out, report, figure):
+        if output_file is not None:
+            free(output_file, overwrite)
+    how = Run(
+        out=resume or out,
+        resume=resume is not None,
+        shard=Shard() if shard is None else Shard.read(shard),
+        budget=None if budget is None else read_duration(budget),
+        memory=half_of_free_memory() if memory is None else int(min(memory, 1e9) * 1e9),
+        checks=checks,
+        summary=Summary(
+            per_class,
+            relative_to,
+            tuple(Least.read(text) for text in fail_under or ()),
+            () if baseline is None else tuple(read_scores(baseline)),
+        ),
+        pages=Pages(report, figure),
+        ray=ray,
+    )
+    named = tuple(models or ())
+    if merge:
+        refuse_options(context, _WITH_MERGE, "--merge reads it from the files")
+        events = evaluations.merged([Path(file) for file in named], how)
+    elif resume is not None and not named:
+        refuse_options(context, _WITH_RESUME, "--resume reads it from the file")
+        events = evaluations.resumed(resume, how)
+    else:
+        asked = evaluations.Asked(
+            models=named,
+            data=data,
+            weights=weights,
+            labels=None if labels is None else str(labels),
+            input_range=input_range,
+            edge=edge,
+            unsafe_load=unsafe_load,
+            classes=classes,
+            limit=limit,
+            first=first,
+            skip_bad=skip_bad,
+            attacks=attack,
+            noises=noise,
+            corruptions=corruptions,
+            severity=severity,
+            norms=norm,
+            radii=eps,
+            transfer=transfer,
+            certify=certify,
+            batch=batch,
+            seed=seed,
+        )
+        events = evaluations.asked_for(asked, how, export=export, overwrite=overwrite)
     with Output(json, quiet) as output:
-        output.status("loading the data")
-        dataset = source()
-        if kept:
-            dataset = dataset.restrict(kept)
-        test = dataset.test.sample(limit, first, seed)
-        output.status("loading the models")
-        classifiers = load_all(choices)
-        read = cache(partial(decode, test, skip_bad=skip_bad))
-        for classifier in classifiers:
-            output.status(f"{classifier.name}: reading the images")
-            images = read(classifier.edge, classifier.channels)
-            events = task.benchmark(classifier, dataset, images, attacks, threat, noises=noises, batch=batch, seed=seed)
-            output.show(events)
-        return 0
+        return output.show(events)

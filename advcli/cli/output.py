@@ -14,9 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from advcli.cli import tables
-from advcli.records import Epoch, Failed, Progress, Record
+from advcli.cli.benchmark_tables import title
+from advcli.records import Epoch, Failed, Gate, Progress, Record
 
 _WIDE = 100_000
+# The exit code of a check that was asked for and not met.
+_UNMET = 3
 
 
 class PipeClosed(Exception):
@@ -71,6 +74,7 @@ class Output:
         self.stderr = console(sys.stderr)
         self._records: list[Record] = []
         self._failures = 0
+        self._unmet = 0
         self._notes = _Notes(self)
         self._bar: Bar | None = None
 
@@ -111,13 +115,17 @@ class Output:
             if isinstance(event, Failed):
                 self._failures += 1
                 write_error(f"'{event.image}': {event.error}")
+            if isinstance(event, Gate) and not event.met:
+                self._unmet += 1
+                what = f"{event.model}, {title(event)}"
+                write_error(f"{what}: accuracy {event.accuracy:.1%} is less than {event.least:.1%}")
             if isinstance(event, Epoch) and not self.quiet:
                 self.stderr.print(tables.epoch_line(event))
             if self.json:
                 self._write_line(event.to_json())
             else:
                 self._records.append(event)
-        return 1 if self._failures else 0
+        return 1 if self._failures else _UNMET if self._unmet else 0
 
     def status(self, what: str) -> None:
         """Say what is being done while nothing can be counted."""

@@ -8,6 +8,7 @@ from advcli.attacks import Suite, is_bounded, refuse_unsupported
 from advcli.cli.resolve import refuse_pattern
 from advcli.errors import UsageError
 from advcli.tasks.training.optimizer import refuse_unknown as refuse_unknown_optimizer
+from advcli.tasks.training.precision import SEARCHES_WHILE_TRAINING
 from advcli.tasks.training.recipe import Recipe
 
 
@@ -39,8 +40,13 @@ def refuse_unknown(recipe: Recipe) -> None:
         )
 
 
-def refuse_contradictions(recipe: Recipe, asked: set[str]) -> None:
+def refuse_contradictions(recipe: Recipe, asked: set[str], out: Path | None) -> None:
     """Refuse options that would be ignored, or that do not go together.
+
+    Args:
+        recipe: all options.
+        asked: the names of those that were given.
+        out: the run's folder, if it was named.
 
     Raises:
         UsageError: one was asked for.
@@ -67,6 +73,12 @@ def refuse_contradictions(recipe: Recipe, asked: set[str]) -> None:
         norms = getattr(loss, "norms", ("linf", "l2", "l1"))
         if "eps" in loss.uses and recipe.norm not in norms:
             raise UsageError(f"'{part}' does not train in {recipe.norm} balls", f"its norms: {', '.join(norms)}")
+    inside = [part for part in losses if part in SEARCHES_WHILE_TRAINING]
+    if recipe.amp and inside:
+        raise UsageError(
+            f"'{inside[0]}' searches with the pass that trains, and would with --amp search in float16",
+            "leave --amp out, or take another such as n-fgsm",
+        )
     if recipe.adv_start_epoch > 1 and name == "clean":
         raise UsageError("'clean' is clean from the first epoch", "leave --adv-start-epoch out")
     if recipe.adv_start_epoch > recipe.epochs:
@@ -89,6 +101,8 @@ def refuse_contradictions(recipe: Recipe, asked: set[str]) -> None:
         raise UsageError(f"there are only {recipe.epochs} epochs", "give a shorter --warmup or more --epochs")
     if recipe.learning_rate <= 0:
         raise UsageError("--learning-rate must be above 0")
+    if recipe.against is not None and out is not None and Path(recipe.against).resolve() == out.resolve():
+        raise UsageError(f"'{out}' cannot be compared with itself", "give another --out")
     if recipe.twin and recipe.against:
         raise UsageError("--twin trains what --against has already", "give one of them")
     if recipe.twin and name == "clean" and not recipe.modifier:

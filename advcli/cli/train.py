@@ -54,6 +54,7 @@ def train(
     strategy: options.StrategyOption = options.Strategy.AUTO,
     twin: options.Twin = False,
     against: options.Against = None,
+    amp: options.Amp = False,
     deterministic: options.Deterministic = False,
     memory: options.Memory = None,
     plan: options.Plan = False,
@@ -138,11 +139,12 @@ def train(
             strategy=str(strategy),
             twin=twin,
             against=str(against) if against else None,
+            amp=amp,
             deterministic=deterministic,
             seed=seed,
         )
         refuse_unknown(recipe)
-        refuse_contradictions(recipe, given(context))
+        refuse_contradictions(recipe, given(context), out)
         writes = find_workers(recipe.strategy).writes
         dataset = source()
         recipe = replace(

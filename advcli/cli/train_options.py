@@ -271,6 +271,14 @@ Deterministic = Annotated[
         "--deterministic", rich_help_panel=shared.RUN, help="Only operations that give the same bits every time."
     ),
 ]
+Amp = Annotated[
+    bool,
+    typer.Option(
+        "--amp",
+        rich_help_panel=shared.RUN,
+        help="On a GPU: train in float16, with weights and attacks in float32.",
+    ),
+]
 Memory = Annotated[
     float | None,
     typer.Option(

@@ -1,12 +1,26 @@
 """Corruptions that happen to images without anybody meaning it: one file a corruption."""
 
+import zlib
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from advcli import registry
+from advcli.errors import UsageError, nearest
+
 # In the order in which benchmarks list them; the last holds those kept for validation.
 GROUPS = ("noise", "blur", "weather", "digital", "extra")
+
+# The corruptions of ImageNet-C, in the order in which it lists them.
+PUBLISHED = (
+    *("gaussian_noise", "shot_noise", "impulse_noise"),
+    *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    *("snow", "frost", "fog", "brightness"),
+    *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+)
 
 
 class Corruption(Protocol):
@@ -21,8 +35,83 @@ class Corruption(Protocol):
         """Corrupt images: (N, H, W, C) float32 in [0, 1] -> (N, H, W, C) float32 in [0, 1].
 
         Args:
-            images: square, with one channel or three.
+            images: square, with one channel or three, at least 8 pixels wide.
             severity: from 1 to 5; what it means depends on the images' size.
             generators: the only source of randomness, one an image.
+
+        Returns:
+            A new array.
         """
         ...
+
+
+def corrupted(name: str, images: np.ndarray, severity: int, seed: int) -> np.ndarray:
+    """Corrupt images, each with what belongs to its own pixels, whatever others are there.
+
+    Args:
+        name: of the corruption.
+        images: (N, S, S, C) float32 in [0, 1], at least 8 pixels wide.
+        severity: from 1 to 5.
+        seed: for what is drawn at random.
+
+    Returns:
+        (N, S, S, C) float32, in whole 255ths: cut off to 8 bits, not rounded, as the published sets are.
+    """
+    if len(images) == 0:
+        return images.copy()
+    use = zlib.crc32(registry.canonical(name).encode())
+    changed = registry.build("corruptions", name)(images, severity, _Generators(images, (seed, use, severity)))
+    # In place, which takes a third of the time.
+    np.clip(changed, 0, 1, out=changed)
+    changed *= 255
+    # A value that only float arithmetic has put just below a whole number is that number.
+    changed += 2**-10
+    np.floor(changed, out=changed)
+    changed /= 255
+    return changed
+
+
+@dataclass(frozen=True)
+class _Generators(Sequence[np.random.Generator]):
+    """A generator an image, made when the first is asked for: half of the corruptions draw nothing."""
+
+    images: np.ndarray
+    key: tuple[int, ...]
+
+    @cached_property
+    def _made(self) -> list[np.random.Generator]:
+        hashes = [zlib.crc32(np.ascontiguousarray(image)) for image in self.images]
+        return [np.random.default_rng((own, *self.key)) for own in hashes]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._made[index]
+
+
+def chosen(text: str) -> tuple[str, ...]:
+    """Read ``--corruptions``: ``all`` (the published 15), groups and names, parted by commas.
+
+    Returns:
+        The names, with underscores, each once, those of ``PUBLISHED`` first and in its order.
+
+    Raises:
+        UsageError: an item is neither a group nor a corruption, or there is none.
+    """
+    every = tuple(name.replace("-", "_") for name in registry.names("corruptions"))
+    groups = {group: [name for name in every if _group(name) == group] for group in GROUPS}
+    groups["all"] = list(PUBLISHED)
+    wanted: set[str] = set()
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name = item.lower().replace("-", "_")
+        if name not in groups and name not in every:
+            raise UsageError(f"unknown corruption '{item}'", nearest(name, (*groups, *PUBLISHED, *every)))
+        wanted.update(groups.get(name, [name]))
+    if not wanted:
+        raise UsageError("--corruptions is empty", f"say all, {', '.join(GROUPS)}, or names")
+    return tuple(dict.fromkeys(name for name in (*PUBLISHED, *every) if name in wanted))
+
+
+def _group(name: str) -> str:
+    return registry.component("corruptions", name).group

@@ -23,18 +23,20 @@ class Measured(Record):
 class Protocol(Record):
     """What is measured and how: the first line of a file of results, which says whether it can go on.
 
-    ``models`` and ``perturbations`` say each with all that its results depend on; ``data_fingerprint`` is that
-    of the pixels and labels; ``options`` are those of the command; ``shard`` is the part that was measured.
+    ``models`` and ``perturbations`` say each with all that its results depend on. ``sample`` identifies all
+    images that are to be measured, ``pixels`` those of this ``shard`` at each model's size. ``options``
+    are what the command was asked for, from which the same is made again.
     """
 
     type: ClassVar[str] = "protocol"
 
     models: tuple[dict[str, Any], ...]
-    data_fingerprint: str
+    classes: tuple[str, ...]
     images: int
-    batch: int
+    sample: str
+    pixels: dict[str, str]
     perturbations: tuple[dict[str, Any], ...]
-    extras: dict[str, Any]
+    certify: str | None
     shard: str | None
     options: dict[str, Any]
     environment: dict[str, str]
@@ -42,16 +44,31 @@ class Protocol(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts(Measured):
-    """One finished batch: which images, their classes, and what the model sees in them; in files of results only.
+    """One finished batch: which images, and the class that the model sees in each; in files of results only.
 
-    ``indices`` are places in the whole sample, whatever the shard.
+    ``indices`` are places among all images, whatever the shard. ``labels`` are the images' classes as the
+    model counts them, said with the clean images only. ``crafted_on`` is the model that they were perturbed
+    against, if it is another question than that of ``model`` itself.
     """
 
     type: ClassVar[str] = "verdicts"
 
     indices: tuple[int, ...]
-    labels: tuple[int, ...]
     predicted: tuple[int, ...]
+    labels: tuple[int, ...] = ()
+    crafted_on: str | None = None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smoothed(Record):
+    """What a smoothed model certifies of one finished batch; -1 where it abstains; in files of results only."""
+
+    type: ClassVar[str] = "smoothed"
+
+    indices: tuple[int, ...]
+    predicted: tuple[int, ...]
+    radii: tuple[float, ...]
     seconds: float
 
 
@@ -219,3 +236,13 @@ class Change(Measured):
     difference: float
     p_value: float
     regression: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported(Measured):
+    """A folder of corrupted images, with a folder for each class."""
+
+    type: ClassVar[str] = "exported"
+
+    images: int
+    output: str

@@ -14,7 +14,7 @@ from advcli.records import Epoch, Progress, Score, Trained
 from advcli.tasks.training import guard
 from advcli.tasks.training import tensorboard as events
 from advcli.tasks.training.checkpoint import Checkpoint
-from advcli.tasks.training.comparison import compare
+from advcli.tasks.training.comparison import compare, refuse_incomparable
 from advcli.tasks.training.recipe import Recipe, TrainingData
 from advcli.tasks.training.run import Run, UnwrittenRun
 from advcli.tasks.training.strategy import Devices, find_devices
@@ -42,8 +42,11 @@ def train(recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False,
         tensorboard: write event files into the folder, too.
 
     Raises:
+        UsageError: the run to compare with knows other classes.
         AdvcliError: the loss is no number any more and the guard does not go back.
     """
+    if recipe.against is not None:
+        refuse_incomparable(Path(recipe.against), data.dataset)
     devices = find_devices(recipe.strategy)
     with devices.watched(f"start all workers again, with --resume {run.folder}"):
         found = _runs(recipe, data, run, devices, resume, tensorboard)

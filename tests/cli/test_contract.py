@@ -258,18 +258,20 @@ def test_streams_that_are_closed_or_full(model: Path, picture: Path, redirection
     assert "bug" not in result.stderr
 
 
-def start_training(folder: Path, *options: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "advcli", *TRAIN, "--out", "run", "--json", *options]
+def start_training(program: tuple[str, ...], folder: Path, *options: object) -> subprocess.Popen[str]:
+    command = [*program, *TRAIN, "--out", "run", "--json", *options]
     return subprocess.Popen(
         [str(part) for part in command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
-def test_train_interrupted_and_resumed_ends_like_one_that_was_not(advcli: Command, tmp_path: Path) -> None:
+def test_train_interrupted_and_resumed_ends_like_one_that_was_not(
+    advcli: Command, program: tuple[str, ...], tmp_path: Path
+) -> None:
     # With a rate that does not depend on the end, a run that is extended is one that was planned so long.
     whole = advcli(*TRAIN, "--out", "whole", "--epochs", 4, "--schedule", "constant", "--warmup", 0)
     assert whole.returncode == 0, whole.stderr
-    process = start_training(tmp_path, "--epochs", 3, "--schedule", "constant", "--warmup", 0)
+    process = start_training(program, tmp_path, "--epochs", 3, "--schedule", "constant", "--warmup", 0)
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["epoch"] == 1
     process.send_signal(signal.SIGINT)

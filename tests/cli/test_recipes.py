@@ -51,6 +51,11 @@ REFUSED = [
     ("--objective pgd-at --adv-start-epoch 9 --epochs 8", "there are only 8 epochs", "--adv-start-epoch"),
     ("--unfreeze head", "a head on untrained features learns little", "--weights"),
     ("--twin --against finished", "--twin trains what --against has already", "one of them"),
+    ("--against finished --out ./finished --overwrite", "'finished' cannot be compared with itself", "another --out"),
+    ("--out finished/model.keras/below", "model.keras' is a file, not a folder", "--out"),
+    ("--limit 1", "1 of the 1438 training images: too few", "a higher --limit"),
+    ("--objective nsl --amp", "'nsl' searches with the pass that trains", "leave --amp out"),
+    ("--objective n-fgsm --modifier gradalign --amp", "'gradalign' searches with the pass that trains", "n-fgsm"),
     ("--twin --objective clean", "a clean run is its own twin", "--twin"),
 ]
 

@@ -3,11 +3,12 @@
 import json
 import random
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from conftest import Command, make_classifier
 
@@ -22,9 +23,18 @@ OPTIONS = (
 KILLS = 3
 
 
-def start(folder: Path, *arguments: object) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "advcli", "train", *map(str, arguments), "--quiet"]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path, program: tuple[str, ...]) -> Start:
+    """Start a training run, and do not wait for its end."""
+
+    def started(*arguments: object) -> "subprocess.Popen[bytes]":
+        command = [*program, "train", *map(str, arguments), "--quiet"]
+        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    return started
 
 
 def begun(process: "subprocess.Popen[bytes]", run: Path, since: float) -> bool:
@@ -42,10 +52,10 @@ def rows(run: Path) -> list[str]:
     return [line.rpartition(",")[0] for line in (run / "history.csv").read_text().splitlines()]
 
 
-def test_a_run_killed_at_any_moment_ends_like_one_that_was_not(advcli: Command, tmp_path: Path) -> None:
+def test_a_run_killed_at_any_moment_ends_like_one_that_was_not(advcli: Command, start: Start, tmp_path: Path) -> None:
     make_classifier("small:width=4", classes=10).model.save_weights(tmp_path / "start.weights.h5")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start(tmp_path, *OPTIONS, "--out", "whole")
+    process = start(*OPTIONS, "--out", "whole")
     assert begun(process, whole, 0.0)
     began = time.time()
     _, stderr = process.communicate(timeout=300)
@@ -55,7 +65,7 @@ def test_a_run_killed_at_any_moment_ends_like_one_that_was_not(advcli: Command, 
     moments = random.Random(0)
     arguments: tuple[object, ...] = (*OPTIONS, "--out", "killed")
     for _ in range(KILLS):
-        process = start(tmp_path, *arguments)
+        process = start(*arguments)
         if begun(process, killed, time.time()):
             time.sleep(moments.uniform(0, 0.8 * length))
         process.kill()
@@ -78,9 +88,9 @@ def test_a_run_killed_at_any_moment_ends_like_one_that_was_not(advcli: Command, 
     assert {path.name for path in killed.iterdir()} == {path.name for path in whole.iterdir()}
 
 
-def test_two_processes_do_not_train_in_one_folder(advcli: Command, tmp_path: Path) -> None:
+def test_two_processes_do_not_train_in_one_folder(advcli: Command, start: Start, tmp_path: Path) -> None:
     tiny = ("--backbone", "small:width=4", "--edge", 8, "--limit", 100, "--robust-images", 8, "--epochs", 500)
-    process = start(tmp_path, *tiny, "--out", "run")
+    process = start(*tiny, "--out", "run")
     assert begun(process, tmp_path / "run", 0.0)
     second = advcli("train", "--resume", "run")
     process.kill()

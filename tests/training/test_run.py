@@ -160,6 +160,21 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
         Run(tmp_path / "file").refuse_existing()
 
 
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"'.*file' is a file"):
+        Run(tmp_path / "file" / "run").refuse_existing()
+    with (
+        pytest.raises(AdvcliError, match=r"cannot write in '.*run': Not a directory"),
+        Run(tmp_path / "file" / "run").locked(),
+    ):
+        pass
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UsageError, match="nothing can be written in") as caught:
+        Run(tmp_path / "new" / "run").refuse_existing()
+    assert "--out" in caught.value.hint
+
+
 def test_clearing_removes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.write_history(HISTORY)

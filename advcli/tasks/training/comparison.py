@@ -5,10 +5,12 @@ from pathlib import Path
 
 from advcli import registry
 from advcli.attacks import norms_of
-from advcli.data import Dataset, decode
-from advcli.model import load
+from advcli.data import Dataset, class_named, decode
+from advcli.errors import UsageError, nearest
+from advcli.model import labels_of, load
 from advcli.records import Progress, Score
-from advcli.tasks.benchmark import benchmark, noise_on_all
+from advcli.tasks.benchmark import benchmark
+from advcli.tasks.benchmarking.perturbations import noise_on_all
 from advcli.threat import Threat
 
 NOISES = ("gaussian", "poisson", "salt-pepper")
@@ -16,6 +18,21 @@ ATTACKS = ("fgsm", "pgd:steps=20")
 
 # PGD on more than these takes longer than many a training.
 _MOST = 500
+
+
+def refuse_incomparable(run: Path, dataset: Dataset) -> None:
+    """Refuse, before anything is trained, to compare with a run that does not know the classes.
+
+    Raises:
+        UsageError: one of the data's classes is none of the run's.
+    """
+    labels = labels_of(run / "model.keras")
+    for label in dataset.labels:
+        if labels and class_named(labels, label) is None:
+            raise UsageError(
+                f"'{run}' cannot be compared with: it has no class '{label}' of '{dataset.name}'",
+                nearest(label, labels),
+            )
 
 
 def compare(runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int) -> Iterator[Score | Progress]:

@@ -1,5 +1,6 @@
 """What a training run is to do, and the images it does it with."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from advcli.data import Dataset, Images, decode, split_off
 from advcli.errors import UsageError
 from advcli.threat import Norm, Threat
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Recipe:
     stages: int = 4
     patience: int = 1
     guard: str = "warn"
+    amp: bool = False
     deterministic: bool = False
     strategy: str = "one"
     twin: bool = False
@@ -98,11 +102,22 @@ def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None) -> Trai
         recipe: which images, and at what size.
         dataset: where they are.
         memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
+
+    Raises:
+        UsageError: there are not two images.
     """
     if recipe.classes:
         dataset = dataset.restrict(recipe.classes)
     images = dataset.train.sample(recipe.limit, recipe.first, recipe.seed)
+    if len(images) < 2:
+        raise UsageError(
+            f"{len(images)} of the {len(dataset.train)} training images: too few to train and to validate on",
+            "give a higher --limit" if recipe.limit is not None else "give a higher --first" if recipe.first else "",
+        )
     rest, validation = split_off(images.labels, recipe.validation, seed=0)
+    unseen = len(dataset.labels) - len(set(images.labels[rest].tolist()))
+    if unseen:
+        log.warning("no image of %d of the %d classes is trained on", unseen, len(dataset.labels))
     channels = 3 if recipe.weights != "none" else dataset.channels
     return TrainingData(
         dataset,

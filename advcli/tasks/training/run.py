@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,8 +77,11 @@ class Run:
         Raises:
             UsageError: the folder holds something.
         """
-        if self.folder.is_file():
-            raise UsageError(f"'{self.folder}' is a file, not a folder", "--out names the run's folder")
+        there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise UsageError(f"'{there}' is a file, not a folder", "--out names the run's folder")
+        if not os.access(there, os.W_OK):
+            raise UsageError(f"nothing can be written in '{there}'", "give another --out")
         if self.folder.is_dir() and any(self.folder.iterdir()):
             also = f", or go on with --resume {self.folder}" if self.can_resume() else ""
             raise UsageError(f"run folder exists: '{self.folder}'", f"give --overwrite or another --out{also}")
@@ -88,13 +92,18 @@ class Run:
 
         Raises:
             UsageError: another process trains here now.
+            AdvcliError: nothing can be written here.
         """
         if fcntl is None:
             yield
             return
         path = self.folder / "checkpoint" / "lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            opened = path.open("w")
+        except OSError as error:
+            raise AdvcliError(f"cannot write in '{self.folder}': {error.strerror}", "give another --out") from error
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

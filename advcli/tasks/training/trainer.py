@@ -18,6 +18,7 @@ from advcli.tasks.training.averages import Averages
 from advcli.tasks.training.batches import Batches
 from advcli.tasks.training.checkpoint import Checkpoint
 from advcli.tasks.training.optimizer import LearningRate, make_optimizer
+from advcli.tasks.training.precision import LossScale, refuse_without_gpu
 from advcli.tasks.training.recipe import Recipe, TrainingData
 from advcli.tasks.training.stages import Stages, stage_after
 from advcli.tasks.training.strategy import Devices
@@ -54,11 +55,14 @@ class Trainer:
         weights = None if recipe.weights == "none" else recipe.weights
         self._refuse_replays()
         part = devices.part(min(recipe.batch, len(data.train)))
+        if recipe.amp:
+            refuse_without_gpu()
         with self.strategy.scope():
             self.model = self.backbone(len(data.dataset.labels), recipe.edge, channels, weights)
             self.weights = list(self.model.trainable_variables)
             self.optimizer = make_optimizer(recipe, self.weights)
             self.averages = Averages(self.weights, recipe.ema) if recipe.ema else None
+            self.scale = LossScale() if recipe.amp else None
         self.stages = Stages(self.model, recipe.unfreeze, recipe.stages)
         self.classifier = Classifier(
             name=registry.canonical(recipe.backbone),
@@ -109,7 +113,8 @@ class Trainer:
         """Everything that training changes."""
         kept = [self._kept] if isinstance(self.objective, Replaying) else []
         averages = self.averages.values if self.averages is not None else []
-        return [*self.model.variables, *self.optimizer.variables, *averages, *kept]
+        scale = self.scale.variables if self.scale is not None else []
+        return [*self.model.variables, *self.optimizer.variables, *averages, *kept, *scale]
 
     def stage(self, checkpoint: Checkpoint) -> int:
         """Return the stage of the epoch that follows, from 0."""
@@ -192,6 +197,7 @@ class Trainer:
                 self.optimizer,
                 self.batches.size,
                 self.devices.count,
+                self.scale,
             )
             self._traced[stage, adversarial] = tf.function(self._make_step(update))
         return self._traced[stage, adversarial]

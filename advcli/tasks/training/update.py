@@ -1,5 +1,6 @@
 """One step of training: perturb the batch, take the loss and its gradient, change the weights."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from advcli.model import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
 from advcli.objectives import Objective, Opponent, Replaying
 from advcli.tasks.training.optimizer import decays
+from advcli.tasks.training.precision import LossScale, half
 from advcli.tasks.training.recipe import Recipe
 
 
@@ -26,6 +28,7 @@ class Update:
         optimizer: built on all weights of the model.
         batch: the images of a whole step, on all devices.
         devices: how many there are.
+        scale: of the loss, if the passes that train are in float16.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Update:
         optimizer: Any,
         batch: int,
         devices: int,
+        scale: LossScale | None = None,
     ) -> None:
         self.recipe = recipe
         self.classifier = classifier
@@ -49,6 +53,7 @@ class Update:
         self.optimizer = optimizer
         self.batch = batch
         self.devices = devices
+        self.scale = scale
 
     def __call__(
         self, images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor
@@ -94,10 +99,13 @@ class Update:
         with tf.GradientTape() as tape:
             if isinstance(self.objective, Replaying):
                 tape.watch(perturbed)
-            losses, logits = self.objective(self.model, images, perturbed, labels)
-            for modifier in self.penalties:
-                losses += modifier.penalty(self.model, opponent, images, labels)
+            with half(self.model) if self.scale else contextlib.nullcontext():
+                losses, logits = self.objective(self.model, images, perturbed, labels)
+                for modifier in self.penalties:
+                    losses += modifier.penalty(self.model, opponent, images, labels)
             loss = tf.reduce_sum(losses) / self.batch
+            if self.scale:
+                loss *= self.scale.scale
         weights = self.model.trainable_variables
         gradients, upwards = tape.gradient(loss, (weights, perturbed))
         return losses, logits, gradients, upwards
@@ -110,6 +118,8 @@ class Update:
         before = [tf.identity(weight) for weight in weights]
         # All devices go the same way.
         gradients = self._summed(gradients)
+        if self.scale:
+            gradients, _ = self.scale.undone(gradients)
         for modifier in self.displacing:
             for weight, step in zip(weights, modifier.displacement(before, gradients), strict=True):
                 weight.assign_add(step)
@@ -125,6 +135,22 @@ class Update:
 
     def _apply(self, gradients: list[Tensor]) -> None:
         """Change the weights by the gradients of the whole batch."""
+        if self.scale:
+            self._apply_if_finite(gradients, self.scale)
+        else:
+            self._apply_all(gradients)
+
+    def _apply_if_finite(self, gradients: list[Tensor], scale: LossScale) -> None:
+        """Change nothing at all, if the gradients have overflowed."""
+        gradients, finite = scale.undone(gradients)
+        changing = [*self.model.trainable_variables, *self.optimizer.variables]
+        before = [tf.identity(variable) for variable in changing]
+        self._apply_all(gradients)
+        for variable, value in zip(changing, before, strict=True):
+            variable.assign(tf.where(finite, tf.convert_to_tensor(variable), value))
+        scale.move(finite)
+
+    def _apply_all(self, gradients: list[Tensor]) -> None:
         weights = self.model.trainable_variables
         if self.recipe.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm)

@@ -1,0 +1,54 @@
+"""Which scores can be compared, and when one is more than chance below another."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+from advcli import registry
+from advcli.records import Score
+
+
+def searches(scores: Iterable[Score]) -> list[Score]:
+    """Return the scores of attacks that searched a ball around every image to the end."""
+    attacks = registry.names("attacks")
+    return [
+        score
+        for score in scores
+        if score.norm is not None
+        and score.severity is None
+        and registry.canonical(score.perturbation) in attacks
+        and (score.searched is None or score.searched >= score.images)
+    ]
+
+
+def balls(scores: Iterable[Score]) -> Iterator[Sequence[Score]]:
+    """Part the scores of searches by their ball: the same norm and radius."""
+
+    def ball(score: Score) -> tuple[str, float]:
+        return str(score.norm), score.eps or 0.0
+
+    for _, same in itertools.groupby(sorted(searches(scores), key=ball), key=ball):
+        yield tuple(same)
+
+
+def strongest(scores: Iterable[Score], *kinds: str) -> Score | None:
+    """Return the score of the attack, of one of some kinds, that leaves the fewest images right."""
+    of_kind = (score for score in scores if registry.component("attacks", score.perturbation).kind in kinds)
+    return min(of_kind, key=lambda score: score.correct, default=None)
+
+
+def single_step(score: Score) -> bool:
+    """Tell whether the attack takes one gradient step."""
+    return getattr(registry.build("attacks", score.perturbation), "steps", 1) == 1
+
+
+def more_than_chance(fewer: int, more: int, of: int, images: int, points: float) -> bool:
+    """Tell whether one count of right images is below another of the same images by more than chance.
+
+    Attacks of equal strength break different images near the boundary, so that a count goes either way by a few.
+    """
+    return more - fewer >= images and 100 * (more - fewer) > points * of
+
+
+def left_right(score: Score) -> str:
+    """Say what an attack leaves: ``pgd:steps=20 leaves 12 of 50 right``."""
+    return f"{score.perturbation} leaves {score.correct} of {score.images} right"

@@ -1,0 +1,69 @@
+"""Whether the model understands the images: an accuracy at chance, or better in another range of pixel values."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from advcli.checks import Evidence, Finding
+from advcli.checks._chance import beyond_chance
+from advcli.checks._scores import more_than_chance
+from advcli.model import NotNumbers
+
+# What networks are made for.
+_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+
+
+@dataclass(frozen=True)
+class InputRange:
+    """Suspect if clean accuracy is hardly better than guessing, or much better with another ``--input-range``.
+
+    Args:
+        share: of the way from guessing to perfect that clean accuracy must have come.
+        images: fewer more that another range gets right are chance: even if all are on one side, 0.5^4 is 6%.
+        points: so many percentage points more are chance, too.
+    """
+
+    after: ClassVar[bool] = False
+
+    share: float = 0.05
+    images: int = 5
+    points: float = 10.0
+
+    def __call__(self, evidence: Evidence) -> Finding | None:
+        """Compare clean accuracy with guessing, and the range of the model with the usual others."""
+        images, accuracy, guessing = len(evidence.labels), evidence.clean_accuracy, 1 / evidence.classes
+        if images == 0:
+            return None
+        said = f"{accuracy:.1%} of {images} clean images are right, guessing gets {guessing:.1%}"
+        own, other, values = self._other_range(evidence)
+        # What understands nothing is right by chance, too, in one range more than in another.
+        least = max(own, round(guessing * len(evidence.pixels)))
+        if more_than_chance(least, other, len(evidence.pixels), self.images, self.points):
+            low, high = values
+            said += f"; {own} of {len(evidence.pixels)} are, and {other} with values from {low:g} to {high:g}"
+            return Finding(True, said, f"look at which values the model wants: --input-range {low:g},{high:g}?")
+        above = accuracy > guessing + self.share * (1 - guessing)
+        if above and beyond_chance(round(accuracy * images), images, evidence.classes):
+            return Finding(False, said)
+        return Finding(True, said, "look at --input-range, and at whether the labels are in the order of --labels")
+
+    def _other_range(self, evidence: Evidence) -> tuple[int, int, tuple[float, float]]:
+        """Count what is right in the model's own range and in the best other one: both counts, and that range."""
+        own = evidence.classifier.input_range
+        right = {values: _right(evidence, values) for values in {own, *_RANGES}}
+        best = max(right.keys() - {own}, key=lambda values: (right[values], values))
+        return right[own], right[best], best
+
+
+def _right(evidence: Evidence, values: tuple[float, float]) -> int:
+    if len(evidence.pixels) == 0:
+        return 0
+    try:
+        probabilities = replace(evidence.classifier, input_range=values).predict(evidence.pixels)
+    except NotNumbers:
+        return 0
+    return int(np.sum(probabilities.argmax(axis=1) == evidence.indices))
+
+
+COMPONENT = InputRange

@@ -1,0 +1,51 @@
+"""Whether an attack does worse in a larger ball, which holds all that it found in the smaller one."""
+
+import itertools
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.checks import Evidence, Finding
+from advcli.checks._scores import left_right, more_than_chance, searches
+from advcli.records import Score
+
+
+@dataclass(frozen=True)
+class RisesWithEps:
+    """Suspect if an attack leaves more images right at a larger radius.
+
+    Args:
+        images: fewer more than this are chance: even if all are on one side, 0.5^4 is 6%.
+        points: so many percentage points more are chance, too, where there are many images.
+    """
+
+    after: ClassVar[bool] = True
+
+    images: int = 5
+    points: float = 0.2
+
+    def __call__(self, evidence: Evidence) -> Finding | None:
+        """Compare each attack's score with its lowest at any smaller radius."""
+
+        def curve(score: Score) -> tuple[str, str]:
+            return score.perturbation, str(score.norm)
+
+        pairs = []
+        scores = sorted(searches(evidence.scores), key=lambda score: (curve(score), score.eps))
+        for _, group in itertools.groupby(scores, key=curve):
+            lowest, *larger = group
+            for score in larger:
+                pairs.append((lowest, score))
+                lowest = min(lowest, score, key=lambda each: each.correct)
+        if not pairs:
+            return None
+        lowest, score = max(pairs, key=lambda pair: pair[1].correct - pair[0].correct)
+        if not more_than_chance(lowest.correct, score.correct, score.images, self.images, self.points):
+            return Finding(False, f"no attack leaves more images right at a larger radius ({len(pairs)} compared)")
+        return Finding(
+            True,
+            f"{left_right(lowest)} at {lowest.norm} {lowest.eps:g}, but {score.correct} at {score.eps:g}",
+            "count the smaller number at both radii; give the attack more steps, or use one that takes many small ones",
+        )
+
+
+COMPONENT = RisesWithEps

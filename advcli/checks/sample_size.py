@@ -1,0 +1,38 @@
+"""Whether there are enough images for the accuracies to mean something: how wide their interval will be."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from scipy.stats import binomtest
+
+from advcli.checks import Evidence, Finding
+
+
+@dataclass(frozen=True)
+class SampleSize:
+    """Suspect if an accuracy that is as uncertain as it may become has too wide a Wilson 95% interval.
+
+    Args:
+        points: the half-width that is still good enough, in percentage points.
+    """
+
+    after: ClassVar[bool] = False
+
+    # That takes 263 images; 5 points take 381, and 1 point 9,600.
+    points: float = 6.0
+
+    def __call__(self, evidence: Evidence) -> Finding | None:
+        """Take the half-width of the accuracy nearest to one half that an attack can lead to."""
+        images = len(evidence.labels)
+        if images == 0:
+            return None
+        correct = round(min(evidence.clean_accuracy, 0.5) * images)
+        interval = binomtest(correct, images).proportion_ci(method="wilson")
+        half = 50 * (interval.high - interval.low)
+        said = f"with {images} images an accuracy is known to within {half:.1f} points, 95% of the time"
+        if half <= self.points:
+            return Finding(False, said)
+        return Finding(True, said, "measure more images with --limit or other data: four times as many halve it")
+
+
+COMPONENT = SampleSize

@@ -1,0 +1,48 @@
+"""Whether one gradient step breaks more than many: a sign that the gradient leads astray further from the image.
+
+Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.checks import Evidence, Finding
+from advcli.checks._scores import balls, left_right, more_than_chance, single_step, strongest
+
+
+@dataclass(frozen=True)
+class SingleBeatsMulti:
+    """Suspect if the best single-step attack leaves fewer images right than the best gradient attack of many steps.
+
+    Args:
+        images: fewer more than this are chance: even if all are on one side, 0.5^4 is 6%.
+        points: so many percentage points more are chance, too, where there are many images.
+    """
+
+    after: ClassVar[bool] = True
+
+    images: int = 5
+    points: float = 0.2
+
+    def __call__(self, evidence: Evidence) -> Finding | None:
+        """Compare them in each ball that both searched."""
+        pairs = []
+        for ball in balls(evidence.scores):
+            single = strongest(filter(single_step, ball), "gradient")
+            several = strongest((score for score in ball if not single_step(score)), "gradient")
+            # A suite also has attacks without gradients, so it only stands in for those with.
+            several = several or strongest(ball, "suite")
+            if single and several:
+                pairs.append((single, several))
+        if not pairs:
+            return None
+        single, several = max(pairs, key=lambda pair: pair[1].correct - pair[0].correct)
+        said = f"at {single.norm} {single.eps:g} {left_right(single)}, {several.perturbation} {several.correct}"
+        if not more_than_chance(single.correct, several.correct, single.images, self.images, self.points):
+            return Finding(False, said)
+        return Finding(
+            True, said, "do not trust the gradient: add square, more steps and restarts (pgd:steps=100,restarts=5)"
+        )
+
+
+COMPONENT = SingleBeatsMulti

@@ -1,0 +1,45 @@
+"""Whether an attack that may change everything breaks everything: what survives it hides, and is not robust.
+
+Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from advcli.checks import Evidence, Finding
+from advcli.checks._chance import beyond_chance
+from advcli.threat import Norm, Threat
+
+
+@dataclass(frozen=True)
+class Unbounded:
+    """Suspect if PGD in a ball of nearly all images leaves more right than guessing gets.
+
+    Args:
+        eps: radius of the linf ball, in units of [0, 1].
+        steps: number of gradient steps.
+    """
+
+    after: ClassVar[bool] = True
+
+    eps: float = 0.99
+    steps: int = 100
+
+    def __call__(self, evidence: Evidence) -> Finding | None:
+        """Attack the few images with it."""
+        count = len(evidence.pixels)
+        if count == 0:
+            return None
+        # A random point of so large a ball is wrong anyway: it would hide that the gradient leads nowhere.
+        spec = f"pgd:steps={self.steps},random_start=false"
+        right = int(evidence.right_under(spec, Threat(Norm.LINF, self.eps)).sum())
+        left = f"{spec} at linf {self.eps:g} leaves {right} of {count} images right"
+        said = f"{left}, guessing gets 1 in {evidence.classes}"
+        if not beyond_chance(right, count, evidence.classes):
+            return Finding(False, said)
+        return Finding(
+            True, said, "the gradient leads nowhere: what survives smaller balls is not robust either; add square"
+        )
+
+
+COMPONENT = Unbounded

@@ -1,0 +1,75 @@
+"""Whether the loss has a gradient at the images: without one, gradient attacks go nowhere and all looks robust."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from advcli.backend import Tensor, tf
+from advcli.checks import Evidence, Finding
+from advcli.checks._network import in_parts
+
+
+@dataclass(frozen=True)
+class ZeroGradients:
+    """Suspect if the gradient of the cross-entropy is exactly zero at many images, or not a number at any.
+
+    Args:
+        share: of the images may have no gradient: a sure model's cross-entropy rounds to zero at some.
+    """
+
+    after: ClassVar[bool] = False
+
+    share: float = 0.05
+
+    def __call__(self, evidence: Evidence) -> Finding | None:
+        """Look at the gradient by the pixels, of the loss and of the margin."""
+        count = len(evidence.pixels)
+        if count == 0:
+            return None
+        classes = evidence.indices.astype(np.int32)
+        slopes = in_parts(_slopes(evidence.classifier.logits, _cross_entropy), evidence.pixels, classes)
+        broken = int((~np.isfinite(slopes)).sum())
+        flat = int((slopes == 0).sum())
+        said = f"the gradient of the loss is zero at {flat} of {count} images"
+        if broken:
+            said += f", and not a number at {broken}"
+            return Finding(True, said, "look for a division by zero, a root or a logarithm in the model")
+        if flat <= self.share * count:
+            return Finding(False, said)
+        margins = in_parts(_slopes(evidence.classifier.logits, _margin), evidence.pixels, classes)
+        if ((margins != 0) & (slopes == 0)).sum() > flat / 2:
+            remedy = "the model is so sure that its cross-entropy rounds to zero: add apgd:loss=dlr or autoattack"
+        else:
+            remedy = "something in the model has no slope, as rounding has none: add square, or attack around that step"
+        return Finding(True, said, remedy)
+
+
+def _slopes(
+    logits_fn: Callable[[Tensor], Tensor], loss: Callable[[Tensor, Tensor], Tensor]
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what measures the steepest pixel of a loss: (N, H, W, C), (N,) -> (N,)."""
+
+    def slopes(images: Tensor, labels: Tensor) -> Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            total = tf.reduce_sum(loss(logits_fn(images), labels))
+        gradient = tape.gradient(total, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # The sum, not the largest: a maximum overlooks what is not a number.
+        return tf.reduce_sum(tf.cast(tf.abs(gradient), tf.float64), axis=(1, 2, 3))
+
+    return slopes
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def _margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return how far the best other class is above the label's: (N, K), (N,) -> (N,)."""
+    own = tf.one_hot(labels, tf.shape(logits)[1])
+    return tf.reduce_max(tf.where(own > 0, -np.inf, logits), axis=1) - tf.reduce_sum(own * logits, axis=1)
+
+
+COMPONENT = ZeroGradients

@@ -1,0 +1,16 @@
+"""What tables of every command have in common."""
+
+from rich.table import Table
+from rich.text import Text
+
+
+def new_table(title: str, caption: str = "") -> Table:
+    """Return an empty table with its title above and a caption below, both on the left."""
+    return Table(title=Text(title), caption=Text(caption), title_justify="left", caption_justify="left")
+
+
+def radius(norm: str | None, eps: float | None) -> str:
+    """Spell out a threat: ``linf 0.0314 (8/255)``."""
+    if norm is None or eps is None:
+        return ""
+    return f"{norm} {eps:.4g}" + (f" ({eps * 255:.3g}/255)" if norm == "linf" else "")

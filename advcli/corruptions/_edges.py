@@ -1,0 +1,59 @@
+"""Edges and how far away they are, of many pictures at once.
+
+Canny 1986, https://doi.org/10.1109/TPAMI.1986.4767851
+"""
+
+import numpy as np
+from scipy import ndimage
+
+# Two pictures of the batch are never neighbours.
+_NEIGHBOURS = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
+
+
+def edges(pictures: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Find edges: (N, H, W) in [0, 255] -> (N, H, W) bool.
+
+    An edge is where the gradient (Sobel's, with the sum of both parts for its length) is largest across, above
+    ``low``, and connected to a place where it is above ``high``.
+    """
+    height, width = pictures.shape[1:]
+    wide = np.pad(pictures.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    smooth_down = wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]
+    smooth_across = wide[:, :, :-2] + 2 * wide[:, :, 1:-1] + wide[:, :, 2:]
+    across = smooth_down[:, :, 2:] - smooth_down[:, :, :-2]
+    down = smooth_across[:, 2:] - smooth_across[:, :-2]
+    flat, steep = np.abs(across), np.abs(down)
+    length = np.pad(flat + steep, ((0, 0), (1, 1), (1, 1)))
+
+    def beside(row: int, column: int) -> np.ndarray:
+        return length[:, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
+
+    own = beside(0, 0)
+    # Which of four directions the gradient is nearest to: 22.5 degrees is where the one turns into the other.
+    tangent = np.float32(np.tan(np.pi / 8))
+    horizontal, vertical = steep < tangent * flat, flat < tangent * steep
+    falling = ~(horizontal | vertical) & (across * down > 0)
+    rising = ~(horizontal | vertical | falling)
+    largest = horizontal & (own > beside(0, -1)) & (own >= beside(0, 1))
+    largest |= vertical & (own > beside(-1, 0)) & (own >= beside(1, 0))
+    largest |= falling & (own > beside(-1, -1)) & (own > beside(1, 1))
+    largest |= rising & (own > beside(-1, 1)) & (own > beside(1, -1))
+    likely = largest & (own > low)
+    parts, count = ndimage.label(likely, _NEIGHBOURS)
+    sure = np.zeros(count + 1, bool)
+    sure[parts[likely & (own > high)]] = True
+    return sure[parts]
+
+
+def distance(marked: np.ndarray, farthest: int) -> np.ndarray:
+    """Return how far each pixel is from the nearest marked one: (N, H, W) bool -> (N, H, W), at most ``farthest``."""
+    squared = np.where(marked, 0, farthest**2).astype(np.float32)
+    for axis in (1, 2):
+        nearest = squared.copy()
+        size = squared.shape[axis]
+        for step in range(1, min(farthest, size)):
+            for here, there in ((slice(step, None), slice(-step)), (slice(-step), slice(step, None))):
+                own, other = ((slice(None),) * axis + (part,) for part in (here, there))
+                np.minimum(nearest[own], squared[other] + step**2, out=nearest[own])
+        squared = nearest
+    return np.sqrt(squared)

@@ -1,0 +1,36 @@
+"""Blur along a line, as of something that moved while the shutter was open."""
+
+import math
+
+import numpy as np
+
+
+def weights(radius: int, sigma: float) -> np.ndarray:
+    """Return the half of a Gaussian that a moving point leaves behind: -> (2 * radius + 1,), with sum 1."""
+    values = np.exp(-(np.arange(2 * radius + 1) ** 2) / (2 * sigma**2))
+    return (values / values.sum()).astype(np.float32)
+
+
+def path(count: int, angle: float) -> tuple[list[int], list[int]]:
+    """Return the pixels on a line: by how many rows and columns each is away from the first.
+
+    Args:
+        count: how many pixels.
+        angle: of the line, in degrees, clockwise from the row.
+    """
+    sine, cosine = math.sin(math.radians(angle)), math.cos(math.radians(angle))
+    return [math.ceil(i * sine - 0.5) for i in range(count)], [math.ceil(i * cosine - 0.5) for i in range(count)]
+
+
+def moved(image: np.ndarray, radius: int, sigma: float, angle: float) -> np.ndarray:
+    """Blur one image along a line: (H, W, ...) float32 -> the same shape. Its border pixels go on for ever."""
+    values = weights(radius, sigma)
+    rows, columns = path(len(values), angle)
+    top, left = -min(rows), -min(columns)
+    down = np.arange(-top, image.shape[0] + max(rows)).clip(0, image.shape[0] - 1)
+    across = np.arange(-left, image.shape[1] + max(columns)).clip(0, image.shape[1] - 1)
+    padded = image[down][:, across]
+    blurred = np.zeros_like(image)
+    for weight, row, column in zip(values, rows, columns, strict=True):
+        blurred += weight * padded[top + row :, left + column :][: image.shape[0], : image.shape[1]]
+    return blurred

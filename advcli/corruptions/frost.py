@@ -1,0 +1,74 @@
+"""Frost: ice on the lens, in a procedural texture instead of photos.
+
+Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+from scipy import fft
+
+from advcli.corruptions._colour import shade
+from advcli.corruptions._parameters import table
+
+# How much of the image and how much of the ice is added up.
+_FROST = {
+    224: ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
+    64: ((1, 0.3), (0.9, 0.4), (0.8, 0.45), (0.75, 0.5), (0.7, 0.55)),
+    32: ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
+}
+# The published sets use five photos of ice. These are their range of mean brightness, the mean of their standard
+# deviations, the colour of ice of medium brightness, and how the amplitude falls with the frequency.
+_BRIGHTNESS = (0.48, 0.82)
+_STD = 0.11
+_COLOUR = (148, 167, 178)
+_SLOPE = -0.85
+
+
+@dataclass(frozen=True)
+class Frost:
+    """``a * x + b * ice``, with ice of bright veins on a cloudy ground.
+
+    The published sets take their ice from photos. This one is drawn, a new one for each image, as bright and
+    as rough as those: the weights are the published ones, the picture is not, so an accuracy may differ.
+    """
+
+    group: ClassVar[str] = "weather"
+
+    def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
+        """Let it freeze: (N, H, W, C) -> (N, H, W, C)."""
+        side, channels = images.shape[1], images.shape[3]
+        kept, added = table(side, severity, _FROST)
+        ice = np.stack([_ice(side, channels, generator) for generator in generators])
+        return np.clip(np.float32(kept) * images + np.float32(added) * ice, 0, 1)
+
+
+def _ice(side: int, channels: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw ice: -> (side, side, channels) float32 in [0, 1]."""
+    cloud, other = _clouds(side, generator)
+    # Where a field changes its sign there is a vein; the mean and the spread of |n| are those of a normal n.
+    veins = (0.798 - np.abs(other)) / 0.603
+    brightness = generator.uniform(*_BRIGHTNESS) + _STD * (0.6 * cloud + 0.8 * veins)
+    colour = shade(_COLOUR, channels)
+    tint = colour - shade(_COLOUR, 1)
+    return np.clip(brightness[..., None] + tint, 0, 1).astype(np.float32)
+
+
+def _clouds(side: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw two fields that are rough at every scale: -> (2, side, side), each with mean 0 and standard deviation 1."""
+    spectrum = fft.rfft2(generator.standard_normal((2, side, side), np.float32)) * _falling(side)
+    fields = fft.irfft2(spectrum, (side, side))
+    return fields / fields.std(axis=(1, 2), keepdims=True)
+
+
+@lru_cache(maxsize=8)
+def _falling(side: int) -> np.ndarray:
+    frequency = np.hypot(fft.fftfreq(side)[:, None], fft.rfftfreq(side)[None])
+    frequency[0, 0] = np.inf
+    return (frequency**_SLOPE).astype(np.float32)
+
+
+COMPONENT = Frost

@@ -1,0 +1,34 @@
+"""Impulse noise: salt and pepper in colour, as of bits that were lost on the way.
+
+Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from advcli.corruptions._parameters import table
+
+_AMOUNT = {
+    224: (0.03, 0.06, 0.09, 0.17, 0.27),
+    64: (0.01, 0.02, 0.05, 0.08, 0.14),
+    32: (0.01, 0.02, 0.03, 0.05, 0.07),
+}
+
+
+@dataclass(frozen=True)
+class ImpulseNoise:
+    """Each value, each channel of a pixel for itself, is lost with a chance, and is then as often 0 as 1."""
+
+    group: ClassVar[str] = "noise"
+
+    def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
+        """Lose values: (N, H, W, C) -> (N, H, W, C)."""
+        (amount,) = table(images.shape[1], severity, _AMOUNT)
+        drawn = np.stack([generator.random(images.shape[1:], np.float32) for generator in generators])
+        return np.where(drawn < amount, np.float32(drawn < amount / 2), images)
+
+
+COMPONENT = ImpulseNoise

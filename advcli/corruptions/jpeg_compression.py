@@ -1,0 +1,43 @@
+"""JPEG compression: the blocks and rings of a file that is too small.
+
+Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from advcli.corruptions._parameters import table
+
+_QUALITY = {
+    224: (25, 18, 15, 10, 7),
+    64: (65, 58, 50, 40, 25),
+    32: (80, 65, 58, 50, 40),
+}
+
+
+@dataclass(frozen=True)
+class JPEGCompression:
+    """Written as a JPEG file and read back; one channel is written as a grey one."""
+
+    group: ClassVar[str] = "digital"
+
+    def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
+        """Compress: (N, H, W, C) -> (N, H, W, C)."""
+        (quality,) = table(images.shape[1], severity, _QUALITY)
+        read = np.empty_like(images)
+        for image, place in zip(images, read, strict=True):
+            pixels = (image * 255 + np.float32(0.5)).astype(np.uint8)
+            file = io.BytesIO()
+            Image.fromarray(pixels[..., 0] if image.shape[2] == 1 else pixels).save(
+                file, "JPEG", quality=round(quality)
+            )
+            np.divide(np.asarray(Image.open(file, formats=("JPEG",))).reshape(image.shape), np.float32(255), out=place)
+        return read
+
+
+COMPONENT = JPEGCompression

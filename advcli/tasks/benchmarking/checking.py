@@ -1,0 +1,45 @@
+"""Run the checks of an evaluation, and hash images for the one that looks for duplicates."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from advcli import registry
+from advcli.checks import Evidence
+from advcli.data import Images
+from advcli.records import Checked
+
+PASS, SUSPECT = "PASS", "SUSPECT"
+
+
+def check(evidence: Evidence, *, after: bool, data: str, seed: int) -> Iterator[Checked]:
+    """Run every check of one phase; one that says nothing leaves no record.
+
+    Args:
+        evidence: what they look at.
+        after: those that need the scores; else those that come before the evaluation.
+        data: the name of the data.
+        seed: of the evaluation.
+    """
+    for name in registry.names("checks"):
+        if registry.component("checks", name).after != after:
+            continue
+        finding = registry.build("checks", name)(evidence)
+        if finding is not None:
+            yield Checked(
+                model=evidence.classifier.name,
+                data=data,
+                seed=seed,
+                check=name,
+                verdict=SUSPECT if finding.suspect else PASS,
+                evidence=finding.evidence,
+                remedy=finding.remedy,
+            )
+
+
+def pixel_hashes(images: Images) -> Iterator[bytes]:
+    """Hash each image's pixels, at the size they were decoded to, a few at a time."""
+    for start in range(0, len(images), 1024):
+        for image in images.pixels[start : start + 1024]:
+            yield hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()

@@ -1,0 +1,110 @@
+"""The mean corruption error: of a model alone, relative to another model, and relative to AlexNet.
+
+Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+from advcli.corruptions import PUBLISHED
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+# The errors of AlexNet on ImageNet-C, each the mean over the five severities, as the literature divides by them.
+_ALEXNET = {
+    "gaussian_noise": 0.886428,
+    "shot_noise": 0.894468,
+    "impulse_noise": 0.922640,
+    "defocus_blur": 0.819880,
+    "glass_blur": 0.826268,
+    "motion_blur": 0.785948,
+    "zoom_blur": 0.798360,
+    "snow": 0.866816,
+    "frost": 0.826572,
+    "fog": 0.819324,
+    "brightness": 0.564592,
+    "contrast": 0.853204,
+    "elastic_transform": 0.646056,
+    "pixelate": 0.717840,
+    "jpeg_compression": 0.606500,
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The model that errors are divided by.
+
+    Args:
+        name: of the model.
+        errors: corruption -> its mean error over the severities.
+        clean: its error on clean images.
+    """
+
+    name: str
+    errors: Mapping[str, float]
+    clean: float
+
+
+ALEXNET = Reference("alexnet", _ALEXNET, 0.435)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What the errors of a model come to.
+
+    Args:
+        errors: corruption -> mean error over the severities.
+        mean: of these.
+        relative_to: the name of the reference, if there is one.
+        relative: the mean over corruptions of the error divided by that of the reference.
+        relative_to_clean: the same of what either loses from clean images on. Both are None without a
+            reference, and where the reference has no error, or loses nothing, under some corruption.
+    """
+
+    errors: dict[str, float]
+    mean: float
+    relative_to: str | None = None
+    relative: float | None = None
+    relative_to_clean: float | None = None
+
+
+def mean_errors(errors: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
+    """Take the mean over severities: corruption -> severity -> error, to corruption -> error."""
+    return {name: fmean(by_severity.values()) for name, by_severity in errors.items()}
+
+
+def alexnet_for(errors: Mapping[str, Collection[int]], imagenet_at_224: bool) -> Reference | None:
+    """Return AlexNet where its errors mean anything: ImageNet at 224 pixels, the 15 corruptions, five severities.
+
+    Args:
+        errors: corruption -> what has the severities it was measured at.
+        imagenet_at_224: whether the data is ImageNet and the images are of its published size.
+    """
+    complete = all(sorted(errors.get(name, ())) == list(SEVERITIES) for name in PUBLISHED)
+    return ALEXNET if imagenet_at_224 and complete and set(errors) == set(PUBLISHED) else None
+
+
+def corruption_error(
+    errors: Mapping[str, Mapping[int, float]], clean: float, reference: Reference | None = None
+) -> Errors:
+    """Sum up a model's errors under corruptions.
+
+    Args:
+        errors: corruption -> severity -> the part of the images that the model gets wrong. All have the
+            same severities, which are those of the reference.
+        clean: its error on clean images.
+        reference: another model, measured under the same corruptions at least.
+    """
+    own = mean_errors(errors)
+    mean = fmean(own.values())
+    if reference is None:
+        return Errors(own, mean)
+    # By name: the order in which corruptions are listed is not the same everywhere.
+    shares = [(error, reference.errors[name]) for name, error in own.items()]
+    lost = [(error - clean, other - reference.clean) for error, other in shares]
+    return Errors(own, mean, reference.name, _mean_share(shares), _mean_share(lost))
+
+
+def _mean_share(pairs: list[tuple[float, float]]) -> float | None:
+    return fmean(own / other for own, other in pairs) if all(other > 0 for _, other in pairs) else None

@@ -1,0 +1,191 @@
+"""Measure what is not known yet, batch after batch, and score what is."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from advcli.records import Progress, Score, Transferred, Verdicts
+from advcli.tasks.benchmarking.details import transferred
+from advcli.tasks.benchmarking.judging import changed, searched
+from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
+from advcli.tasks.benchmarking.plan import CLEAN, Plan, Worst
+from advcli.tasks.benchmarking.results import Results
+from advcli.tasks.benchmarking.scores import score
+from advcli.tasks.benchmarking.subjects import Measured
+
+Keep = Callable[[Verdicts], None]
+
+
+def evaluate_shared(
+    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int
+) -> Iterator[Score | Progress]:
+    """Measure every model on clean, noisy and corrupted images.
+
+    Nobody searches for these perturbations: they fall on all images, and each is made once for all models of
+    one size.
+
+    Args:
+        plan: what is measured.
+        models: the models of the plan.
+        results: what is known already; what is found is added.
+        keep: is given each finished batch.
+        batch: how many images are worked on together.
+    """
+    for perturbation in plan.shared:
+        for size in dict.fromkeys(model.size for model in models):
+            same = [model for model in models if model.size == size]
+            yield from _shared(plan, same, perturbation, results, keep, batch)
+        for subject in plan.subjects:
+            yield score(plan, results, subject, perturbation)
+
+
+def evaluate_attacks(
+    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int, *, search: bool = True
+) -> Iterator[Score | Progress]:
+    """Measure every model under every attack.
+
+    Only images that are right without any perturbation are attacked: the others count as wrong.
+
+    Args:
+        plan: what is measured.
+        models: the models of the plan.
+        results: what is known already; what is found is added.
+        keep: is given each finished batch.
+        batch: how many images are worked on together.
+        search: whether what is not known is searched for, or left as it is.
+    """
+    of_name = {model.name: model for model in models}
+    for subject, attack in plan.searched():
+        if search and not isinstance(attack, Worst):
+            yield from _attacked(plan, of_name[subject.name], attack, results, keep, batch)
+        yield score(plan, results, subject, attack)
+
+
+def evaluate_transfers(
+    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int
+) -> Iterator[Transferred | Progress]:
+    """Show every model what was crafted on each."""
+    for perturbation in plan.of_kind(Kind.TRANSFER):
+        for model in models:
+            yield from _transferred(plan, model, models, perturbation, results, keep, batch)
+
+
+def _shared(
+    plan: Plan, models: Sequence[Measured], perturbation: Perturbation, results: Results, keep: Keep, batch: int
+) -> Iterator[Progress]:
+    """Show models of one size the same perturbed images."""
+    first = models[0]
+    change = changed(perturbation, plan.seed)
+    for done, places in enumerate(first.parts(first.rows, batch)):
+        rows = first.rows[places]
+        asked = [model for model in models if len(results.missing(model.name, perturbation, rows))]
+        if not asked:
+            continue
+        start = time.perf_counter()
+        pixels = change(first.images.at(places)[0])
+        making = time.perf_counter() - start
+        for model in asked:
+            yield Progress(f"{model.name}: {_title(perturbation)}", done * batch, len(first.rows))
+            start = time.perf_counter()
+            predicted = model.classifier.frozen.predict(pixels).argmax(axis=1)
+            labels = model.labels[places] if perturbation is CLEAN else None
+            seconds = time.perf_counter() - start + making / len(asked)
+            add(plan, model.name, perturbation, rows, predicted, results, keep, seconds, labels=labels)
+
+
+def _attacked(
+    plan: Plan, model: Measured, attack: Perturbation, results: Results, keep: Keep, batch: int
+) -> Iterator[Progress]:
+    """Attack those images of a model that are right and not known yet."""
+    right = results.right(model.name, CLEAN)
+    rows = model.rows[right[model.rows]]
+    if len(results.missing(model.name, attack, rows)) == 0:
+        return
+    start = time.perf_counter()
+    # At no radius there is nothing to search.
+    still = attack.place["eps"] == 0
+    search = None if still else (yield from searched(model, attack, rows, batch, plan.seed))
+    for done, places in enumerate(model.parts(rows, batch)):
+        own = model.rows[places]
+        if len(results.missing(model.name, attack, own)):
+            yield Progress(f"{model.name}: {_title(attack)}", done * batch, len(rows))
+            pixels = model.images.at(places)[0]
+            if search is not None:
+                pixels = search(pixels, model.labels[places])
+            predicted = model.classifier.frozen.predict(pixels).argmax(axis=1)
+            add(plan, model.name, attack, own, predicted, results, keep, time.perf_counter() - start)
+        start = time.perf_counter()
+
+
+def _transferred(
+    plan: Plan,
+    crafted_on: Measured,
+    models: Sequence[Measured],
+    attack: Perturbation,
+    results: Results,
+    keep: Keep,
+    batch: int,
+) -> Iterator[Progress | Transferred]:
+    """Perturb all images against one model, searching to the end, and show them to every model."""
+    others = [model for model in models if model.size[1] == crafted_on.size[1]]
+    search = None
+    for done, places in enumerate(crafted_on.parts(crafted_on.rows, batch)):
+        rows = crafted_on.rows[places]
+        if all(_known(results, model.name, attack, crafted_on.name, rows) for model in others):
+            continue
+        yield Progress(f"{_title(attack)} crafted on {crafted_on.name}", done * batch, len(crafted_on.rows))
+        if search is None:
+            search = yield from searched(crafted_on, attack, rows, batch, plan.seed)
+        start = time.perf_counter()
+        pixels = search(crafted_on.images.at(places)[0], crafted_on.labels[places])
+        making = time.perf_counter() - start
+        for model in others:
+            if _known(results, model.name, attack, crafted_on.name, rows):
+                continue
+            start = time.perf_counter()
+            predicted = model.classifier.frozen.predict(pixels).argmax(axis=1)
+            seconds = time.perf_counter() - start + making / len(others)
+            add(plan, model.name, attack, rows, predicted, results, keep, seconds, crafted_on=crafted_on.name)
+    for model in others:
+        yield transferred(plan, results, attack, crafted_on.subject, model.subject)
+
+
+def _known(results: Results, model: str, attack: Perturbation, crafted_on: str, rows: np.ndarray) -> bool:
+    return bool((results.predicted(model, attack, crafted_on)[rows] >= 0).all())
+
+
+def add(
+    plan: Plan,
+    model: str,
+    perturbation: Perturbation,
+    rows: np.ndarray,
+    predicted: np.ndarray,
+    results: Results,
+    keep: Keep,
+    seconds: float,
+    *,
+    labels: np.ndarray | None = None,
+    crafted_on: str | None = None,
+) -> None:
+    """Take in a finished batch, once it is kept."""
+    verdicts = Verdicts(
+        model=model,
+        data=plan.data,
+        seed=plan.seed,
+        **perturbation.place,
+        indices=tuple(rows.tolist()),
+        predicted=tuple(predicted.tolist()),
+        labels=() if labels is None else tuple(labels.tolist()),
+        crafted_on=crafted_on,
+        seconds=seconds,
+    )
+    keep(verdicts)
+    results.add(verdicts)
+
+
+def _title(perturbation: Perturbation) -> str:
+    if perturbation.severity:
+        return f"{perturbation.spec} {perturbation.severity}"
+    place = perturbation.place
+    return perturbation.spec if place["eps"] is None else f"{perturbation.spec}, {place['norm']} {place['eps']:.3g}"

@@ -1,0 +1,112 @@
+"""Join the results of all shards, which come to what the whole would have."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from advcli.errors import UsageError
+from advcli.records import Progress, Protocol, Record, Score
+from advcli.tasks.benchmarking.completeness import first_unknown
+from advcli.tasks.benchmarking.details import transfer_matrix
+from advcli.tasks.benchmarking.journal import Journal, read_batches, read_protocol, refuse_different
+from advcli.tasks.benchmarking.pages import write_pages
+from advcli.tasks.benchmarking.plan import Plan, Subject
+from advcli.tasks.benchmarking.request import Request, Shard
+from advcli.tasks.benchmarking.results import Results
+from advcli.tasks.benchmarking.run import Run
+from advcli.tasks.benchmarking.scores import scores
+from advcli.tasks.benchmarking.smoothed import certificates
+from advcli.tasks.benchmarking.summary import summarized
+
+
+def merge(files: Sequence[Path], how: Run) -> Iterator[Record | Progress]:
+    """Join files of results and sum up.
+
+    Raises:
+        UsageError: they do not belong together, one is missing, or one is not finished.
+    """
+    protocol = _common(files)
+    results = Results(protocol.images)
+    batches = []
+    for number, file in enumerate(files):
+        yield Progress("reading results", number, len(files))
+        batches += read_batches(file)
+    for batch in batches:
+        results.add(batch)
+    plan = plan_of(protocol, results)
+    if len(plan.rows) == 0:
+        raise UsageError(f"'{files[0]}' holds no results yet", "go on with it: --resume FILE")
+    if unknown := first_unknown(plan, results, plan.rows):
+        raise UsageError(f"there are no results of {unknown} for all images", "go on with each file: --resume FILE")
+    final: list[Record] = []
+    for record in _summed_up(plan, results, how):
+        final.append(record)
+        yield record
+    if how.out is not None:
+        Journal.begin(how.out, protocol).append(*batches, *final)
+    yield from write_pages(how.pages, protocol, final)
+
+
+def plan_of(protocol: Protocol, results: Results) -> Plan:
+    """Return what was measured, as far as summing up needs it."""
+    request = Request.from_json(protocol.options)
+    subjects = tuple(
+        Subject(
+            model["name"],
+            tuple(model["labels"]),
+            model["edge"],
+            model["channels"],
+            model["recipe"],
+            model["fingerprint"],
+        )
+        for model in protocol.models
+    )
+    rows = np.flatnonzero(results.labels(subjects[0].name) >= 0)
+    return Plan(
+        protocol.data,
+        protocol.classes,
+        protocol.seed,
+        protocol.images,
+        rows,
+        subjects,
+        request.perturbations,
+        request.smoothing,
+    )
+
+
+def _summed_up(plan: Plan, results: Results, how: Run) -> Iterator[Record]:
+    found: list[Score] = []
+    for score in scores(plan, results):
+        found.append(score)
+        yield score
+    yield from transfer_matrix(plan, results)
+    if plan.smoothing is not None:
+        for subject in plan.subjects:
+            yield from certificates(plan, results, subject.name)
+    yield from summarized(plan, results, found, how.summary)
+
+
+def _common(files: Sequence[Path]) -> Protocol:
+    """Return what all files are of together.
+
+    Raises:
+        UsageError: they are not the shards of one whole.
+    """
+    protocols = {file: read_protocol(file) for file in files}
+    first = next(iter(protocols))
+    shards: dict[int, Path] = {}
+    for file, protocol in protocols.items():
+        refuse_different(protocols[first], protocol, file, free=("shard", "pixels"))
+        shard = Shard() if protocol.shard is None else Shard.read(protocol.shard)
+        if shard.number in shards:
+            raise UsageError(f"'{shards[shard.number]}' and '{file}' are the same shard {shard}", "leave one out")
+        shards[shard.number] = file
+    of = {(Shard.read(protocol.shard).of if protocol.shard else 1) for protocol in protocols.values()}
+    if len(of) > 1:
+        raise UsageError(f"the files are of {' and of '.join(map(str, sorted(of)))} shards", "take those of one call")
+    missing = [str(number) for number in range(1, of.pop() + 1) if number not in shards]
+    if missing:
+        raise UsageError(f"shards are missing: {', '.join(missing)}", "measure them with --shard")
+    return replace(protocols[first], shard=None, pixels={})

@@ -1,0 +1,126 @@
+"""The pictures of an evaluation: its page, with a gallery, and the curves of accuracy over eps."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from advcli import images
+from advcli.errors import UsageError
+from advcli.records import Progress, Protocol, Record, Score
+from advcli.tasks.benchmarking.judging import searched
+from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
+from advcli.tasks.benchmarking.plan import CLEAN
+from advcli.tasks.benchmarking.request import Prepared
+from advcli.tasks.benchmarking.results import UNKNOWN, Results
+from advcli.tasks.benchmarking.subjects import Measured
+
+_EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What is drawn, if anything.
+
+    Args:
+        report: the HTML page.
+        figure: the curves, as .png or .svg.
+    """
+
+    report: Path | None = None
+    figure: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.figure is not None and self.figure.suffix.lower() not in (".png", ".svg"):
+            raise UsageError(f"--figure is neither .png nor .svg: '{self.figure}'", "write --figure curves.png")
+        if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"--report is no .html file: '{self.report}'", "write --report report.html")
+
+
+def write_pages(
+    pages: Pages,
+    protocol: Protocol,
+    records: Sequence[Record],
+    prepared: Prepared | None = None,
+    results: Results | None = None,
+) -> Iterator[Progress]:
+    """Draw the page and the curves.
+
+    Args:
+        pages: what is drawn.
+        protocol: what was measured.
+        records: what it came to.
+        prepared: the models and images, which a gallery takes.
+        results: what each model sees in each image.
+    """
+    if pages.figure is not None:
+        from advcli.report.accuracy_curves import accuracy_curves
+
+        scores = [record for record in records if isinstance(record, Score)]
+        with images.whole_file(pages.figure) as file:
+            accuracy_curves(scores, file, "svg" if pages.figure.suffix.lower() == ".svg" else "png")
+    if pages.report is not None:
+        from advcli.report.benchmark import benchmark_page
+
+        yield Progress("drawing the report", 0, 0)
+        gallery = [] if prepared is None or results is None else (yield from _gallery(prepared, results))
+        with images.whole_file(pages.report) as file:
+            file.write(benchmark_page([protocol, *records], gallery).encode())
+
+
+def _gallery(prepared: Prepared, results: Results):
+    from advcli.report.gallery import Example
+
+    found: list[Example] = []
+    for model in prepared.models:
+        for attack in _shown(prepared):
+            rows = _fallen(model, results, attack)
+            if len(rows) == 0:
+                continue
+            # The same search on the same image comes to the same end.
+            search = yield from searched(model, attack, rows, prepared.request.batch, prepared.plan.seed)
+            (places,) = model.parts(rows, len(rows))
+            pixels, labels = model.images.at(places)[0], model.labels[places]
+            adversarial = search(pixels, labels)
+            names = model.classifier.labels
+            for number, place in enumerate(places):
+                found.append(
+                    Example(
+                        clean=_eight_bits(pixels[number]),
+                        adversarial=_eight_bits(adversarial[number]),
+                        label=names[model.labels[place]],
+                        predicted_clean=names[results.predicted(model.name, CLEAN)[rows[number]]],
+                        predicted_adversarial=names[results.predicted(model.name, attack)[rows[number]]],
+                        perturbation=_title(attack),
+                        model=model.name,
+                    )
+                )
+    return found
+
+
+def _shown(prepared: Prepared) -> list[Perturbation]:
+    """Choose the attack that examples are shown of: the first one with a radius above zero."""
+    attacks = prepared.plan.of_kind(Kind.ATTACK)
+    return [attack for attack in attacks if attack.place["eps"] != 0][:1]
+
+
+def _fallen(model: Measured, results: Results, attack: Perturbation) -> np.ndarray:
+    """Choose images that an attack broke, of as many classes as there are."""
+    right = results.right(model.name, CLEAN)[model.rows]
+    predicted = results.predicted(model.name, attack)[model.rows]
+    fallen = np.flatnonzero(right & (predicted != UNKNOWN) & (predicted != model.labels))
+    _, first = np.unique(model.labels[fallen], return_index=True)
+    chosen = [*np.sort(first), *np.setdiff1d(np.arange(len(fallen)), first)][:_EXAMPLES]
+    return model.rows[fallen[np.array(chosen, dtype=np.int64)]]
+
+
+def _title(attack: Perturbation) -> str:
+    place = attack.place
+    if place["eps"] is None:
+        return attack.spec
+    return f"{attack.spec}, {place['norm']} {place['eps']:.4g}"
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    return (pixels * 255).round().clip(0, 255).astype(np.uint8)

@@ -1,0 +1,64 @@
+"""Two models, or a model now and before, on the same images: is the difference more than chance?"""
+
+from collections.abc import Iterator, Sequence
+
+from scipy.stats import fisher_exact
+
+from advcli.records import Change, Compared, Score
+from advcli.tasks.benchmarking.perturbations import Kind, place_of
+from advcli.tasks.benchmarking.plan import Plan
+from advcli.tasks.benchmarking.results import Results
+from advcli.tasks.benchmarking.scores import right_under
+from advcli.tasks.benchmarking.statistics import mcnemar
+
+_CHANCE = 0.05
+
+
+def compared(plan: Plan, results: Results) -> Iterator[Compared]:
+    """Compare every further model with the first one, under each perturbation, image by image."""
+    first, *others = plan.subjects
+    for other in others:
+        for measured in (*plan.shared, *plan.of_kind(Kind.ATTACK), *plan.worsts):
+            mine = right_under(results, other.name, measured)[plan.rows]
+            theirs = right_under(results, first.name, measured)[plan.rows]
+            only_mine, only_theirs, p_value = mcnemar(mine, theirs)
+            yield Compared(
+                model=other.name,
+                data=plan.data,
+                seed=plan.seed,
+                **measured.place,
+                against=first.name,
+                difference=float(mine.mean() - theirs.mean()),
+                only_model=only_mine,
+                only_against=only_theirs,
+                p_value=p_value,
+            )
+
+
+def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change]:
+    """Compare each score with the earlier one of the same model under the same perturbation.
+
+    Of the earlier one only the counts are known, so what is asked is whether two samples of this size
+    differ by so much by chance (Fisher's exact test).
+    """
+    earlier = {(score.model, *place_of(score)): score for score in before}
+    for score in scores:
+        was = earlier.get((score.model, *place_of(score)))
+        if was is None:
+            continue
+        counts = [[score.correct, score.images - score.correct], [was.correct, was.images - was.correct]]
+        _, p_value = fisher_exact(counts)
+        yield Change(
+            model=score.model,
+            data=score.data,
+            seed=score.seed,
+            perturbation=score.perturbation,
+            norm=score.norm,
+            eps=score.eps,
+            severity=score.severity,
+            before=was.accuracy,
+            after=score.accuracy,
+            difference=score.accuracy - was.accuracy,
+            p_value=float(p_value),  # type: ignore[arg-type]
+            regression=score.accuracy < was.accuracy and float(p_value) < _CHANCE,
+        )

@@ -1,0 +1,151 @@
+"""What images are measured under: nothing, noise, a corruption, an attack."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from advcli import registry
+from advcli.attacks import Attack, Suite, Universal, is_bounded
+from advcli.augmentations import Augmentation
+from advcli.corruptions import Corruption
+from advcli.errors import UsageError
+from advcli.records import Measured
+from advcli.threat import Threat
+
+
+class Kind(StrEnum):
+    """What a perturbation is to an evaluation.
+
+    ``CLEAN``, ``NOISE`` and ``CORRUPTION`` do the same to every image, whatever the model; an ``ATTACK`` is
+    judged by the model it was made against; a ``TRANSFER`` by every model.
+    """
+
+    CLEAN = "clean"
+    NOISE = "noise"
+    CORRUPTION = "corruption"
+    ATTACK = "attack"
+    TRANSFER = "transfer"
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One way to perturb all images.
+
+    Args:
+        spec: what it is called in records.
+        kind: what it is to the evaluation.
+        method: what does it.
+        threat: the ball of an attack.
+        severity: how strong a corruption is, from 1 to 5.
+    """
+
+    spec: str
+    kind: Kind
+    method: Attack | Suite | Universal | Augmentation | Corruption | None = None
+    threat: Threat | None = None
+    severity: int | None = None
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What every record of it says."""
+        bounded = self.threat is not None and is_bounded(self.method)  # type: ignore[arg-type]
+        return {
+            "perturbation": self.spec,
+            "norm": str(self.threat.norm) if bounded and self.threat else None,
+            "eps": self.threat.eps if bounded and self.threat else None,
+            "severity": self.severity,
+        }
+
+    def protocol(self, classes: int) -> str:
+        """Spell it out with all its options, a suite with all its members."""
+        if self.method is None:
+            return "no perturbation"
+        spelled = protocol_of(self.spec, self.method, classes)
+        return f"{spelled}, severity {self.severity}" if self.severity else spelled
+
+    def description(self) -> dict[str, Any]:
+        """Return all that its results depend on, whatever the model."""
+        members = self.method.members if isinstance(self.method, Suite) else ()
+        return {"kind": str(self.kind), **self.place, "protocol": self.protocol(1000), "members": list(members)}
+
+
+def place_of(record: Measured) -> tuple[Any, ...]:
+    """Return what tells the perturbation of one record from others."""
+    return record.perturbation, record.norm, record.eps, record.severity
+
+
+def noises_of(specs: Sequence[str]) -> list[Perturbation]:
+    """Build noises from their specs.
+
+    Raises:
+        UsageError: one is no noise.
+    """
+    return [Perturbation(spec, Kind.NOISE, noise_on_all(spec)) for spec in specs]
+
+
+def corruptions_of(names: Sequence[str], severities: Sequence[int]) -> list[Perturbation]:
+    """Build corruptions, each at several severities."""
+    return [
+        Perturbation(name, Kind.CORRUPTION, registry.build("corruptions", name), severity=severity)
+        for name in names
+        for severity in severities
+    ]
+
+
+def attacks_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> list[Perturbation]:
+    """Arrange attacks under several threats; one that searches no ball comes once."""
+    return [
+        Perturbation(spec, Kind.ATTACK, verdict_only(method), threat)
+        for number, threat in enumerate(threats)
+        for spec, method in methods.items()
+        if number == 0 or is_bounded(method)
+    ]
+
+
+def transfers_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> list[Perturbation]:
+    """Arrange attacks whose images are shown to all models, and so are searched for to the end."""
+    return [
+        Perturbation(spec, Kind.TRANSFER, method, threat)
+        for number, threat in enumerate(threats)
+        for spec, method in methods.items()
+        if not isinstance(method, Universal) and (threat.eps > 0 if is_bounded(method) else number == 0)
+    ]
+
+
+def noise_on_all(spec: str) -> Augmentation:
+    """Build the noise of a spec so that every image gets it: training leaves some of them clean.
+
+    Raises:
+        UsageError: it is no noise.
+    """
+    noise = registry.build("augmentations", spec)
+    if noise.stage != "noise":
+        known = [
+            name
+            for name in registry.names("augmentations")
+            if registry.component("augmentations", name).stage == "noise"
+        ]
+        raise UsageError(f"'{registry.canonical(spec)}' is no noise", f"these are: {', '.join(known)}")
+    return dataclasses.replace(noise, probability=1.0)  # type: ignore[type-var]
+
+
+def verdict_only(attack: Attack | Suite | Universal) -> Attack | Suite | Universal:
+    """Return the attack that leaves an image at the first point that breaks it, if there is such an option.
+
+    Whether an image is still right is all that counts here, so every point on the way is looked at.
+    """
+    if any(field.name == "stop" for field in dataclasses.fields(attack)):  # type: ignore[arg-type]
+        return dataclasses.replace(attack, stop=True)  # type: ignore[type-var]
+    return attack
+
+
+def protocol_of(spec: str, method: Any, classes: int) -> str:
+    """Spell out a perturbation with all its options, a suite with all its members."""
+    if isinstance(method, Suite):
+        members = (protocol_of(member, registry.build("attacks", member), classes) for member in method.members)
+        return f"{method.title(classes)}: {'; '.join(members)}"
+    options = ",".join(f"{key}={value}" for key, value in dataclasses.asdict(method).items())
+    name = spec.partition(":")[0]
+    return f"{name}:{options}" if options else name
