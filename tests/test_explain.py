@@ -30,7 +30,7 @@ from conftest import Command, make_classifier
 
 METHODS = ("saliency", "gradcam")
 EXPLAINERS = {method: registry.build("explainers", method) for method in METHODS}
-PGD = registry.build("attacks", "pgd:steps=10")
+PGD = registry.build("attacks", "pgd:steps=5")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,18 @@ def run(classifier: Classifier | list[Classifier], files: list[Path], out: Path,
     return list(explain(subjects, outputs, request, report=report))
 
 
+def numbers(shift: Shift | None) -> list[float]:
+    """Return the four numbers of a shift, for tests that allow for rounding."""
+    assert shift is not None
+    return [shift.spearman, shift.ssim, shift.overlap, shift.distance]
+
+
+def output(record: Explained) -> Path:
+    """Return the file of a map."""
+    assert record.output is not None
+    return output(record)
+
+
 def explained(events: list[Any]) -> list[Explained]:
     return [event for event in events if isinstance(event, Explained)]
 
@@ -79,7 +91,7 @@ def test_every_planned_file_is_written_and_recorded(tmp_path: Path, classifier: 
         assert record.label == classifier.labels[record.index]
         assert record.confidence == pytest.approx(probabilities.max())
         assert [item.index for item in record.top] == list(np.argsort(-probabilities))
-        assert images.read(Path(record.output)).shape == (16, 16, 3)
+        assert images.read(output(record)).shape == (16, 16, 3)
         assert Path(record.sheet).is_file()
         assert record.maximum > 0
         assert json.loads(record.to_json())["layer"] == record.layer
@@ -95,7 +107,7 @@ def test_the_two_parts_of_saliency_share_a_scale(tmp_path: Path, classifier: Cla
     )[0]
     assert records[0].maximum == pytest.approx(relevance.max())
     assert records[1].maximum == pytest.approx(-relevance.min())
-    positive, negative = (images.read(Path(record.output)).sum(axis=-1, dtype=int) for record in records[:2])
+    positive, negative = (images.read(output(record)).sum(axis=-1, dtype=int) for record in records[:2])
     dark = positive.min()
     assert (positive[relevance < 0] == dark).all()
     assert (negative[relevance > 0] == dark).all()
@@ -155,7 +167,8 @@ def test_an_attack_that_fails_is_shown_too(tmp_path: Path, classifier: Classifie
     assert len(records) == 6, "the original class is the predicted one"
     assert records[0].index == records[3].index
     assert records[0].maximum == pytest.approx(records[3].maximum)
-    assert records[3].shift == records[3].noise_floor == Shift(pytest.approx(1), pytest.approx(1), 1.0, 0.0)
+    for shift in (records[3].shift, records[3].noise_floor):
+        assert numbers(shift) == pytest.approx([1, 1, 1, 0], abs=1e-6)
 
 
 def test_a_class_can_be_chosen(tmp_path: Path, classifier: Classifier) -> None:
@@ -168,7 +181,7 @@ def test_a_class_can_be_chosen(tmp_path: Path, classifier: Classifier) -> None:
         ("adversarial", 2),
     ]
     assert {record.role for record in records} == {"chosen"}
-    maps = {Path(record.output or "").read_bytes() for record in records}
+    maps = {output(record).read_bytes() for record in records}
     assert len(maps) == len(records), "every class and view has its own maps"
 
 
@@ -221,7 +234,7 @@ def test_maps_on_one_scale_are_darker_where_they_are_weaker(tmp_path: Path) -> N
     for shared in (False, True):
         out = tmp_path / str(shared)
         records = explained(run(weak, [file], out, classes=("0", "1"), shared_scale=shared, explainers=saliency))
-        light[shared] = [images.read(Path(record.output or "")).mean() for record in records]
+        light[shared] = [images.read(output(record)).mean() for record in records]
     assert light[True][0] < 0.5 * light[False][0]
     assert max(light[True]) == pytest.approx(max(light[False]), rel=0.3)
 
@@ -283,7 +296,7 @@ def test_an_image_is_explained_alike_whatever_stands_beside_it(tmp_path: Path, c
     beside = [record for record in together if record.image == str(files[1])]
     for one, other in zip(alone, beside, strict=True):
         assert one.maximum == pytest.approx(other.maximum, rel=1e-4)
-        assert one.noise_floor == (other.noise_floor and Shift(*map(pytest.approx, vars(other.noise_floor).values())))
+        assert numbers(one.noise_floor) == pytest.approx(numbers(other.noise_floor), abs=1e-3)
 
 
 def test_models_are_compared_on_the_same_image(tmp_path: Path, classifier: Classifier) -> None:
@@ -294,7 +307,7 @@ def test_models_are_compared_on_the_same_image(tmp_path: Path, classifier: Class
     assert list(dict.fromkeys(record.model for record in records)) == ["small", "other"]
     assert len({record.sheet for record in records}) == 1
     assert len({record.output for record in records}) == len(records)
-    assert {images.read(Path(record.output or "")).shape[0] for record in records} == {16, 24}
+    assert {images.read(output(record)).shape[0] for record in records} == {16, 24}
 
 
 def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, classifier: Classifier) -> None:
@@ -467,7 +480,7 @@ def test_a_photo_is_explained_as_what_it_shows(tmp_path: Path, shared: Path) -> 
     records = explained(run(choice.load(), [shared / "data" / "photos" / "04546cc5e537d7cd.png"], tmp_path / "maps"))
     assert {record.label for record in records} == {"barn"}
     assert records[2].layer == "out_relu"
-    relevance = images.read(Path(records[2].output)).astype(int)
+    relevance = images.read(output(records[2])).astype(int)
     coloured = np.ptp(relevance, axis=-1) > 60
     # The barn fills the right half, halfway down.
     assert coloured[:, 112:].mean() > 2 * coloured[:, :112].mean()

@@ -77,18 +77,18 @@ def explain(
         batch=batch,
         seed=seed,
     )
-    outputs = explaining.plan(
-        files or [],
-        out,
-        request,
-        list(explainers),
-        [choice.name for choice in choices],
-        report,
-        overwrite,
-        skip_existing,
-    )
-    pairs = explaining.pairs(outputs, adversarial)
     with Output(json, quiet) as output:
+        outputs = explaining.plan(
+            files or [],
+            out,
+            request,
+            list(explainers),
+            [choice.name for choice in choices],
+            report,
+            overwrite,
+            skip_existing,
+        )
+        pairs = explaining.pairs(outputs, adversarial)
         if not outputs:
             return explaining.nothing_left()
         output.status("loading the model")

@@ -33,9 +33,7 @@ class JPEGCompression:
         for image, place in zip(images, read, strict=True):
             pixels = (image * 255 + np.float32(0.5)).astype(np.uint8)
             file = io.BytesIO()
-            Image.fromarray(pixels[..., 0] if image.shape[2] == 1 else pixels).save(
-                file, "JPEG", quality=round(quality)
-            )
+            Image.fromarray(pixels[..., 0] if image.shape[2] == 1 else pixels).save(file, "JPEG", quality=round(quality))
             np.divide(np.asarray(Image.open(file, formats=("JPEG",))).reshape(image.shape), np.float32(255), out=place)
         return read
 
