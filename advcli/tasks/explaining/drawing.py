@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advcli import registry
 from advcli.records import Prediction, Shift
 from advcli.report.difference import amplification, enlarged
 from advcli.report.maps import BETWEEN_CLASSES, diverging, overlay, scale_of, sequential, translucent
 from advcli.report.sheet import Panel, Row, Sheet, percent
 from advcli.tasks.explaining.explanation import Explanation, Map
-from advcli.tasks.explaining.request import PARTS
+from advcli.tasks.explaining.request import PARTS, SLOPES
 from advcli.tasks.explaining.views import View
 
 NO_EVIDENCE = "no evidence:\nthe map is the same\nat every pixel"
@@ -57,6 +58,8 @@ class Drawn:
             return "brighter here, more likely"
         if self.part.endswith("-negative"):
             return "darker here, more likely"
+        if registry.canonical(self.map.method) in SLOPES:
+            return "orange: brighter, more likely"
         return "orange for the class, blue against" if self.map.signed else "what matters here"
 
 

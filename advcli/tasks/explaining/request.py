@@ -9,6 +9,8 @@ from advcli.threat import Threat
 
 SHEET, RAW = ".explain.png", ".explain.npz"
 PREDICTED, TRUE, SECOND = "predicted", "true", "second"
+# Their values say what a brighter pixel would do to the score, not what this one does.
+SLOPES = frozenset({"saliency", "smoothgrad", "guided-backprop"})
 # What the saliency method gives is two pictures, on one scale.
 PARTS = {"saliency": ("saliency-positive", "saliency-negative")}
 

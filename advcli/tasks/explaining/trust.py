@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from advcli import registry
 from advcli.explainers import Explainer
 from advcli.explainers.integrated_gradients import IntegratedGradients
 from advcli.layers import operations
 from advcli.model import Classifier
 from advcli.records import Trusted
 from advcli.tasks.explaining.curves import deletion, insertion
+from advcli.tasks.explaining.request import SLOPES
 from advcli.tasks.explaining.shift import rank_correlation
 
 MOST_IMAGES = 16
@@ -43,12 +45,14 @@ def check(
     others = explainer(classifier, seen, second, seed)
     with randomized(classifier, seed) as unlearned:
         strangers = explainer(unlearned, seen, first, seed)
+    # A steep slope matters whichever way it goes; other signed maps say what speaks against the class.
+    ranks = np.abs(maps) if registry.canonical(method) in SLOPES else maps
     chance = np.random.default_rng(seed).random(maps.shape)
     measured = {
         f"{kind}{name}": float(
             np.mean([area(classifier, *case, seed) for case in zip(seen, values, first.tolist(), strict=True)])
         )
-        for kind, values in (("", maps), ("random_", chance))
+        for kind, values in (("", ranks), ("random_", chance))
         for name, area in (("deletion", deletion), ("insertion", insertion))
     }
     incomplete = None
