@@ -35,15 +35,12 @@ class Statistics:
             question = found.question
             if question.wanted.view != "adversarial" or question.against is not None or found.kind == "picture":
                 continue
-            for explained in self._explained(explanation, question.index):
-                key = (found.method, explanation.group, explained)
-                self.rows.setdefault(key, []).append((found.moved, found.floor))
+            explained = _role(explanation, question.index)
+            if explained is not None:
+                row = self.rows.setdefault((found.method, explanation.group, explained), [])
+                row.append((found.moved, found.floor))
         if explanation.flip is not None and explanation.flip.share is not None:
             self.shares.setdefault(explanation.group, []).append(explanation.flip.share)
-
-    def _explained(self, explanation: Explanation, index: int) -> list[str]:
-        roles = {"predicted": explanation.views[-1].predicted, "original": explanation.origin}
-        return [role for role, its in roles.items() if its == index]
 
     def records(self, common: dict[str, Any]) -> Iterator[Shifted]:
         """Yield a record a method, group and class explained."""
@@ -74,6 +71,12 @@ class Statistics:
                 **noise,
                 **common,
             )
+
+
+def _role(explanation: Explanation, index: int) -> str | None:
+    """Say which class of an adversarial image is explained; where the prediction held, the two are one."""
+    roles = {explanation.origin: "original", explanation.views[-1].predicted: "predicted"}
+    return roles.get(index)
 
 
 def _median(shifts: list[Shift], name: str) -> float | None:
