@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from advcli.backend import keras
 from advcli.tasks.explaining.remembered import FILE
 from conftest import Command, make_classifier
 
@@ -156,4 +157,22 @@ def test_a_full_disk_is_told_in_one_line(advcli: Command, run: Path, pictures: l
     result = advcli("explain", pictures[0], "--model", run, "--top", 4, preexec_fn=small, env={})
     assert result.returncode == 1
     assert "cannot write 'maps/0.explain.png'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [(1, "no classifier of two or more classes"), (2, "gives a list of 2 outputs, not one tensor")],
+)
+def test_a_model_that_is_no_classifier_is_refused(
+    advcli: Command, pictures: list[Path], outputs: int, message: str
+) -> None:
+    image = keras.Input((16, 16, 3))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
+    heads = [keras.layers.Dense(1 if outputs == 1 else 3)(features) for _ in range(outputs)]
+    model = pictures[0].parent / "model.keras"
+    keras.Model(image, heads[0] if outputs == 1 else heads).save(model)
+    result = advcli("explain", pictures[0], "--model", model, "--input-range", "0,1")
+    assert result.returncode == 1
+    assert message in result.stderr
     assert "Traceback" not in result.stderr
