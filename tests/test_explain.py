@@ -21,8 +21,8 @@ from advcli.model import Classifier, wrap
 from advcli.records import Attacked, Explained, Failed, Flipped, Progress, Shift, Shifted
 from advcli.tasks.attack import attack
 from advcli.tasks.explain import explain
-from advcli.tasks.explaining.explanation import Subject
 from advcli.tasks.explaining.request import Request, endings
+from advcli.tasks.explaining.subject import Subject
 from advcli.tasks.models import ModelChoice
 from advcli.tasks.request import Request as AttackRequest
 from advcli.threat import Threat

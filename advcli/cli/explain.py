@@ -48,8 +48,9 @@ def explain(
     from advcli.cli.output import Output
     from advcli.cli.resolve import common_threat, read_range
     from advcli.tasks import explain as task
-    from advcli.tasks.explaining.explanation import Subject
+    from advcli.tasks.explaining import choosing
     from advcli.tasks.explaining.request import Request
+    from advcli.tasks.explaining.subject import Subject
     from advcli.tasks.explaining.views import check_words
     from advcli.tasks.models import ModelChoice, load_all
 
@@ -58,7 +59,7 @@ def explain(
     choices += [explaining.compared(value, labels, values, edge, unsafe_load) for value in compare or ()]
     if list_layers:
         with Output(json, quiet) as output:
-            return output.show(event for each in load_all(choices) for event in task.layers(each, seed))
+            return output.show(event for each in load_all(choices) for event in choosing.layers(each, seed))
     explainers = explaining.methods(method, layer)
     search = None if attack is None else registry.build("attacks", attack)
     threat = common_threat([choice.recipe for choice in choices], norm, eps)
@@ -95,7 +96,7 @@ def explain(
         subjects = []
         for classifier in load_all(choices):
             check_words(classifier, request, outputs)
-            chosen = explainers if method else task.usual(explainers, classifier)
+            chosen = explainers if method else choosing.usual(explainers, classifier)
             subjects.append(Subject(classifier, chosen, request, search, pairs))
         known = [explaining.remembered(choice, seed) for choice in choices] if check else []
         return output.show(task.explain(subjects, outputs, request, remembered=known, report=report))

@@ -7,84 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from advcli import images
-from advcli.data import to_float
-from advcli.errors import AdvcliError, UsageError
-from advcli.explainers import Explainer
-from advcli.feature_map import feature_map, listed
 from advcli.model import Classifier
-from advcli.records import Explained, Failed, Flipped, Layer, Progress, Shifted, Trusted
+from advcli.records import Explained, Failed, Flipped, Progress, Shifted, Trusted
 from advcli.report.explanations import Entry, Pages
 from advcli.report.sheet import Sheet
 from advcli.report.wording import radius
-from advcli.tasks.explaining.explanation import Explanation, Subject
+from advcli.tasks.explaining.checking import checked
+from advcli.tasks.explaining.explanation import Explanation
 from advcli.tasks.explaining.reading import chunks
 from advcli.tasks.explaining.remembered import Remembered
 from advcli.tasks.explaining.request import Request, model_suffixes
 from advcli.tasks.explaining.results import Files
 from advcli.tasks.explaining.statistics import Statistics
-from advcli.tasks.explaining.trust import MOST_IMAGES, check, trust_line
+from advcli.tasks.explaining.subject import Subject
+from advcli.tasks.explaining.trust import trust_line
 from advcli.tasks.explaining.views import true_class
 from advcli.tasks.pictures import by_size
 
 log = logging.getLogger(__name__)
 
-_FINE = 7
-
 Event = Explained | Flipped | Shifted | Trusted | Failed | Progress
-
-
-def applicable(explainers: Mapping[str, Explainer], classifier: Classifier) -> dict[str, Explainer]:
-    """Keep the methods that can explain this classifier, and say which cannot."""
-    kept = {}
-    for method, explainer in explainers.items():
-        try:
-            explainer.shown(classifier)
-        except UsageError:
-            # Its layer was named by the user.
-            raise
-        except AdvcliError as error:
-            log.warning("left out %s: %s", method, error.message)
-        else:
-            kept[method] = explainer
-    return kept
-
-
-def usual(explainers: Mapping[str, Explainer], classifier: Classifier) -> dict[str, Explainer]:
-    """Keep what suits a classifier if nothing is asked for: gradcam where its last map is fine enough, else layercam.
-
-    Where the map has to be taken from further up, weights for whole channels rank pixels worse than
-    weights for cells do.
-    """
-    maps = listed(classifier)
-    coarse = bool(maps) and min(maps[-1].rows, maps[-1].columns) < _FINE
-    left_out = "gradcam" if coarse else "layercam"
-    return applicable({method: one for method, one in explainers.items() if method != left_out}, classifier)
-
-
-def layers(classifier: Classifier, seed: int = 0) -> Iterator[Layer]:
-    """List the layers that a class activation map can show, and say which is shown unless told otherwise."""
-    try:
-        chosen = feature_map(classifier).shown
-    except AdvcliError as error:
-        log.warning("none is shown unless named: %s", error.message)
-        chosen = None
-    for shown in listed(classifier):
-        ours = chosen is not None and shown.layer == chosen.layer
-        yield Layer(
-            model=classifier.name,
-            data="",
-            seed=seed,
-            layer=shown.layer,
-            kind="" if shown.only_way else "one of several ways",
-            rows=shown.rows,
-            columns=shown.columns,
-            channels=shown.channels,
-            chosen=ours,
-            reason=chosen.reason if ours and chosen is not None else "",
-        )
 
 
 def explain(
@@ -111,7 +53,7 @@ def explain(
     _say_truth(subjects[0].classifier, list(outputs), request)
     trusted: list[Trusted] = []
     for subject, known in zip(subjects, remembered, strict=bool(remembered)):
-        for event in _checked(subject, list(outputs), known, common | {"model": subject.classifier.name}):
+        for event in checked(subject, list(outputs), known, common | {"model": subject.classifier.name}):
             if isinstance(event, Trusted):
                 trusted.append(event)
             yield event
@@ -132,9 +74,8 @@ def explain(
                 explained = []
                 for subject, suffix, numbers, outcome in zip(subjects, suffixes, statistics, outcomes, strict=True):
                     if isinstance(outcome, str):
-                        yield Failed(
-                            image=str(picture.file), error=outcome, **common | {"model": subject.classifier.name}
-                        )
+                        said = {**common, "model": subject.classifier.name}
+                        yield Failed(image=str(picture.file), error=outcome, **said)
                     else:
                         numbers.add(outcome)
                         explained.append((outcome, suffix))
@@ -158,28 +99,6 @@ def explain(
             title = f"What {' and '.join(names)} look{'s' if len(names) == 1 else ''} at"
             pages.finish(title, _facts(subjects, request, groups), shifted, trusted)
             log.info("page: '%s'", report)
-
-
-def _checked(
-    subject: Subject, files: Sequence[Path], known: Remembered, common: dict[str, Any]
-) -> Iterator[Trusted | Progress]:
-    """Check a model's explainers on the first images; what is known already is not checked again."""
-    seen: list[np.ndarray] = []
-    for file in files:
-        with contextlib.suppress(AdvcliError, OSError):
-            pixels = images.read(file, subject.classifier.channels)
-            seen.append(np.asarray(subject.classifier.fit(to_float(pixels)[None]))[0])
-        if len(seen) == MOST_IMAGES:
-            break
-    methods = {method: one for method, one in subject.explainers.items() if one.kind != "picture"}
-    for done, (method, explainer) in enumerate(methods.items() if seen else ()):
-        yield Progress("checking", done, len(methods))
-        # A frozen component writes itself with all its options.
-        record = known.get(repr(explainer), len(seen), common)
-        if record is None:
-            record = check(subject.classifier, explainer, method, np.stack(seen), subject.request.seed, common)
-            known.put(repr(explainer), record)
-        yield record
 
 
 def _say_truth(classifier: Classifier, files: Sequence[Path], request: Request) -> None:

@@ -8,7 +8,8 @@ from advcli.explainers import Shown
 from advcli.model import Classifier
 from advcli.records import Shift
 from advcli.report.maps import sequential
-from advcli.tasks.explaining.drawing import drawn, sheet
+from advcli.tasks.explaining.drawing import sheet
+from advcli.tasks.explaining.drawn import drawn
 from advcli.tasks.explaining.explanation import Explanation, Map
 from advcli.tasks.explaining.flip import Flip
 from advcli.tasks.explaining.perturbed import Pair

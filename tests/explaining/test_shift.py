@@ -1,6 +1,8 @@
+from typing import Any
+
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy import stats
 from skimage.metrics import structural_similarity
 
 from advcli.tasks.explaining.shift import rank_correlation, shift
@@ -10,6 +12,11 @@ def maps(edge: int = 16) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(1)
     first = generator.normal(size=(edge, edge))
     return first, first + 0.7 * generator.normal(size=(edge, edge))
+
+
+def scipys(first: np.ndarray, second: np.ndarray) -> float:
+    result: Any = stats.spearmanr(first.ravel(), second.ravel())
+    return result.statistic
 
 
 def test_a_map_is_like_itself_whatever_its_scale_and_sign() -> None:
@@ -26,7 +33,7 @@ def test_the_numbers_are_those_of_scipy_and_scikit_image() -> None:
     first, second = (np.abs(values) for values in maps())
     moved = shift(first, second)
     assert moved is not None
-    assert moved.spearman == pytest.approx(spearmanr(first.ravel(), second.ravel()).statistic)
+    assert moved.spearman == pytest.approx(scipys(first, second))
     expected = structural_similarity(
         first / first.max(),
         second / second.max(),
@@ -41,7 +48,7 @@ def test_the_numbers_are_those_of_scipy_and_scikit_image() -> None:
 def test_ranks_of_equal_pixels_are_shared_as_spearman_does() -> None:
     generator = np.random.default_rng(2)
     first, second = (np.maximum(generator.normal(size=(9, 9)), 0) for _ in range(2))
-    assert rank_correlation(first, second) == pytest.approx(spearmanr(first.ravel(), second.ravel()).statistic)
+    assert rank_correlation(first, second) == pytest.approx(scipys(first, second))
 
 
 def test_overlap_and_distance_by_hand() -> None:

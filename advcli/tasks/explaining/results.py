@@ -10,7 +10,8 @@ import numpy as np
 from advcli import images, png
 from advcli.records import Explained, Flipped
 from advcli.report.sheet import Sheet
-from advcli.tasks.explaining.drawing import drawn, shared_scales, sheet
+from advcli.tasks.explaining.drawing import sheet
+from advcli.tasks.explaining.drawn import drawn, shared_scales
 from advcli.tasks.explaining.explanation import Explanation
 from advcli.tasks.explaining.request import RAW, SHEET, Request, map_ending
 

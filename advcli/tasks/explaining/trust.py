@@ -21,7 +21,6 @@ from advcli.tasks.explaining.curves import deletion, insertion
 from advcli.tasks.explaining.request import SLOPES
 from advcli.tasks.explaining.shift import rank_correlation
 
-MOST_IMAGES = 16
 _SAME_WITHOUT_WEIGHTS, _SAME_FOR_EVERY_CLASS, _INCOMPLETE = 0.8, 0.95, 0.05
 
 
