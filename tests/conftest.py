@@ -126,3 +126,13 @@ def small() -> Classifier:
 def pictures() -> np.ndarray:
     """Five random images (5, 8, 8, 3), away from black and white."""
     return np.random.default_rng(3).uniform(0.3, 0.7, (5, 8, 8, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two models, first.keras and second.keras, and data.npz, that evaluations are quick on."""
+    from evaluations import make_models
+
+    made = tmp_path_factory.mktemp("evaluations")
+    make_models(made)
+    return made
