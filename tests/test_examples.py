@@ -38,6 +38,8 @@ def test_examples(tmp_path: Path, program: tuple[str, ...]) -> None:
     assert "images are seen as 8" in run(EXAMPLES / "patch.sh", "tour/runs/clean", "8", pictures, pictures)
     assert (tmp_path / "patched" / "crafted" / "patch.pattern.png").exists()
     assert "queries of PGD" in run(sys.executable, EXAMPLES / "library.py", "tour/runs/clean")
+    assert "20 pictures at severity 5" in run(sys.executable, EXAMPLES / "corruptions.py", "corruptions.png", "32", "5")
+    assert (tmp_path / "corruptions.png").exists()
     threes = ("--classes", "3,7", "--edge", "8", "--backbone", "linear", "--objective", "clean", "--epochs", "2")
     run(tool, "train", *threes, "--out", "threes")
     assert "% after FGSM at 0.25" in run(sys.executable, EXAMPLES / "threes_and_sevens.py", "threes", "threes.png")

@@ -29,13 +29,13 @@ class JPEGCompression:
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Compress: (N, H, W, C) -> (N, H, W, C)."""
         (quality,) = table(images.shape[1], severity, _QUALITY)
-        read = np.empty_like(images)
-        for image, place in zip(images, read, strict=True):
-            pixels = (image * 255 + np.float32(0.5)).astype(np.uint8)
+        pixels = (images * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+        read = np.empty_like(pixels)
+        for image, place in zip(pixels, read, strict=True):
             file = io.BytesIO()
-            Image.fromarray(pixels[..., 0] if image.shape[2] == 1 else pixels).save(file, "JPEG", quality=round(quality))
-            np.divide(np.asarray(Image.open(file, formats=("JPEG",))).reshape(image.shape), np.float32(255), out=place)
-        return read
+            Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "JPEG", quality=round(quality))
+            place[:] = np.asarray(Image.open(file, formats=("JPEG",))).reshape(image.shape)
+        return read / np.float32(255)
 
 
 COMPONENT = JPEGCompression
