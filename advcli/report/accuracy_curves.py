@@ -140,5 +140,5 @@ def _legend(figure: Any, drawn: Sequence[Curve], looks: dict[str, dict[str, Any]
         prop={"family": lettering.families, "size": 9},
     )
     for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
-        name = lettering.line(name)
+        name = "worst case" if name == "worst" else lettering.line(name)
         text.set(text=name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...", parse_math=False, color=INK)
