@@ -13,8 +13,8 @@ from advcli.report.lettering import Lettering
 # Told apart by people of every kind of colour vision (Okabe and Ito), on white and on black.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a9629b", "#8a7400", "#777777")
 _STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"), ((0, (5, 1, 1, 1, 1, 1)), "v"), ((0, (1, 1)), "P"))
-# Colours of no curve, which a page puts its own in the place of.
-INK, RULE = "#1c1b19", "#d8d4ca"
+# A page puts its own in the place of all of these.
+_INK, _RULE = "#1c1b19", "#d8d4ca"
 _LONGEST = 28
 _NORMS = {"linf": "L-inf", "l2": "L2", "l1": "L1", "l0": "L0"}
 
@@ -30,7 +30,7 @@ class Curve:
 
 
 def curves(scores: Sequence[Score]) -> list[Curve]:
-    """Find what was measured at several radii; without a perturbation is what the radius 0 is."""
+    """Find what was measured at several radii, model by model; the radius 0 is to be without a perturbation."""
     clean = {score.model: score for score in scores if score.perturbation == "clean"}
     bounded = [score for score in scores if score.norm is not None and score.eps is not None]
     found = []
@@ -42,7 +42,7 @@ def curves(scores: Sequence[Score]) -> list[Curve]:
                 by_radius[0.0] = replace(clean[first.model], eps=0.0)
             ordered = [by_radius[radius] for radius in sorted(by_radius)]
             found.append(Curve(first.model, first.perturbation, str(first.norm), ordered))
-    return found
+    return [curve for of_model in parted(found, lambda curve: curve.model).values() for curve in of_model]
 
 
 def accuracy_curves(scores: Sequence[Score], file: BinaryIO, format: Literal["png", "svg", "pdf"] = "png") -> None:
@@ -69,7 +69,7 @@ def accuracy_curves(scores: Sequence[Score], file: BinaryIO, format: Literal["pn
 
 
 def inline_curves(scores: Sequence[Score]) -> str:
-    """Draw the curves as SVG that is part of a page, in the page's own colours of ink and rules."""
+    """Draw the curves as SVG that is part of a page, in the page's own colours."""
     file = io.BytesIO()
     accuracy_curves(scores, file, "svg")
     text = file.getvalue().decode("utf-8")
@@ -78,7 +78,9 @@ def inline_curves(scores: Sequence[Score]) -> str:
     text = text.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace(
         ' xmlns="http://www.w3.org/2000/svg"', ""
     )
-    return text.replace(INK, "var(--ink)").replace(RULE, "var(--rule)")
+    for number, colour in enumerate(_COLOURS, 1):
+        text = text.replace(colour, f"var(--series-{number})")
+    return text.replace(_INK, "var(--ink)").replace(_RULE, "var(--rule)")
 
 
 def _looks(drawn: Sequence[Curve]) -> dict[str, dict[str, Any]]:
@@ -111,15 +113,15 @@ def _panel(axes: Any, norm: str, drawn: Sequence[Curve], looks: dict[str, dict[s
         axes.plot(x, y, color=colour, linestyle=line, marker=marker, markersize=4.5, linewidth=1.6)
     axes.set_ylim(0, 102)
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"{_NORMS.get(norm, norm)} radius{' in 1/255' if steps else ''}", color=INK)
-    axes.set_ylabel("images still right, %" if axes.get_subplotspec().is_first_col() else "", color=INK)
-    axes.grid(color=RULE, linewidth=0.6)
+    axes.set_xlabel(f"{_NORMS.get(norm, norm)} radius{' in 1/255' if steps else ''}", color=_INK)
+    axes.set_ylabel("images still right, %" if axes.get_subplotspec().is_first_col() else "", color=_INK)
+    axes.grid(color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.patch.set_alpha(0)
-    axes.tick_params(color=INK, labelcolor=INK)
+    axes.tick_params(color=_INK, labelcolor=_INK)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(INK)
+        spine.set_color(_INK)
 
 
 def _legend(figure: Any, drawn: Sequence[Curve], looks: dict[str, dict[str, Any]], lettering: Lettering) -> None:
@@ -127,7 +129,7 @@ def _legend(figure: Any, drawn: Sequence[Curve], looks: dict[str, dict[str, Any]
 
     entries = [(model, Line2D([], [], color=colour, linewidth=3)) for model, colour in looks["model"].items()]
     entries += [
-        (attack, Line2D([], [], color=INK, linestyle=line, marker=marker, markersize=4.5, linewidth=1.6))
+        (attack, Line2D([], [], color=_INK, linestyle=line, marker=marker, markersize=4.5, linewidth=1.6))
         for attack, (line, marker) in looks["attack"].items()
     ]
     # Names are set afterwards: a legend leaves out those with a leading underscore.
@@ -141,4 +143,4 @@ def _legend(figure: Any, drawn: Sequence[Curve], looks: dict[str, dict[str, Any]
     )
     for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
         name = "worst case" if name == "worst" else lettering.line(name)
-        text.set(text=name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...", parse_math=False, color=INK)
+        text.set(text=name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...", parse_math=False, color=_INK)

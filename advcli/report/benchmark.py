@@ -114,7 +114,8 @@ def _curves(scores: Sequence[Score]) -> Section | None:
         table = cross_table(points, lambda point: point[1].eps, lambda point: (point[0].model, point[0].attack))
         rows = sorted(table.rows, key=lambda row: row[0] or 0.0)  # type: ignore[arg-type,return-value]
         measured = [score for score in scores if score.norm in (None, norm)]
-        panels.append((norm, inline_curves(measured), members, rows))
+        models = parted(members, lambda curve: curve.model)
+        panels.append((norm, inline_curves(measured), members, models, rows))
     return _simple("curves", "Accuracy over the radius", panels=panels)
 
 

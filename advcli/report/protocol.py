@@ -1,7 +1,8 @@
 """What was measured, how, and on what: enough to do it again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from advcli.records import Protocol, Score
 from advcli.report import wording
@@ -15,7 +16,7 @@ class Measurement:
 
     perturbation: str
     protocol: str
-    strengths: Sequence[str]
+    strengths: str
     seconds: dict[str, float]
 
 
@@ -24,14 +25,17 @@ def protocol(protocols: Sequence[Protocol], scores: Sequence[Score]) -> Section 
     if not protocols and not scores:
         return None
     measurements = []
-    for members in parted(scores, lambda score: (score.perturbation, score.protocol)).values():
+    for (perturbation, spelled), members in parted(scores, _perturbation).items():
         seconds = {
             str(model): sum(score.seconds for score in found)
             for model, found in parted(members, lambda score: score.model).items()
         }
-        strengths = dict.fromkeys(filter(None, map(_strength, members)))
-        measurements.append(Measurement(members[0].perturbation, members[0].protocol, list(strengths), seconds))
-    content = {"protocols": protocols, "measurements": measurements}
+        measurements.append(Measurement(perturbation, spelled, _strengths(members), seconds))
+    content = {
+        "protocols": [_description(part) for part in protocols],
+        "measurements": measurements,
+        "models": list(dict.fromkeys(score.model for score in scores)),
+    }
     return Section("protocol", "Protocol", "benchmark/protocol.html.j2", content)
 
 
@@ -42,8 +46,20 @@ def environment(protocols: Sequence[Protocol]) -> Section | None:
     return Section("environment", "Environment", "benchmark/environment.html.j2", content) if environments else None
 
 
-def _strength(score: Score) -> str:
-    return wording.radius(score.eps, score.norm) if score.severity is None else f"severity {score.severity}"
+def _description(protocol: Protocol) -> dict[str, Any]:
+    """Return all that a protocol says and no other section shows."""
+    shown = {key: value for key, value in asdict(protocol).items() if key not in ("model", "environment")}
+    return {key: value for key, value in shown.items() if value is not None}
+
+
+def _perturbation(score: Score) -> tuple[str, str]:
+    return score.perturbation, score.protocol.removesuffix(f", severity {score.severity}")
+
+
+def _strengths(scores: Sequence[Score]) -> str:
+    radii = dict.fromkeys(wording.radius(score.eps, score.norm) for score in scores if score.norm)
+    severities = dict.fromkeys(str(score.severity) for score in scores if score.severity is not None)
+    return ", ".join(radii) or (f"severity {', '.join(severities)}" if severities else "")
 
 
 def _environment(protocol: Protocol) -> tuple[tuple[str, str], ...]:

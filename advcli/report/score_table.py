@@ -56,7 +56,7 @@ def summary(scores: Sequence[Score], groups: Sequence[Group]) -> Section | None:
         "blocks": _blocks(kept, models),
         "mean": _mean([score for score in scores if score.severity is not None], models),
         "left_out": len(kept) < len(shown),
-        "groups": cross_table(groups, lambda group: (group.group, group.perturbations), lambda group: group.model),
+        "groups": cross_table(groups, lambda group: group.group, lambda group: group.model),
     }
     return Section("summary", "Summary", "benchmark/summary.html.j2", content)
 
