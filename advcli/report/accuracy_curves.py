@@ -61,7 +61,7 @@ def accuracy_curves(scores: Sequence[Score], file: BinaryIO, format: Literal["pn
         for axes, (norm, members) in zip(
             figure.subplots(1, max(len(panels), 1), sharey=True, squeeze=False)[0], panels.items(), strict=False
         ):
-            _panel(axes, str(norm), members, looks)
+            _panel(axes, norm, members, looks)
         _legend(figure, drawn, looks, lettering)
         metadata = {} if format != "svg" else {"Date": None, "Creator": None, "Format": None, "Type": None}
         metadata = {"CreationDate": None} if format == "pdf" else metadata

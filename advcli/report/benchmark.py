@@ -112,7 +112,7 @@ def _curves(scores: Sequence[Score]) -> Section | None:
     for norm, members in parted(curves(scores), lambda curve: curve.norm).items():
         points = [(curve, score) for curve in members for score in curve.scores]
         table = cross_table(points, lambda point: point[1].eps, lambda point: (point[0].model, point[0].attack))
-        rows = sorted(table.rows, key=lambda row: row[0] or 0.0)  # type: ignore[arg-type,return-value]
+        rows = sorted(table.rows, key=lambda row: row[0] or 0.0)
         measured = [score for score in scores if score.norm in (None, norm)]
         models = parted(members, lambda curve: curve.model)
         panels.append((norm, inline_curves(measured), members, models, rows))

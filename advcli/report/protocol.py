@@ -27,7 +27,7 @@ def protocol(protocols: Sequence[Protocol], scores: Sequence[Score]) -> Section 
     measurements = []
     for (perturbation, spelled), members in parted(scores, _perturbation).items():
         seconds = {
-            str(model): sum(score.seconds for score in found)
+            model: sum(score.seconds for score in found)
             for model, found in parted(members, lambda score: score.model).items()
         }
         measurements.append(Measurement(perturbation, spelled, _strengths(members), seconds))

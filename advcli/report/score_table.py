@@ -69,8 +69,8 @@ def _blocks(scores: Sequence[Score], models: Sequence[str]) -> list[Block]:
         for perturbation, cells in table.rows:
             by_model = dict(zip(table.columns, cells, strict=True))
             found = [by_model.get(model) for model in models]
-            rows.append(Row(str(perturbation), found, _best([score.accuracy for score in found if score])))
-        blocks.append(Block(str(kind), rows))
+            rows.append(Row(perturbation, found, _best([score.accuracy for score in found if score])))
+        blocks.append(Block(kind, rows))
     return blocks
 
 
