@@ -40,6 +40,8 @@ class Parsed(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+        if tag in ("td", "th", "dd"):
+            self.text += "\n"
 
     def handle_data(self, data: str) -> None:
         if "style" not in self.open:

@@ -115,7 +115,7 @@ def _curves(scores: Sequence[Score]) -> Section | None:
         rows = sorted(table.rows, key=lambda row: row[0] or 0.0)
         measured = [score for score in scores if score.norm in (None, norm)]
         models = parted(members, lambda curve: curve.model)
-        panels.append((norm, inline_curves(measured), members, models, rows))
+        panels.append((norm, inline_curves(measured, f"curves-{norm}"), members, models, rows))
     return _simple("curves", "Accuracy over the radius", panels=panels)
 
 
