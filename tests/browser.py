@@ -1,9 +1,7 @@
 """A browser without a window, driven through its pipe."""
 
 import base64
-import fcntl
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,24 +18,15 @@ class Browser:
     """
 
     def __init__(self, binary: str, profile: Path) -> None:
-        reading, self._to = os.pipe()
-        self._from, writing = os.pipe()
-        # Out of the way of the numbers they are to have.
-        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (reading, writing)]
-
-        def number() -> None:
-            os.dup2(ends[0], 3)
-            os.dup2(ends[1], 4)
-
+        command = [binary, *QUIET, *OFFLINE, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
         self._process = subprocess.Popen(
-            [binary, *QUIET, *OFFLINE, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"],
-            stdout=subprocess.DEVNULL,
+            ["sh", "-c", 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null', "sh", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            preexec_fn=number,
-            pass_fds=(3, 4),
+            bufsize=0,
         )
-        for end in (reading, writing, *ends):
-            os.close(end)
+        self._to, self._from = self._process.stdin, self._process.stdout
         self._buffer, self._number, self._session = b"", 0, ""
         self.events: list[dict[str, Any]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -50,7 +39,8 @@ class Browser:
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
-        os.write(self._to, json.dumps(message).encode() + b"\0")
+        assert self._to is not None
+        self._to.write(json.dumps(message).encode() + b"\0")
         while (answer := self._next()).get("id") != self._number:
             self.events.append(answer)
         assert "error" not in answer, answer
@@ -76,17 +66,13 @@ class Browser:
         return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
 
     def close(self) -> None:
-        os.close(self._to)
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        os.close(self._from)
+        with self._process:
+            self.call("Browser.close")
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            read = os.read(self._from, 1 << 20)
+            assert self._from is not None
+            read = self._from.read(1 << 20)
             assert read, "the browser ended"
             self._buffer += read
         message, _, self._buffer = self._buffer.partition(b"\0")
