@@ -46,7 +46,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
     suspect = [check for check in checks if check.verdict == "SUSPECT"]
     passed = [check for check in checks if check.verdict != "SUSPECT"]
     parts = [
-        _simple("suspect", "Suspect", suspect=suspect),
+        _simple("suspect", "Suspect", found=_alike(suspect), suspect=suspect),
         score_table.summary(scores, of(Group)),
         _simple("gates", "What was asked for", gates=of(Gate)),
         _simple("changes", "Changes since the earlier results", changes=of(Change)),
@@ -77,6 +77,11 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
 def _simple(anchor: str, title: str, **content: Sequence[Any]) -> Section | None:
     """Return a section that shows records as they are, if there are any."""
     return Section(anchor, title, f"benchmark/{anchor}.html.j2", content) if any(content.values()) else None
+
+
+def _alike(checks: Sequence[Checked]) -> list[list[Checked]]:
+    """Put together what one check says of several models in the same words."""
+    return list(parted(checks, lambda check: (check.check, check.evidence, check.remedy)).values())
 
 
 def _facts(

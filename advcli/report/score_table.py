@@ -44,12 +44,11 @@ def summary(scores: Sequence[Score], groups: Sequence[Group]) -> Section | None:
     if not scores:
         return None
     shown = [score for score in scores if score.severity is None]
-    largest = {
-        place: max(group, key=lambda score: score.eps or 0.0).eps
-        for place, group in parted(shown, lambda score: (score.perturbation, score.norm)).items()
-        if len({score.eps for score in group}) > _FEW_RADII
-    }
-    kept = [score for score in shown if largest.get((score.perturbation, score.norm), score.eps) == score.eps]
+    kept = [
+        score
+        for members in parted(shown, lambda score: (score.perturbation, score.norm)).values()
+        for score in _telling(members)
+    ]
     models = tuple(dict.fromkeys(score.model for score in scores))
     content = {
         "models": models,
@@ -59,6 +58,13 @@ def summary(scores: Sequence[Score], groups: Sequence[Group]) -> Section | None:
         "groups": cross_table(groups, lambda group: group.group, lambda group: group.model),
     }
     return Section("summary", "Summary", "benchmark/summary.html.j2", content)
+
+
+def _telling(scores: Sequence[Score]) -> list[Score]:
+    """Leave out the radius 0, which is no perturbation, and where there are many radii all but the largest."""
+    radii = {score.eps for score in scores if score.eps}
+    shown = {max(radii)} if len(radii) > _FEW_RADII else radii
+    return [score for score in scores if not radii or score.eps in shown]
 
 
 def _blocks(scores: Sequence[Score], models: Sequence[str]) -> list[Block]:

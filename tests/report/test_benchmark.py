@@ -128,6 +128,30 @@ def test_what_is_suspect_comes_first_with_its_remedy(records: list[Record]) -> N
     assert "1 of 3 suspect" in parsed.text
 
 
+def test_what_is_suspect_of_several_models_is_said_once(records: list[Record]) -> None:
+    other = dataclasses.replace(SUSPECT, model="robust")
+    worse = dataclasses.replace(SUSPECT, model="third", evidence="64 of 64 gradients are zero")
+    parsed = refuse_faults(benchmark_page([*records, SUSPECT, other, worse]))
+    assert parsed.text.count("31 of 64 gradients are zero") == 1
+    assert parsed.text.count("64 of 64 gradients are zero") == 1
+    assert "3 checks of the evaluation found something" in parsed.text
+
+
+def shown_blocks(*radii: float) -> list[str]:
+    scores = [record for record in every_kind(["base"]) if isinstance(record, Score)]
+    (score,) = [score for score in scores if score.norm == "l2"]
+    found = [dataclasses.replace(score, eps=radius) for radius in radii]
+    text = benchmark_page([scores[0], *found])
+    return re.findall(r'<th scope="rowgroup"[^>]*>Within L2\s([\d.]+)</th>', text)
+
+
+def test_a_summary_shows_few_radii_or_the_largest() -> None:
+    assert shown_blocks(0.5) == ["0.5"]
+    assert shown_blocks(0.0, 0.25, 0.5, 1.0) == ["0.25", "0.5", "1"]
+    assert shown_blocks(0.0, 0.25, 2.0, 0.5, 1.0) == ["2"]
+    assert shown_blocks(0.0) == ["0"]
+
+
 def strong(text: str) -> list[str]:
     return re.findall(r'<strong class="best"><data value="[^"]*">([\d.]+)</data></strong>', text)
 
