@@ -176,9 +176,7 @@ def shards(evaluated: Path, folder: Path, of: int) -> list[Path]:
     return files
 
 
-def test_shards_join_to_the_whole(
-    evaluated: Path, whole: tuple[list[Record], Path], tmp_path: Path
-) -> None:
+def test_shards_join_to_the_whole(evaluated: Path, whole: tuple[list[Record], Path], tmp_path: Path) -> None:
     found, _ = whole
     files = shards(evaluated, tmp_path, 3)
     joined = tmp_path / "joined.jsonl"
@@ -215,7 +213,9 @@ def test_batches_are_kept_one_by_one(evaluated: Path, tmp_path: Path) -> None:
     for event in events:
         if isinstance(event, Progress) and event.what == "first: pgd:steps=3, linf 0.05":
             kept = [json.loads(line) for line in file.read_text().splitlines()]
-            done = [line for line in kept if line["perturbation" if "perturbation" in line else "type"] == "pgd:steps=3"]
+            done = [
+                line for line in kept if line["perturbation" if "perturbation" in line else "type"] == "pgd:steps=3"
+            ]
             seen.add(len([line for line in done if line["eps"] == 0.05]))
     assert seen == set(range(len(seen)))
     assert len(seen) > 3

@@ -140,7 +140,9 @@ def test_changes_since_a_baseline(plan: Plan, results: Results) -> None:
     assert found["worst"].before == 1.0
 
 
-def made(model: str, perturbation: str, accuracy: float, severity: int | None = None, seen: bool | None = None) -> Score:
+def made(
+    model: str, perturbation: str, accuracy: float, severity: int | None = None, seen: bool | None = None
+) -> Score:
     return Score(
         model=model, data="toys", seed=0, perturbation=perturbation, norm=None, eps=None, severity=severity,
         protocol="", images=100, correct=round(100 * accuracy), accuracy=accuracy, low=0, high=1,
@@ -189,8 +191,14 @@ def test_corruptions_a_model_was_trained_with() -> None:
 
 def test_corruption_errors_are_relative_to_the_first_model(plan: Plan) -> None:
     known = [made(model, "clean", 0.9) for model in "ab"]
-    known += [made("a", "fog", 0.5, severity) for severity in (1, 2)] + [made("a", "snow", 0.7, 1), made("a", "snow", 0.7, 2)]
-    known += [made("b", "fog", 0.75, severity) for severity in (1, 2)] + [made("b", "snow", 0.1, 1), made("b", "snow", 0.1, 2)]
+    known += [made("a", "fog", 0.5, severity) for severity in (1, 2)] + [
+        made("a", "snow", 0.7, 1),
+        made("a", "snow", 0.7, 2),
+    ]
+    known += [made("b", "fog", 0.75, severity) for severity in (1, 2)] + [
+        made("b", "snow", 0.1, 1),
+        made("b", "snow", 0.1, 2),
+    ]
     first, second = corruption_errors(plan, known, None)
     assert (first.relative_to, first.relative) == ("a", pytest.approx(1.0))
     assert second.mean == pytest.approx((0.25 + 0.9) / 2)
