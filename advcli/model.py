@@ -3,7 +3,7 @@
 import json
 import logging
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +90,16 @@ class Classifier:
         before the loop of a search, it spares each step the reading and folding that ``live`` does.
         """
         return replace(self, model=FrozenNetwork(self.model))
+
+    @cached_property
+    def _made(self) -> dict[Hashable, Any]:
+        return {}
+
+    def once(self, what: Hashable, make: Callable[[], Any]) -> Any:
+        """Make something of this classifier when it is first asked for, and keep it as long as the classifier."""
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]
 
     @cached_property
     def _traced_logits(self) -> Any:
