@@ -1,7 +1,9 @@
 """Image of a class: what the network would most like to see, climbed from grey noise.
 
-Simonyan, Vedaldi and Zisserman 2014, https://arxiv.org/abs/1312.6034; steps of one length, shifts and a
-penalty on differences of neighbours (total variation: Mahendran and Vedaldi 2015, https://arxiv.org/abs/1412.0035)
+Simonyan, Vedaldi and Zisserman 2014, https://arxiv.org/abs/1312.6034. All steps have one length and prefer
+long waves (Olah, Mordvintsev and Schubert 2017, https://distill.pub/2017/feature-visualization), the image is
+shifted before each, and differences of neighbours are penalised (total variation: Mahendran and Vedaldi
+2015, https://arxiv.org/abs/1412.0035): without these, what is climbed is noise.
 """
 
 from dataclasses import dataclass
@@ -31,8 +33,8 @@ class ActivationMaximization:
     kind: ClassVar[Kind] = "picture"
 
     steps: int = 128
-    rate: float = 0.005
-    smoothness: float = 0.5
+    rate: float = 0.02
+    smoothness: float = 0.2
     jitter: int = 4
 
     def __post_init__(self) -> None:
@@ -69,7 +71,7 @@ class ActivationMaximization:
             moved = np.roll(pictures, shift, axis=(1, 2))
             slopes = np.concatenate([part for (part,) in in_batches(function, moved, classes, others)])
             slopes = np.roll(slopes, -shift, axis=(1, 2))
-            direction = _of_length_one(slopes) - self.smoothness * _of_length_one(_roughening(pictures))
+            direction = _of_length_one(_coarsened(slopes)) - self.smoothness * _of_length_one(_roughening(pictures))
             pictures = np.clip(pictures + length * _of_length_one(direction), 0, 1)
         return pictures
 
@@ -84,6 +86,15 @@ def _ascent(classifier: Classifier, pixels: Tensor, classes: Tensor, others: Ten
         # The logit alone is most easily raised together with all the others.
         values = score(logits - tf.reduce_mean(logits, axis=1, keepdims=True), classes, others)
     return tape.gradient(values, pixels, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _coarsened(slopes: np.ndarray) -> np.ndarray:
+    """Weigh the waves that gradients are made of by their lengths, as they are in photos: (N, H, W, C) -> the same."""
+    edge = slopes.shape[1]
+    frequencies = np.hypot(np.fft.fftfreq(edge)[:, None], np.fft.rfftfreq(edge))
+    weights = 1 / np.maximum(frequencies, 1 / edge)
+    waves = np.fft.rfft2(slopes, axes=(1, 2)) * weights[..., None]
+    return np.fft.irfft2(waves, s=slopes.shape[1:3], axes=(1, 2)).astype(np.float32)
 
 
 def _roughening(pictures: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from advcli.explainers.activation_maximization import ActivationMaximization, _roughening
+from advcli.explainers.activation_maximization import ActivationMaximization, _coarsened, _roughening
 from advcli.model import Classifier
 
 BLANK = np.zeros((2, 8, 8, 3), np.float32)
@@ -11,29 +11,35 @@ def roughness(picture: np.ndarray) -> float:
     return float(np.abs(np.diff(picture, axis=0)).sum() + np.abs(np.diff(picture, axis=1)).sum())
 
 
-def test_a_linear_model_sees_most_of_a_class_where_its_weights_say(linear: Classifier) -> None:
+@pytest.mark.parametrize("against", [None, np.array([0, 2])])
+def test_a_step_is_along_the_weights_of_a_linear_model(against: np.ndarray | None, linear: Classifier) -> None:
     classes = np.array([1, 3])
-    pictures = ActivationMaximization(steps=200, rate=0.02, smoothness=0, jitter=0)(linear, BLANK, classes, 0)
-    assert pictures.shape == BLANK.shape
+    start, end = (
+        ActivationMaximization(steps=1, rate=rate, smoothness=0)(linear, BLANK, classes, 0, against)
+        for rate in (0, 0.01)
+    )
+    kernel = linear.model.weights[0].numpy()
+    other = kernel.mean(axis=1, keepdims=True) if against is None else kernel[:, against]
+    direction = _coarsened((kernel[:, classes] - other).T.reshape(BLANK.shape))
+    change = end - start
+    np.testing.assert_allclose(np.sqrt((change**2).mean(axis=(1, 2, 3))), 0.01, rtol=1e-4)
+    # In the direction of length one, but for the shift that the step was taken at: waves do not mind shifts.
+    expected = direction / np.sqrt((direction**2).mean(axis=(1, 2, 3), keepdims=True)) * 0.01
+    np.testing.assert_allclose(change, expected, atol=1e-5)
+
+
+def test_the_class_is_seen_in_its_picture(linear: Classifier) -> None:
+    pictures = ActivationMaximization()(linear, BLANK[:1].repeat(4, axis=0), np.arange(4), 0)
     assert pictures.min() >= 0
     assert pictures.max() <= 1
-    kernel = linear.model.weights[0].numpy()
-    kernel = (kernel - kernel.mean(axis=1, keepdims=True)).T[classes].reshape(BLANK.shape)
-    strong = np.abs(kernel) > 0.1
-    np.testing.assert_allclose(pictures[strong], (kernel > 0)[strong], atol=0.15)
+    assert np.ptp(pictures) > 0.9
+    np.testing.assert_array_equal(linear.predict(pictures).argmax(axis=1), np.arange(4))
 
 
-def test_the_class_is_seen_in_its_picture(small: Classifier) -> None:
-    for label in range(4):
-        picture = ActivationMaximization(steps=60)(small, BLANK[:1], np.array([label]), 0)
-        assert small.predict(picture)[0].argmax() == label
-
-
-def test_a_contrast_raises_one_class_above_the_other(small: Classifier) -> None:
-    picture = ActivationMaximization(steps=40)(small, BLANK[:1], np.array([0]), 0, np.array([1]))
-    grey = small.predict(np.full_like(BLANK[:1], 0.5))[0]
-    seen = small.predict(picture)[0]
-    assert seen[0] / seen[1] > 1.2 * grey[0] / grey[1]
+def test_a_contrast_raises_one_class_above_the_other(linear: Classifier) -> None:
+    picture = ActivationMaximization(steps=40)(linear, BLANK[:1], np.array([0]), 0, np.array([1]))
+    margins = np.log(linear.predict(np.concatenate([np.full_like(picture, 0.5), picture])))
+    assert (margins[1, 0] - margins[1, 1]) > (margins[0, 0] - margins[0, 1]) + 5
 
 
 def test_the_picture_does_not_depend_on_the_image(small: Classifier) -> None:
@@ -67,3 +73,16 @@ def test_the_penalty_is_the_slope_of_total_variation() -> None:
         up[place] += 1e-6
         below[place] -= 1e-6
         assert slope[place] == pytest.approx((variation(up) - variation(below)) / 2e-6, rel=1e-4, abs=1e-6)
+
+
+def test_long_waves_count_more_than_short_ones() -> None:
+    places = np.arange(16) * 2 * np.pi / 16
+    long, short = (np.cos(frequency * places)[None, :, None, None] + np.zeros((1, 16, 16, 1)) for frequency in (1, 4))
+    coarsened = _coarsened((long + short).astype(np.float32))
+    # Weights are 16 over the number of waves along the image.
+    np.testing.assert_allclose(coarsened, 16 * long + 4 * short, atol=1e-4)
+    assert coarsened.dtype == np.float32
+    # The mean counts as much as the longest wave, and a wave is as long upright as on its side.
+    np.testing.assert_allclose(_coarsened(np.ones((1, 16, 16, 1), np.float32)), 16, rtol=1e-5)
+    turned = np.swapaxes(long + short, 1, 2).astype(np.float32)
+    np.testing.assert_allclose(_coarsened(turned), np.swapaxes(coarsened, 1, 2), atol=1e-4)
