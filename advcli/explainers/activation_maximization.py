@@ -26,7 +26,8 @@ class ActivationMaximization:
         steps: of the ascent.
         rate: length of a step, as the mean change of a value, in units of [0, 1].
         smoothness: weight of total variation beside the score, both as directions of length one.
-        jitter: the most pixels that the image is shifted by before a step, around its border.
+        jitter: the most pixels that the image is shifted by before a step, around its border; at most a
+            sixteenth of its side.
     """
 
     signed: ClassVar[bool] = False
@@ -64,7 +65,8 @@ class ActivationMaximization:
             for pair in zip(classes, others, strict=True)
         ]
         pictures = (0.45 + 0.1 * np.stack(noise)).astype(np.float32)
-        shifts = np.random.default_rng(seed).integers(-self.jitter, self.jitter + 1, (self.steps, 2))
+        most = min(self.jitter, classifier.edge // 16)
+        shifts = np.random.default_rng(seed).integers(-most, most + 1, (self.steps, 2))
         length = self.rate * float(np.sqrt(np.prod(shape)))
         function = traced(classifier, "ascent", lambda *batch: (_ascent(classifier, *batch),))
         for shift in shifts:

@@ -23,7 +23,6 @@ def test_a_step_is_along_the_weights_of_a_linear_model(against: np.ndarray | Non
     direction = _coarsened((kernel[:, classes] - other).T.reshape(BLANK.shape))
     change = end - start
     np.testing.assert_allclose(np.sqrt((change**2).mean(axis=(1, 2, 3))), 0.01, rtol=1e-4)
-    # In the direction of length one, but for the shift that the step was taken at: waves do not mind shifts.
     expected = direction / np.sqrt((direction**2).mean(axis=(1, 2, 3), keepdims=True)) * 0.01
     np.testing.assert_allclose(change, expected, atol=1e-5)
 
