@@ -23,14 +23,18 @@ def score(logits: Tensor, classes: Tensor, against: Tensor) -> Tensor:
 
 
 def traced(classifier: Classifier, what: Any, function: Callable[[Tensor, Tensor, Tensor], Any]) -> Any:
-    """Return a function of images, classes and other classes, traced once for batches of any size."""
+    """Return a function of images, classes and other classes, traced once for batches of any size.
+
+    Raises:
+        AdvcliError: the classifier gives probabilities, whose gradients vanish where it is sure.
+    """
 
     def trace() -> Any:
         images = tf.TensorSpec((None, classifier.edge, classifier.edge, classifier.channels), tf.float32)
         classes = tf.TensorSpec((None,), tf.int32)
         return tf.function(function, input_signature=[images, classes, classes], autograph=False)
 
-    return classifier.once(what, trace)
+    return classifier.once((what, classifier.proven_head), trace)
 
 
 def in_batches(

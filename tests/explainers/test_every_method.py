@@ -9,7 +9,7 @@ import pytest
 import foreign
 from advcli import linear_head, registry
 from advcli.backend import keras, tf
-from advcli.errors import UsageError
+from advcli.errors import AdvcliError, UsageError
 from advcli.explainers import is_evidence
 from advcli.layers import operations
 from advcli.model import Classifier, wrap
@@ -225,6 +225,19 @@ def test_a_softmax_that_stays_is_explained_through_its_logarithm() -> None:
     np.testing.assert_allclose(saliency, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     for method in METHODS:
         assert is_evidence(explainer(method)(classifier, foreign.images(), CLASSES, 0)).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_probabilities_are_not_taken_for_logits(method: str) -> None:
+    classifier = Classifier("m", foreign.build("flat", "dense"), tuple("abcd"), foreign.EDGE)
+    with pytest.raises(AdvcliError, match="'m' gives probabilities where it should give logits"):
+        explainer(method)(classifier, foreign.images(), CLASSES, 0)
+
+
+@pytest.mark.parametrize("shape", foreign.SHAPES)
+def test_the_head_is_proven(shape: str) -> None:
+    assert wrap(foreign.build(shape, "layer"), "m", input_range=RANGE).proven_head == linear_head.REMOVED
+    assert wrap(foreign.build(shape, "logits"), "m", input_range=RANGE).proven_head == linear_head.LOGITS
 
 
 @pytest.mark.parametrize("method", METHODS)
