@@ -1,4 +1,4 @@
-"""How far the logit falls where a window of the image is hidden: no gradient, so no doubt of what it says.
+"""How far the logit falls where a window of the image is hidden; the model is only asked.
 
 Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901
 """

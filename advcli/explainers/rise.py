@@ -1,4 +1,4 @@
-"""How much likelier the class is where a pixel is kept, over random masks: the model is only asked.
+"""How much likelier the class is where a pixel is kept, over random masks; the model is only asked.
 
 Petsiuk, Das and Saenko 2018, https://arxiv.org/abs/1806.07421
 """

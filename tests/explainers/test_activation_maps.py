@@ -1,5 +1,6 @@
 """Grad-CAM, Grad-CAM++, Layer-CAM and Score-CAM beside their papers' equations and tf-keras-vis."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,15 @@ from tf_keras_vis.saliency import Saliency as TheirSaliency
 from tf_keras_vis.scorecam import Scorecam
 
 import foreign
-from advcli import registry
+from advcli import images, registry
 from advcli.backend import keras, tf
+from advcli.data import to_float
 from advcli.explainers.gradcam import GradCAM
 from advcli.explainers.gradcam_plus_plus import GradCAMPlusPlus
 from advcli.explainers.layercam import LayerCAM
 from advcli.explainers.saliency import Saliency
 from advcli.explainers.scorecam import ScoreCAM
-from advcli.model import Classifier
+from advcli.model import Classifier, wrap
 from conftest import make_classifier
 
 CLASSES = np.array([1, 3, 0])
@@ -144,6 +146,19 @@ def test_another_layer_is_shown_if_it_is_named(method: str, coarse: Classifier) 
     pictures = foreign.images(1, edge=28)
     default = registry.build("explainers", method)(coarse, pictures, CLASSES[:1], 0)
     assert not np.allclose(named(coarse, pictures, CLASSES[:1], 0), default)
+
+
+@pytest.mark.slow
+def test_the_bird_is_where_the_maps_are(shared: Path) -> None:
+    network = keras.applications.MobileNetV2(weights=str(shared / "models/mobilenet_v2_1.0_224.weights.h5"))
+    classifier = wrap(network, "mobilenetv2", input_range=(-1.0, 1.0))
+    # A hummingbird at the left border, turned to the right; three fifths of the photo are empty background.
+    photo = to_float(images.read(shared / "data/photos/d4c817db6be62b71.png", 3))[None]
+    seen = np.asarray(classifier.fit(photo))
+    assert classifier.predict(seen)[0].argmax() == 94
+    for method in ("gradcam", "gradcam-plus-plus", "layercam", "scorecam:channels=16", "smoothgrad:samples=8"):
+        relevance = np.maximum(registry.build("explainers", method)(classifier, seen, np.array([94]), 0)[0], 0)
+        assert relevance[:, :112].sum() > 0.85 * relevance.sum(), method
 
 
 def their_score(outputs: Any) -> Any:
