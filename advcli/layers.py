@@ -1,10 +1,11 @@
-"""Reach into a Keras model of any shape: what it is made of, and a stand-in for a part of it."""
+"""Reach into a Keras model of any shape: what it is made of, what its parts return, and a stand-in for one of them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from advcli.backend import keras
+from advcli.backend import Tensor, keras, tf
 
 
 def operations(model: Any) -> list[Any]:
@@ -31,3 +32,44 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
             setattr(owner, name, old)
         else:
             delattr(owner, name)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer while a model runs.
+
+    Args:
+        layer: a layer, or a bare operation.
+        turn: how many times it was called before in the same run.
+        output: what the call returned.
+    """
+
+    layer: Any
+    turn: int
+    output: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the output; (0, 0) if it is no map."""
+        shape = self.output.shape
+        return (shape[1], shape[2]) if len(shape) == 4 and None not in shape[1:3] else (0, 0)
+
+
+@contextlib.contextmanager
+def recorded(layers: Sequence[Any]) -> Iterator[list[Call]]:
+    """Record the calls of some layers, in the order in which they return, wherever in a model they are."""
+    calls: list[Call] = []
+
+    def recording(layer: Any, call: Any) -> Any:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            output = call(*args, **kwargs)
+            if tf.is_tensor(output):
+                calls.append(Call(layer, sum(earlier.layer is layer for earlier in calls), output))
+            return output
+
+        return wrapped
+
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced(layer, "call", recording(layer, layer.call)))
+        yield calls

@@ -46,7 +46,7 @@ def make_linear(model: Any, inputs: np.ndarray) -> str:
     return LOGARITHM
 
 
-def are_probabilities(outputs: np.ndarray, tolerance: float) -> bool:
+def are_probabilities(outputs: np.ndarray, tolerance: float = 1e-5) -> bool:
     """Tell whether a model's outputs can be probabilities: (N, K), none negative, and each image's sum is one."""
     # The rounding errors of many classes add up.
     return bool(outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=10 * tolerance))

@@ -3,7 +3,7 @@
 import json
 import logging
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -92,9 +92,36 @@ class Classifier:
         return replace(self, model=FrozenNetwork(self.model))
 
     @cached_property
+    def _made(self) -> dict[Hashable, Any]:
+        return {}
+
+    def once(self, what: Hashable, make: Callable[[], Any]) -> Any:
+        """Make something of this classifier when it is first asked for, and keep it as long as the classifier."""
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]
+
+    @cached_property
     def _traced_logits(self) -> Any:
         signature = [tf.TensorSpec((None, None, None, self.channels), tf.float32)]
         return tf.function(self.logits, input_signature=signature, autograph=False)
+
+    @cached_property
+    def proven_head(self) -> str:
+        """How its output becomes logits, proven on random images: where nothing is done, it gives no probabilities.
+
+        Whatever else is done was proven when the classifier was loaded.
+
+        Raises:
+            AdvcliError: it is taken to give logits and gives probabilities.
+        """
+        if self.head == linear_head.LOGITS:
+            size = (4, self.edge, self.edge, self.channels)
+            probe = tf.constant(np.random.default_rng(0).random(size, dtype=np.float32))
+            if linear_head.are_probabilities(self._traced_logits(probe).numpy()):
+                message = f"model '{self.name}' gives probabilities where it should give logits"
+                raise AdvcliError(message, "save it with its softmax as its last layer, in a file of its own")
+        return self.head
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Return class probabilities: (N, H, W, C) in [0, 1] -> (N, K).

@@ -56,8 +56,8 @@ def options(family: str, name: str) -> dict[str, str]:
 
 
 def canonical(spec: str) -> str:
-    """Return the name in a spec: ``pgd_at:steps=7`` becomes ``pgd-at``."""
-    return spec.partition(":")[0].strip().lower().replace("_", "-")
+    """Return the name in a spec: ``pgd_at:steps=7`` becomes ``pgd-at``, ``gradcam++`` ``gradcam-plus-plus``."""
+    return spec.partition(":")[0].strip().lower().replace("_", "-").replace("++", "-plus-plus")
 
 
 def component(family: str, spec: str) -> type:

@@ -116,6 +116,12 @@ def linear() -> Classifier:
     return classifier
 
 
+def weights_of(linear: Classifier, classes: np.ndarray) -> np.ndarray:
+    """Return logistic regression's weights for some classes, in the pixels' places: -> (N, edge, edge, C)."""
+    kernel = next(weight for weight in linear.model.weights if len(weight.shape) == 2).numpy()
+    return kernel.T[classes].reshape(-1, linear.edge, linear.edge, linear.channels)
+
+
 @pytest.fixture(scope="session")
 def small() -> Classifier:
     """A small untrained convolutional network on 8 x 8 RGB images, four classes."""

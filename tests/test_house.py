@@ -35,7 +35,7 @@ LAYERS = [
     {"tasks"},
     set(FAMILIES),
     {"report"},
-    {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers"}
+    {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers", "feature_map"}
     | {"frozen", "plain", "folding", "convolution"},
     {"threat", "png", "images", "draws", "l1_ball"},
     {"backend", "registry", "records"},

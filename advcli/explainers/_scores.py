@@ -1,0 +1,118 @@
+"""What is explained: the score of a class, and its gradient by the pixels, each traced once a classifier."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from advcli.backend import Tensor, tf
+from advcli.model import Classifier
+
+# Of a batch; 16 images of 224 pixels, which take MobileNetV2 about a gigabyte with all that a gradient needs.
+_PIXELS = 16 * 224**2
+_MOST = 256
+
+
+def score(logits: Tensor, classes: Tensor, against: Tensor) -> Tensor:
+    """Pick a class's logit, less another one's where that is not -1: (N, K), (N,), (N,) -> (N,)."""
+    picked = tf.gather(logits, classes, axis=1, batch_dims=1)
+    other = tf.gather(logits, tf.maximum(against, 0), axis=1, batch_dims=1)
+    return picked - tf.where(against < 0, tf.zeros_like(other), other)
+
+
+def traced(classifier: Classifier, what: Any, function: Callable[[Tensor, Tensor, Tensor], Any]) -> Any:
+    """Return a function of images, classes and other classes, traced once for batches of any size.
+
+    Raises:
+        AdvcliError: the classifier gives probabilities, whose gradients vanish where it is sure.
+    """
+
+    def trace() -> Any:
+        images = tf.TensorSpec((None, classifier.edge, classifier.edge, classifier.channels), tf.float32)
+        classes = tf.TensorSpec((None,), tf.int32)
+        return tf.function(function, input_signature=[images, classes, classes], autograph=False)
+
+    return classifier.once((what, classifier.proven_head), trace)
+
+
+def in_batches(
+    function: Any, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Call a traced function on so many images at a time that memory is bounded."""
+    others = np.full(len(images), -1) if against is None else against
+    size = batch_size(images.shape[1])
+    for start in range(0, len(images), size):
+        part = slice(start, start + size)
+        arguments = (images[part].astype(np.float32), classes[part].astype(np.int32), others[part].astype(np.int32))
+        outputs = function(*map(tf.constant, arguments))
+        yield tuple(output.numpy() for output in outputs)
+
+
+def batch_size(edge: int) -> int:
+    """Return how many images of an edge are computed at once."""
+    return max(1, min(_MOST, _PIXELS // edge**2))
+
+
+def gradients(
+    classifier: Classifier, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
+) -> np.ndarray:
+    """Differentiate each image's score by its pixels: (N, edge, edge, C) -> (N, edge, edge, C).
+
+    Computed by tf-keras-vis, which is given what it needs: a model of one input and one output that
+    takes pixels in [0, 1], is in inference mode and ends in logits, whatever the Keras model is.
+    """
+
+    def gradient(pixels: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor]:
+        from tf_keras_vis.saliency import Saliency as Visualization
+
+        visualization = Visualization(_as_model(classifier))
+        return (
+            visualization(
+                lambda logits: score(logits, labels, others),
+                pixels,
+                gradient_modifier=None,
+                keepdims=True,
+                normalize_map=False,
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            ),
+        )
+
+    function = traced(classifier, "gradient", gradient)
+    return np.concatenate([part for (part,) in in_batches(function, images, classes, against)])
+
+
+def _as_model(classifier: Classifier) -> Any:
+    """Return what tf-keras-vis takes for a Keras model."""
+
+    class Model(SimpleNamespace):
+        def __call__(self, inputs: list[Tensor], training: bool = False) -> Tensor:
+            return classifier.logits(inputs[0])
+
+    size = classifier.edge
+    return Model(inputs=[tf.TensorSpec((None, size, size, classifier.channels))], outputs=[None])
+
+
+def asked(
+    classifier: Classifier, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ask for each image's score and chance: (N, edge, edge, C), (N,) -> (N,), (N,).
+
+    The chance is the probability of the class; with another class, its probability if there are but those two.
+    """
+
+    def ask(pixels: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        logits = classifier.logits(pixels)
+        values = score(logits, labels, others)
+        probability = tf.gather(tf.nn.softmax(logits), labels, axis=1, batch_dims=1)
+        return values, tf.where(others < 0, probability, tf.sigmoid(values))
+
+    parts = list(in_batches(traced(classifier, "score", ask), images, classes, against))
+    scores, chances = zip(*parts, strict=True)
+    return np.concatenate(scores), np.concatenate(chances)
+
+
+def generator(seed: int, image: np.ndarray) -> np.random.Generator:
+    """Return the source of an image's random draws, whatever batch and place it is explained in."""
+    return np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(image).tobytes())])

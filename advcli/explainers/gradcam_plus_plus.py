@@ -1,0 +1,37 @@
+"""Class activation map that gives several objects of the class their due: weights from higher derivatives.
+
+Chattopadhay, Sarkar, Howlader and Balasubramanian 2018, https://arxiv.org/abs/1710.11063. The paper
+derives from the exponential of the logit. That is a factor of every weight alike, which overflows from a
+logit of 88 on: it is left out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advcli.explainers._activation import ActivationMap
+
+
+@dataclass(frozen=True)
+class GradCAMPlusPlus(ActivationMap):
+    """The channels of a feature map, each weighted by its positive gradients, those of few active cells more.
+
+    Args:
+        layer: the layer whose output is the feature map; empty means the deepest one that all
+            paths pass through and whose map is at least 7 x 7, or else 4 x 4.
+    """
+
+    layer: str = ""
+
+    def combined(self, feature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Combine: two (N, h, w, K) -> (N, h, w)."""
+        # Without the exponential, the second and third derivatives are powers of the first, and equation 19, of
+        # which only cells with a positive gradient are used, becomes 1 / (2 + sum of the channel * gradient).
+        positive = np.maximum(gradient, 0)
+        # Only with a ReLU are all channels positive; a negative sum would make a share without bound.
+        total = np.maximum(feature.sum(axis=(1, 2), keepdims=True), 0)
+        weights = (positive / (2 + total * positive)).sum(axis=(1, 2))
+        return np.einsum("nhwk,nk->nhw", feature, weights)
+
+
+COMPONENT = GradCAMPlusPlus

@@ -1,0 +1,30 @@
+"""Class activation map whose every cell has its own weight, so that finer feature maps can be shown.
+
+Jiang et al. 2021, https://doi.org/10.1109/TIP.2021.3089943. tf-keras-vis, which builds a model and
+traces nothing on every call, gives the same map where it applies.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advcli.explainers._activation import ActivationMap
+
+
+@dataclass(frozen=True)
+class LayerCAM(ActivationMap):
+    """The cells of a feature map, each weighted by the gradient of the logit by it where that is positive.
+
+    Args:
+        layer: the layer whose output is the feature map; empty means the deepest one that all
+            paths pass through and whose map is at least 7 x 7, or else 4 x 4.
+    """
+
+    layer: str = ""
+
+    def combined(self, feature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Combine: two (N, h, w, K) -> (N, h, w)."""
+        return (feature * np.maximum(gradient, 0)).sum(axis=-1)
+
+
+COMPONENT = LayerCAM

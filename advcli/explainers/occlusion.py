@@ -1,0 +1,79 @@
+"""How far the logit falls where a window of the image is hidden; the model is only asked.
+
+Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from advcli.errors import UsageError
+from advcli.explainers import Kind
+from advcli.explainers._perturbed import answers, check_fill, each
+from advcli.explainers._scores import asked
+from advcli.model import Classifier
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """The mean fall of the logit over the windows that hide a pixel.
+
+    Args:
+        window: side of the window in pixels; 0 means a quarter of the image.
+        stride: from one window to the next, in pixels; 0 means half a window.
+        fill: what is hidden is replaced by: ``mean``, the image's mean colour, or ``black``.
+    """
+
+    signed: ClassVar[bool] = True
+    kind: ClassVar[Kind] = "map"
+
+    window: int = 0
+    stride: int = 0
+    fill: str = "mean"
+
+    def __post_init__(self) -> None:
+        for option in ("window", "stride"):
+            if getattr(self, option) < 0:
+                raise UsageError(f"{option} is less than zero: {getattr(self, option)}")
+        if self.window and self.stride > self.window:
+            raise UsageError(f"a stride of {self.stride} leaves gaps between windows of {self.window}")
+        check_fill(self.fill)
+
+    def __call__(
+        self,
+        classifier: Classifier,
+        images: np.ndarray,
+        classes: np.ndarray,
+        seed: int,
+        against: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) signed relevance."""
+        corners, window = self._corners(classifier.edge)
+        whole, _ = asked(classifier, images, classes, against)
+
+        def masks(part: slice) -> np.ndarray:
+            keep = np.ones((len(corners[part]), classifier.edge, classifier.edge), np.float32)
+            for mask, (row, column) in zip(keep, corners[part], strict=True):
+                mask[row : row + window, column : column + window] = 0
+            return keep
+
+        hiding = sum(1 - masks(slice(i, i + 1))[0] for i in range(len(corners)))
+        falls = np.zeros(images.shape[:3], np.float32)
+        for i, one in enumerate(each(images, classes, against)):
+            for keep, scores, _ in answers(classifier, *one, self.fill, len(corners), masks):
+                falls[i] += np.einsum("m,mhw->hw", whole[i] - scores, 1 - keep)
+        return falls / hiding
+
+    def _corners(self, edge: int) -> tuple[list[tuple[int, int]], int]:
+        """Place the windows, the last ones at the border: -> their upper left corners, and their side."""
+        window = min(self.window or max(edge // 4, 1), edge)
+        stride = min(self.stride or max(window // 2, 1), window)
+        places = [*range(0, edge - window, stride), edge - window]
+        return [(row, column) for row in places for column in places], window
+
+    def shown(self, classifier: Classifier) -> None:
+        """Say that no layer is shown: the relevance is that of the pixels."""
+
+
+COMPONENT = Occlusion

@@ -1,0 +1,102 @@
+"""How much likelier the class is where a pixel is kept, over random masks; the model is only asked.
+
+Petsiuk, Das and Saenko 2018, https://arxiv.org/abs/1806.07421
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from advcli.backend import tf
+from advcli.errors import UsageError
+from advcli.explainers import Kind
+from advcli.explainers._perturbed import answers, check_fill, each
+from advcli.explainers._scores import generator
+from advcli.model import Classifier
+
+
+@dataclass(frozen=True)
+class RISE:
+    """The mean probability of the class over the masks that keep a pixel, less that over all masks.
+
+    What is subtracted is one number an image, so that a pixel that does not matter is at zero.
+
+    Args:
+        masks: how many; their noise falls with the square root of that.
+        cells: of a mask before it is enlarged, along each side.
+        keep: the share of the cells that a mask keeps.
+        fill: what is hidden is replaced by: ``mean``, the image's mean colour, or ``black``.
+    """
+
+    signed: ClassVar[bool] = True
+    kind: ClassVar[Kind] = "map"
+
+    masks: int = 500
+    cells: int = 7
+    keep: float = 0.5
+    fill: str = "mean"
+
+    def __post_init__(self) -> None:
+        for option in ("masks", "cells"):
+            if getattr(self, option) < 1:
+                raise UsageError(f"{option} is less than one: {getattr(self, option)}")
+        if not 0 < self.keep < 1:
+            raise UsageError(f"keep is no share of the cells: {self.keep:g}", "give a number between 0 and 1")
+        check_fill(self.fill)
+
+    def __call__(
+        self,
+        classifier: Classifier,
+        images: np.ndarray,
+        classes: np.ndarray,
+        seed: int,
+        against: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) signed relevance."""
+        return np.stack(
+            [
+                self._mean_gain(classifier, image, explained, other, seed)
+                for image, explained, other in each(images, classes, against)
+            ]
+        )
+
+    def _mean_gain(
+        self, classifier: Classifier, image: np.ndarray, explained: int, against: int | None, seed: int
+    ) -> np.ndarray:
+        random = generator(seed, image)
+
+        def masks(part: slice) -> np.ndarray:
+            return self.draw(random, part.stop - part.start, classifier.edge)
+
+        first = None
+        total, kept = np.zeros((2, *image.shape[:2]))
+        gained = 0.0
+        for keep, _, chances in answers(classifier, image, explained, against, self.fill, self.masks, masks):
+            # From the first answer on: where all are alike, rounding then leaves nothing.
+            first = chances[0] if first is None else first
+            gains = chances.astype(np.float64) - first
+            total += np.einsum("m,mhw->hw", gains, keep)
+            kept += keep.sum(axis=0)
+            gained += gains.sum()
+        return (np.divide(total, kept, out=np.zeros_like(total), where=kept > 0) - gained / self.masks).astype(
+            np.float32
+        )
+
+    def draw(self, random: np.random.Generator, count: int, edge: int) -> np.ndarray:
+        """Draw masks: random cells, enlarged smoothly and shifted by less than a cell: -> (count, edge, edge)."""
+        cells = min(self.cells, edge)
+        cell = -(-edge // cells)
+        # One cell more than the image has, so that a shift uncovers nothing.
+        coarse = (random.random((count, cells + 1, cells + 1, 1)) < self.keep).astype(np.float32)
+        large = tf.image.resize(coarse, [(cells + 1) * cell] * 2)[..., 0].numpy()
+        shifts = random.integers(0, cell, (count, 2))
+        return np.stack(
+            [mask[row : row + edge, column : column + edge] for mask, (row, column) in zip(large, shifts, strict=True)]
+        )
+
+    def shown(self, classifier: Classifier) -> None:
+        """Say that no layer is shown: the relevance is that of the pixels."""
+
+
+COMPONENT = RISE

@@ -1,0 +1,64 @@
+"""Mean gradient of noisy copies of the image: what is left when the gradient's own noise averages out.
+
+Smilkov et al. 2017, https://arxiv.org/abs/1706.03825
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from advcli.errors import UsageError
+from advcli.explainers import Kind
+from advcli.explainers._perturbed import each
+from advcli.explainers._scores import batch_size, generator, gradients
+from advcli.model import Classifier
+
+
+@dataclass(frozen=True)
+class SmoothGrad:
+    """The gradient, averaged with its sign over copies of the image with Gaussian noise, summed over the channels.
+
+    Args:
+        samples: copies.
+        noise: standard deviation of the noise, as a share of the range of the image's values.
+    """
+
+    signed: ClassVar[bool] = True
+    kind: ClassVar[Kind] = "pixels"
+
+    samples: int = 25
+    noise: float = 0.15
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise UsageError(f"samples is less than one: {self.samples}")
+        if self.noise < 0:
+            raise UsageError(f"noise is less than zero: {self.noise:g}")
+
+    def __call__(
+        self,
+        classifier: Classifier,
+        images: np.ndarray,
+        classes: np.ndarray,
+        seed: int,
+        against: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) signed relevance."""
+        size = batch_size(classifier.edge)
+        relevance = np.zeros(images.shape[:3], np.float32)
+        for i, (image, explained, other) in enumerate(each(images, classes, against)):
+            random = generator(seed, image)
+            for start in range(0, self.samples, size):
+                count = min(size, self.samples - start)
+                noise = random.standard_normal((count, *image.shape), np.float32) * (self.noise * np.ptp(image))
+                others = None if other is None else np.full(count, other)
+                slopes = gradients(classifier, image + noise, np.full(count, explained), others)
+                relevance[i] += slopes.sum(axis=(0, -1)) / self.samples
+        return relevance
+
+    def shown(self, classifier: Classifier) -> None:
+        """Say that no layer is shown: the relevance is that of the pixels."""
+
+
+COMPONENT = SmoothGrad

@@ -1,0 +1,159 @@
+"""The feature map that a class activation map shows: which one, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from advcli.backend import keras, tf
+from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.layers import Call, operations, recorded
+from advcli.model import Classifier
+
+# Networks made for 224 pixels end in 7 x 7 cells: with 8 they would be shown half-way, where the map is 14 x 14.
+# Below 4 x 4 a map does not tell places apart (MobileNetV2 at 64 pixels ends in 2 x 2).
+_FINE_ENOUGH = (7, 4)
+_STEM = 10
+# What only moves or thins out the map of the layer before it.
+_NO_STAGE = ("Pad", "Crop", "Pool", "Dropout", "Reshape", "UpSampling")
+_SHAPE_ONLY = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The output of a layer that relevance is computed on.
+
+    Args:
+        layer: its name.
+        rows: of its map, in cells.
+        columns: of its map, in cells.
+        channels: of its map.
+        reason: why this layer; empty if it was only listed.
+        only_way: no connection leads around it: it is no shortcut, and no branch.
+    """
+
+    layer: str
+    rows: int
+    columns: int
+    channels: int
+    reason: str = ""
+    only_way: bool = True
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """A layer's output in a model.
+
+    Args:
+        call: which call of which layer.
+        only_way: every path from the input to the output passes through it.
+        reason: why it was chosen.
+    """
+
+    call: Call
+    only_way: bool
+    reason: str = ""
+
+    @property
+    def shown(self) -> Shown:
+        """What a reader needs to know of it."""
+        channels = int(self.call.output.shape[-1])
+        return Shown(self.call.layer.name, *self.call.size, channels, self.reason, self.only_way)
+
+
+def feature_map(classifier: Classifier, name: str = "") -> FeatureMap:
+    """Choose the layer whose output is shown: the one named, or the deepest good one.
+
+    That is, of the layers that every path from the input to the output passes through, the first
+    tenth left out, the deepest with a map of at least 7 x 7 cells, or else 4 x 4; and of the layers
+    with a map of that size the last activation, if there is one. So it is no shortcut, no branch and
+    no convolution that takes the place of the last dense layer.
+
+    Raises:
+        UsageError: there is no such layer, or its output is no map.
+        AdvcliError: the model has no feature map that is fine enough.
+    """
+    found = _found(classifier)
+    if name:
+        named = [one for one in found if one.call.layer.name == name]
+        if not named:
+            raise UsageError(
+                f"'{classifier.name}' has no layer '{name}'", nearest(name, [one.call.layer.name for one in found])
+            )
+        if min(named[-1].call.size) < 2:
+            raise UsageError(f"the output of layer '{name}' is no map of 2 x 2 cells or more")
+        return FeatureMap(named[-1].call, named[-1].only_way, "asked for")
+    # A fine map is of no use where nothing has been recognised yet: NASNet has no bottleneck but its stem and its end.
+    later = [one.call for one in found[len(found) // _STEM :] if one.only_way]
+    # Preprocessing keeps an image's one to three channels, the first convolution makes more of them.
+    maps = [call for call in later if call.output.shape[-1] > 3 and not _only_moves(call.layer)]
+    for least in _FINE_ENOUGH:
+        fine = [call for call in maps if min(call.size) >= least]
+        if fine:
+            stage = [call for call in fine if call.size == fine[-1].size]
+            activations = [call for call in stage if _is_activation(call)]
+            kind = "activation" if activations else "layer"
+            reason = f"the last {kind} whose map has at least {least} x {least} cells"
+            return FeatureMap((activations or stage)[-1], True, reason)
+    hint = "explain it with --method saliency" + (", or name a layer" if any(min(c.size) > 1 for c in maps) else "")
+    raise AdvcliError(f"'{classifier.name}' has no feature map of 4 x 4 cells or more to show", hint)
+
+
+def listed(classifier: Classifier) -> list[Shown]:
+    """List the layers whose output is a map of 2 x 2 cells or more, in the order in which they are computed."""
+    maps = {one.call.layer.name: one.shown for one in _found(classifier) if min(one.call.size) >= 2}
+    return list(maps.values())
+
+
+def _found(classifier: Classifier) -> list[FeatureMap]:
+    model, size = classifier.model, (1, classifier.edge, classifier.edge, classifier.channels)
+    return classifier.once("feature maps", lambda: _traced(model, size))
+
+
+def _traced(model: Any, size: tuple[int, ...]) -> list[FeatureMap]:
+    """Trace a model; return the calls between its input and its output, and which of them no path leads around."""
+    with recorded(operations(model)) as calls:
+        signature = [tf.TensorSpec(size, tf.float32)]
+        graph = tf.function(lambda x: model(x, training=False), input_signature=signature).get_concrete_function().graph
+    between = _between(graph.inputs[0].op, graph.outputs[0].op, graph.get_operations())
+    passed = _bottlenecks(between)
+    # A call inside a function of TensorFlow's own, or a constant, is in no graph or in another one.
+    known = set(between)
+    inside = [call for call in calls if getattr(call.output, "graph", None) is graph and call.output.op in known]
+    return [FeatureMap(call, call.output.op in passed) for call in inside]
+
+
+def _between(first: Any, last: Any, nodes: Sequence[Any]) -> list[Any]:
+    """Keep the nodes of a graph that lie on a path, in their order."""
+    behind = {first}
+    for node in nodes:
+        if node.type not in _SHAPE_ONLY and any(tensor.op in behind for tensor in node.inputs):
+            behind.add(node)
+    before = {last}
+    for node in reversed(nodes):
+        if node in before:
+            before.update(tensor.op for tensor in node.inputs)
+    return [node for node in nodes if node in behind and node in before]
+
+
+def _bottlenecks(nodes: Sequence[Any]) -> set[Any]:
+    """Keep the nodes that no connection leads around."""
+    place = {node: i for i, node in enumerate(nodes)}
+    reach = 0
+    kept = set()
+    for i, node in enumerate(nodes):
+        if reach <= i:
+            kept.add(node)
+        consumers = [place.get(consumer, 0) for output in node.outputs for consumer in output.consumers()]
+        reach = max([reach, *consumers])
+    return kept
+
+
+def _only_moves(layer: Any) -> bool:
+    return any(word in type(layer).__name__ for word in _NO_STAGE)
+
+
+def _is_activation(call: Call) -> bool:
+    function = getattr(call.layer, "activation", keras.activations.linear)
+    kind = type(call.layer).__name__.lower()
+    known = {name.replace("_", "") for name in dir(keras.activations)} | {"prelu"}
+    return function not in (None, keras.activations.linear) or kind in known or "Relu" in call.output.op.type

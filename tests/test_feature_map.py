@@ -1,0 +1,252 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+import foreign
+from advcli import registry
+from advcli.backend import keras, tf
+from advcli.errors import AdvcliError, UsageError
+from advcli.explainers.gradcam import GradCAM
+from advcli.explainers.saliency import Saliency
+from advcli.feature_map import Shown, feature_map, listed
+from advcli.model import Classifier, wrap
+from conftest import make_classifier
+
+CLASSES = np.array([1, 3, 0])
+
+
+def classify(model: Any, edge: int = foreign.EDGE, channels: int = 3) -> Classifier:
+    return Classifier("m", model, tuple("abcdefghij")[: model.output_shape[-1]], edge, channels)
+
+
+def what(classifier: Classifier, name: str = "") -> tuple[str, int, int]:
+    """Return the layer that is shown, and the rows and columns of its map."""
+    shown = feature_map(classifier, name).shown
+    return shown.layer, shown.rows, shown.columns
+
+
+def shown_by(*layers: Any, edge: int = 32) -> tuple[str, int, int]:
+    image = keras.Input((edge, edge, 3))
+    return what(classify(keras.Model(image, foreign.chain(image, list(layers))), edge))
+
+
+def _conv(name: str, width: int = 8, stride: int = 1, **options: Any) -> Any:
+    return keras.layers.Conv2D(width, 3, stride, padding="same", name=name, **options)
+
+
+def _end() -> list[Any]:
+    return [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)]
+
+
+class _Residual(keras.layers.Layer):
+    """A block that says nothing of its shortcut."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.branch = _conv("branch")
+
+    def call(self, inputs: Any) -> Any:
+        return tf.nn.relu(inputs + self.branch(inputs))
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        pytest.param(
+            lambda: [_conv("a", stride=2), keras.layers.ReLU(name="fine"), _conv("b", stride=4), keras.layers.ReLU()],
+            ("fine", 16, 16),
+            id="4 x 4 is too coarse if there is a finer one",
+        ),
+        pytest.param(
+            lambda: [_conv("a", stride=8), keras.layers.ReLU(name="fine"), _conv("b", stride=2), keras.layers.ReLU()],
+            ("fine", 4, 4),
+            id="4 x 4 is better than 2 x 2",
+        ),
+        pytest.param(
+            lambda: [
+                _conv("a", stride=2, activation="relu"),
+                keras.layers.AveragePooling2D(16, name="mean"),
+                keras.layers.Conv2D(4, 1, name="classifier"),
+                keras.layers.Flatten(),
+            ],
+            ("a", 16, 16),
+            id="a classifier that is a convolution is no map",
+        ),
+        pytest.param(
+            lambda: [
+                _conv("a", stride=4),
+                keras.layers.ReLU(name="fine"),
+                _conv("linear"),
+                keras.layers.BatchNormalization(),
+                keras.layers.ZeroPadding2D(1),
+                keras.layers.MaxPooling2D(4),
+            ],
+            ("fine", 8, 8),
+            id="the last activation of the stage, before what only moves it",
+        ),
+        pytest.param(
+            lambda: [
+                _conv("a", stride=2),
+                keras.layers.ReLU(),
+                _conv("b", stride=2),
+                keras.layers.ReLU(max_value=6, name="r"),
+            ],
+            ("r", 8, 8),
+            id="the deepest of several that are fine enough",
+        ),
+        pytest.param(
+            lambda: [keras.layers.Rescaling(2.0), keras.layers.Permute((2, 1, 3)), _conv("a", stride=2)],
+            ("a", 16, 16),
+            id="without an activation the deepest",
+        ),
+        pytest.param(
+            lambda: [_conv("a", stride=4), _Residual(name="block0"), _Residual(name="block1")],
+            ("block1", 8, 8),
+            id="not the branch inside a block",
+        ),
+    ],
+)
+def test_which_layer_is_shown(layers: Any, expected: tuple[str, int, int]) -> None:
+    ends = [] if isinstance(layers()[-1], keras.layers.Flatten) else _end()
+    assert shown_by(*layers(), *ends) == expected
+
+
+@pytest.mark.parametrize("plus", [True, False])
+def test_neither_a_shortcut_nor_a_branch_is_shown(plus: bool) -> None:
+    layers = keras.layers
+    image = keras.Input((32, 32, 3))
+    start = layers.ReLU(name="start")(_conv("a", stride=4)(image))
+    branch = layers.ReLU(name="branch")(_conv("b")(start))
+    shortcut = layers.ReLU(name="shortcut")(layers.Conv2D(8, 1, name="c")(start))
+    joined = branch + shortcut if plus else layers.Add(name="joined")([branch, shortcut])
+    model = keras.Model(image, foreign.chain(joined, _end()))
+    assert what(classify(model, 32))[0] == "start"
+    model = keras.Model(image, foreign.chain(layers.ReLU(name="joined_relu")(joined), _end()))
+    assert what(classify(model, 32))[0] == "joined_relu"
+
+
+def test_a_layer_that_is_called_twice_is_shown_at_its_last_call() -> None:
+    relu = keras.layers.ReLU(name="relu")
+    image = keras.Input((32, 32, 3))
+    fine = relu(_conv("a", stride=2)(image))
+    coarse = relu(_conv("b", stride=2)(fine))
+    classifier = classify(keras.Model(image, foreign.chain(coarse, _end())), 32)
+    assert what(classifier) == ("relu", 8, 8)
+    own = keras.Model(coarse, foreign.chain(coarse, classifier.model.layers[-2:]))
+    twin = keras.layers.ReLU(name="twin")
+    assert GradCAM()(classifier, foreign.images(edge=32), CLASSES, 0).max() > 0
+    image = keras.Input((32, 32, 3))
+    first = keras.layers.ReLU()(classifier.model.get_layer("a")(image))
+    second = twin(classifier.model.get_layer("b")(first))
+    single = classify(keras.Model(image, own(second)), 32)
+    np.testing.assert_allclose(
+        GradCAM()(classifier, foreign.images(edge=32), CLASSES, 0),
+        GradCAM("twin")(single, foreign.images(edge=32), CLASSES, 0),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_a_layer_can_be_named() -> None:
+    classifier = make_classifier("small:width=8", edge=28)
+    names = [layer.name for layer in classifier.model.layers if isinstance(layer, keras.layers.Conv2D)]
+    first = registry.build("explainers", f"gradcam:layer={names[0]}")
+    assert first.shown(classifier).layer == names[0]
+    assert not np.allclose(
+        first(classifier, foreign.images(edge=28), CLASSES, 0),
+        GradCAM()(classifier, foreign.images(edge=28), CLASSES, 0),
+    )
+    with pytest.raises(UsageError, match="has no layer 'cnov'") as caught:
+        GradCAM("cnov").shown(classifier)
+    assert caught.value.hint
+    with pytest.raises(UsageError, match="layer 'logits' is no map"):
+        GradCAM("logits").shown(classifier)
+
+
+def test_a_model_without_a_feature_map_is_refused() -> None:
+    with pytest.raises(AdvcliError, match="no feature map of 4 x 4 cells or more to show") as caught:
+        GradCAM().shown(make_classifier("linear"))
+    assert "--method saliency" in caught.value.hint
+    assert Saliency().shown(make_classifier("linear")) is None
+
+
+def test_a_stem_is_not_shown_where_every_later_layer_is_led_around() -> None:
+    image = keras.Input((32, 32, 3))
+    before = latest = keras.layers.ReLU(name="stem")(_conv("stem_conv", stride=2)(image))
+    for cell, stride in enumerate((1, 1, 2, 1, 2)):
+        # As in NASNet, a cell sees the output of the cell before and of the one before that.
+        both = [_conv(f"a{cell}", stride=stride)(latest), _conv(f"b{cell}", stride=stride)(before)]
+        before = latest if stride == 1 else _conv(f"fit{cell}", stride=stride)(latest)
+        latest = keras.layers.ReLU(name=f"cell{cell}")(keras.layers.Add()(both))
+    end = keras.layers.ReLU(name="end")(keras.layers.Add()([latest, before]))
+    model = keras.Model(image, foreign.chain(end, _end()))
+    assert what(classify(model, 32)) == ("end", 4, 4)
+
+
+def test_a_map_that_is_too_coarse_is_shown_only_if_it_is_asked_for() -> None:
+    layers = [_conv("a", stride=16), keras.layers.Activation("swish", name="coarse")]
+    image = keras.Input((32, 32, 3))
+    classifier = classify(keras.Model(image, foreign.chain(image, [*layers, *_end()])), 32)
+    with pytest.raises(AdvcliError, match="no feature map of 4 x 4 cells") as caught:
+        feature_map(classifier)
+    assert "name a layer" in caught.value.hint
+    assert what(classifier, "coarse") == ("coarse", 2, 2)
+    assert feature_map(classifier, "coarse").shown.reason == "asked for"
+
+
+def test_why_a_layer_is_shown_is_said() -> None:
+    fine = Shown("relu", 12, 12, 6, "the last activation whose map has at least 7 x 7 cells", only_way=True)
+    assert GradCAM().shown(classify(foreign.build("flat", "logits"))) == fine
+    image = keras.Input((32, 32, 3))
+    model = keras.Model(image, foreign.chain(image, [_conv("a", stride=8), *_end()]))
+    reason = "the last layer whose map has at least 4 x 4 cells"
+    assert GradCAM().shown(classify(model, 32)) == Shown("a", 4, 4, 8, reason, only_way=True)
+
+
+@pytest.mark.parametrize("shape", foreign.SHAPES)
+def test_layers_are_listed_in_order_wherever_they_are(shape: str) -> None:
+    maps = listed(wrap(foreign.build(shape, "dense"), "m", input_range=(0.0, 1.0)))
+    assert maps == [Shown(name, foreign.EDGE, foreign.EDGE, 6) for name in ("conv", "relu")]
+
+
+def test_the_list_says_which_layers_are_led_around() -> None:
+    layers = keras.layers
+    image = keras.Input((32, 32, 3))
+    start = layers.ReLU(name="start")(_conv("a", stride=4)(image))
+    joined = layers.Add(name="joined")([layers.ReLU(name="branch")(_conv("b")(start)), start])
+    found = {one.layer: one.only_way for one in listed(classify(keras.Model(image, foreign.chain(joined, _end())), 32))}
+    assert found == {"a": True, "start": True, "b": False, "branch": False, "joined": True}
+
+
+def test_a_model_that_ignores_its_input_has_no_feature_map() -> None:
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, keras.layers.Lambda(lambda x: tf.ones((tf.shape(x)[0], 4)))(image))
+    with pytest.raises(AdvcliError, match="no feature map"):
+        feature_map(classify(model, 8))
+    assert listed(classify(model, 8)) == []
+
+
+@pytest.mark.parametrize(
+    ("backbone", "edge", "expected"),
+    [
+        ("mobilenetv2", 64, ("block_13_expand_relu", 8, 8)),
+        pytest.param("mobilenetv2", 224, ("out_relu", 7, 7), marks=pytest.mark.slow),
+        pytest.param("densenet121", 64, ("pool4_relu", 8, 8), marks=pytest.mark.slow),
+        pytest.param("resnext50", 64, ("stage2_block5_relu", 8, 8), marks=pytest.mark.slow),
+        ("small:width=4", 28, ("relu2", 7, 7)),
+        ("small:width=4", 8, ("relu0", 4, 4)),
+    ],
+)
+def test_the_layer_shown_of_the_backbones(backbone: str, edge: int, expected: tuple[str, int, int]) -> None:
+    assert what(make_classifier(backbone, edge, classes=10)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [name for name in registry.names("backbones") if name not in ("linear", "small")])
+def test_every_backbone_has_a_map_to_show(backbone: str) -> None:
+    shown = feature_map(make_classifier(backbone, 64)).shown
+    assert 4 <= min(shown.rows, shown.columns) <= 16
+    assert shown.channels >= 64
+    assert shown.only_way
+    assert shown.reason.startswith("the last activation")
