@@ -64,5 +64,5 @@ def test_a_machine_that_is_lost_costs_nothing_but_time(evaluated: Path, tmp_path
 
 
 def test_a_cluster_that_is_not_there(evaluated: Path) -> None:
-    with pytest.raises(AdvcliError, match="no Ray cluster at '127.0.0.1:1'"):
+    with pytest.raises(AdvcliError, match=r"no Ray cluster at '127\.0\.0\.1:1'"):
         list(run(request(evaluated), Run(ray="127.0.0.1:1", checks=False)))
