@@ -1,6 +1,7 @@
 """The examples run, on little data."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys

@@ -1,4 +1,6 @@
-"""Peak memory of an evaluation of few images and of many, which lie on disk: python tests/benchmarks/evaluation_memory.py
+"""Peak memory of an evaluation of few images and of many, which lie on disk.
+
+    python tests/benchmarks/evaluation_memory.py
 
 Each size is measured in a process of its own: clean, a corruption and PGD, kept in a file of results.
 """
