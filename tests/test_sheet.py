@@ -1,6 +1,7 @@
 import io
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,11 +23,18 @@ LABELS = (
 )
 
 
-def row(edge: int, order: Sequence[int], explained: int, channels: int = 3, count: int = 4) -> Row:
+def row(
+    edge: int,
+    order: Sequence[int],
+    explained: int,
+    channels: int = 3,
+    count: int = 4,
+    wrong: int | None = None,
+) -> Row:
     pixels = np.full((edge, edge, channels), 128, np.uint8)
     classes = [Prediction(LABELS[index], index, 0.9**place / 3) for place, index in enumerate(order)]
     panels = [Panel(pixels, "what", "a detail that is rather long, " * 5, "max 1") for _ in range(count)]
-    return Row(panels, classes, explained)
+    return Row(panels, classes, explained, 0, wrong)
 
 
 def draw(sheet: Sheet) -> np.ndarray:
@@ -44,8 +52,9 @@ def count(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
 @pytest.mark.parametrize("edge", [1, 28, 224, 600])
 @pytest.mark.parametrize("rows", [1, 2])
 def test_a_sheet_is_complete_at_every_size(edge: int, rows: int) -> None:
-    views = [row(edge, range(5), 0), row(edge, [1, 2, 3, 4, 5, 0], 1)][:rows]
-    picture = draw(Sheet("title " * 60, views, 0, 1 if rows == 2 else None))
+    wrong = 1 if rows == 2 else None
+    views = [row(edge, range(5), 0, wrong=wrong), row(edge, [1, 2, 3, 4, 5, 0], 1, wrong=wrong)][:rows]
+    picture = draw(Sheet("title " * 60, views, ["note " * 90]))
     assert max(picture.shape) < 2600
     border = np.ones(picture.shape[:2], bool)
     border[8:-8, 8:-8] = False
@@ -56,25 +65,25 @@ def test_a_sheet_is_complete_at_every_size(edge: int, rows: int) -> None:
 
 
 def test_the_two_predicted_classes_have_their_colours_in_both_rows() -> None:
-    clean, adversarial = row(32, [0, 1, 2, 3, 4], 0), row(32, [1, 2, 3, 4, 5, 0], 1)
-    picture = draw(Sheet("t", [clean, adversarial], 0, 1))
+    clean, adversarial = row(32, [0, 1, 2, 3, 4], 0, wrong=1), row(32, [1, 2, 3, 4, 5, 0], 1, wrong=1)
+    picture = draw(Sheet("t", [clean, adversarial]))
     upper, lower = picture[: len(picture) // 2], picture[len(picture) // 2 :]
     for half, bar in ((upper, BLUE), (lower, VERMILION)):
         assert count(half, bar) > 8 * 290 * 0.3, "the likeliest class has the long bar"
         assert min(count(half, BLUE), count(half, VERMILION)) > 100
-    alone = draw(Sheet("t", [clean], 0))
+    alone = draw(Sheet("t", [row(32, [0, 1, 2, 3, 4], 0)]))
     assert count(alone, BLUE) > 8 * 290 * 0.3
     assert count(alone, VERMILION) == 0
 
 
 def test_grey_pictures_are_drawn() -> None:
-    assert count(draw(Sheet("t", [row(28, range(5), 0, channels=1)], 0)), (128, 128, 128)) > 4 * 222**2
+    assert count(draw(Sheet("t", [row(28, range(5), 0, channels=1)])), (128, 128, 128)) > 4 * 222**2
 
 
 def test_small_images_stay_sharp() -> None:
     board = np.indices((28, 28)).sum(axis=0) % 2 * 255
     panel = Panel(board[..., None].astype(np.uint8), "board")
-    picture = draw(Sheet("t", [Row([panel], [Prediction("a", 0, 0.5)], 0)], 0))
+    picture = draw(Sheet("t", [Row([panel], [Prediction("a", 0, 0.5)], 0, 0)]))
     left, top = 18, 18 + 32 + 40
     shown = picture[top : top + 224, left : left + 224, 0]
     np.testing.assert_array_equal(shown, np.kron(board, np.ones((8, 8))))
@@ -83,9 +92,9 @@ def test_small_images_stay_sharp() -> None:
 def test_a_users_matplotlibrc_changes_nothing() -> None:
     import matplotlib
 
-    expected = draw(Sheet("t", [row(8, range(5), 0)], 0))
+    expected = draw(Sheet("t", [row(8, range(5), 0)]))
     with matplotlib.rc_context({"figure.facecolor": "black", "axes.unicode_minus": False, "font.size": 30}):
-        np.testing.assert_array_equal(draw(Sheet("t", [row(8, range(5), 0)], 0)), expected)
+        np.testing.assert_array_equal(draw(Sheet("t", [row(8, range(5), 0)])), expected)
 
 
 def test_fonts_are_found_for_the_characters_there_are() -> None:
@@ -100,3 +109,26 @@ def test_fonts_are_found_for_the_characters_there_are() -> None:
     nobody = Lettering(["\U0010fffd cat"])
     assert not nobody.has("\U0010fffd cat")
     assert nobody.line("\U0010fffd \n  cat") == "? cat"
+
+
+def test_lines_stand_in_the_place_of_the_classes() -> None:
+    plain = row(32, range(5), 0)
+    told = draw(Sheet("t", [replace(plain, lines=["a method: moved (noise)", "  rank correlation 0.42 (0.79)"])]))
+    assert count(draw(Sheet("t", [plain])), BLUE) > 100
+    assert count(told, BLUE) == 0
+    assert (told[90:314, 260:550] < 100).any(), "the lines are written where the bars were"
+
+
+def test_a_panel_without_a_picture_says_why() -> None:
+    pixels = np.full((32, 32, 3), 128, np.uint8)
+    empty = Panel(None, "gradcam", note="no evidence:\nthe map is the same\nat every pixel")
+    classes = [Prediction("a", 0, 0.5)]
+    picture = draw(Sheet("t", [Row([Panel(pixels, "clean"), empty], classes, 0, 0)]))
+    inside = picture[100:300, 570:780]
+    assert count(inside, (0xF4, 0xF4, 0xF4)) > 0.8 * inside[..., 0].size
+    assert (inside < 100).any()
+
+
+def test_rows_may_have_different_numbers_of_pictures() -> None:
+    long, short = row(32, range(5), 0, count=4), row(32, range(5), 0, count=2)
+    assert count(draw(Sheet("t", [long, short])), (128, 128, 128)) >= 6 * 222**2

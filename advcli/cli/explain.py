@@ -1,98 +1,101 @@
 """``advcli explain``: options, task, output."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from advcli.cli import app as shared
-from advcli.cli.app import app, components, listing
-
-_METHODS = ("saliency", "gradcam")
+from advcli.cli import explain_options as options
+from advcli.cli.app import app, listing
 
 
 @app.command(epilog=listing("explainers", "attacks"))
 def explain(
-    files: shared.Files,
+    files: options.Images = None,
     model: shared.Model = "mobilenetv2",
+    compare: options.Compare = None,
     weights: shared.ModelWeights = "imagenet",
     labels: shared.Labels = None,
     input_range: shared.InputRange = None,
     edge: shared.Edge = None,
     unsafe_load: shared.UnsafeLoad = False,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            metavar="SPEC",
-            rich_help_panel=shared.WHAT,
-            autocompletion=components("explainers"),
-            show_default="saliency, and gradcam where the model has a map",
-            help="A method and its options; may be given several times.",
-        ),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(
-            "--class",
-            metavar="CLASS",
-            rich_help_panel=shared.WHAT,
-            show_default="the likeliest one",
-            help="The class to explain, by name or index.",
-        ),
-    ] = None,
-    attack: Annotated[
-        str | None,
-        typer.Option(
-            "--attack",
-            "-a",
-            metavar="SPEC",
-            rich_help_panel=shared.THREAT,
-            autocompletion=components("attacks"),
-            help="Explain the adversarial image of this attack beside the clean one.",
-        ),
-    ] = None,
+    method: options.Method = None,
+    classes: options.Class = None,
+    top: options.Top = None,
+    contrast: options.Contrast = None,
+    label: options.Label = None,
+    layer: options.LayerName = None,
+    list_layers: options.ListLayers = False,
+    attack: options.Attack = None,
+    adversarial: options.Adversarial = None,
     norm: shared.NormOption = None,
     eps: shared.Eps = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", rich_help_panel=shared.OUTPUT, help="Where PNG files go.")
-    ] = Path("maps"),
+    out: options.Out = Path("maps"),
+    scale: options.Scale = "own",
+    separate: options.Separate = False,
+    raw: options.Raw = False,
+    report: options.Report = None,
+    skip_existing: options.SkipExisting = False,
     overwrite: shared.Overwrite = False,
     json: shared.Json = False,
     quiet: shared.Quiet = False,
+    batch: shared.Batch = 8,
+    check: options.Check = False,
     seed: shared.Seed = 0,
     offline: shared.Offline = False,
 ) -> int:
     """Show what a prediction rests on: advcli explain img.jpg --out maps/."""
-    from advcli import images, registry
-    from advcli.attacks import refuse_unsupported
+    from advcli import registry
+    from advcli.cli import explaining
     from advcli.cli.output import Output
-    from advcli.cli.resolve import read_range, refuse_pattern, refuse_radius, threat_for
+    from advcli.cli.resolve import common_threat, read_range
     from advcli.tasks import explain as task
-    from advcli.tasks.models import ModelChoice
+    from advcli.tasks.explaining.explanation import Subject
+    from advcli.tasks.explaining.request import Request
+    from advcli.tasks.explaining.views import check_words
+    from advcli.tasks.models import ModelChoice, load_all
 
-    explainers = {registry.canonical(spec): registry.build("explainers", spec) for spec in method or _METHODS}
+    values = read_range(input_range)
+    choices = [ModelChoice(model, weights, labels, values, edge, unsafe_load)]
+    choices += [explaining.compared(value, labels, values, edge, unsafe_load) for value in compare or ()]
+    if list_layers:
+        with Output(json, quiet) as output:
+            return output.show(event for each in load_all(choices) for event in task.layers(each, seed))
+    explainers = explaining.methods(method, layer)
     search = None if attack is None else registry.build("attacks", attack)
-    choice = ModelChoice(model, weights, labels, read_range(input_range), edge, unsafe_load)
-    threat = threat_for(choice.recipe, norm, eps)
-    if search is not None and attack is not None:
-        refuse_pattern(search, attack, "make the images with 'advcli attack' and explain those")
-        refuse_radius(search, attack, norm, eps)
-        refuse_unsupported(search, threat)
-    outputs = images.plan(images.find(files), out, task.endings(list(explainers), search is not None), overwrite)
+    threat = common_threat([choice.recipe for choice in choices], norm, eps)
+    explaining.refuse_attack(search, attack, adversarial, norm, eps, threat)
+    request = Request(
+        classes=tuple(classes or ()),
+        top=top or 0,
+        contrast=explaining.read_contrast(contrast),
+        label=label,
+        attack=attack,
+        threat=threat,
+        given=adversarial is not None,
+        shared_scale=explaining.is_shared(scale),
+        separate=separate,
+        raw=raw,
+        batch=batch,
+        seed=seed,
+    )
     with Output(json, quiet) as output:
-        output.status("loading the model")
-        classifier = choice.load()
-        if method is None:
-            explainers = task.applicable(explainers, classifier)
-        return output.show(
-            task.explain(
-                classifier,
-                outputs,
-                explainers,
-                label=None if label is None else classifier.index(label),
-                search=search,
-                threat=threat,
-                seed=seed,
-            )
+        outputs = explaining.plan(
+            files or [],
+            out,
+            request,
+            list(explainers),
+            [choice.name for choice in choices],
+            report,
+            overwrite,
+            skip_existing,
         )
+        pairs = explaining.pairs(outputs, adversarial)
+        if not outputs:
+            return explaining.nothing_left()
+        output.status("loading the model")
+        subjects = []
+        for classifier in load_all(choices):
+            check_words(classifier, request, outputs)
+            chosen = explainers if method else task.usual(explainers, classifier)
+            subjects.append(Subject(classifier, chosen, request, search, pairs))
+        known = [explaining.remembered(choice, seed) for choice in choices] if check else []
+        return output.show(task.explain(subjects, outputs, request, remembered=known, report=report))

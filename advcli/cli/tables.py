@@ -8,7 +8,8 @@ from rich.text import Text
 
 from advcli.cli.benchmark_tables import benchmark_tables
 from advcli.cli.drawing import new_table, radius
-from advcli.records import Attacked, Crafted, Epoch, Explained, Planned, Prediction, Record, Trained
+from advcli.cli.explain_tables import explain_tables
+from advcli.records import Attacked, Crafted, Epoch, Planned, Prediction, Record, Trained
 
 _FEW = 4
 
@@ -28,8 +29,7 @@ def tables(records: Sequence[Record]) -> Iterator[Table]:
         if isinstance(record, Trained):
             yield _trained(record)
     yield from benchmark_tables(records)
-    if explained := [record for record in records if isinstance(record, Explained)]:
-        yield _explained(explained)
+    yield from explain_tables(records)
 
 
 def epoch_line(record: Epoch) -> Text:
@@ -211,23 +211,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _explained(records: Sequence[Explained]) -> Table:
-    table = new_table(f"What {records[0].model} looks at")
-    for heading in ("image", "view", "class explained", "confidence", "map", "layer", "maximum", "output"):
-        table.add_column(heading, justify="right" if heading in ("confidence", "maximum") else "left", overflow="fold")
-    for record in records:
-        table.add_row(
-            Text(record.image),
-            record.view,
-            Text(record.label),
-            f"{record.confidence:.1%}",
-            record.method,
-            record.layer or "",
-            f"{record.maximum:.3g}",
-            Text(record.output),
-        )
-    sheets = dict.fromkeys(record.sheet for record in records)
-    table.caption = Text("contact sheets: " + ", ".join(sheets))
-    return table

@@ -20,7 +20,7 @@ from advcli.records.benchmarking import (
     Transferred,
     Verdicts,
 )
-from advcli.records.explaining import Explained
+from advcli.records.explaining import Explained, Flipped, Layer, Shift, Shifted, Trusted
 from advcli.records.training import Epoch, Planned, Trained
 
 __all__ = [
@@ -37,8 +37,10 @@ __all__ = [
     "Explained",
     "Exported",
     "Failed",
+    "Flipped",
     "Gate",
     "Group",
+    "Layer",
     "Measured",
     "Planned",
     "Prediction",
@@ -46,8 +48,11 @@ __all__ = [
     "Protocol",
     "Record",
     "Score",
+    "Shift",
+    "Shifted",
     "Smoothed",
     "Trained",
     "Transferred",
+    "Trusted",
     "Verdicts",
 ]

@@ -89,3 +89,8 @@ def _printable(value: Any) -> Any:
         _REPLACEMENT if character not in "\n\t" and unicodedata.category(character) in _UNPRINTABLE else character
         for character in value
     )
+
+
+def part(template: str, **content: Any) -> str:
+    """Draw a part of a page by itself, for a page that is too large to be kept in memory."""
+    return _environment().get_template(template).render(**content)

@@ -10,31 +10,54 @@ from advcli.records import Prediction
 from advcli.report.lettering import Lettering, cut
 
 # Told apart by people of every kind of colour vision (Okabe and Ito).
-_ORIGINAL, _WRONG, _OTHER, _TRACK, _TEXT = "#0072b2", "#d55e00", "#999999", "#eeeeee", "#222222"
+_ORIGINAL, _WRONG, _OTHER, _TRACK, _TEXT, _EMPTY = "#0072b2", "#d55e00", "#999999", "#eeeeee", "#222222", "#f4f4f4"
 _DPI = 100
 _SMALL, _LARGE = 8.5, 11
 # All in pixels.
-_MARGIN, _LINE, _HEAD, _FOOT, _BARS = 18, 16, 46, 40, 290
+_MARGIN, _LINE, _HEAD, _FOOT, _BARS = 18, 16, 46, 56, 290
 _LEAST_SIDE, _MOST_SIDE = 224, 448
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a row: (H, W, 3) or (H, W, 1) uint8 pixels, what it is, and what it is worth."""
+    """One picture of a row.
 
-    pixels: np.ndarray
+    Args:
+        pixels: (H, W, 3) or (H, W, 1) uint8; None where there is nothing to show, and ``note`` says why.
+        title: what it is.
+        detail: more of what it is.
+        caption: what it is worth, a line or two.
+        note: what stands in the place of the picture.
+        film: (H, W, 3 or 4) uint8 of a map alone, where it can be laid over the row's picture.
+    """
+
+    pixels: np.ndarray | None
     title: str
     detail: str = ""
     caption: str = ""
+    note: str = ""
+    film: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One view of the image: the picture itself and its maps, its likeliest classes, the explained class."""
+    """One view of the image, explained as one class.
+
+    Args:
+        panels: the picture itself and its maps.
+        classes: its likeliest classes.
+        explained: the class that is explained.
+        original: the class the image is of.
+        wrong: the other class predicted for the adversarial image, if there is one.
+        lines: what stands in the place of the classes, where they were shown in the row before.
+    """
 
     panels: Sequence[Panel]
     classes: Sequence[Prediction]
     explained: int
+    original: int
+    wrong: int | None = None
+    lines: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -44,14 +67,12 @@ class Sheet:
     Args:
         title: what all of it shows.
         rows: the views.
-        original: the class predicted for the image as it is.
-        wrong: the other class predicted for the adversarial image, if there is one.
+        notes: what is to be said of all of it, below.
     """
 
     title: str
     rows: Sequence[Row]
-    original: int
-    wrong: int | None = None
+    notes: Sequence[str] = ()
 
     def draw(self, file: BinaryIO) -> None:
         """Draw the sheet as a PNG picture."""
@@ -69,26 +90,31 @@ class _Drawing:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        edge = max(sheet.rows[0].panels[0].pixels.shape[:2])
+        panels = [panel for row in sheet.rows for panel in row.panels]
+        edge = max(side for panel in panels if panel.pixels is not None for side in panel.pixels.shape[:2])
         self._side = side = min(edge * -(-_LEAST_SIDE // edge), _MOST_SIDE)
-        columns = len(sheet.rows[0].panels)
+        columns = max(len(row.panels) for row in sheet.rows)
         bars = max([5, *(len(row.classes) for row in sheet.rows)])
         self._step = side / bars
         width = 2 * _MARGIN + columns * (side + _MARGIN) + _BARS
-        height = 2 * _MARGIN + _LINE + len(sheet.rows) * (_HEAD + self._side + _FOOT)
-        self._sheet = sheet
+        height = 2 * _MARGIN + _LINE + len(sheet.rows) * (_HEAD + side + _FOOT) + len(sheet.notes) * _LINE
         self._figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
         self._renderer: Any = FigureCanvasAgg(self._figure).get_renderer()
         self._axes = self._figure.add_axes((0, 0, 1, 1))
         self._axes.set_axis_off()
         self._axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
-        panels = [panel for row in sheet.rows for panel in row.panels]
         labels = [item.label for row in sheet.rows for item in row.classes]
-        self._lettering = Lettering([sheet.title, *labels, *(panel.detail for panel in panels)])
+        lines = [line for row in sheet.rows for line in row.lines]
+        written = [text for panel in panels for text in (panel.title, panel.detail, panel.caption, panel.note)]
+        self._lettering = Lettering([sheet.title, *labels, *lines, *sheet.notes, *written])
         self._write(_MARGIN, _MARGIN, sheet.title, width - 2 * _MARGIN, size=_LARGE)
-        for number, row in enumerate(sheet.rows):
-            top = _MARGIN + 2 * _LINE + number * (_HEAD + self._side + _FOOT)
+        top = _MARGIN + 2 * _LINE
+        for row in sheet.rows:
             self._row(row, top)
+            top += _HEAD + side + _FOOT
+        for note in sheet.notes:
+            self._write(_MARGIN, top - _LINE, note, width - 2 * _MARGIN)
+            top += _LINE
 
     def save(self, file: BinaryIO) -> None:
         self._figure.savefig(file, format="png", dpi=_DPI)
@@ -96,41 +122,52 @@ class _Drawing:
     def _row(self, row: Row, top: float) -> None:
         left = _MARGIN
         for column, panel in enumerate(row.panels):
-            self._picture(panel, left, top)
+            self._panel(panel, left, top)
             left += self._side + _MARGIN
             if column == 0:
-                self._bars(row, left, top)
+                if row.lines:
+                    self._lines(row, left, top)
+                else:
+                    self._bars(row, left, top)
                 left += _BARS + _MARGIN
 
-    def _picture(self, panel: Panel, left: float, top: float) -> None:
-        self._write(left, top, panel.title, self._side, bold=True)
-        self._write(left, top + _LINE, panel.detail, self._side)
-        top += _HEAD - 6
-        pixels = panel.pixels
-        shown = np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+    def _panel(self, panel: Panel, left: float, top: float) -> None:
         side = self._side
-        smooth = "nearest" if side % shown.shape[0] == 0 else "antialiased"
-        self._axes.imshow(shown, extent=(left, left + side, top + side, top), interpolation=smooth, aspect="auto")
-        self._write(left, top + side + 4, panel.caption, side)
+        self._write(left, top, panel.title, side, bold=True)
+        self._write(left, top + _LINE, panel.detail, side)
+        top += _HEAD - 6
+        if panel.pixels is None:
+            if panel.note:
+                self._axes.fill_between((left, left + side), top, top + side, color=_EMPTY, linewidth=0)
+            for number, line in enumerate(panel.note.splitlines()):
+                self._write(left + 12, top + 12 + number * _LINE, line, side - 24)
+        else:
+            shown = np.repeat(panel.pixels, 3, axis=-1) if panel.pixels.shape[-1] == 1 else panel.pixels
+            smooth = "nearest" if side % shown.shape[0] == 0 else "antialiased"
+            self._axes.imshow(shown, extent=(left, left + side, top + side, top), interpolation=smooth, aspect="auto")
+        for number, line in enumerate(panel.caption.splitlines()[:2]):
+            self._write(left, top + side + 4 + number * _LINE, line, side)
+
+    def _lines(self, row: Row, left: float, top: float) -> None:
+        top += _HEAD - 6
+        for number, line in enumerate(row.lines[: int(self._side // _LINE)]):
+            self._write(left, top + number * _LINE, line.strip(), _BARS, bold=not line.startswith(" "))
 
     def _bars(self, row: Row, left: float, top: float) -> None:
         known = {item.index for item in row.classes}
         self._write(left, top, "likeliest classes (explained: bold)", _BARS)
-        key = [
-            ("blue: original" if len(self._sheet.rows) > 1 else "blue: predicted", _ORIGINAL, self._sheet.original),
-            ("vermilion: adversarial", _WRONG, self._sheet.wrong),
-        ]
+        key = [("blue: original", _ORIGINAL, row.original), ("vermilion: wrong", _WRONG, row.wrong)]
         place = left
         for text, colour, index in key:
             if index in known:
                 place += self._write(place, top + _LINE, text, _BARS, colour=colour) + 12
         for number, item in enumerate(row.classes):
             y = top + _HEAD - 6 + number * self._step
-            colour = {self._sheet.wrong: _WRONG, self._sheet.original: _ORIGINAL}.get(item.index, _OTHER)
+            colour = {row.wrong: _WRONG, row.original: _ORIGINAL}.get(item.index, _OTHER)
             label = item.label if self._lettering.has(item.label) else f"class {item.index}"
             text = colour if colour != _OTHER else _TEXT
             self._write(left, y, label, _BARS - 60, colour=text, bold=item.index == row.explained)
-            self._write(left + _BARS, y, _percent(item.confidence), 60, colour=text, align="right")
+            self._write(left + _BARS, y, percent(item.confidence), 60, colour=text, align="right")
             for length, fill in ((1, _TRACK), (item.confidence, colour)):
                 self._axes.fill_between(
                     (left, left + _BARS * length), y + _LINE, y + _LINE + 8, color=fill, linewidth=0
@@ -156,5 +193,6 @@ class _Drawing:
         return self._renderer.get_text_width_height_descent(text, style, False)[0]
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """Write a share so that something is never nothing."""
     return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"

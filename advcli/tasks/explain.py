@@ -1,86 +1,39 @@
 """Explain image files: maps of what a class rests on, clean and adversarial, and a contact sheet."""
 
+import contextlib
 import logging
-import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from advcli import images, png
-from advcli.attacks import Attack, is_bounded
+from advcli import images
 from advcli.data import to_float
-from advcli.errors import AdvcliError
-from advcli.explainers import Explainer, Shown
+from advcli.errors import AdvcliError, UsageError
+from advcli.explainers import Explainer
+from advcli.feature_map import feature_map, listed
 from advcli.model import Classifier
-from advcli.records import Explained, Failed, Progress
-from advcli.report.maps import overlay, scale_of, sequential
-from advcli.report.sheet import Panel, Row, Sheet
-from advcli.tasks.adversary import Adversary
-from advcli.tasks.lattice import settled
-from advcli.threat import Norm, Threat
+from advcli.records import Explained, Failed, Flipped, Layer, Progress, Shifted, Trusted
+from advcli.report.explanations import Entry, Pages
+from advcli.report.sheet import Sheet
+from advcli.report.wording import radius
+from advcli.tasks.explaining.explanation import Explanation, Subject
+from advcli.tasks.explaining.reading import chunks
+from advcli.tasks.explaining.remembered import Remembered
+from advcli.tasks.explaining.request import Request, model_suffixes
+from advcli.tasks.explaining.results import Files
+from advcli.tasks.explaining.statistics import Statistics
+from advcli.tasks.explaining.trust import MOST_IMAGES, check, trust_line
+from advcli.tasks.explaining.views import true_class
+from advcli.tasks.pictures import by_size
 
 log = logging.getLogger(__name__)
 
-SHEET = ".explain.png"
+_FINE = 7
 
-
-@dataclass(frozen=True)
-class View:
-    """One image to explain, clean or adversarial.
-
-    Args:
-        name: ``clean`` or ``adversarial``.
-        suffix: what its outputs' names have before their endings.
-        seen: (edge, edge, C) in [0, 1], as the model sees it.
-        probabilities: (K,) of all classes.
-        explained: the class that is explained.
-    """
-
-    name: str
-    suffix: str
-    seen: np.ndarray
-    probabilities: np.ndarray
-    explained: int
-
-    @property
-    def predicted(self) -> int:
-        """The likeliest class."""
-        return int(self.probabilities.argmax())
-
-    @property
-    def picture(self) -> np.ndarray:
-        """What the model sees as 8-bit pixels."""
-        return (self.seen * 255).round().clip(0, 255).astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class Map:
-    """One map of one view as a picture, and its highest value."""
-
-    method: str
-    shown: Shown | None
-    pixels: np.ndarray
-    maximum: float
-    seconds: float
-
-    def panel(self, clean: "Map | None") -> Panel:
-        """Return the map with what a reader needs to know of it; the clean image's map is what it is measured by."""
-        if self.shown is None:
-            detail = f"{'darker' if self.method.endswith('negative') else 'brighter'} here, more likely"
-        else:
-            detail = f"{self.shown.layer} {self.shown.rows} x {self.shown.columns}"
-        caption = f"max {self.maximum:.3g}"
-        if clean is not None and clean.maximum > 0:
-            caption += f" (x{self.maximum / clean.maximum:.2g} of clean)"
-        return Panel(self.pixels, self.method, detail, caption)
-
-
-def endings(methods: Sequence[str], attacked: bool) -> list[str]:
-    """List the endings of all the files that an image's explanation consists of."""
-    maps = [part for method in methods for part in _parts(method)]
-    return [SHEET, *(f"{suffix}.{part}.png" for suffix in ("", ".adv")[: 1 + attacked] for part in maps)]
+Event = Explained | Flipped | Shifted | Trusted | Failed | Progress
 
 
 def applicable(explainers: Mapping[str, Explainer], classifier: Classifier) -> dict[str, Explainer]:
@@ -89,6 +42,9 @@ def applicable(explainers: Mapping[str, Explainer], classifier: Classifier) -> d
     for method, explainer in explainers.items():
         try:
             explainer.shown(classifier)
+        except UsageError:
+            # Its layer was named by the user.
+            raise
         except AdvcliError as error:
             log.warning("left out %s: %s", method, error.message)
         else:
@@ -96,137 +52,170 @@ def applicable(explainers: Mapping[str, Explainer], classifier: Classifier) -> d
     return kept
 
 
+def usual(explainers: Mapping[str, Explainer], classifier: Classifier) -> dict[str, Explainer]:
+    """Keep what suits a classifier if nothing is asked for: gradcam where its last map is fine enough, else layercam.
+
+    Where the map has to be taken from further up, weights for whole channels rank pixels worse than
+    weights for cells do.
+    """
+    maps = listed(classifier)
+    coarse = bool(maps) and min(maps[-1].rows, maps[-1].columns) < _FINE
+    left_out = "gradcam" if coarse else "layercam"
+    return applicable({method: one for method, one in explainers.items() if method != left_out}, classifier)
+
+
+def layers(classifier: Classifier, seed: int = 0) -> Iterator[Layer]:
+    """List the layers that a class activation map can show, and say which is shown unless told otherwise."""
+    try:
+        chosen = feature_map(classifier).shown
+    except AdvcliError as error:
+        log.warning("none is shown unless named: %s", error.message)
+        chosen = None
+    for shown in listed(classifier):
+        ours = chosen is not None and shown.layer == chosen.layer
+        yield Layer(
+            model=classifier.name,
+            data="",
+            seed=seed,
+            layer=shown.layer,
+            kind="" if shown.only_way else "one of several ways",
+            rows=shown.rows,
+            columns=shown.columns,
+            channels=shown.channels,
+            chosen=ours,
+            reason=chosen.reason if ours and chosen is not None else "",
+        )
+
+
 def explain(
-    classifier: Classifier,
+    subjects: Sequence[Subject],
     outputs: Mapping[Path, Path],
-    explainers: Mapping[str, Explainer],
+    request: Request,
     *,
-    label: int | None = None,
-    search: Attack | None = None,
-    threat: Threat | None = None,
-    seed: int = 0,
-) -> Iterator[Explained | Failed | Progress]:
-    """Explain image files and write each map, and one contact sheet an image, as PNG files.
+    remembered: Sequence[Remembered] = (),
+    report: Path | None = None,
+) -> Iterator[Event]:
+    """Explain image files: a contact sheet an image, and whatever else the request asks for.
 
     Args:
-        classifier: what is explained.
+        subjects: the models, the first one first.
         outputs: image file -> its outputs' path without the ending.
-        explainers: method's name -> explainer.
-        label: the class to explain; None means the likeliest one.
-        search: an attack whose adversarial image is explained beside the clean one.
-        threat: the ball of the attack.
-        seed: for the attack's and the explainers' random draws.
+        request: what is asked.
+        remembered: for each model what is known of its explainers; if given, they are checked.
+        report: an HTML page to write.
 
     Yields:
-        A record a map.
+        A record a map and a flip; before them those of the checks, after them the statistics.
     """
-    threat = (threat or Threat()).on_lattice()
-    adversary = Adversary(classifier.frozen, search, threat, seed) if search else None
-    ball = threat if search is None or is_bounded(search) else None
-    shown = {method: explainer.shown(classifier) for method, explainer in explainers.items()}
-    common = {"model": classifier.name, "data": "files", "seed": seed}
-    for done, (file, stem) in enumerate(outputs.items()):
-        yield Progress("explaining", done, len(outputs))
-        try:
-            original = images.read(file, classifier.channels)
-        except (AdvcliError, OSError) as error:
-            yield Failed(image=str(file), error=str(error), **common)
-            continue
-        views = [_view(classifier, "clean", "", original, label)]
-        if adversary is not None:
-            views.append(_view(classifier, "adversarial", ".adv", _adversarial(adversary, original, views[0]), label))
-        sheet = stem.with_name(stem.name + SHEET)
-        drawn: list[list[Map]] = []
-        for view in views:
-            drawn.append([])
-            for method, explainer in explainers.items():
-                for picture in _maps(classifier, view, method, explainer, shown[method], seed):
-                    drawn[-1].append(picture)
-                    output = stem.with_name(f"{stem.name}{view.suffix}.{picture.method}.png")
-                    png.write(output, picture.pixels)
-                    yield Explained(
-                        image=str(file),
-                        view=view.name,
-                        method=picture.method,
-                        layer=picture.shown.layer if picture.shown else None,
-                        label=classifier.labels[view.explained],
-                        index=view.explained,
-                        confidence=float(view.probabilities[view.explained]),
-                        maximum=picture.maximum,
-                        output=str(output),
-                        sheet=str(sheet),
-                        top=classifier.top(view.probabilities),
-                        seconds=picture.seconds,
-                        **common,  # type: ignore[arg-type]
-                    )
-        with images.whole_file(sheet) as content:
-            _sheet(f"{file.name} - {classifier.name}", classifier, views, drawn, original, ball).draw(content)
-    yield Progress("explaining", len(outputs), len(outputs))
+    common: dict[str, Any] = {"model": subjects[0].classifier.name, "data": "files", "seed": request.seed}
+    _say_truth(subjects[0].classifier, list(outputs), request)
+    trusted: list[Trusted] = []
+    for subject, known in zip(subjects, remembered, strict=bool(remembered)):
+        for event in _checked(subject, list(outputs), known, common | {"model": subject.classifier.name}):
+            if isinstance(event, Trusted):
+                trusted.append(event)
+            yield event
+    notes = [trust_line(record) for record in trusted]
+    suffixes = model_suffixes([subject.classifier.name for subject in subjects])
+    statistics = [Statistics() for _ in subjects]
+    groups: Counter[str] = Counter()
+    with Pages(report) if report else contextlib.nullcontext() as pages:
+        done = 0
+        for chunk in chunks(by_size(outputs), request.batch):
+            yield Progress("explaining", done, len(outputs))
+            if isinstance(chunk, tuple):
+                yield Failed(image=str(chunk[0]), error=chunk[1], **common)
+                done += 1
+                continue
+            found = [subject(chunk) for subject in subjects]
+            for picture, *outcomes in zip(chunk, *found, strict=True):
+                explained = []
+                for subject, suffix, numbers, outcome in zip(subjects, suffixes, statistics, outcomes, strict=True):
+                    if isinstance(outcome, str):
+                        yield Failed(
+                            image=str(picture.file), error=outcome, **common | {"model": subject.classifier.name}
+                        )
+                    else:
+                        numbers.add(outcome)
+                        explained.append((outcome, suffix))
+                if explained:
+                    explanations, its = zip(*explained, strict=True)
+                    groups[explanations[0].group] += 1
+                    files = Files(outputs[picture.file], request, its)
+                    made, records = files.write(picture.file, explanations, notes, common)
+                    if pages is not None:
+                        pages.add(_entry(picture.file, made, explanations[0]))
+                    yield from records
+                done += 1
+        yield Progress("explaining", len(outputs), len(outputs))
+        shifted: list[Shifted] = []
+        if sum(groups.values()) > 1:
+            for subject, numbers in zip(subjects, statistics, strict=True):
+                shifted += numbers.records(common | {"model": subject.classifier.name})
+            yield from shifted
+        if pages is not None and groups:
+            names = [subject.classifier.name for subject in subjects]
+            title = f"What {' and '.join(names)} look{'s' if len(names) == 1 else ''} at"
+            pages.finish(title, _facts(subjects, request, groups), shifted, trusted)
+            log.info("page: '%s'", report)
 
 
-def _view(classifier: Classifier, name: str, suffix: str, pixels: np.ndarray, label: int | None) -> View:
-    batch = to_float(pixels)[None]
-    probabilities = classifier.predict(batch)[0]
-    explained = int(probabilities.argmax()) if label is None else label
-    return View(name, suffix, np.asarray(classifier.fit(batch))[0], probabilities, explained)
+def _checked(
+    subject: Subject, files: Sequence[Path], known: Remembered, common: dict[str, Any]
+) -> Iterator[Trusted | Progress]:
+    """Check a model's explainers on the first images; what is known already is not checked again."""
+    seen: list[np.ndarray] = []
+    for file in files:
+        with contextlib.suppress(AdvcliError, OSError):
+            pixels = images.read(file, subject.classifier.channels)
+            seen.append(np.asarray(subject.classifier.fit(to_float(pixels)[None]))[0])
+        if len(seen) == MOST_IMAGES:
+            break
+    methods = {method: one for method, one in subject.explainers.items() if one.kind != "picture"}
+    for done, (method, explainer) in enumerate(methods.items() if seen else ()):
+        yield Progress("checking", done, len(methods))
+        # A frozen component writes itself with all its options.
+        record = known.get(repr(explainer), len(seen), common)
+        if record is None:
+            record = check(subject.classifier, explainer, method, np.stack(seen), subject.request.seed, common)
+            known.put(repr(explainer), record)
+        yield record
 
 
-def _adversarial(adversary: Adversary, original: np.ndarray, clean: View) -> np.ndarray:
-    labels = np.array([clean.predicted])
-    found, _ = adversary(to_float(original)[None], labels)
-    bounded = is_bounded(adversary.attack)
-    return settled(adversary.classifier, original[None], found, adversary.threat, labels, bounded=bounded)[0]
+def _say_truth(classifier: Classifier, files: Sequence[Path], request: Request) -> None:
+    if request.label is not None:
+        return
+    known = sum(true_class(classifier, file, None) is not None for file in files)
+    if known:
+        log.info("true classes: the names of the images' folders, for %d of %d images", known, len(files))
 
 
-def _parts(method: str) -> tuple[str, ...]:
-    return ("saliency-positive", "saliency-negative") if method == "saliency" else (method,)
+def _entry(file: Path, made: Sheet, explanation: Explanation) -> Entry:
+    clean, last = explanation.views[0], explanation.views[-1]
+    labels = explanation.classifier.labels
+    moved = [found.moved.spearman for found in explanation.maps if found.moved is not None]
+    return Entry(
+        str(file),
+        made,
+        explanation.group,
+        labels[clean.predicted],
+        labels[last.predicted] if explanation.pair is not None else None,
+        float(clean.probabilities.max()),
+        explanation.flip.share if explanation.flip is not None else None,
+        moved[0] if moved else None,
+    )
 
 
-def _maps(
-    classifier: Classifier, view: View, method: str, explainer: Explainer, shown: Shown | None, seed: int
-) -> Iterator[Map]:
-    start = time.perf_counter()
-    relevance = explainer(classifier, view.seen[None], np.array([view.explained]), seed)[0]
-    seconds = time.perf_counter() - start
-    if not np.isfinite(relevance).all():
-        raise AdvcliError(f"the {method} map of '{classifier.name}' is not all numbers (NaN)")
-    scale = scale_of(relevance)
-    if method == "saliency":
-        # Both parts on one scale, so that the brighter of two pictures is the stronger one.
-        for part, values in zip(_parts(method), (relevance, -relevance), strict=True):
-            yield Map(part, shown, sequential(values, scale), float(max(values.max(), 0)), seconds)
-    else:
-        yield Map(method, shown, overlay(relevance, scale, view.picture), float(relevance.max()), seconds)
-
-
-def _sheet(
-    title: str,
-    classifier: Classifier,
-    views: Sequence[View],
-    drawn: Sequence[Sequence[Map]],
-    original: np.ndarray,
-    ball: Threat | None,
-) -> Sheet:
-    height, width = original.shape[:2]
-    details = [f"{width} x {height} pixels", _radius(ball) + ("" if _fooled(views) else ", not fooled")]
-    predicted = [view.predicted for view in views]
-    rows = []
-    for number, (view, maps) in enumerate(zip(views, drawn, strict=True)):
-        likely = classifier.top(view.probabilities)
-        # A class that is the likeliest in one view is looked for in the other.
-        missing = [index for index in predicted if index not in (item.index for item in likely)]
-        classes = [*likely, *(classifier.prediction(view.probabilities, index) for index in missing)]
-        panels = [Panel(view.picture, view.name, details[number])]
-        panels += [picture.panel(drawn[0][place] if number else None) for place, picture in enumerate(maps)]
-        rows.append(Row(panels, classes, view.explained))
-    return Sheet(title, rows, predicted[0], predicted[-1] if _fooled(views) else None)
-
-
-def _fooled(views: Sequence[View]) -> bool:
-    return views[-1].predicted != views[0].predicted
-
-
-def _radius(threat: Threat | None) -> str:
-    if threat is None:
-        return "outside of any ball"
-    return f"linf {threat.eps * 255:.3g}/255" if threat.norm is Norm.LINF else f"{threat.norm} {threat.eps:.3g}"
+def _facts(subjects: Sequence[Subject], request: Request, groups: Mapping[str, int]) -> list[tuple[str, Sequence[str]]]:
+    facts: list[tuple[str, Sequence[str]]] = [
+        ("models", [subject.classifier.name for subject in subjects]),
+        ("images", [str(sum(groups.values()))]),
+        ("maps", list(dict.fromkeys(method for subject in subjects for method in subject.explainers))),
+        ("seed", [str(request.seed)]),
+    ]
+    if request.attacked:
+        attack = request.attack or "adversarial images from files"
+        ball = radius(request.threat.eps, str(request.threat.norm)) if request.attack else ""
+        facts.insert(2, ("attack", [attack, *filter(None, [ball])]))
+        facts.insert(3, ("outcome", [f"{count} {group}" for group, count in groups.items()]))
+    return facts

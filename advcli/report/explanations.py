@@ -1,0 +1,195 @@
+"""The page of explained images: an article an image, an index to sort them by, what holds for all of them."""
+
+import base64
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from advcli.images import whole_file
+from advcli.records import Shifted, Trusted
+from advcli.report.page import Section, page, part
+from advcli.report.sheet import Row, Sheet, percent
+
+# Stands in the page for the articles, which are too many to be kept in memory.
+_ARTICLES = "\N{OBJECT REPLACEMENT CHARACTER}articles\N{OBJECT REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image in the index.
+
+    Args:
+        name: the image file.
+        sheet: what is shown of it.
+        group: ``right``, ``fooled`` or ``wrong``.
+        clean: what the clean image is taken for.
+        adversarial: what the adversarial image is taken for, if there is one.
+        confidence: of the clean prediction.
+        share: how few of its pixels, put back, restore the prediction.
+        shift: how alike the first method's map and the clean one are, if there is an adversarial image.
+    """
+
+    name: str
+    sheet: Sheet
+    group: str
+    clean: str
+    adversarial: str | None
+    confidence: float
+    share: float | None = None
+    shift: float | None = None
+
+
+class Pages:
+    """A page that is written image by image, so that of many images only the index is kept in memory.
+
+    Args:
+        path: the HTML file; it appears when all is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._index: list[dict[str, Any]] = []
+        self._articles: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  closed at the end
+
+    def __enter__(self) -> "Pages":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._articles.close()
+
+    def add(self, entry: Entry) -> None:
+        """Write one image's article."""
+        number = len(self._index) + 1
+        content = {name: getattr(entry, name) for name in ("name", "group", "clean", "adversarial", "confidence")}
+        self._index.append(content | {"number": number, "share": entry.share, "shift": entry.shift})
+        rows = [_shown(row) for row in entry.sheet.rows]
+        columns = 1 + max(len(row.panels) for row in entry.sheet.rows)
+        shown = {"entry": entry, "number": number, "rows": rows, "columns": columns}
+        self._articles.write(part("explain/article.html.j2", blink=_blink(entry.sheet.rows), **shown))
+
+    def finish(
+        self,
+        title: str,
+        facts: Sequence[tuple[str, Sequence[str]]],
+        shifted: Sequence[Shifted],
+        trusted: Sequence[Trusted],
+    ) -> None:
+        """Write the page.
+
+        Raises:
+            AdvcliError: the file cannot be written.
+        """
+        attacked = any(row["adversarial"] is not None for row in self._index)
+        sections = [
+            Section("images", "Images", "explain/index.html.j2", {"rows": self._ordered(), "attacked": attacked})
+        ]
+        if shifted:
+            sections.append(Section("shifts", "How far the maps moved", "explain/shifts.html.j2", {"records": shifted}))
+        if trusted:
+            sections.append(Section("trust", "Are they to be believed", "explain/trust.html.j2", {"records": trusted}))
+        sections.append(Section("explanations", "Explanations", "explain/articles.html.j2", {"articles": _ARTICLES}))
+        lead = "What the model looked at, image by image" + (
+            ", and what changed when it was fooled." if attacked else "."
+        )
+        before, after = page(title, lead, facts, sections, styles=("explain.css",)).split(_ARTICLES)
+        with whole_file(self.path) as file:
+            file.write(before.encode())
+            self._articles.seek(0)
+            while block := self._articles.read(1 << 20):
+                file.write(block.encode())
+            file.write(after.encode())
+
+    def _ordered(self) -> list[dict[str, Any]]:
+        """Number the images by each column, so that a style sheet can sort them; the most interesting come first."""
+        keys = {
+            "interest": lambda row: (
+                ("fooled", "wrong", "right").index(row["group"]),
+                1.0 if row["share"] is None else row["share"],
+                row["confidence"],
+            ),
+            "name": lambda row: row["name"],
+            "confidence": lambda row: row["confidence"],
+            "share": lambda row: 2.0 if row["share"] is None else row["share"],
+            "shift": lambda row: 2.0 if row["shift"] is None else row["shift"],
+        }
+        for key, rank in keys.items():
+            for place, row in enumerate(sorted(self._index, key=rank)):
+                row[f"by_{key}"] = place
+        return sorted(self._index, key=lambda row: row["by_interest"])
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    """Prepare a row for the page: addresses of pictures, and classes with their colours."""
+    panels = []
+    for panel in row.panels[1:]:
+        source = panel.film if panel.film is not None else panel.pixels
+        panels.append(
+            {
+                "title": panel.title,
+                "detail": panel.detail,
+                "caption": panel.caption.splitlines(),
+                "note": panel.note if source is None else "",
+                "source": None if source is None else embedded(source),
+                "film": panel.film is not None,
+            }
+        )
+    first = row.panels[0]
+    assert first.pixels is not None
+    kinds = {row.wrong: "wrong", row.original: "original"}
+    classes = [
+        {
+            "label": item.label,
+            "confidence": item.confidence,
+            "percent": percent(item.confidence),
+            "kind": kinds.get(item.index, ""),
+            "explained": item.index == row.explained,
+        }
+        for item in row.classes
+    ]
+    return {
+        "title": first.title,
+        "detail": first.detail,
+        "caption": first.caption.splitlines(),
+        "picture": embedded(first.pixels),
+        "small": max(first.pixels.shape[:2]) < 128,
+        "classes": classes,
+        "lines": [line.strip() for line in row.lines],
+        "panels": [panel for panel in panels if panel["title"]],
+    }
+
+
+def _blink(rows: Sequence[Row]) -> Mapping[str, Any] | None:
+    """Find a clean and an adversarial picture to be shown in turns."""
+    pictures: dict[str, np.ndarray] = {}
+    for row in rows:
+        panel = row.panels[0]
+        if panel.pixels is not None:
+            pictures.setdefault(panel.title.rpartition(" ")[2], panel.pixels)
+    if not {"clean", "adversarial"} <= pictures.keys():
+        return None
+    return {
+        "clean": embedded(pictures["clean"]),
+        "adversarial": embedded(pictures["adversarial"]),
+        "small": max(pictures["clean"].shape[:2]) < 128,
+    }
+
+
+def embedded(pixels: np.ndarray) -> str:
+    """Write (H, W, 1, 3 or 4) uint8 pixels as an address that holds the picture itself."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if picture.mode == "RGB" and picture.getcolors(256) is not None:
+        # A colour scale has no more colours than a palette, which takes a third of the room.
+        picture = picture.quantize(256)
+    file = io.BytesIO()
+    picture.save(file, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

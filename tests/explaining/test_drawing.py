@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advcli import registry
+from advcli.explainers import Shown
+from advcli.model import Classifier
+from advcli.records import Shift
+from advcli.report.maps import sequential
+from advcli.tasks.explaining.drawing import drawn, sheet
+from advcli.tasks.explaining.explanation import Explanation, Map
+from advcli.tasks.explaining.flip import Flip
+from advcli.tasks.explaining.perturbed import Pair
+from advcli.tasks.explaining.request import Wanted
+from advcli.tasks.explaining.views import Question, View
+
+CLEAN, WRONG = np.array([0.7, 0.1, 0.1, 0.1]), np.array([0.1, 0.7, 0.1, 0.1])
+
+
+def view(name: str, probabilities: np.ndarray) -> View:
+    return View(name, np.full((8, 8, 3), 0.5, np.float32), probabilities, (20, 30))
+
+
+def found(
+    method: str,
+    kind: str,
+    signed: bool,
+    values: np.ndarray,
+    where: str = "clean",
+    index: int = 0,
+    role: str = "predicted",
+) -> Map:
+    shown = Shown("relu1", 4, 4, 8) if kind == "map" else None
+    moved = Shift(0.4, 0.5, 0.1, 0.02) if where == "adversarial" else None
+    question = Question(Wanted(where, role, ""), role, index)
+    return Map(question, method, kind, signed, shown, values, moved, moved, None, 0.0)
+
+
+@pytest.fixture
+def ramp() -> np.ndarray:
+    return np.linspace(-1, 1, 64).reshape(8, 8)
+
+
+def test_saliency_is_drawn_as_two_pictures_on_one_scale(linear: Classifier, ramp: np.ndarray) -> None:
+    ramp = np.where(ramp > 0, ramp / 2, ramp)
+    explanation = Explanation(linear, (view("clean", CLEAN),), None, (found("saliency", "pixels", True, ramp),))
+    positive, negative = drawn(explanation, 0)
+    assert (positive.part, negative.part) == ("saliency-positive", "saliency-negative")
+    assert (positive.maximum, negative.maximum) == (0.5, 1.0)
+    assert positive.scale == negative.scale
+    np.testing.assert_array_equal(negative.pixels(explanation.views[0]), sequential(-ramp, negative.scale))
+
+
+@pytest.mark.parametrize(("kind", "signed", "depth"), [("pixels", True, 3), ("pixels", False, 3), ("map", False, 4)])
+def test_the_film_is_the_map_alone(linear: Classifier, ramp: np.ndarray, kind: str, signed: bool, depth: int) -> None:
+    explanation = Explanation(linear, (view("clean", CLEAN),), None, (found("x", kind, signed, ramp),))
+    (picture,) = drawn(explanation, 0)
+    film, pixels = picture.film(), picture.pixels(explanation.views[0])
+    assert film is not None
+    assert film.shape == (8, 8, depth)
+    assert pixels is not None
+    assert pixels.shape == (8, 8, 3)
+    if kind == "map":
+        assert film[ramp <= 0, 3].max() == 0, "what does not speak for the class is clear"
+        np.testing.assert_array_equal(pixels[ramp <= 0], 128)
+
+
+def test_a_flat_map_is_no_picture(linear: Classifier) -> None:
+    explanation = Explanation(
+        linear, (view("clean", CLEAN),), None, (found("gradcam", "map", False, np.zeros((8, 8))),)
+    )
+    (picture,) = drawn(explanation, 0)
+    assert picture.pixels(explanation.views[0]) is picture.film() is None
+    (row,) = sheet("t", [explanation], False).rows
+    assert row.panels[1].pixels is None
+    assert "no evidence" in row.panels[1].note
+
+
+def test_what_a_gradients_sign_means_is_not_said_of_other_maps(linear: Classifier, ramp: np.ndarray) -> None:
+    maps = tuple(found(name, "pixels", True, ramp) for name in ("smoothgrad", "integrated-gradients"))
+    explanation = Explanation(linear, (view("clean", CLEAN),), None, maps)
+    details = [drawn(explanation, number)[0].detail for number in range(2)]
+    assert details == ["orange: brighter, more likely", "orange for the class, blue against"]
+    assert {"smoothgrad", "saliency", "guided-backprop"} <= set(registry.names("explainers"))
+
+
+def test_the_rows_of_a_fooled_image(linear: Classifier, ramp: np.ndarray) -> None:
+    pixels = np.full((8, 8, 3), 128, np.uint8)
+    flip = Flip(ramp + 0.1, -1.0, 5.4, 0.07, np.full((8, 8, 3), 0.5, np.float32), 0.6)
+    maps = (
+        found("gradcam", "map", False, ramp),
+        found("gradcam", "map", False, ramp / 4, "adversarial", 1),
+        found("gradcam", "map", False, ramp / 2, "adversarial", 0, "original"),
+    )
+    explanation = Explanation(
+        linear,
+        (view("clean", CLEAN), view("adversarial", WRONG)),
+        None,
+        maps,
+        Pair(pixels, pixels, "pgd", "linf", 8 / 255),
+        flip,
+    )
+    assert explanation.group == "fooled"
+    assert replace(explanation, true=1).group == "wrong"
+    assert replace(explanation, views=(explanation.views[0],) * 2).group == "right"
+    clean, wrong, original = sheet("t", [explanation], False).rows
+    assert [row.explained for row in (clean, wrong, original)] == [0, 1, 0]
+    assert {row.wrong for row in (clean, wrong, original)} == {1}
+    assert [row.panels[-1].title for row in (clean, wrong, original)] == [
+        "perturbation",
+        "flip map",
+        "7.0% of the pixels back",
+    ]
+    assert wrong.panels[1].caption == "max 0.25 (x0.25 of clean)\nrank correlation 0.40, noise 0.40"
+    assert wrong.panels[0].detail == "linf 8/255"
+    assert "restores kind 0" in original.panels[-1].caption
+    assert not wrong.lines
+    assert original.lines[0] == "gradcam: moved (noise)"
+    assert "  top 10% in common 0.10 (0.10)" in original.lines
