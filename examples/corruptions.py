@@ -13,7 +13,7 @@ from advcli.corruptions import chosen, corrupted
 
 out = sys.argv[1]
 side, severity = (int(text) for text in (*sys.argv[2:], *("224", "3")[len(sys.argv) - 2 :]))
-photo = transform.resize(data.chelsea()[:300, 75:375], (side, side), anti_aliasing=True)
+photo = np.asarray(transform.resize(data.chelsea()[:300, 75:375], (side, side), anti_aliasing=True))
 images = (np.rint(photo * 255) / 255).astype(np.float32)[None]
 
 names = chosen("all,extra")

@@ -116,6 +116,12 @@ def linear() -> Classifier:
     return classifier
 
 
+def weights_of(linear: Classifier, classes: np.ndarray) -> np.ndarray:
+    """Return logistic regression's weights for some classes, in the pixels' places: -> (N, edge, edge, C)."""
+    kernel = next(weight for weight in linear.model.weights if len(weight.shape) == 2).numpy()
+    return kernel.T[classes].reshape(-1, linear.edge, linear.edge, linear.channels)
+
+
 @pytest.fixture(scope="session")
 def small() -> Classifier:
     """A small untrained convolutional network on 8 x 8 RGB images, four classes."""
@@ -126,3 +132,13 @@ def small() -> Classifier:
 def pictures() -> np.ndarray:
     """Five random images (5, 8, 8, 3), away from black and white."""
     return np.random.default_rng(3).uniform(0.3, 0.7, (5, 8, 8, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two models, first.keras and second.keras, and data.npz, that evaluations are quick on."""
+    from evaluations import make_models
+
+    made = tmp_path_factory.mktemp("evaluations")
+    make_models(made)
+    return made

@@ -29,17 +29,19 @@ class Parsed(HTMLParser):
         self.feed(text)
         self.close()
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert len(dict(attributes)) == len(attributes), f"<{tag}> says one attribute twice"
-        self.elements.append((tag, dict(attributes)))
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), f"<{tag}> says one attribute twice"
+        self.elements.append((tag, dict(attrs)))
         if tag not in ("meta", "link", "img", "br", "input", "hr"):
             self.open.append(tag)
 
-    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attributes)))
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+        if tag in ("td", "th", "dd"):
+            self.text += "\n"
 
     def handle_data(self, data: str) -> None:
         if "style" not in self.open:
@@ -72,7 +74,7 @@ def refuse_faults(text: str) -> Parsed:
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels)), levels
     identifiers = [attributes["id"] for _, attributes in parsed.elements if "id" in attributes]
-    assert len(set(identifiers)) == len(identifiers), sorted(identifiers)
+    assert len(set(identifiers)) == len(identifiers), identifiers
     for _, attributes in parsed.elements:
         assert (attributes.get("aria-labelledby") or identifiers[0]) in identifiers
         if (attributes.get("href") or "").startswith("#"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from advcli import registry
 from advcli.attacks import KINDS, is_bounded, norms_of
+from advcli.corruptions import GROUPS, chosen
 
 README = Path(__file__).parent.parent / "README.md"
 _TABLE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -15,6 +16,8 @@ def table(family: str) -> str:
     """Make the Markdown table of a family: names, options with their defaults, summaries with their papers."""
     if family == "attacks":
         return _attacks()
+    if family == "corruptions":
+        return _corruptions()
     rows = ["| name | options | what it is |", "|---|---|---|"]
     rows += [f"| `{name}` | {_options(family, name)} | {_cited(family, name)} |" for name in registry.names(family)]
     return "\n".join(rows) + "\n"
@@ -28,6 +31,15 @@ def _attacks() -> str:
         norms = ", ".join(norms_of(attack)) if is_bounded(attack) else "none"
         kind = attack.kind if getattr(attack, "targeted", True) else f"{attack.kind}, untargeted"
         rows.append(f"| `{name}` | {kind} | {norms} | {_options('attacks', name)} | {_cited('attacks', name)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _corruptions() -> str:
+    """Make the table of corruptions, which have no options but belong to groups."""
+    rows = ["| name | group | what it is |", "|---|---|---|"]
+    for name in chosen(",".join(("all", *GROUPS))):
+        group = registry.component("corruptions", name).group
+        rows.append(f"| `{name}` | {group} | {_cited('corruptions', name)} |")
     return "\n".join(rows) + "\n"
 
 

@@ -1,6 +1,7 @@
 """The examples run, on little data."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -38,6 +39,22 @@ def test_examples(tmp_path: Path, program: tuple[str, ...]) -> None:
     assert "images are seen as 8" in run(EXAMPLES / "patch.sh", "tour/runs/clean", "8", pictures, pictures)
     assert (tmp_path / "patched" / "crafted" / "patch.pattern.png").exists()
     assert "queries of PGD" in run(sys.executable, EXAMPLES / "library.py", "tour/runs/clean")
+    assert "20 pictures at severity 5" in run(sys.executable, EXAMPLES / "corruptions.py", "corruptions.png", "32", "5")
+    assert (tmp_path / "corruptions.png").exists()
+    environment |= {"MODEL": "tour/runs/clean/model.keras", "DATA": "digits", "EPS": "0.1", "RESULTS": str(tmp_path)}
+    for least in ("0.0", "0.0"):
+        environment["LEAST"] = least
+        assert "pgd:steps=20" in run(EXAMPLES / "gate.sh")
+    environment["LEAST"] = "1.0"
+    gate = subprocess.run([EXAMPLES / "gate.sh"], env=environment, cwd=tmp_path, capture_output=True, check=False)
+    assert gate.returncode == 3
+    workflow = (EXAMPLES / "benchmark-gate.yml").read_text()
+    (command,) = re.findall(r"(advcli benchmark .*?) \| tee", workflow.replace("\\\n", " "), re.DOTALL)
+    bash = ("bash", "-c", command.replace("--limit 500", "--limit 20").replace("0.80", "0").replace("0.40", "0"))
+    for _ in range(2):
+        run(*bash)
+        (tmp_path / "results.jsonl").rename(tmp_path / "last.jsonl")
+        (tmp_path / "report.html").unlink()
     threes = ("--classes", "3,7", "--edge", "8", "--backbone", "linear", "--objective", "clean", "--epochs", "2")
     run(tool, "train", *threes, "--out", "threes")
     assert "% after FGSM at 0.25" in run(sys.executable, EXAMPLES / "threes_and_sevens.py", "threes", "threes.png")

@@ -240,3 +240,13 @@ def test_a_model_that_ignores_its_input_has_no_feature_map() -> None:
 )
 def test_the_layer_shown_of_the_backbones(backbone: str, edge: int, expected: tuple[str, int, int]) -> None:
     assert what(make_classifier(backbone, edge, classes=10)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [name for name in registry.names("backbones") if name not in ("linear", "small")])
+def test_every_backbone_has_a_map_to_show(backbone: str) -> None:
+    shown = feature_map(make_classifier(backbone, 64)).shown
+    assert 4 <= min(shown.rows, shown.columns) <= 16
+    assert shown.channels >= 64
+    assert shown.only_way
+    assert shown.reason.startswith("the last activation")

@@ -80,7 +80,7 @@ class _Generators(Sequence[np.random.Generator]):
 
     @cached_property
     def _made(self) -> list[np.random.Generator]:
-        hashes = [zlib.crc32(np.ascontiguousarray(image)) for image in self.images]
+        hashes = [zlib.crc32(np.ascontiguousarray(image).tobytes()) for image in self.images]
         return [np.random.default_rng((own, *self.key)) for own in hashes]
 
     def __len__(self) -> int:

@@ -39,8 +39,9 @@ def edges(pictures: np.ndarray, low: float, high: float) -> np.ndarray:
     largest |= falling & (own > beside(-1, -1)) & (own > beside(1, 1))
     largest |= rising & (own > beside(-1, 1)) & (own > beside(1, -1))
     likely = largest & (own > low)
-    parts, count = ndimage.label(likely, _NEIGHBOURS)
-    sure = np.zeros(count + 1, bool)
+    parts = np.zeros(likely.shape, np.int32)
+    ndimage.label(likely, _NEIGHBOURS, output=parts)
+    sure = np.zeros(int(parts.max(initial=0)) + 1, bool)
     sure[parts[likely & (own > high)]] = True
     return sure[parts]
 

@@ -35,11 +35,11 @@ class DefocusBlur:
         reach = len(kernel) // 2
         size = fft.next_fast_len(side + 2 * reach, real=True)
         places = _mirrored(np.arange(-reach, side + reach), side)
-        spectrum = fft.rfft2(kernel, (size, size))
+        spectrum = np.asarray(fft.rfft2(kernel, (size, size)))
         blurred = np.empty_like(images)
         for image, place in zip(images, blurred, strict=True):
             padded = image.transpose(2, 0, 1)[:, places][:, :, places]
-            whole = fft.irfft2(fft.rfft2(padded, (size, size)) * spectrum, (size, size))
+            whole = np.asarray(fft.irfft2(np.asarray(fft.rfft2(padded, (size, size))) * spectrum, (size, size)))
             place[:] = whole[:, 2 * reach : 2 * reach + side, 2 * reach : 2 * reach + side].transpose(1, 2, 0)
         return np.clip(blurred, 0, 1)
 

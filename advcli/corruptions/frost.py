@@ -21,19 +21,20 @@ _FROST = {
     32: ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
 }
 # The published sets use five photos of ice. These are their range of mean brightness, the mean of their standard
-# deviations, the colour of ice of medium brightness, and how the amplitude falls with the frequency.
+# deviations, and the colour of ice of medium brightness. The amplitude of clouds falls with this power of the
+# frequency; the veins, which are sharp, are rougher.
 _BRIGHTNESS = (0.48, 0.82)
 _STD = 0.11
 _COLOUR = (148, 167, 178)
-_SLOPE = -0.85
+_SLOPE = -1.5
 
 
 @dataclass(frozen=True)
 class Frost:
     """``a * x + b * ice``, with ice of bright veins on a cloudy ground.
 
-    The published sets take their ice from photos. This one is drawn, a new one for each image, as bright and
-    as rough as those: the weights are the published ones, the picture is not, so an accuracy may differ.
+    The published sets take their ice from photos. This one is drawn, a new one for each image, about as bright
+    and as strong as those: the weights are the published ones, the picture is not, so an accuracy may differ.
     """
 
     group: ClassVar[str] = "weather"
@@ -49,8 +50,8 @@ class Frost:
 def _ice(side: int, channels: int, generator: np.random.Generator) -> np.ndarray:
     """Draw ice: -> (side, side, channels) float32 in [0, 1]."""
     cloud, other = _clouds(side, generator)
-    # Where a field changes its sign there is a vein; the mean and the spread of |n| are those of a normal n.
-    veins = (0.798 - np.abs(other)) / 0.603
+    # Where a field changes its sign there is a vein; the mean and the spread are those for a normal field.
+    veins = (np.exp(-4 * np.abs(other)) - 0.189) / 0.25
     brightness = generator.uniform(*_BRIGHTNESS) + _STD * (0.6 * cloud + 0.8 * veins)
     colour = shade(_COLOUR, channels)
     tint = colour - shade(_COLOUR, 1)
@@ -60,7 +61,7 @@ def _ice(side: int, channels: int, generator: np.random.Generator) -> np.ndarray
 def _clouds(side: int, generator: np.random.Generator) -> np.ndarray:
     """Draw two fields that are rough at every scale: -> (2, side, side), each with mean 0 and standard deviation 1."""
     spectrum = fft.rfft2(generator.standard_normal((2, side, side), np.float32)) * _falling(side)
-    fields = fft.irfft2(spectrum, (side, side))
+    fields = np.asarray(fft.irfft2(spectrum, (side, side)))
     return fields / fields.std(axis=(1, 2), keepdims=True)
 
 

@@ -97,7 +97,7 @@ def _blurred(pictures: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _mean(pictures: np.ndarray) -> np.ndarray:
-    return ndimage.uniform_filter(pictures, (1, 3, 3), mode="mirror")
+    return ndimage.uniform_filter(pictures, 3, mode="mirror", axes=(1, 2))
 
 
 COMPONENT = Spatter

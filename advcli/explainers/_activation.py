@@ -1,30 +1,53 @@
 """What the class activation maps start from: a feature map and the gradient of the score by it."""
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from advcli.backend import Tensor, tf
+from advcli.explainers import Kind, Shown
 from advcli.explainers._scores import in_batches, score, traced
 from advcli.feature_map import feature_map
 from advcli.layers import recorded
 from advcli.model import Classifier
 
-# (N, h, w, K) feature map, (N, h, w, K) gradient -> (N, h, w)
-Combination = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
+@dataclass(frozen=True)
+class ActivationMap(ABC):
+    """A feature map and the gradient of the score by it, combined to one value a cell.
 
-def activation_maps(
-    classifier: Classifier,
-    layer: str,
-    images: np.ndarray,
-    classes: np.ndarray,
-    against: np.ndarray | None,
-    combine: Combination,
-) -> np.ndarray:
-    """Combine a layer's map and gradient to one value a cell, from 0 up: -> (N, edge, edge)."""
-    parts = _features_and_gradients(classifier, layer, images, classes, against)
-    return enlarged(np.concatenate([np.maximum(combine(*part), 0) for part in parts]), classifier.edge)
+    Args:
+        layer: the layer whose output is the feature map; empty means the deepest that is fine enough.
+    """
+
+    signed: ClassVar[bool] = False
+    kind: ClassVar[Kind] = "map"
+
+    layer: str = ""
+
+    def __call__(
+        self,
+        classifier: Classifier,
+        images: np.ndarray,
+        classes: np.ndarray,
+        seed: int,
+        against: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) relevance from 0 up."""
+        parts = _features_and_gradients(classifier, self.layer, images, classes, against)
+        maps = [np.maximum(self.combined(*part), 0) for part in parts]
+        return enlarged(np.concatenate(maps), classifier.edge)
+
+    def shown(self, classifier: Classifier) -> Shown:
+        """Say which layer's output is shown."""
+        return feature_map(classifier, self.layer).shown
+
+    @abstractmethod
+    def combined(self, feature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Combine: two (N, h, w, K) -> (N, h, w); what is below zero is cut off."""
 
 
 def features(classifier: Classifier, layer: str, images: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Accuracy over the radius of each attack, with Wilson 95% bands."""
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -12,9 +13,12 @@ from advcli.report.lettering import Lettering
 
 # Told apart by people of every kind of colour vision (Okabe and Ito), on white and on black.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a9629b", "#8a7400", "#777777")
-_STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"), ((0, (5, 1, 1, 1, 1, 1)), "v"), ((0, (1, 1)), "P"))
-# Colours of no curve, which a page puts its own in the place of.
-INK, RULE = "#1c1b19", "#d8d4ca"
+_LINES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"), ((0, (5, 1, 1, 1, 1, 1)), "v"), ((0, (1, 1)), "P"))
+_ATTACKS = tuple({"linestyle": line, "marker": mark, "markersize": 4.5, "linewidth": 1.6} for line, mark in _LINES)
+# Lies on the curve of one attack or another, so it is drawn as rings about their marks.
+_WORST = {"linestyle": "-", "marker": "o", "markersize": 9, "fillstyle": "none", "linewidth": 0.7}
+# A page puts its own in the place of all of these.
+_INK, _RULE = "#1c1b19", "#d8d4ca"
 _LONGEST = 28
 _NORMS = {"linf": "L-inf", "l2": "L2", "l1": "L1", "l0": "L0"}
 
@@ -30,7 +34,7 @@ class Curve:
 
 
 def curves(scores: Sequence[Score]) -> list[Curve]:
-    """Find what was measured at several radii; without a perturbation is what the radius 0 is."""
+    """Find what was measured at several radii, model by model; the radius 0 is to be without a perturbation."""
     clean = {score.model: score for score in scores if score.perturbation == "clean"}
     bounded = [score for score in scores if score.norm is not None and score.eps is not None]
     found = []
@@ -42,52 +46,57 @@ def curves(scores: Sequence[Score]) -> list[Curve]:
                 by_radius[0.0] = replace(clean[first.model], eps=0.0)
             ordered = [by_radius[radius] for radius in sorted(by_radius)]
             found.append(Curve(first.model, first.perturbation, str(first.norm), ordered))
-    return found
+    return [curve for of_model in parted(found, lambda curve: curve.model).values() for curve in of_model]
 
 
-def accuracy_curves(scores: Sequence[Score], file: BinaryIO, format: Literal["png", "svg", "pdf"] = "png") -> None:
+def accuracy_curves(scores: Sequence[Score], file: BinaryIO, format: Literal["png", "svg"] = "png") -> None:
     """Draw the curves of all scores as a picture, a panel a norm; equal scores give equal bytes."""
+    _draw(curves(scores), file, format, facecolor="white")
+
+
+def inline_curves(scores: Sequence[Score], prefix: str) -> str:
+    """Draw the curves as SVG that is part of a page, in the page's own colours; ``prefix`` begins its identifiers."""
+    file = io.BytesIO()
+    _draw(curves(scores), file, "svg", facecolor="none")
+    text = file.getvalue().decode("utf-8")
+    # What stands before says which kind of document it is. No text holds a bracket, so only markup is changed.
+    return re.sub(r"<[^>]*>", lambda tag: _part_of_a_page(tag.group(), prefix), text[text.index("<svg") :])
+
+
+def _part_of_a_page(tag: str, prefix: str) -> str:
+    tag = re.sub(r' xmlns(:xlink)?="[^"]*"', "", tag)
+    tag = re.sub(r'(?<= id=")|(?<=url\(#)|(?<=href="#)', f"{prefix}-", tag)
+    for number, colour in enumerate(_COLOURS, 1):
+        tag = tag.replace(colour, f"var(--series-{number})")
+    return tag.replace(_INK, "var(--ink)").replace(_RULE, "var(--rule)")
+
+
+def _draw(drawn: Sequence[Curve], file: BinaryIO, format: str, facecolor: str) -> None:
     from matplotlib import rc_context, style
     from matplotlib.figure import Figure
 
-    drawn = curves(scores)
     # A user's own matplotlibrc is for the user's own figures.
     with style.context("default", after_reset=True), rc_context({"svg.fonttype": "none", "svg.hashsalt": "advcli"}):
         panels = parted(drawn, lambda curve: curve.norm)
-        lettering = Lettering([*(curve.model for curve in drawn), *(curve.attack for curve in drawn)])
         figure = Figure(figsize=(4.6 * max(len(panels), 1) + 2.6, 4.2), layout="constrained")
-        figure.patch.set_alpha(0 if format == "svg" else 1)
         looks = _looks(drawn)
-        for axes, (norm, members) in zip(
-            figure.subplots(1, max(len(panels), 1), sharey=True, squeeze=False)[0], panels.items(), strict=False
-        ):
-            _panel(axes, str(norm), members, looks)
-        _legend(figure, drawn, looks, lettering)
-        metadata = {} if format != "svg" else {"Date": None, "Creator": None, "Format": None, "Type": None}
-        metadata = {"CreationDate": None} if format == "pdf" else metadata
-        figure.savefig(file, format=format, dpi=150, metadata=metadata)
-
-
-def inline_curves(scores: Sequence[Score]) -> str:
-    """Draw the curves as SVG that is part of a page, in the page's own colours of ink and rules."""
-    file = io.BytesIO()
-    accuracy_curves(scores, file, "svg")
-    text = file.getvalue().decode("utf-8")
-    text = text[text.index("<svg") :]
-    # What says which kind of document it is has no place inside another.
-    text = text.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace(
-        ' xmlns="http://www.w3.org/2000/svg"', ""
-    )
-    return text.replace(INK, "var(--ink)").replace(RULE, "var(--rule)")
+        for number, (norm, members) in enumerate(panels.items(), 1):
+            _panel(figure.add_subplot(1, len(panels), number), norm, members, looks)
+        if not panels:
+            figure.text(0.5, 0.5, "nothing was measured at several radii", ha="center", color=_INK)
+        _legend(figure, looks, Lettering([*looks["model"], *looks["attack"]]))
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type")) if format == "svg" else {"Software": None}
+        figure.savefig(file, format=format, dpi=150, facecolor=facecolor, metadata=nothing)
 
 
 def _looks(drawn: Sequence[Curve]) -> dict[str, dict[str, Any]]:
     """Give each model a colour and each attack a line; neither is needed to tell curves of the other."""
     models = dict.fromkeys(curve.model for curve in drawn)
     attacks = dict.fromkeys(curve.attack for curve in drawn)
+    lines = dict(zip(attacks, cycle(_ATTACKS), strict=False))
     return {
         "model": dict(zip(models, cycle(_COLOURS), strict=False)),
-        "attack": dict(zip(attacks, cycle(_STYLES), strict=False)),
+        "attack": lines | {attack: _WORST for attack in attacks if attack == "worst"},
     }
 
 
@@ -97,7 +106,6 @@ def _panel(axes: Any, norm: str, drawn: Sequence[Curve], looks: dict[str, dict[s
     scale = 255 if steps else 1
     for curve in drawn:
         colour = looks["model"][curve.model]
-        line, marker = looks["attack"][curve.attack]
         x = [scale * (score.eps or 0.0) for score in curve.scores]
         axes.fill_between(
             x,
@@ -108,28 +116,25 @@ def _panel(axes: Any, norm: str, drawn: Sequence[Curve], looks: dict[str, dict[s
             linewidth=0,
         )
         y = [100 * score.accuracy for score in curve.scores]
-        axes.plot(x, y, color=colour, linestyle=line, marker=marker, markersize=4.5, linewidth=1.6)
+        axes.plot(x, y, color=colour, **looks["attack"][curve.attack])
     axes.set_ylim(0, 102)
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"{_NORMS.get(norm, norm)} radius{' in 1/255' if steps else ''}", color=INK)
-    axes.set_ylabel("images still right, %" if axes.get_subplotspec().is_first_col() else "", color=INK)
-    axes.grid(color=RULE, linewidth=0.6)
+    axes.set_xlabel(f"{_NORMS.get(norm, norm)} radius{' in 1/255' if steps else ''}", color=_INK)
+    axes.set_ylabel("images still right, %" if axes.get_subplotspec().is_first_col() else "", color=_INK)
+    axes.grid(color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.patch.set_alpha(0)
-    axes.tick_params(color=INK, labelcolor=INK)
+    axes.tick_params(color=_INK, labelcolor=_INK)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(INK)
+        spine.set_color(_INK)
 
 
-def _legend(figure: Any, drawn: Sequence[Curve], looks: dict[str, dict[str, Any]], lettering: Lettering) -> None:
+def _legend(figure: Any, looks: dict[str, dict[str, Any]], lettering: Lettering) -> None:
     from matplotlib.lines import Line2D
 
     entries = [(model, Line2D([], [], color=colour, linewidth=3)) for model, colour in looks["model"].items()]
-    entries += [
-        (attack, Line2D([], [], color=INK, linestyle=line, marker=marker, markersize=4.5, linewidth=1.6))
-        for attack, (line, marker) in looks["attack"].items()
-    ]
+    entries += [(attack, Line2D([], [], color=_INK, **look)) for attack, look in looks["attack"].items()]
     # Names are set afterwards: a legend leaves out those with a leading underscore.
     legend = figure.legend(
         [line for _, line in entries],
@@ -140,5 +145,5 @@ def _legend(figure: Any, drawn: Sequence[Curve], looks: dict[str, dict[str, Any]
         prop={"family": lettering.families, "size": 9},
     )
     for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
-        name = lettering.line(name)
-        text.set(text=name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...", parse_math=False, color=INK)
+        name = "worst case" if name == "worst" else lettering.line(name)
+        text.set(text=name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...", parse_math=False, color=_INK)

@@ -20,7 +20,7 @@ from advcli.records import (
     Score,
     Transferred,
 )
-from advcli.report import class_scores, heat_map, score_table, wording
+from advcli.report import class_scores, heat_map, protocol, score_table, wording
 from advcli.report import gallery as pictures
 from advcli.report.accuracy_curves import curves, inline_curves
 from advcli.report.cross_table import cross_table, parted
@@ -44,9 +44,9 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
 
     scores, checks = of(Score), of(Checked)
     suspect = [check for check in checks if check.verdict == "SUSPECT"]
-    checked = _simple("checks", "Checks of the evaluation", checks=checks, suspect=suspect)
+    passed = [check for check in checks if check.verdict != "SUSPECT"]
     parts = [
-        checked if suspect else None,
+        _simple("suspect", "Suspect", found=_alike(suspect), suspect=suspect),
         score_table.summary(scores, of(Group)),
         _simple("gates", "What was asked for", gates=of(Gate)),
         _simple("changes", "Changes since the earlier results", changes=of(Change)),
@@ -58,9 +58,9 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
         _certified(of(Certified)),
         class_scores.classes(of(ClassScore), of(Confused)),
         pictures.gallery(gallery),
-        None if suspect else checked,
-        _protocol(of(Protocol), scores),
-        _simple("environment", "Environment", environments=_environments(of(Protocol))),
+        _simple("checks", "Checks that passed", checks=passed),
+        protocol.protocol(of(Protocol), scores),
+        protocol.environment(of(Protocol)),
         _simple("failed", "Images that could not be read", failed=of(Failed)),
     ]
     data = ", ".join(dict.fromkeys(record.data for record in records))
@@ -77,6 +77,11 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
 def _simple(anchor: str, title: str, **content: Sequence[Any]) -> Section | None:
     """Return a section that shows records as they are, if there are any."""
     return Section(anchor, title, f"benchmark/{anchor}.html.j2", content) if any(content.values()) else None
+
+
+def _alike(checks: Sequence[Checked]) -> list[list[Checked]]:
+    """Put together what one check says of several models in the same words."""
+    return list(parted(checks, lambda check: (check.check, check.evidence, check.remedy)).values())
 
 
 def _facts(
@@ -112,14 +117,11 @@ def _curves(scores: Sequence[Score]) -> Section | None:
     for norm, members in parted(curves(scores), lambda curve: curve.norm).items():
         points = [(curve, score) for curve in members for score in curve.scores]
         table = cross_table(points, lambda point: point[1].eps, lambda point: (point[0].model, point[0].attack))
-        rows = sorted(table.rows, key=lambda row: row[0] or 0.0)  # type: ignore[arg-type,return-value]
+        rows = sorted(table.rows, key=lambda row: row[0] or 0.0)
         measured = [score for score in scores if score.norm in (None, norm)]
-        panels.append((norm, inline_curves(measured), members, rows))
-    return (
-        Section("curves", "Accuracy over the radius", "benchmark/curves.html.j2", {"panels": panels})
-        if panels
-        else None
-    )
+        models = parted(members, lambda curve: curve.model)
+        panels.append((norm, inline_curves(measured, f"curves-{norm}"), members, models, rows))
+    return _simple("curves", "Accuracy over the radius", panels=panels)
 
 
 def _certified(records: Sequence[Certified]) -> Section | None:
@@ -127,17 +129,4 @@ def _certified(records: Sequence[Certified]) -> Section | None:
         (found[0], cross_table(found, lambda record: record.radius, lambda record: record.model))
         for found in parted(records, lambda record: (record.sigma, record.samples, record.alpha)).values()
     ]
-    return (
-        Section("certified", "Certified accuracy", "benchmark/certified.html.j2", {"tables": tables})
-        if tables
-        else None
-    )
-
-
-def _protocol(protocols: Sequence[Protocol], scores: Sequence[Score]) -> Section | None:
-    measured = parted(scores, lambda score: (score.perturbation, score.norm, score.eps, score.severity, score.protocol))
-    return _simple("protocol", "Protocol", protocols=protocols, measured=list(measured.values()))
-
-
-def _environments(protocols: Sequence[Protocol]) -> list[dict[str, str]]:
-    return [found[0].environment for found in parted(protocols, lambda p: tuple(p.environment.items())).values()]
+    return _simple("certified", "Certified accuracy", tables=tables)

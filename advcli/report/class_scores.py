@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advcli.records import ClassScore, Confused
-from advcli.report.cross_table import CrossTable, cross_table, parted
+from advcli.report.cross_table import cross_table, parted
 from advcli.report.page import Section
 
 
@@ -14,7 +14,7 @@ class ClassTable:
 
     model: str
     headings: Sequence[ClassScore]
-    table: CrossTable[ClassScore]
+    rows: Sequence[tuple[str, Sequence[ClassScore | None]]]
 
 
 def classes(scores: Sequence[ClassScore], confusions: Sequence[Confused]) -> Section | None:
@@ -23,16 +23,16 @@ def classes(scores: Sequence[ClassScore], confusions: Sequence[Confused]) -> Sec
         return None
     tables = [
         ClassTable(
-            str(model),
+            model,
             [group[0] for group in parted(found, _perturbation).values()],
-            cross_table(found, lambda score: score.label, _perturbation),
+            cross_table(found, lambda score: score.label, _perturbation).rows,
         )
         for model, found in parted(scores, lambda score: score.model).items()
     ]
     content = {
         "tables": tables,
         "confusions": [
-            (str(model), list(parted(found, _perturbation).values()))
+            (model, list(parted(found, _perturbation).values()))
             for model, found in parted(confusions, lambda confused: confused.model).items()
         ],
     }

@@ -36,7 +36,7 @@ def corruptions(scores: Sequence[Score], errors: Sequence[CorruptionError]) -> S
     if not measured and not errors:
         return None
     maps = [
-        _with_means(_heat_map(str(model), found, lambda score: score.perturbation, lambda score: score.severity))
+        _with_means(_heat_map(model, found, lambda score: score.perturbation, lambda score: score.severity))
         for model, found in parted(measured, lambda score: score.model).items()
     ]
     names = dict.fromkeys(name for error in errors for name in error.errors)

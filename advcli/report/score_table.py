@@ -44,21 +44,27 @@ def summary(scores: Sequence[Score], groups: Sequence[Group]) -> Section | None:
     if not scores:
         return None
     shown = [score for score in scores if score.severity is None]
-    largest = {
-        place: max(group, key=lambda score: score.eps or 0.0).eps
-        for place, group in parted(shown, lambda score: (score.perturbation, score.norm)).items()
-        if len({score.eps for score in group}) > _FEW_RADII
-    }
-    kept = [score for score in shown if largest.get((score.perturbation, score.norm), score.eps) == score.eps]
+    kept = [
+        score
+        for members in parted(shown, lambda score: (score.perturbation, score.norm)).values()
+        for score in _telling(members)
+    ]
     models = tuple(dict.fromkeys(score.model for score in scores))
     content = {
         "models": models,
         "blocks": _blocks(kept, models),
         "mean": _mean([score for score in scores if score.severity is not None], models),
         "left_out": len(kept) < len(shown),
-        "groups": cross_table(groups, lambda group: (group.group, group.perturbations), lambda group: group.model),
+        "groups": cross_table(groups, lambda group: group.group, lambda group: group.model),
     }
     return Section("summary", "Summary", "benchmark/summary.html.j2", content)
+
+
+def _telling(scores: Sequence[Score]) -> list[Score]:
+    """Leave out the radius 0, which is no perturbation, and where there are many radii all but the largest."""
+    radii = {score.eps for score in scores if score.eps}
+    shown = {max(radii)} if len(radii) > _FEW_RADII else radii
+    return [score for score in scores if not radii or score.eps in shown]
 
 
 def _blocks(scores: Sequence[Score], models: Sequence[str]) -> list[Block]:
@@ -69,8 +75,8 @@ def _blocks(scores: Sequence[Score], models: Sequence[str]) -> list[Block]:
         for perturbation, cells in table.rows:
             by_model = dict(zip(table.columns, cells, strict=True))
             found = [by_model.get(model) for model in models]
-            rows.append(Row(str(perturbation), found, _best([score.accuracy for score in found if score])))
-        blocks.append(Block(str(kind), rows))
+            rows.append(Row(perturbation, found, _best([score.accuracy for score in found if score])))
+        blocks.append(Block(kind, rows))
     return blocks
 
 

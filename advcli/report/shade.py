@@ -20,7 +20,7 @@ def shade(fraction: float) -> Shade:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    colour = colormaps[_SCALE](min(max(fraction, 0.0), 1.0))[:3]
+    colour = colormaps[_SCALE](min(max(float(fraction), 0.0), 1.0))[:3]
     return Shade(to_hex(colour), "#000000" if luminance(colour) > _EQUALLY_FAR else "#ffffff")
 
 

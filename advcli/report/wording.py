@@ -2,7 +2,7 @@
 
 import math
 
-_MINUS, _NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
+_MINUS, _NONE, _JOINED = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{NO-BREAK SPACE}"
 _NAMES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 
@@ -34,9 +34,9 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 
 def radius(eps: float | None, norm: str | None) -> str:
-    """Write a threat: ``L∞ 8/255``, ``L2 0.5``; nothing where there is none."""
+    """Write a threat: ``L∞ 8/255``, ``L∞ 0.1``, ``L2 0.5``; nothing where there is none."""
     if eps is None or norm is None:
         return ""
     steps = 255 * eps
-    whole = norm == "linf" and eps > 0 and abs(steps - round(steps)) < 1e-3
-    return f"{_NAMES.get(norm, norm)} {f'{round(steps)}/255' if whole else decimal(eps)}"
+    whole = norm == "linf" and eps != round(eps, 2) and abs(steps - round(steps)) < 1e-3
+    return f"{_NAMES.get(norm, norm)}{_JOINED}{f'{round(steps)}/255' if whole else decimal(eps)}"

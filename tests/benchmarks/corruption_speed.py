@@ -4,9 +4,9 @@
     python tests/benchmarks/corruption_speed.py                       # all 19, five severities, 64 x 64
     python tests/benchmarks/corruption_speed.py --edge 224 --images 8
 
-Each gets 8-bit photos and returns a batch in float32, as a network takes it. They are run in turn, round by round, in one thread, and the medians
-of the CPU time are printed with their ratio. The peer takes its parameters for 224 pixels at every size,
-and so does ours here, unless `--own` asks for those of the size.
+Each gets 8-bit photos and returns a batch in float32, as a network takes it. They are run in turn, round
+by round, in one thread, and the medians of the CPU time are printed with their ratio. The peer takes its
+parameters for 224 pixels at every size, and so does ours here, unless `--own` asks for those of the size.
 The `bench` extra installs the fork imagecorruptions-imaug, which has the same import name, runs on NumPy 2,
 and compiles its glass blur; the original imagecorruptions 1.1.2 of 2020 imports names that NumPy 2 and
 SciPy dropped, which are given back to it here where it is the one that is installed.
@@ -40,8 +40,8 @@ from advcli.corruptions import _parameters, chosen, corrupted
 def photos(count: int, edge: int) -> np.ndarray:
     """Make photos of a cat and of an astronaut: -> (N, edge, edge, 3) uint8."""
     pictures = [data.chelsea()[:300, 75:375], data.astronaut()]
-    small = [np.rint(255 * transform.resize(picture, (edge, edge), anti_aliasing=True)) for picture in pictures]
-    return np.stack([np.roll(small[i % 2], i, axis=1) for i in range(count)]).astype(np.uint8)
+    small = [255 * np.asarray(transform.resize(each, (edge, edge), anti_aliasing=True)) for each in pictures]
+    return np.rint(np.stack([np.roll(small[i % 2], i, axis=1) for i in range(count)])).astype(np.uint8)
 
 
 def peer() -> tuple[str, Callable[..., Any]]:
@@ -103,7 +103,7 @@ def main() -> None:
                 # The peer prints what it catches.
                 with contextlib.redirect_stdout(io.StringIO()):
                     changed = [theirs(each, corruption_name=corruption, severity=severity) for each in pictures]
-                    np.stack(changed) / np.float32(255)
+                    np.divide(np.stack(changed), np.float32(255))
                 end = time.process_time()
                 # The first round fills caches, and compiles.
                 if measured >= 0:

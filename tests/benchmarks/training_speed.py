@@ -164,7 +164,7 @@ def waiting(arguments: argparse.Namespace) -> None:
 
     trainer = Trainer(
         replace(recipe_of("clean", arguments.backbone), augment=read(arguments.augment, ())),
-        data(8),
+        data(64),
         find_devices("one"),
     )
     next(trainer.epoch(Checkpoint()))
@@ -184,7 +184,7 @@ def waiting(arguments: argparse.Namespace) -> None:
             yield batch
 
     trainer.batches.epoch = timed  # type: ignore[method-assign]
-    for _ in itertools.islice(endless(trainer), arguments.rounds * 8):
+    for _ in itertools.islice(endless(trainer), arguments.rounds * 64):
         pass
     seconds = time.perf_counter() - start
     print(f"{arguments.augment}: waited {waited / seconds:.1%} of {seconds:.1f} s for batches")

@@ -118,6 +118,7 @@ def test_a_contrast_is_the_difference_of_two_maps(method: str, flat: Classifier)
     np.testing.assert_allclose(ahead, first - second, rtol=1e-3, atol=1e-5 * np.abs(first).max())
 
 
+@cache
 def half_blind(side: str) -> Classifier:
     """Return a classifier of which everything but one half of the image is hidden."""
     layers = keras.layers
@@ -146,6 +147,7 @@ def test_relevance_is_only_where_the_model_looks(method: str, side: str) -> None
     assert hidden.max() <= 1e-6 * seen.max()
 
 
+@cache
 def ignorant() -> Classifier:
     """Return a classifier that gives the same scores whatever it sees."""
     model = foreign.build("flat", "logits")
@@ -177,15 +179,15 @@ def test_what_is_evidence() -> None:
     assert is_evidence(maps).tolist() == [True, False, False, False, False]
 
 
-def test_a_thousand_images_leave_nothing_behind(flat: Classifier) -> None:
+def test_a_thousand_images_leave_nothing_behind() -> None:
     classifier = wrap(foreign.build("flat", "logits"), "m", input_range=RANGE)
     methods = {method: explainer(method) for method in METHODS if method not in PICTURES}
     pictures = foreign.images(1005)
     classes = np.arange(1005) % foreign.CLASSES
     quick = ("saliency", "guided-backprop", "gradcam", "gradcam-plus-plus", "layercam")
-    for size in (1, 3, 7, 64):
+    for size in (1, 7):
         for method in methods:
-            methods[method](classifier, pictures[:size][:8], classes[:size][:8], 0)
+            methods[method](classifier, pictures[:size], classes[:size], 0)
     kept = set(classifier._made)
     for start in range(0, len(pictures), 15):
         for method in quick:
@@ -229,9 +231,14 @@ def test_a_softmax_that_stays_is_explained_through_its_logarithm() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_probabilities_are_not_taken_for_logits(method: str) -> None:
-    classifier = Classifier("m", foreign.build("flat", "dense"), tuple("abcd"), foreign.EDGE)
     with pytest.raises(AdvcliError, match="'m' gives probabilities where it should give logits"):
-        explainer(method)(classifier, foreign.images(), CLASSES, 0)
+        explainer(method)(unsuspected(), foreign.images(), CLASSES, 0)
+
+
+@cache
+def unsuspected() -> Classifier:
+    """Return a classifier whose softmax nobody has noticed."""
+    return Classifier("m", foreign.build("flat", "dense"), tuple("abcd"), foreign.EDGE)
 
 
 @pytest.mark.parametrize("shape", foreign.SHAPES)

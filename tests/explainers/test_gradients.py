@@ -14,16 +14,10 @@ from advcli.explainers.integrated_gradients import IntegratedGradients
 from advcli.explainers.saliency import Saliency
 from advcli.explainers.smoothgrad import SmoothGrad
 from advcli.model import Classifier, wrap
-from conftest import make_classifier
+from conftest import make_classifier, weights_of
 
 RANGE = (0.0, 1.0)
 CLASSES = np.array([1, 3, 0, 2, 1])
-
-
-def weights_of(classifier: Classifier, classes: np.ndarray) -> np.ndarray:
-    """Return logistic regression's weights for some classes, in the pixels' places: -> (N, 8, 8, 3)."""
-    kernel = next(weight for weight in classifier.model.weights if len(weight.shape) == 2).numpy()
-    return kernel.T[classes].reshape(-1, 8, 8, 3)
 
 
 @pytest.mark.parametrize("method", [Saliency(), SmoothGrad(samples=3)])

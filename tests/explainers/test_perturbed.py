@@ -7,13 +7,9 @@ from advcli.explainers._perturbed import hidden
 from advcli.explainers.occlusion import Occlusion
 from advcli.explainers.rise import RISE
 from advcli.model import Classifier
+from conftest import weights_of
 
 CLASSES = np.array([1, 3, 0, 2, 1])
-
-
-def weights_of(classifier: Classifier, classes: np.ndarray) -> np.ndarray:
-    kernel = next(weight for weight in classifier.model.weights if len(weight.shape) == 2).numpy()
-    return kernel.T[classes].reshape(-1, 8, 8, 3)
 
 
 def test_what_is_hidden_has_the_mean_colour() -> None:

@@ -1,5 +1,6 @@
 """Two batches of the article's training for every network it names; the slowest to trace only with -m slow."""
 
+import gc
 from collections.abc import Iterator
 from itertools import islice
 
@@ -24,6 +25,13 @@ def parameters() -> Iterator[object]:
         if name in SIMPLER:
             yield pytest.param(name, "clean")
         yield pytest.param(name, "nsl", marks=pytest.mark.slow if name in LARGE + SIMPLER else ())
+
+
+@pytest.fixture(autouse=True)
+def one_at_a_time() -> Iterator[None]:
+    """Let go of a network before the next one, each of which takes a gigabyte or two to trace."""
+    yield
+    gc.collect()
 
 
 @pytest.mark.parametrize(("backbone", "objective"), parameters())

@@ -1,6 +1,7 @@
 """Measure shards on a Ray cluster, each once, whatever becomes of the processes and machines that work on them."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,16 @@ def _connect(ray: Any, address: str) -> None:
     runtime = {"env_vars": environment}
     try:
         if address != "auto":
+            # Ray itself waits for minutes.
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(address=address, logging_level="ERROR", log_to_driver=False, runtime_env=runtime)
             return
         try:
             ray.init(address="auto", logging_level="ERROR", log_to_driver=False, runtime_env=runtime)
         except ConnectionError:
             ray.init(runtime_env=runtime, **quiet)
-    except Exception as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise AdvcliError(f"no Ray cluster at '{address}': {reason}", "start one with: ray start --head") from error
 

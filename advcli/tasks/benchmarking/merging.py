@@ -94,19 +94,18 @@ def _common(files: Sequence[Path]) -> Protocol:
     Raises:
         UsageError: they are not the shards of one whole.
     """
-    protocols = {file: read_protocol(file) for file in files}
-    first = next(iter(protocols))
+    protocols = [read_protocol(file) for file in files]
     shards: dict[int, Path] = {}
-    for file, protocol in protocols.items():
-        refuse_different(protocols[first], protocol, file, free=("shard", "pixels"))
+    for file, protocol in zip(files, protocols, strict=True):
+        refuse_different(protocols[0], protocol, file, free=("shard", "pixels"))
         shard = Shard() if protocol.shard is None else Shard.read(protocol.shard)
         if shard.number in shards:
             raise UsageError(f"'{shards[shard.number]}' and '{file}' are the same shard {shard}", "leave one out")
         shards[shard.number] = file
-    of = {(Shard.read(protocol.shard).of if protocol.shard else 1) for protocol in protocols.values()}
+    of = {(Shard.read(protocol.shard).of if protocol.shard else 1) for protocol in protocols}
     if len(of) > 1:
         raise UsageError(f"the files are of {' and of '.join(map(str, sorted(of)))} shards", "take those of one call")
     missing = [str(number) for number in range(1, of.pop() + 1) if number not in shards]
     if missing:
         raise UsageError(f"shards are missing: {', '.join(missing)}", "measure them with --shard")
-    return replace(protocols[first], shard=None, pixels={})
+    return replace(protocols[0], shard=None, pixels={})

@@ -11,6 +11,7 @@ from advcli.draws import Draws
 from advcli.model import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
 from advcli.objectives import Objective, Opponent, Replaying
+from advcli.tasks.training.normalization import fused_normalization
 from advcli.tasks.training.optimizer import decays
 from advcli.tasks.training.precision import LossScale, half
 from advcli.tasks.training.recipe import Recipe
@@ -99,7 +100,7 @@ class Update:
         with tf.GradientTape() as tape:
             if isinstance(self.objective, Replaying):
                 tape.watch(perturbed)
-            with half(self.model) if self.scale else contextlib.nullcontext():
+            with fused_normalization(self.model), half(self.model) if self.scale else contextlib.nullcontext():
                 losses, logits = self.objective(self.model, images, perturbed, labels)
                 for modifier in self.penalties:
                     losses += modifier.penalty(self.model, opponent, images, labels)

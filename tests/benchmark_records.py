@@ -1,0 +1,136 @@
+"""Records of every kind that a benchmark reports, no two with the same count."""
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from advcli.records import (
+    Certified,
+    Change,
+    Checked,
+    ClassScore,
+    Compared,
+    Confused,
+    CorruptionError,
+    Failed,
+    Gate,
+    Group,
+    Protocol,
+    Record,
+    Score,
+    Transferred,
+)
+from advcli.report.gallery import Example
+
+IMAGES = 1009
+RADII = (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255)
+
+
+def every_kind(models: Sequence[str] = ("base", "robust"), classes: Sequence[str] = ("cat", "dog")) -> list[Record]:
+    """Make records of every kind about some models and classes."""
+    return list(_records(models, classes))
+
+
+def examples(models: Sequence[str] = ("base", "robust"), classes: Sequence[str] = ("cat", "dog")) -> list[Example]:
+    """Make a colour image, and a grey one that the attack leaves right."""
+    clean = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    grey = clean[..., :1]
+    return [
+        Example(clean, clean + 4, classes[0], classes[0], classes[1], "pgd, L∞ 4/255", models[0]),
+        Example(grey, grey + 2, classes[1], classes[1], classes[1], "pgd, L∞ 4/255", models[-1]),
+    ]
+
+
+def _records(models: Sequence[str], classes: Sequence[str]) -> Iterator[Record]:
+    counts = count(17)
+    said: dict[str, Any] = {"data": classes[0], "seed": 3}
+    within: dict[str, Any] = {"perturbation": "pgd:steps=20", "norm": "linf", "eps": 8 / 255, "severity": None}
+    clean: dict[str, Any] = {"perturbation": "clean", "norm": None, "eps": None, "severity": None}
+
+    def counted() -> dict[str, Any]:
+        correct = next(counts)
+        accuracy = correct / IMAGES
+        low, high = accuracy * 0.91, accuracy * 1.07
+        return {"images": IMAGES, "correct": correct, "accuracy": accuracy, "low": low, "high": high}
+
+    yield Protocol(
+        model=", ".join(models),
+        **said,
+        models=tuple({"name": model, "fingerprint": "f1d0", "labels": list(classes) * 9} for model in models),
+        classes=tuple(classes),
+        images=IMAGES,
+        sample="5a3b1e",
+        pixels={"8x8x3": "b1c2"},
+        perturbations=({"kind": "attack", "perturbation": "pgd:steps=20"},),
+        certify="sigma=0.25,n=1000",
+        shard=None,
+        options={"batch": 64, "transfer": True, "limit": None, "threats": [["linf", 0.5]]},
+        environment={"python": "3.11.7", "system": "Linux"},
+    )
+    for model in models:
+        said["model"] = model
+
+        def score(perturbation: dict[str, Any], said: dict[str, Any] = said, **more: Any) -> Score:
+            measured = counted()
+            of_correct = measured["accuracy"] * 1.03
+            protocol = f"{perturbation['perturbation']}, all options"
+            return Score(
+                **said,
+                **perturbation,
+                **measured,
+                protocol=protocol,
+                accuracy_of_clean_correct=of_correct,
+                seconds=1.25,
+                **more,
+            )
+
+        yield score(clean)
+        for radius in RADII:
+            yield score(within | {"eps": radius}, seen=model == models[0], searched=421 if radius else None)
+            yield score(within | {"eps": radius, "perturbation": "worst"})
+        yield score(within | {"norm": "l2", "eps": 0.5})
+        yield score(clean | {"perturbation": "gaussian:std=0.2"}, seen=False)
+        for corruption in ("fog", "frost"):
+            for severity in (1, 2, 5):
+                yield score(clean | {"perturbation": corruption, "severity": severity})
+        yield Group(**said, group="unseen", perturbations=("gaussian:std=0.2", "fog", "frost"), accuracy=0.4321)
+        errors = {"fog": 0.3111, "frost": 0.4222}
+        relative = None if model == models[0] else models[0]
+        yield CorruptionError(
+            **said,
+            severities=(1, 2, 5),
+            errors=errors,
+            mean=0.3666,
+            relative_to=relative,
+            relative=relative and 0.8765,  # type: ignore[arg-type]
+            relative_to_clean=relative and 0.7654,  # type: ignore[arg-type]
+        )
+        for perturbation in (clean, within):
+            for label in classes:
+                yield ClassScore(**said, **perturbation, label=label, **counted())
+            yield Confused(**said, **perturbation, label=classes[0], taken_for=classes[1], images=next(counts))
+        for source in models:
+            yield Transferred(**said, **within, crafted_on=source, **counted())
+        for radius in (0.0, 0.25):
+            yield Certified(
+                **said, sigma=0.25, samples=1000, alpha=0.001, radius=radius, **counted(), abstained=9, seconds=81.5
+            )
+        yield Checked(**said, check="randomized", verdict="PASS", evidence="twice the same", remedy="")
+        yield Gate(**said, **within, accuracy=0.4567, least=0.4111, met=model == models[0])
+        yield Change(
+            **said,
+            **within,
+            before=0.5123,
+            after=0.4987,
+            difference=-0.0136,
+            p_value=0.0123,
+            regression=model == models[0],
+        )
+        yield Failed(**said, image=f"{classes[0]}/broken.png", error=f"no image of {classes[1]}")
+    for other in models[:-1]:
+        said["model"] = models[-1]
+        yield Compared(
+            **said, **within, against=other, difference=0.0713, only_model=741, only_against=643, p_value=0.00004
+        )

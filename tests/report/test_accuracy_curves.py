@@ -1,0 +1,100 @@
+"""Accuracy over the radius."""
+
+import io
+import warnings
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from advcli.records import Score
+from advcli.report.accuracy_curves import accuracy_curves, curves, inline_curves
+from benchmark_records import RADII, every_kind
+from pages import HOSTILE
+
+
+def scores(*models: str) -> list[Score]:
+    return [record for record in every_kind(models or ("base", "robust")) if isinstance(record, Score)]
+
+
+def drawn(found: list[Score], format: str) -> bytes:
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        accuracy_curves(found, file, format)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def test_a_curve_holds_the_scores_of_its_radii_in_order() -> None:
+    found = curves(scores()[::-1])
+    assert [(curve.model, curve.attack, curve.norm) for curve in found] == [
+        ("robust", "worst", "linf"),
+        ("robust", "pgd:steps=20", "linf"),
+        ("base", "worst", "linf"),
+        ("base", "pgd:steps=20", "linf"),
+    ]
+    assert all([score.eps for score in curve.scores] == list(RADII) for curve in found)
+
+
+def test_without_a_perturbation_is_the_radius_zero() -> None:
+    found = [score for score in scores() if score.eps != 0]
+    (clean,) = [score for score in found if score.perturbation == "clean" and score.model == "base"]
+    curve = curves(found)[0]
+    assert [score.eps for score in curve.scores] == list(RADII)
+    assert curve.scores[0].correct == clean.correct
+    assert [
+        score.eps for score in curves([score for score in found if score.perturbation != "clean"])[0].scores
+    ] == list(RADII[1:])
+
+
+def test_one_radius_is_no_curve() -> None:
+    assert curves([score for score in scores() if score.eps in (None, 8 / 255, 0.5)]) == []
+
+
+@pytest.mark.parametrize("format", ["png", "svg"])
+def test_equal_scores_make_equal_bytes(format: str) -> None:
+    assert drawn(scores(), format) == drawn(scores(), format)
+    assert b"dc:date" not in drawn(scores(), format)
+
+
+def test_the_picture_shows_every_model_and_band() -> None:
+    picture = np.asarray(Image.open(io.BytesIO(drawn(scores(), "png"))).convert("RGB")).astype(int)
+    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):
+        assert (np.abs(picture - colour).max(axis=-1) < 3).sum() > 300, "the curve"
+        band = np.round(0.85 * 255 + 0.15 * np.array(colour))
+        assert (np.abs(picture - band).max(axis=-1) < 3).sum() > 20, "its band"
+
+
+def test_nothing_to_draw_says_so() -> None:
+    assert b"nothing was measured at several radii" in drawn([], "svg")
+    assert drawn([], "png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "_hidden", "cost $5_000 and $x^2$"])
+def test_any_name_makes_a_sound_picture(name: str) -> None:
+    svg = drawn(scores(name, "other"), "svg").decode("utf-8")
+    texts = [element.text or "" for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert "other" in texts
+    assert "pgd:steps=20" in texts
+    if name.isascii() and name.isprintable() and len(name) <= 28:
+        assert name in texts
+    tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(svg).iter()}
+    assert tags <= {"svg", "metadata", "defs", "style", "g", "path", "use", "text", "clipPath", "rect", "tspan"}
+
+
+def test_a_drawing_in_a_page_has_the_pages_colours_and_its_own_names() -> None:
+    one, other = (inline_curves(scores("#0072b2", "b"), prefix) for prefix in ("one", "other"))
+    assert one.startswith("<svg")
+    assert "http" not in one
+    assert "#0072b2<" in one, "a name stays as it is"
+    assert "stroke: #" not in one
+    assert "var(--series-1)" in one
+    assert "var(--ink)" in one
+    identifiers = [{part.partition('"')[0] for part in text.split(' id="')[1:]} for text in (one, other)]
+    assert not identifiers[0] & identifiers[1]
+    used = {part.partition('"')[0] for part in one.split('href="#')[1:]}
+    clipped = {part.partition(")")[0] for part in one.split("url(#")[1:]}
+    assert used
+    assert clipped
+    assert used | clipped <= identifiers[0]

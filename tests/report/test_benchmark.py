@@ -1,0 +1,214 @@
+"""The report of a benchmark."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from advcli.records import Checked, Failed, Protocol, Record, Score
+from advcli.report import wording
+from advcli.report.benchmark import benchmark_page
+from benchmark_records import every_kind, examples
+from pages import HOSTILE, Parsed, refuse_faults
+
+SUSPECT = Checked(
+    model="base",
+    data="cat",
+    seed=3,
+    check="gradients",
+    verdict="SUSPECT",
+    evidence="31 of 64 gradients are zero",
+    remedy="attack with --attack square",
+)
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    return every_kind()
+
+
+@pytest.fixture(scope="module")
+def whole(records: list[Record]) -> Parsed:
+    return refuse_faults(benchmark_page(records, examples()))
+
+
+def headings(parsed: Parsed) -> list[str]:
+    """The anchors of the sections, in order."""
+    return [str(attributes["id"]) for attributes in parsed.all("h2")][1:]
+
+
+def test_every_section_is_there_in_order(whole: Parsed) -> None:
+    assert headings(whole) == [
+        "summary",
+        "gates",
+        "changes",
+        "reading",
+        "curves",
+        "corruptions",
+        "comparison",
+        "transfer",
+        "certified",
+        "classes",
+        "gallery",
+        "checks",
+        "protocol",
+        "environment",
+        "failed",
+    ]
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from numbers(item)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+
+
+def test_every_number_of_every_record_is_shown(records: list[Record], whole: Parsed) -> None:
+    exact = {float(str(attributes["value"])) for attributes in whole.all("data")}
+    # The cells of a heat map say their counts and intervals when they are pointed at.
+    titles = " ".join(str(attributes["title"]) for _, attributes in whole.elements if attributes.get("title"))
+    text = {float(found.replace(",", "")) for found in re.findall(r"\d[\d,]*(?:\.\d+)?", f"{whole.text} {titles}")}
+    for record in records:
+        for name, value in dataclasses.asdict(record).items():
+            if name == "eps" or (name, type(record)) == ("seconds", Score):
+                continue
+            for number in numbers(value):
+                rounded = number if isinstance(number, int) else float(wording.percent(number))
+                assert number in exact or rounded in text or number in text, f"{type(record).__name__}.{name} {number}"
+    counts = [record.correct for record in records if isinstance(record, Score)]
+    assert len(set(counts)) == len(counts)
+    assert {f"{count} of 1,009" for count in counts[:1]} <= set(re.findall(r"\d+ of 1,009", whole.text))
+
+
+def test_time_is_summed_over_what_is_one_perturbation(whole: Parsed) -> None:
+    # Three severities of a corruption, and five radii and another norm of pgd, at 1.25 seconds each.
+    seconds = [attributes["value"] for attributes in whole.all("data")]
+    assert seconds.count("3.75") == 4
+    assert seconds.count("7.5") == 2
+
+
+def test_equal_records_make_equal_bytes(records: list[Record]) -> None:
+    assert benchmark_page(records, examples()) == benchmark_page(every_kind(), examples())
+
+
+@pytest.mark.parametrize("kept", ["score", "check", "certified", "transferred", "class_score", "protocol"])
+def test_a_section_needs_its_records(records: list[Record], kept: str) -> None:
+    parsed = refuse_faults(benchmark_page([record for record in records if record.type == kept]))
+    expected = {
+        "score": ["summary", "reading", "curves", "corruptions", "protocol"],
+        "check": ["reading", "checks"],
+        "certified": ["reading", "certified"],
+        "transferred": ["reading", "transfer"],
+        "class_score": ["reading", "classes"],
+        "protocol": ["reading", "protocol", "environment"],
+    }
+    assert headings(parsed) == expected[kept]
+
+
+def test_one_radius_makes_no_curve(records: list[Record]) -> None:
+    scores = [record for record in records if isinstance(record, Score) and record.eps in (None, 8 / 255)]
+    assert "curves" not in headings(Parsed(benchmark_page(scores)))
+    assert benchmark_page([]).startswith("<!DOCTYPE html>")
+
+
+def test_what_is_suspect_comes_first_with_its_remedy(records: list[Record]) -> None:
+    parsed = refuse_faults(benchmark_page([*records, SUSPECT]))
+    assert headings(parsed)[:2] == ["suspect", "summary"]
+    assert "checks" in headings(parsed)
+    before_the_summary = parsed.text[: parsed.text.index("Images still right")]
+    assert "31 of 64 gradients are zero" in before_the_summary
+    assert "attack with --attack square" in before_the_summary
+    assert "1 of 3 suspect" in parsed.text
+
+
+def test_what_is_suspect_of_several_models_is_said_once(records: list[Record]) -> None:
+    other = dataclasses.replace(SUSPECT, model="robust")
+    worse = dataclasses.replace(SUSPECT, model="third", evidence="64 of 64 gradients are zero")
+    parsed = refuse_faults(benchmark_page([*records, SUSPECT, other, worse]))
+    assert parsed.text.count("31 of 64 gradients are zero") == 1
+    assert parsed.text.count("64 of 64 gradients are zero") == 1
+    assert "3 checks of the evaluation found something" in parsed.text
+
+
+def shown_blocks(*radii: float) -> list[str]:
+    scores = [record for record in every_kind(["base"]) if isinstance(record, Score)]
+    (score,) = [score for score in scores if score.norm == "l2"]
+    found = [dataclasses.replace(score, eps=radius) for radius in radii]
+    text = benchmark_page([scores[0], *found])
+    return re.findall(r'<th scope="rowgroup"[^>]*>Within L2\s([\d.]+)</th>', text)
+
+
+def test_a_summary_shows_few_radii_or_the_largest() -> None:
+    assert shown_blocks(0.5) == ["0.5"]
+    assert shown_blocks(0.0, 0.25, 0.5, 1.0) == ["0.25", "0.5", "1"]
+    assert shown_blocks(0.0, 0.25, 2.0, 0.5, 1.0) == ["2"]
+    assert shown_blocks(0.0) == ["0"]
+
+
+def strong(text: str) -> list[str]:
+    return re.findall(r'<strong class="best"><data value="[^"]*">([\d.]+)</data></strong>', text)
+
+
+def test_the_best_of_a_row_is_bold_if_there_is_something_to_be_better_than() -> None:
+    def score(model: str, accuracy: float, perturbation: str = "clean") -> Score:
+        return Score(
+            model=model,
+            data="d",
+            seed=0,
+            perturbation=perturbation,
+            norm=None,
+            eps=None,
+            severity=None,
+            protocol="",
+            images=10,
+            correct=round(10 * accuracy),
+            accuracy=accuracy,
+            low=0.0,
+            high=1.0,
+            accuracy_of_clean_correct=1.0,
+            seconds=0.0,
+        )
+
+    assert strong(benchmark_page([score("a", 0.3)])) == []
+    assert strong(benchmark_page([score("a", 0.3), score("b", 0.7)])) == ["70.0"]
+    assert strong(benchmark_page([score("a", 0.7), score("b", 0.7)])) == ["70.0", "70.0"]
+    # A model that was not measured under it is no competitor.
+    assert strong(benchmark_page([score("a", 0.7), score("b", 0.6), score("b", 0.2, "fgsm")])) == ["70.0"]
+
+
+def test_an_upper_bound_says_how_many_images_were_searched(whole: Parsed) -> None:
+    assert whole.text.count("an upper bound: 421 searched") == 2
+    assert "Where time ran out" in whole.text
+
+
+def test_hostile_names_are_texts_everywhere() -> None:
+    plain = [tag for tag, _ in refuse_faults(benchmark_page(every_kind(), examples())).elements]
+    for first, second in pairwise(HOSTILE):
+        models, classes = (first, second), (second, first)
+        parsed = refuse_faults(benchmark_page(every_kind(models, classes), examples(models, classes)))
+        inserted = [tag for tag, _ in parsed.elements if tag not in plain]
+        assert not inserted, inserted
+        shown = first.translate({0: "\ufffd", 7: "\ufffd", 0xDCFF: "\ufffd"})
+        assert parsed.text.count(shown) > 10
+
+
+def test_shards_and_machines_are_told_apart() -> None:
+    protocols = [record for record in every_kind() if isinstance(record, Protocol)]
+    shards = [dataclasses.replace(protocols[0], shard=f"{number}/2") for number in (1, 2)]
+    parsed = refuse_faults(benchmark_page(shards))
+    assert "1/2" in parsed.text
+    assert "2/2" in parsed.text
+    assert parsed.text.count("3.11.7") == 1
+    elsewhere = dataclasses.replace(shards[1], environment={"python": "3.13.0", "system": "macOS"})
+    assert "macOS" in Parsed(benchmark_page([shards[0], elsewhere])).text
+
+
+def test_what_could_not_be_read_is_named(whole: Parsed, records: list[Record]) -> None:
+    assert all(record.image in whole.text for record in records if isinstance(record, Failed))
