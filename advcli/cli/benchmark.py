@@ -66,6 +66,7 @@ def benchmark(
     from advcli.cli.output import Output
     from advcli.cli.ranges import read_duration
     from advcli.cli.resolve import refuse_options
+    from advcli.errors import Interrupted, UsageError
     from advcli.images import free
     from advcli.tasks.benchmarking.gates import Least
     from advcli.tasks.benchmarking.journal import read_scores
@@ -74,6 +75,8 @@ def benchmark(
     from advcli.tasks.benchmarking.summary import Summary
     from advcli.tasks.training.plan import half_of_free_memory
 
+    if out is not None and resume is not None:
+        raise UsageError("--resume goes on with its own file", "leave --out out")
     for output_file in (out, report, figure):
         if output_file is not None:
             free(output_file, overwrite)
@@ -126,4 +129,10 @@ def benchmark(
         )
         events = evaluations.asked_for(asked, how, export=export, overwrite=overwrite)
     with Output(json, quiet) as output:
-        return output.show(events)
+        try:
+            return output.show(events)
+        except KeyboardInterrupt:
+            if how.out is None or not how.out.is_file():
+                raise
+            message = f"interrupted; every finished batch is kept in '{how.out}'"
+            raise Interrupted(message, f"go on with: advcli benchmark --resume {how.out}") from None

@@ -221,6 +221,29 @@ def test_batches_are_kept_one_by_one(evaluated: Path, tmp_path: Path) -> None:
     assert len(seen) > 3
 
 
+def test_a_file_is_written_by_one_process(evaluated: Path, whole: tuple[list[Record], Path], tmp_path: Path) -> None:
+    _, done = whole
+    file = tmp_path / "shared.jsonl"
+    file.write_bytes(done.read_bytes())
+    events = run(everything(evaluated), Run(out=file, resume=True, checks=False))
+    while isinstance(next(events), Progress):
+        pass
+    for resume in (True, False):
+        with pytest.raises(UsageError, match="another process is writing"):
+            records(everything(evaluated), out=file, resume=resume)
+    events.close()
+
+
+def test_a_damaged_file_is_refused(evaluated: Path, whole: tuple[list[Record], Path], tmp_path: Path) -> None:
+    _, done = whole
+    damaged = tmp_path / "damaged.jsonl"
+    content = done.read_bytes().splitlines(keepends=True)
+    content[4] = content[4][:30] + b"\n"
+    damaged.write_bytes(b"".join(content))
+    with pytest.raises(UsageError, match="line 5 of"):
+        records(everything(evaluated), out=damaged, resume=True)
+
+
 def test_images_that_cannot_be_read_are_left_out_of_all(evaluated: Path, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -39,9 +39,9 @@ def evaluate(count: int) -> int:
         for start in range(0, count, 1000):
             pixels[start : start + 1000] = generator.integers(0, 256, (min(1000, count - start), EDGE, EDGE, 3))
         pixels.flush()
-        images = Images(
-            np.memmap(Path(folder) / "pixels", np.uint8, "r", shape=pixels.shape), np.zeros(count, np.int32)
-        )
+        shape = pixels.shape
+        del pixels
+        images = Images(np.memmap(Path(folder) / "pixels", np.uint8, "r", shape=shape), np.zeros(count, np.int32))
         empty = Split(np.zeros(0, np.int32), lambda index: np.zeros(0), str)
         dataset = Dataset("random", labels, empty, empty, EDGE)
         models = measured([classifier], dataset, [images], np.arange(count))

@@ -11,6 +11,11 @@ from advcli import records
 from advcli.errors import AdvcliError, UsageError
 from advcli.records import Protocol, Record, Smoothed, Verdicts
 
+try:
+    import fcntl
+except ImportError:  # Windows has another way, and no need here
+    fcntl = None
+
 _KEPT = {kind.type: kind for kind in (Verdicts, Smoothed)}
 # What may differ between two calls that measure the same.
 _FREE = ("options", "environment", "version", "type")
@@ -37,9 +42,12 @@ class Journal:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            journal = cls(path, path.open("wb"))
+            file = path.open("ab")
+            _lock(file, path)
+            file.truncate(0)
         except OSError as error:
             raise AdvcliError(f"cannot write '{path}': {error.strerror or error}") from error
+        journal = cls(path, file)
         journal.append(protocol)
         return journal
 
@@ -53,8 +61,13 @@ class Journal:
             UsageError: the file is of another model, other data or another protocol.
         """
         refuse_different(read_protocol(path), protocol, path)
+        try:
+            file = path.open("r+b")
+        except OSError as error:
+            raise AdvcliError(f"cannot write '{path}': {error.strerror or error}") from error
+        _lock(file, path)
         done = list(read_batches(path))
-        journal = cls(path, path.open("r+b"))
+        journal = cls(path, file)
         journal._cut()
         return journal, done
 
@@ -102,13 +115,20 @@ def read_protocol(path: Path) -> Protocol:
 
 
 def read_batches(path: Path) -> Iterator[Verdicts | Smoothed]:
-    """Read the finished batches of a file of results, up to the first line that is not whole."""
+    """Read the finished batches of a file of results, up to the first line that is not whole.
+
+    Raises:
+        UsageError: a line before that is damaged.
+    """
     with path.open("rb") as file:
-        for line in file:
+        for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
-            if json.loads(line)["type"] in _KEPT:
-                yield read_line(line)
+            try:
+                if json.loads(line)["type"] in _KEPT:
+                    yield read_line(line)
+            except (ValueError, TypeError, KeyError) as error:
+                raise UsageError(f"line {number} of '{path}' is damaged: {error}", "measure anew with --out") from error
 
 
 def read_line(line: str | bytes) -> Verdicts | Smoothed:
@@ -160,6 +180,20 @@ def refuse_different(before: Protocol, now: Protocol, path: Path, free: Iterable
             f"'{path}' is of something else: {'; '.join(differences)}",
             "give the options it was made with, or another --out",
         )
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Keep other processes from the file; of one that is killed, the system lets go.
+
+    Raises:
+        UsageError: another process writes it now.
+    """
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"another process is writing '{path}'", "wait for it, or give another --out") from None
 
 
 def _difference(key: str, was: Any, now: Any) -> str:
