@@ -69,7 +69,7 @@ def benchmark(
     from advcli.errors import Interrupted, UsageError
     from advcli.images import free
     from advcli.tasks.benchmarking.gates import Least
-    from advcli.tasks.benchmarking.journal import read_scores
+    from advcli.tasks.benchmarking.reading import read_scores
     from advcli.tasks.benchmarking.request import Shard
     from advcli.tasks.benchmarking.run import Pages, Run
     from advcli.tasks.benchmarking.summary import Summary

@@ -3,6 +3,8 @@
 from rich.table import Table
 from rich.text import Text
 
+from advcli.records import Measured
+
 
 def new_table(title: str, caption: str = "") -> Table:
     """Return an empty table with its title above and a caption below, both on the left."""
@@ -14,3 +16,10 @@ def radius(norm: str | None, eps: float | None) -> str:
     if norm is None or eps is None:
         return ""
     return f"{norm} {eps:.4g}" + (f" ({eps * 255:.3g}/255)" if norm == "linf" else "")
+
+
+def title(record: Measured) -> str:
+    """Name a perturbation with its strength: ``pgd, linf 0.0314 (8/255)``, ``fog 3``."""
+    strength = radius(record.norm, record.eps)
+    severity = f" {record.severity}" if record.severity else ""
+    return f"{record.perturbation}{severity}" + (f", {strength}" if strength else "")

@@ -15,7 +15,7 @@ from advcli.datasets import find
 from advcli.errors import UsageError, nearest
 from advcli.records import Progress, Record
 from advcli.tasks.benchmarking.gates import refuse_unmeasured
-from advcli.tasks.benchmarking.journal import read_protocol
+from advcli.tasks.benchmarking.reading import read_protocol
 from advcli.tasks.benchmarking.request import Request, Shard
 from advcli.tasks.benchmarking.run import Run
 from advcli.tasks.models import ModelChoice

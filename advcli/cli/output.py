@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from advcli.cli import tables
-from advcli.cli.benchmark_tables import title
+from advcli.cli.drawing import title
 from advcli.records import Epoch, Failed, Gate, Progress, Record
 
 _WIDE = 100_000

@@ -10,8 +10,9 @@ from advcli.errors import AdvcliError
 from advcli.records import Progress, Smoothed, Verdicts
 from advcli.tasks.benchmarking.completeness import first_unknown
 from advcli.tasks.benchmarking.evaluation import Keep, evaluate_attacks, evaluate_shared, evaluate_transfers
-from advcli.tasks.benchmarking.journal import read_line
-from advcli.tasks.benchmarking.request import Prepared, Request, Shard, prepare
+from advcli.tasks.benchmarking.preparing import Prepared, prepare
+from advcli.tasks.benchmarking.reading import read_line
+from advcli.tasks.benchmarking.request import Request, Shard
 from advcli.tasks.benchmarking.results import Results
 from advcli.tasks.benchmarking.smoothed import smooth
 

@@ -12,7 +12,7 @@ from advcli.tasks.adversary import Adversary
 from advcli.tasks.benchmarking.checking import check, pixel_hashes
 from advcli.tasks.benchmarking.perturbations import verdict_only
 from advcli.tasks.benchmarking.plan import CLEAN
-from advcli.tasks.benchmarking.request import Prepared
+from advcli.tasks.benchmarking.preparing import Prepared
 from advcli.tasks.benchmarking.results import Results
 from advcli.tasks.benchmarking.subjects import Measured
 from advcli.threat import Threat

@@ -1,24 +1,19 @@
 """The file of results: what is measured first, then every finished batch as it is done, at last what it comes to."""
 
-import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from advcli import records
 from advcli.errors import AdvcliError, UsageError
 from advcli.records import Protocol, Record, Smoothed, Verdicts
+from advcli.tasks.benchmarking.reading import BATCHES, read_batches, read_protocol
+from advcli.tasks.benchmarking.sameness import refuse_different
 
 try:
     import fcntl
 except ImportError:  # Windows has another way, and no need here
     fcntl = None
-
-_KEPT = {kind.type: kind for kind in (Verdicts, Smoothed)}
-# What may differ between two calls that measure the same.
-_FREE = ("options", "environment", "version", "type")
 
 
 class Journal:
@@ -88,98 +83,11 @@ class Journal:
     def _cut(self) -> None:
         end = 0
         for number, line in enumerate(self._file):
-            if not line.endswith(b"\n") or (number and json.loads(line)["type"] not in _KEPT):
+            if not line.endswith(b"\n") or (number and json.loads(line)["type"] not in BATCHES):
                 break
             end += len(line)
         self._file.seek(end)
         self._file.truncate()
-
-
-def read_protocol(path: Path) -> Protocol:
-    """Read what a file of results is of.
-
-    Raises:
-        UsageError: there is no such file, or it is none.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            content = json.loads(file.readline())
-        if content.get("type") != Protocol.type:
-            raise ValueError("its first line is no protocol")
-        return _record(Protocol, content)
-    except FileNotFoundError:
-        raise UsageError(f"no such file: '{path}'", "write one with --out FILE, then go on with it") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"'{path}' is no file of results: {reason}", "benchmark --out FILE writes one") from error
-
-
-def read_batches(path: Path) -> Iterator[Verdicts | Smoothed]:
-    """Read the finished batches of a file of results, up to the first line that is not whole.
-
-    Raises:
-        UsageError: a line before that is damaged.
-    """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                if json.loads(line)["type"] in _KEPT:
-                    yield read_line(line)
-            except (ValueError, TypeError, KeyError) as error:
-                raise UsageError(f"line {number} of '{path}' is damaged: {error}", "measure anew with --out") from error
-
-
-def read_line(line: str | bytes) -> Verdicts | Smoothed:
-    """Read one finished batch."""
-    content = json.loads(line)
-    return _record(_KEPT[content["type"]], content)
-
-
-def read_scores(path: Path) -> list[records.Score]:
-    """Read the scores of a file of results, or of what ``--json`` wrote.
-
-    Raises:
-        UsageError: there are none.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        found = [_record(records.Score, item) for item in map(json.loads, lines) if item.get("type") == "score"]
-    except FileNotFoundError:
-        raise UsageError(
-            f"no such file: '{path}'", "--baseline names a file of results, or what --json wrote"
-        ) from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"'{path}' cannot be read: {error}", "--baseline names a file of results") from error
-    if not found:
-        raise UsageError(f"'{path}' holds no scores", "--baseline names a file of results that is finished")
-    return found
-
-
-def refuse_different(before: Protocol, now: Protocol, path: Path, free: Iterable[str] = ()) -> None:
-    """Refuse to put results of different things together.
-
-    Args:
-        before: what a file is of.
-        now: what is to be measured.
-        path: the file.
-        free: what else may differ.
-
-    Raises:
-        UsageError: they differ.
-    """
-    was, are = (json.loads(protocol.to_json()) for protocol in (before, now))
-    differences = [
-        _difference(key, was.get(key), are.get(key))
-        for key in are
-        if key not in (*_FREE, *free) and was.get(key) != are.get(key)
-    ]
-    if differences:
-        raise UsageError(
-            f"'{path}' is of something else: {'; '.join(differences)}",
-            "give the options it was made with, or another --out",
-        )
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
@@ -194,26 +102,3 @@ def _lock(file: IO[bytes], path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UsageError(f"another process is writing '{path}'", "wait for it, or give another --out") from None
-
-
-def _difference(key: str, was: Any, now: Any) -> str:
-    if isinstance(was, list) and isinstance(now, list):
-        gone = [_short(item) for item in was if item not in now]
-        new = [_short(item) for item in now if item not in was]
-        if gone or new:
-            return f"{key}: {', '.join(gone) or 'nothing'} there, {', '.join(new) or 'nothing'} here"
-        return f"{key}: the order differs"
-    return f"{key}: {_short(was)} there, {_short(now)} here"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        shown = {name: item for name, item in value.items() if item not in (None, [], "") and name != "labels"}
-        return " ".join(f"{name} {_short(item)}" for name, item in shown.items())
-    return str(value)
-
-
-def _record(kind: type, content: dict[str, Any]) -> Any:
-    known = {field.name for field in dataclasses.fields(kind)}
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known}
-    return kind(**values)

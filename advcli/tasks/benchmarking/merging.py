@@ -10,12 +10,14 @@ from advcli.errors import UsageError
 from advcli.records import Progress, Protocol, Record, Score
 from advcli.tasks.benchmarking.completeness import first_unknown
 from advcli.tasks.benchmarking.details import transfer_matrix
-from advcli.tasks.benchmarking.journal import Journal, read_batches, read_protocol, refuse_different
+from advcli.tasks.benchmarking.journal import Journal
 from advcli.tasks.benchmarking.pages import write_pages
 from advcli.tasks.benchmarking.plan import Plan, Subject
+from advcli.tasks.benchmarking.reading import read_batches, read_protocol
 from advcli.tasks.benchmarking.request import Request, Shard
 from advcli.tasks.benchmarking.results import Results
 from advcli.tasks.benchmarking.run import Run
+from advcli.tasks.benchmarking.sameness import refuse_different
 from advcli.tasks.benchmarking.scores import scores
 from advcli.tasks.benchmarking.smoothed import certificates
 from advcli.tasks.benchmarking.summary import summarized

@@ -12,7 +12,7 @@ from advcli.records import Progress, Protocol, Record, Score
 from advcli.tasks.benchmarking.judging import searched
 from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
 from advcli.tasks.benchmarking.plan import CLEAN
-from advcli.tasks.benchmarking.request import Prepared
+from advcli.tasks.benchmarking.preparing import Prepared
 from advcli.tasks.benchmarking.results import UNKNOWN, Results
 from advcli.tasks.benchmarking.subjects import Measured
 

@@ -1,6 +1,7 @@
 """Two models, or a model now and before, on the same images: is the difference more than chance?"""
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from scipy.stats import fisher_exact
 
@@ -47,7 +48,7 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
         if was is None:
             continue
         counts = [[score.correct, score.images - score.correct], [was.correct, was.images - was.correct]]
-        _, p_value = fisher_exact(counts)
+        p_value = cast(float, fisher_exact(counts)[1])
         yield Change(
             model=score.model,
             data=score.data,
@@ -59,6 +60,6 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
             before=was.accuracy,
             after=score.accuracy,
             difference=score.accuracy - was.accuracy,
-            p_value=float(p_value),  # type: ignore[arg-type]
-            regression=score.accuracy < was.accuracy and float(p_value) < _CHANCE,
+            p_value=p_value,
+            regression=score.accuracy < was.accuracy and p_value < _CHANCE,
         )

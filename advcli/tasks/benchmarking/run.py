@@ -9,7 +9,8 @@ from advcli.tasks.benchmarking.evaluation import evaluate_attacks, evaluate_shar
 from advcli.tasks.benchmarking.evidence import checks
 from advcli.tasks.benchmarking.journal import Journal
 from advcli.tasks.benchmarking.pages import Pages, write_pages
-from advcli.tasks.benchmarking.request import Prepared, Request, Shard, prepare
+from advcli.tasks.benchmarking.preparing import Prepared, prepare
+from advcli.tasks.benchmarking.request import Request, Shard
 from advcli.tasks.benchmarking.results import Results
 from advcli.tasks.benchmarking.smoothed import smooth
 from advcli.tasks.benchmarking.spending import spend

@@ -231,7 +231,7 @@ def test_a_file_is_written_by_one_process(evaluated: Path, whole: tuple[list[Rec
     for resume in (True, False):
         with pytest.raises(UsageError, match="another process is writing"):
             records(everything(evaluated), out=file, resume=resume)
-    events.close()
+    del events
 
 
 def test_a_damaged_file_is_refused(evaluated: Path, whole: tuple[list[Record], Path], tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""Whether two files of results are of the same thing, and what differs if they are not."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from advcli.errors import UsageError
+from advcli.records import Protocol
+
+# What may differ between two calls that measure the same.
+_FREE = ("options", "environment", "version", "type")
+
+
+def refuse_different(before: Protocol, now: Protocol, path: Path, free: Iterable[str] = ()) -> None:
+    """Refuse to put results of different things together.
+
+    Args:
+        before: what a file is of.
+        now: what is to be measured.
+        path: the file.
+        free: what else may differ.
+
+    Raises:
+        UsageError: they differ.
+    """
+    was, are = (json.loads(protocol.to_json()) for protocol in (before, now))
+    differences = [
+        _difference(key, was.get(key), are.get(key))
+        for key in are
+        if key not in (*_FREE, *free) and was.get(key) != are.get(key)
+    ]
+    if differences:
+        raise UsageError(
+            f"'{path}' is of something else: {'; '.join(differences)}",
+            "give the options it was made with, or another --out",
+        )
+
+
+def _difference(key: str, was: Any, now: Any) -> str:
+    if isinstance(was, list) and isinstance(now, list):
+        gone = [_short(item) for item in was if item not in now]
+        new = [_short(item) for item in now if item not in was]
+        if gone or new:
+            return f"{key}: {', '.join(gone) or 'nothing'} there, {', '.join(new) or 'nothing'} here"
+        return f"{key}: the order differs"
+    return f"{key}: {_short(was)} there, {_short(now)} here"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        shown = {name: item for name, item in value.items() if item not in (None, [], "") and name != "labels"}
+        return " ".join(f"{name} {_short(item)}" for name, item in shown.items())
+    return str(value)
