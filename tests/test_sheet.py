@@ -119,6 +119,13 @@ def test_lines_stand_in_the_place_of_the_classes() -> None:
     assert (told[90:314, 260:550] < 100).any(), "the lines are written where the bars were"
 
 
+def test_lines_that_belong_together_are_shown_whole_or_not_at_all() -> None:
+    group = ["a method", *["  a number"] * 4]
+    plain = row(32, range(5), 0)
+    three, two = (draw(Sheet("t", [replace(plain, lines=group * count)])) for count in (3, 2))
+    np.testing.assert_array_equal(three, two)
+
+
 def test_a_panel_without_a_picture_says_why() -> None:
     pixels = np.full((32, 32, 3), 128, np.uint8)
     empty = Panel(None, "gradcam", note="no evidence:\nthe map is the same\nat every pixel")

@@ -150,7 +150,11 @@ class _Drawing:
 
     def _lines(self, row: Row, left: float, top: float) -> None:
         top += _HEAD - 6
-        for number, line in enumerate(row.lines[: int(self._side // _LINE)]):
+        kept = min(len(row.lines), int(self._side // _LINE))
+        # What belongs together is shown whole or not at all.
+        while kept < len(row.lines) and row.lines[kept].startswith(" "):
+            kept -= 1
+        for number, line in enumerate(row.lines[:kept]):
             self._write(left, top + number * _LINE, line.strip(), _BARS, bold=not line.startswith(" "))
 
     def _bars(self, row: Row, left: float, top: float) -> None:
