@@ -18,6 +18,11 @@ class Measured(Record):
     eps: float | None
     severity: int | None
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """What tells the perturbation from others."""
+        return {"perturbation": self.perturbation, "norm": self.norm, "eps": self.eps, "severity": self.severity}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol(Record):

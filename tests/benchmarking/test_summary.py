@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from advcli import registry
+from advcli.corruptions import PUBLISHED
 from advcli.errors import UsageError
 from advcli.records import Score, Verdicts
+from advcli.tasks.benchmarking.corruption_error import ALEXNET
 from advcli.tasks.benchmarking.corruption_records import corruption_errors
 from advcli.tasks.benchmarking.details import by_class, confusions
 from advcli.tasks.benchmarking.gates import Least, judged, refuse_unmeasured
@@ -207,3 +209,18 @@ def test_corruption_errors_are_relative_to_the_first_model(plan: Plan) -> None:
     other, _ = corruption_errors(plan, known, "b")
     assert other.relative == pytest.approx((0.5 / 0.25 + 0.3 / 0.9) / 2)
     assert list(corruption_errors(plan, [score for score in known if score.severity is None], None)) == []
+
+
+def test_alexnet_is_the_measure_of_imagenet_at_224_only() -> None:
+    classes = tuple(map(str, range(1000)))
+    large = Subject("a", classes, 224, 3, {}, "f")
+    plan = Plan("imagenet", classes, 0, 10, np.arange(10), (large,), (CLEAN,))
+    known = [made("a", "clean", 0.9)]
+    known += [made("a", name, 1 - ALEXNET.errors[name] / 2, severity) for name in PUBLISHED for severity in range(1, 6)]
+    alone, relative = corruption_errors(plan, known, None)
+    assert (alone.relative_to, alone.relative) == (None, None)
+    assert relative.relative_to == "alexnet"
+    # Half of its error under every corruption.
+    assert relative.relative == pytest.approx(0.5)
+    for changed in (replace(plan, subjects=(replace(large, edge=64),)), replace(plan, classes=classes[:10])):
+        assert [record.relative_to for record in corruption_errors(changed, known, None)] == [None]

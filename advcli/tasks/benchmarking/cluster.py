@@ -9,12 +9,13 @@ from typing import Any
 from advcli.errors import AdvcliError
 from advcli.records import Progress, Smoothed, Verdicts
 from advcli.tasks.benchmarking.completeness import first_unknown
-from advcli.tasks.benchmarking.evaluation import Keep, evaluate_attacks, evaluate_shared, evaluate_transfers
+from advcli.tasks.benchmarking.evaluation import Keep, evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmarking.preparing import Prepared, prepare
 from advcli.tasks.benchmarking.reading import read_line
 from advcli.tasks.benchmarking.request import Request, Shard
 from advcli.tasks.benchmarking.results import Results
 from advcli.tasks.benchmarking.smoothed import smooth
+from advcli.tasks.benchmarking.transferring import evaluate_transfers
 
 # With two shards a core none waits long for the last one; each has to load the models anew.
 _SHARDS_A_CORE = 2

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from advcli.records import Progress, Score, Transferred, Verdicts
-from advcli.tasks.benchmarking.details import transferred
+from advcli.records import Progress, Score, Verdicts
 from advcli.tasks.benchmarking.judging import changed, searched
-from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
+from advcli.tasks.benchmarking.perturbations import Perturbation
 from advcli.tasks.benchmarking.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmarking.results import Results
 from advcli.tasks.benchmarking.scores import score
@@ -62,15 +61,6 @@ def evaluate_attacks(
         yield score(plan, results, subject, attack)
 
 
-def evaluate_transfers(
-    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int
-) -> Iterator[Transferred | Progress]:
-    """Show every model what was crafted on each."""
-    for perturbation in plan.of_kind(Kind.TRANSFER):
-        for model in models:
-            yield from _transferred(plan, model, models, perturbation, results, keep, batch)
-
-
 def _shared(
     plan: Plan, models: Sequence[Measured], perturbation: Perturbation, results: Results, keep: Keep, batch: int
 ) -> Iterator[Progress]:
@@ -86,7 +76,7 @@ def _shared(
         pixels = change(first.images.at(places)[0])
         making = time.perf_counter() - start
         for model in asked:
-            yield Progress(f"{model.name}: {_title(perturbation)}", done * batch, len(first.rows))
+            yield Progress(f"{model.name}: {title(perturbation)}", done * batch, len(first.rows))
             start = time.perf_counter()
             predicted = model.classifier.frozen.predict(pixels).argmax(axis=1)
             labels = model.labels[places] if perturbation is CLEAN else None
@@ -109,50 +99,13 @@ def _attacked(
     for done, places in enumerate(model.parts(rows, batch)):
         own = model.rows[places]
         if len(results.missing(model.name, attack, own)):
-            yield Progress(f"{model.name}: {_title(attack)}", done * batch, len(rows))
+            yield Progress(f"{model.name}: {title(attack)}", done * batch, len(rows))
             pixels = model.images.at(places)[0]
             if search is not None:
                 pixels = search(pixels, model.labels[places])
             predicted = model.classifier.frozen.predict(pixels).argmax(axis=1)
             add(plan, model.name, attack, own, predicted, results, keep, time.perf_counter() - start)
         start = time.perf_counter()
-
-
-def _transferred(
-    plan: Plan,
-    crafted_on: Measured,
-    models: Sequence[Measured],
-    attack: Perturbation,
-    results: Results,
-    keep: Keep,
-    batch: int,
-) -> Iterator[Progress | Transferred]:
-    """Perturb all images against one model, searching to the end, and show them to every model."""
-    others = [model for model in models if model.size[1] == crafted_on.size[1]]
-    search = None
-    for done, places in enumerate(crafted_on.parts(crafted_on.rows, batch)):
-        rows = crafted_on.rows[places]
-        if all(_known(results, model.name, attack, crafted_on.name, rows) for model in others):
-            continue
-        yield Progress(f"{_title(attack)} crafted on {crafted_on.name}", done * batch, len(crafted_on.rows))
-        if search is None:
-            search = yield from searched(crafted_on, attack, rows, batch, plan.seed)
-        start = time.perf_counter()
-        pixels = search(crafted_on.images.at(places)[0], crafted_on.labels[places])
-        making = time.perf_counter() - start
-        for model in others:
-            if _known(results, model.name, attack, crafted_on.name, rows):
-                continue
-            start = time.perf_counter()
-            predicted = model.classifier.frozen.predict(pixels).argmax(axis=1)
-            seconds = time.perf_counter() - start + making / len(others)
-            add(plan, model.name, attack, rows, predicted, results, keep, seconds, crafted_on=crafted_on.name)
-    for model in others:
-        yield transferred(plan, results, attack, crafted_on.subject, model.subject)
-
-
-def _known(results: Results, model: str, attack: Perturbation, crafted_on: str, rows: np.ndarray) -> bool:
-    return bool((results.predicted(model, attack, crafted_on)[rows] >= 0).all())
 
 
 def add(
@@ -184,7 +137,8 @@ def add(
     results.add(verdicts)
 
 
-def _title(perturbation: Perturbation) -> str:
+def title(perturbation: Perturbation) -> str:
+    """Name a perturbation with its strength, as progress does."""
     if perturbation.severity:
         return f"{perturbation.spec} {perturbation.severity}"
     place = perturbation.place

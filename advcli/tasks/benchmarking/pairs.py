@@ -6,7 +6,7 @@ from typing import cast
 from scipy.stats import fisher_exact
 
 from advcli.records import Change, Compared, Score
-from advcli.tasks.benchmarking.perturbations import Kind, place_of
+from advcli.tasks.benchmarking.perturbations import Kind
 from advcli.tasks.benchmarking.plan import Plan
 from advcli.tasks.benchmarking.results import Results
 from advcli.tasks.benchmarking.scores import right_under
@@ -42,9 +42,9 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
     Of the earlier one only the counts are known, so what is asked is whether two samples of this size
     differ by so much by chance (Fisher's exact test).
     """
-    earlier = {(score.model, *place_of(score)): score for score in before}
+    earlier = {(score.model, *score.place.values()): score for score in before}
     for score in scores:
-        was = earlier.get((score.model, *place_of(score)))
+        was = earlier.get((score.model, *score.place.values()))
         if was is None:
             continue
         counts = [[score.correct, score.images - score.correct], [was.correct, was.images - was.correct]]
@@ -53,10 +53,7 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
             model=score.model,
             data=score.data,
             seed=score.seed,
-            perturbation=score.perturbation,
-            norm=score.norm,
-            eps=score.eps,
-            severity=score.severity,
+            **score.place,
             before=was.accuracy,
             after=score.accuracy,
             difference=score.accuracy - was.accuracy,

@@ -11,7 +11,6 @@ from advcli.attacks import Attack, Suite, Universal, is_bounded
 from advcli.augmentations import Augmentation
 from advcli.corruptions import Corruption
 from advcli.errors import UsageError
-from advcli.records import Measured
 from advcli.threat import Threat
 
 
@@ -69,11 +68,6 @@ class Perturbation:
         """Return all that its results depend on, whatever the model."""
         members = self.method.members if isinstance(self.method, Suite) else ()
         return {"kind": str(self.kind), **self.place, "protocol": self.protocol(1000), "members": list(members)}
-
-
-def place_of(record: Measured) -> tuple[Any, ...]:
-    """Return what tells the perturbation of one record from others."""
-    return record.perturbation, record.norm, record.eps, record.severity
 
 
 def noises_of(specs: Sequence[str]) -> list[Perturbation]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from advcli.records import Smoothed, Verdicts
-from advcli.tasks.benchmarking.perturbations import Perturbation, place_of
+from advcli.tasks.benchmarking.perturbations import Perturbation
 
 UNKNOWN = -2
 
@@ -33,7 +33,7 @@ class Results:
             key = (record.model, "smoothed")
             self._radii[record.model][rows] = record.radii
         else:
-            key = (record.model, *place_of(record), record.crafted_on)
+            key = (record.model, *record.place.values(), record.crafted_on)
             if record.labels:
                 self._labels[record.model][rows] = record.labels
         self._predicted[key][rows] = record.predicted

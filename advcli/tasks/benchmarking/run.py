@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from advcli.records import Progress, Record, Score, Smoothed, Verdicts
-from advcli.tasks.benchmarking.evaluation import evaluate_attacks, evaluate_shared, evaluate_transfers
+from advcli.tasks.benchmarking.evaluation import evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmarking.evidence import checks
 from advcli.tasks.benchmarking.journal import Journal
 from advcli.tasks.benchmarking.pages import Pages, write_pages
@@ -15,6 +15,7 @@ from advcli.tasks.benchmarking.results import Results
 from advcli.tasks.benchmarking.smoothed import smooth
 from advcli.tasks.benchmarking.spending import spend
 from advcli.tasks.benchmarking.summary import Summary, summarized
+from advcli.tasks.benchmarking.transferring import evaluate_transfers
 
 
 @dataclass(frozen=True)
