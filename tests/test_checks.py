@@ -257,7 +257,7 @@ def test_few_images(sound: Evidence) -> None:
     few = finding("sample-size", replace(sound, labels=sound.labels[:100]))
     assert few.suspect
     # 0.98 / sqrt(100 + 3.84) is 9.6%.
-    assert "within 9.6 points" in few.evidence
+    assert "uncertain by 9.6 points" in few.evidence
     assert not finding("sample-size", replace(sound, labels=np.zeros(264, int))).suspect
     assert finding("sample-size", replace(sound, labels=np.zeros(262, int))).suspect
     # Attacks can only lower an accuracy of 5%, which few images tell apart from others.

@@ -26,7 +26,9 @@ def balls(scores: Iterable[Score]) -> Iterator[Sequence[Score]]:
     def ball(score: Score) -> tuple[str, float]:
         return str(score.norm), score.eps or 0.0
 
-    for _, same in itertools.groupby(sorted(searches(scores), key=ball), key=ball):
+    # At no radius all find the same.
+    found = [score for score in searches(scores) if score.eps != 0]
+    for _, same in itertools.groupby(sorted(found, key=ball), key=ball):
         yield tuple(same)
 
 

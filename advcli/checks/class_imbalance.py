@@ -33,8 +33,8 @@ class ClassImbalance:
         fair = 1 / (1 / classes + (1 - 1 / classes) / images)
         lacks = missing > 0 and classes * (1 - 1 / classes) ** images < 0.05
         said = (
-            f"{images} images of {classes - missing} of {classes} classes, {shares.max():.1%} of them of one class, "
-            f"as even as {even:.1f} classes; a fair sample would be as even as {fair:.1f}"
+            f"{images} images of {classes - missing} of {classes} classes, {shares.max():.1%} of them of one class; "
+            f"as varied as {even:.1f} classes of equal size, where a fair sample is as {fair:.1f}"
         )
         if not lacks and even >= self.share * fair:
             return Finding(False, said)

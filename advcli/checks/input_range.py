@@ -43,6 +43,8 @@ class InputRange:
             low, high = values
             said += f"; {own} of {len(evidence.pixels)} are, and {other} with values from {low:g} to {high:g}"
             return Finding(True, said, f"look at which values the model wants: --input-range {low:g},{high:g}?")
+        if len(evidence.pixels) > 1 and len(set(_seen(evidence))) == 1:
+            said += f"; all of {len(evidence.pixels)} images get the same answer"
         above = accuracy > guessing + self.share * (1 - guessing)
         if above and beyond_chance(round(accuracy * images), images, evidence.classes):
             return Finding(False, said)
@@ -54,6 +56,10 @@ class InputRange:
         right = {values: _right(evidence, values) for values in {own, *_RANGES}}
         best = max(right.keys() - {own}, key=lambda values: (right[values], values))
         return right[own], right[best], best
+
+
+def _seen(evidence: Evidence) -> list[int]:
+    return evidence.classifier.predict(evidence.pixels).argmax(axis=1).tolist()
 
 
 def _right(evidence: Evidence, values: tuple[float, float]) -> int:

@@ -29,7 +29,7 @@ class SampleSize:
         correct = round(min(evidence.clean_accuracy, 0.5) * images)
         interval = binomtest(correct, images).proportion_ci(method="wilson")
         half = 50 * (interval.high - interval.low)
-        said = f"with {images} images an accuracy is known to within {half:.1f} points, 95% of the time"
+        said = f"with {images} images an accuracy under attack may be uncertain by {half:.1f} points (95% interval)"
         if half <= self.points:
             return Finding(False, said)
         return Finding(True, said, "measure more images with --limit or other data: four times as many halve it")

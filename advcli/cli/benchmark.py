@@ -68,11 +68,8 @@ def benchmark(
     from advcli.cli.resolve import refuse_options
     from advcli.errors import Interrupted, UsageError
     from advcli.images import free
-    from advcli.tasks.benchmarking.gates import Least
-    from advcli.tasks.benchmarking.reading import read_scores
     from advcli.tasks.benchmarking.request import Shard
     from advcli.tasks.benchmarking.run import Pages, Run
-    from advcli.tasks.benchmarking.summary import Summary
     from advcli.tasks.training.plan import half_of_free_memory
 
     if out is not None and resume is not None:
@@ -86,23 +83,17 @@ def benchmark(
         shard=Shard() if shard is None else Shard.read(shard),
         budget=None if budget is None else read_duration(budget),
         memory=half_of_free_memory() if memory is None else int(min(memory, 1e9) * 1e9),
-        checks=checks,
-        summary=Summary(
-            per_class,
-            relative_to,
-            tuple(Least.read(text) for text in fail_under or ()),
-            () if baseline is None else tuple(read_scores(baseline)),
-        ),
         pages=Pages(report, figure),
         ray=ray,
     )
+    summary = evaluations.Summed(checks, per_class, relative_to, fail_under, baseline)
     named = tuple(models or ())
     if merge:
         refuse_options(context, _WITH_MERGE, "--merge reads it from the files")
-        events = evaluations.merged([Path(file) for file in named], how)
+        events = evaluations.merged([Path(file) for file in named], summary, how)
     elif resume is not None and not named:
         refuse_options(context, _WITH_RESUME, "--resume reads it from the file")
-        events = evaluations.resumed(resume, how)
+        events = evaluations.resumed(resume, summary, how)
     else:
         asked = evaluations.Asked(
             models=named,
@@ -126,6 +117,7 @@ def benchmark(
             certify=certify,
             batch=batch,
             seed=seed,
+            summary=summary,
         )
         events = evaluations.asked_for(asked, how, export=export, overwrite=overwrite)
     with Output(json, quiet) as output:

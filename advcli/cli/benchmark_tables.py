@@ -23,8 +23,8 @@ from advcli.records import (
     Transferred,
 )
 
-# More columns than these do not fit a line: then a row is a perturbation, not a model.
-_COLUMNS = 6
+# With more models than these a row is a model, else a perturbation, so that lines are short.
+_SIDE_BY_SIDE = 3
 
 
 def benchmark_tables(records: Sequence[Record]) -> Iterator[Table]:
@@ -57,10 +57,10 @@ def _scores(records: Sequence[Score]) -> Table:
     table = new_table(
         f"Accuracy on {records[0].data}" + (f", {threats[0]}" if len(threats) == 1 else ""), _caption(records, models)
     )
-    if len(titles) > _COLUMNS + 2:
+    if len(models) <= _SIDE_BY_SIDE:
         table.add_column("perturbation", overflow="fold")
         for model in models:
-            table.add_column(Text(model, "bold"), justify="right", overflow="fold")
+            table.add_column(Text(model, "bold"), justify="right", no_wrap=True)
         for heading in titles:
             cells = [_score(by_place.get((model, heading)), best[heading], len(models) > 1, " ") for model in models]
             table.add_row(Text(heading), *cells)
@@ -68,7 +68,7 @@ def _scores(records: Sequence[Score]) -> Table:
     table.add_column("model", overflow="fold")
     table.add_column("images", justify="right")
     for heading in titles:
-        table.add_column(heading, justify="right", overflow="fold")
+        table.add_column(heading, justify="right", no_wrap=True)
     for model in models:
         rows = [by_place.get((model, heading)) for heading in titles]
         cells = [_score(row, best[heading], len(models) > 1) for row, heading in zip(rows, titles, strict=True)]
@@ -96,7 +96,7 @@ def _score(record: Score | None, best: float, several: bool, between: str = "\n"
     interval = f" [{100 * record.low:.1f}, {100 * record.high:.1f}]"
     text = Text.assemble((f"{bound}{record.accuracy:.1%}", style), interval)
     if record.norm:
-        text.append(f"{between}({record.accuracy_of_clean_correct:.1%} of clean-correct)", "dim")
+        text.append(f"{between}({record.accuracy_of_clean_correct:.1%})", "dim")
         if record.searched is not None:
             text.append(f"{between}{record.searched} of {record.images} searched", "yellow")
     return text
@@ -132,9 +132,14 @@ def _groups(records: Sequence[Group]) -> Table:
 
 def _corruption_errors(records: Sequence[CorruptionError]) -> Table:
     table = new_table("Corruption error", "mean over corruptions of the mean over severities")
-    for heading in ("model", "mean", "relative to", "relative", "of what is lost"):
+    compared = any(record.relative_to for record in records)
+    headings = ("model", "mean", "relative to", "relative", "of what is lost") if compared else ("model", "mean")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading in ("model", "relative to") else "right", overflow="fold")
     for record in records:
+        if not compared:
+            table.add_row(Text(record.model), Text(f"{record.mean:.1%}", "bold"))
+            continue
         table.add_row(
             Text(record.model),
             Text(f"{record.mean:.1%}", "bold"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from advcli import registry
 from advcli.attacks import Universal, refuse_unsupported
@@ -22,6 +23,32 @@ from advcli.tasks.models import ModelChoice
 from advcli.threat import Norm
 
 _ATTACKS = ("fgsm", "pgd")
+
+
+@dataclass(frozen=True)
+class Summed:
+    """The options that say what results are summed up to, which may be given anew of results in a file."""
+
+    checks: bool
+    per_class: bool
+    relative_to: str | None
+    fail_under: Sequence[str] | None
+    baseline: Path | None
+
+    def options(self) -> dict[str, Any]:
+        """Return them as a request has them."""
+        return {
+            "checks": self.checks,
+            "per_class": self.per_class,
+            "relative_to": self.relative_to,
+            "fail_under": tuple(self.fail_under or ()),
+            "baseline": None if self.baseline is None else str(self.baseline),
+        }
+
+    def over(self, request: Request) -> Request:
+        """Return a request with what was given here instead of what it says."""
+        given = {name: value for name, value in self.options().items() if value not in (None, False, ())}
+        return replace(request, **given | {"checks": request.checks and self.checks})
 
 
 @dataclass(frozen=True)
@@ -49,6 +76,7 @@ class Asked:
     certify: str | None
     batch: int
     seed: int
+    summary: "Summed"
 
     @property
     def specs(self) -> tuple[str, ...]:
@@ -102,6 +130,7 @@ class Asked:
             certify=self.certify,
             batch=self.batch,
             seed=self.seed,
+            **self.summary.options(),
         )
 
 
@@ -134,7 +163,7 @@ def asked_for(asked: Asked, how: Run, *, export: Path | None, overwrite: bool) -
     return evaluation
 
 
-def resumed(file: Path, how: Run) -> Iterator[Record | Progress]:
+def resumed(file: Path, summary: Summed, how: Run) -> Iterator[Record | Progress]:
     """Return the evaluation that a file describes.
 
     Raises:
@@ -143,13 +172,13 @@ def resumed(file: Path, how: Run) -> Iterator[Record | Progress]:
     from advcli.tasks.benchmarking.run import run
 
     protocol = read_protocol(file)
-    request = Request.from_json(protocol.options)
+    request = summary.over(Request.from_json(protocol.options))
     how = replace(how, shard=Shard() if protocol.shard is None else Shard.read(protocol.shard))
     _refuse(request, how)
     return run(request, how)
 
 
-def merged(files: Sequence[Path], how: Run) -> Iterator[Record | Progress]:
+def merged(files: Sequence[Path], summary: Summed, how: Run) -> Iterator[Record | Progress]:
     """Return what the files of all shards come to.
 
     Raises:
@@ -160,8 +189,9 @@ def merged(files: Sequence[Path], how: Run) -> Iterator[Record | Progress]:
     if not files:
         raise UsageError("no file of results is given", "advcli benchmark --merge shards/*.jsonl")
     protocols = [read_protocol(file) for file in files]
-    _refuse(Request.from_json(protocols[0].options), how, loads=False)
-    return merge(files, how)
+    request = summary.over(Request.from_json(protocols[0].options))
+    _refuse(request, how, loads=False)
+    return merge(files, request, how)
 
 
 def _refuse(request: Request, how: Run, *, loads: bool = True) -> None:
@@ -183,6 +213,8 @@ def _refuse(request: Request, how: Run, *, loads: bool = True) -> None:
         raise UsageError(
             f"'{patterns[0]}' is one pattern over all images, which {apart} does not see together", "leave it out"
         )
+    if how.shard.of > 1 and (request.fail_under or request.baseline):
+        raise UsageError("a part of the images does not decide", "give --fail-under and --baseline to --merge")
     if request.transfer and len(request.models) < 2:
         raise UsageError("--transfer needs two models or more", "name another model")
     if how.budget is not None and (how.ray or how.shard.of > 1):
@@ -192,7 +224,7 @@ def _refuse(request: Request, how: Run, *, loads: bool = True) -> None:
     if how.ray is not None and how.shard.of > 1:
         raise UsageError("--ray cuts the work into shards itself", "leave --shard out")
     names = [*dict.fromkeys(choice.name for choice in request.choices), *request.models] if loads else []
-    relative_to = how.summary.relative_to
+    relative_to = request.relative_to
     if relative_to is not None and names and relative_to not in names:
         raise UsageError(f"--relative-to names no model that is measured: '{relative_to}'", nearest(relative_to, names))
-    refuse_unmeasured(how.summary.gates, request.perturbations)
+    refuse_unmeasured(request.summary.gates, request.perturbations)

@@ -52,7 +52,9 @@ class Folder:
             raise UsageError(f"only one class, '{only}', in folder '{train_folder}'", hint)
         labels = tuple(classes)
         train = _split(classes, labels)
-        if test_folder is None:
+        if test_folder == train_folder:
+            train, test = train.take(np.arange(0)), train
+        elif test_folder is None:
             small = min(classes, key=lambda label: len(classes[label]))
             if len(classes[small]) < 2:
                 raise UsageError(f"class '{small}' has only one image", "two are needed: to train on and to test on")
@@ -77,6 +79,9 @@ def _splits(top: Path) -> tuple[Path, Path | None]:
     by_name = {name.lower(): folder for name, folder in _folders(top).items()}
     train = next((by_name[name] for name in _TRAIN if name in by_name), None)
     candidates = [by_name[name] for name in _TEST if name in by_name]
+    if train is None and candidates and len(by_name) == 1:
+        # Only to be measured on.
+        return candidates[0], candidates[0]
     if train is None or not candidates:
         return top, None
     # The test images of many competitions are unlabelled: then the validation images are what can be measured on.

@@ -47,9 +47,7 @@ def test_a_machine_that_is_lost_costs_nothing_but_time(evaluated: Path, tmp_path
 
     thread = threading.Thread(target=lose)
     thread.start()
-    together = [
-        event for event in run(asked, Run(out=file, ray=cluster.address, checks=False)) if isinstance(event, Record)
-    ]
+    together = [event for event in run(asked, Run(out=file, ray=cluster.address)) if isinstance(event, Record)]
     thread.join()
     assert lost.is_set()
     assert untimed(together) == untimed(alone)
@@ -65,4 +63,4 @@ def test_a_machine_that_is_lost_costs_nothing_but_time(evaluated: Path, tmp_path
 
 def test_a_cluster_that_is_not_there(evaluated: Path) -> None:
     with pytest.raises(AdvcliError, match=r"no Ray cluster at '127\.0\.0\.1:1'"):
-        list(run(request(evaluated), Run(ray="127.0.0.1:1", checks=False)))
+        list(run(request(evaluated), Run(ray="127.0.0.1:1")))

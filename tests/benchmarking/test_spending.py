@@ -51,7 +51,7 @@ def test_without_time_everything_is_an_upper_bound(
     ticks = iter(range(100000))
     monkeypatch.setattr(spending.time, "perf_counter", lambda: next(ticks))
     asked = request(evaluated, threats=(("linf", 0.03),), noises=(), corruptions=())
-    events = list(run(asked, Run(budget=12.0, checks=False)))
+    events = list(run(asked, Run(budget=12.0)))
     found = worst(events)
     for model, score in found.items():
         assert score.images == IMAGES

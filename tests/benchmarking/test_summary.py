@@ -140,6 +140,19 @@ def test_changes_since_a_baseline(plan: Plan, results: Results) -> None:
     assert found["worst"].regression
     assert not found["clean"].regression or found["clean"].p_value < 0.05
     assert found["worst"].before == 1.0
+    assert isinstance(found["worst"].to_json(), str)
+
+
+def test_what_the_baseline_says_nothing_of_is_said(
+    plan: Plan, results: Results, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = list(scores(plan, results))
+    before = [
+        replace(score, protocol="right under every one of: fgsm") for score in now if score.perturbation == "worst"
+    ]
+    # The worst case of other attacks is not the same question.
+    assert list(changes(now, before)) == []
+    assert "the baseline says nothing of 8 of 8 accuracies: a under clean, " in caplog.text
 
 
 def made(

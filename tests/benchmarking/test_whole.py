@@ -19,7 +19,6 @@ from advcli.tasks.benchmarking import evaluation
 from advcli.tasks.benchmarking.merging import merge
 from advcli.tasks.benchmarking.request import Shard
 from advcli.tasks.benchmarking.run import Run, run
-from advcli.tasks.benchmarking.summary import Summary
 from advcli.threat import Threat
 from evaluations import IMAGES, lines, records, request, untimed
 
@@ -28,12 +27,12 @@ from evaluations import IMAGES, lines, records, request, untimed
 def whole(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Record], Path]:
     """An evaluation with everything, never stopped, and its file."""
     file = tmp_path_factory.mktemp("whole") / "whole.jsonl"
-    asked = request(evaluated, transfer=True, certify="sigma=0.1,n=20,n0=5")
-    return records(asked, out=file, summary=Summary(per_class=True)), file
+    asked = request(evaluated, transfer=True, certify="sigma=0.1,n=20,n0=5", per_class=True)
+    return records(asked, out=file), file
 
 
 def everything(evaluated: Path):
-    return request(evaluated, transfer=True, certify="sigma=0.1,n=20,n0=5")
+    return request(evaluated, transfer=True, certify="sigma=0.1,n=20,n0=5", per_class=True)
 
 
 def score(found: list[Record], model: str, perturbation: str, eps: float | None = None, severity: int | None = None):
@@ -114,7 +113,7 @@ def test_a_stopped_evaluation_goes_on_to_the_same_file(
     stopped = tmp_path / "stopped.jsonl"
     # Cut in the middle of a line.
     stopped.write_bytes(b"".join(content[: 1 + stopped_after]) + content[1 + stopped_after][:25])
-    records(everything(evaluated), out=stopped, resume=True, summary=Summary(per_class=True))
+    records(everything(evaluated), out=stopped, resume=True)
     assert lines(stopped) == lines(file)
 
 
@@ -122,7 +121,7 @@ def test_nothing_is_measured_twice(evaluated: Path, whole: tuple[list[Record], P
     _, file = whole
     again = tmp_path / "again.jsonl"
     again.write_bytes(file.read_bytes())
-    records(everything(evaluated), out=again, resume=True, summary=Summary(per_class=True))
+    records(everything(evaluated), out=again, resume=True)
     # Every time is as it was: nothing was measured anew.
     assert again.read_bytes() == file.read_bytes()
 
@@ -177,38 +176,43 @@ def shards(evaluated: Path, folder: Path, of: int) -> list[Path]:
 
 
 def test_shards_join_to_the_whole(evaluated: Path, whole: tuple[list[Record], Path], tmp_path: Path) -> None:
-    found, _ = whole
+    found, file = whole
     files = shards(evaluated, tmp_path, 3)
     joined = tmp_path / "joined.jsonl"
-    how = Run(out=joined, summary=Summary(per_class=True))
-    merged = [event for event in merge([files[2], files[0], files[1]], how) if isinstance(event, Record)]
+    asked = everything(evaluated)
+    merged = [
+        event for event in merge([files[2], files[0], files[1]], asked, Run(out=joined)) if isinstance(event, Record)
+    ]
     assert untimed(merged) == untimed(found)
-    # What was joined can be gone on with, and joined again.
-    again = [event for event in merge([joined], Run(summary=how.summary)) if isinstance(event, Record)]
+    # What was joined is of the same images as the whole, can be gone on with, and joined again.
+    assert lines(joined)[0] == lines(file)[0]
+    records(everything(evaluated), out=joined, resume=True)
+    assert untimed(merged) == lines(joined)[-len(merged) :]
+    again = [event for event in merge([joined], asked, Run()) if isinstance(event, Record)]
     assert untimed(again) == untimed(found)
     with pytest.raises(UsageError, match="shards are missing: 2"):
-        list(merge([files[0], files[2]], Run()))
+        list(merge([files[0], files[2]], asked, Run()))
     with pytest.raises(UsageError, match="are the same shard 1/3"):
-        list(merge([files[0], files[0], files[1], files[2]], Run()))
+        list(merge([files[0], files[0], files[1], files[2]], asked, Run()))
     cut = files[1].read_bytes().splitlines(keepends=True)
     files[1].write_bytes(b"".join(cut[:9]))
     with pytest.raises(UsageError, match="there are no results of"):
-        list(merge(files, Run()))
+        list(merge(files, asked, Run()))
     other = tmp_path / "other.jsonl"
     records(request(evaluated), out=other, shard=Shard(2, 3))
     with pytest.raises(UsageError, match="is of something else"):
-        list(merge([files[0], other, files[2]], Run()))
+        list(merge([files[0], other, files[2]], asked, Run()))
 
 
 def test_progress_says_which_model_and_perturbation(evaluated: Path) -> None:
-    events = run(request(evaluated, noises=(), severities=(5,)), Run(checks=False))
+    events = run(request(evaluated, noises=(), severities=(5,)), Run())
     said = {event.what for event in events if isinstance(event, Progress)}
     assert {"first: clean", "second: brightness 5", "second: pgd:steps=3, linf 0.05"} <= said
 
 
 def test_batches_are_kept_one_by_one(evaluated: Path, tmp_path: Path) -> None:
     file = tmp_path / "kept.jsonl"
-    events = run(request(evaluated, models=(str(evaluated / "first.keras"),)), Run(out=file, checks=False))
+    events = run(request(evaluated, models=(str(evaluated / "first.keras"),)), Run(out=file))
     seen = set()
     for event in events:
         if isinstance(event, Progress) and event.what == "first: pgd:steps=3, linf 0.05":
@@ -225,7 +229,7 @@ def test_a_file_is_written_by_one_process(evaluated: Path, whole: tuple[list[Rec
     _, done = whole
     file = tmp_path / "shared.jsonl"
     file.write_bytes(done.read_bytes())
-    events = run(everything(evaluated), Run(out=file, resume=True, checks=False))
+    events = run(everything(evaluated), Run(out=file, resume=True))
     while isinstance(next(events), Progress):
         pass
     for resume in (True, False):

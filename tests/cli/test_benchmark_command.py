@@ -118,6 +118,11 @@ def test_corrupted_images_are_exported_as_folders(advcli: Command, evaluated: Pa
         (["--merge", "none.jsonl"], "no such file: 'none.jsonl'", ""),
         (["first.keras", "--data", "data.npz", "--shard", "3/2"], "--shard is no part of a whole", "1/8"),
         (["first.keras", "--data", "data.npz", "--shard", "1/2", "--attack", "patch"], "'patch' is one pattern", ""),
+        (
+            ["first.keras", "--data", "data.npz", "--shard", "1/2", "--fail-under", "pgd=0.1"],
+            "does not decide",
+            "--merge",
+        ),
         (["first.keras", "--data", "data.npz", "--budget", "soon"], "--budget is no time", "10m"),
         (["first.keras", "--data", "data.npz", "--budget", "1m", "--shard", "1/2"], "--budget is for one process", ""),
         (["first.keras", "--data", "data.npz", "--severity", "7"], "--severity is not from 1 to 5", "1-5"),

@@ -8,19 +8,19 @@ import numpy as np
 
 from advcli.records import ClassScore, Confused, Transferred
 from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
-from advcli.tasks.benchmarking.plan import CLEAN, Plan, Subject
+from advcli.tasks.benchmarking.plan import CLEAN, Plan, Subject, above_zero
 from advcli.tasks.benchmarking.results import UNKNOWN, Results
 from advcli.tasks.benchmarking.scores import right_under
 from advcli.tasks.benchmarking.statistics import wilson
 
-_CONFUSIONS = 10
+_CONFUSIONS = 5
 
 
 def by_class(plan: Plan, results: Results) -> Iterator[ClassScore]:
     """Score each class of the data by itself, clean and in the worst case."""
     for subject in plan.subjects:
         labels = results.labels(subject.name)[plan.rows]
-        for measured in (CLEAN, *plan.worsts):
+        for measured in (CLEAN, *above_zero(plan.worsts)):
             right = right_under(results, subject.name, measured)[plan.rows]
             for index in np.unique(labels):
                 own = right[labels == index]
@@ -36,7 +36,7 @@ def confusions(plan: Plan, results: Results) -> Iterator[Confused]:
     """Count the most frequent confusions of one class with another, clean and under every attack."""
     for subject in plan.subjects:
         labels = results.labels(subject.name)[plan.rows]
-        for measured in (CLEAN, *plan.of_kind(Kind.ATTACK)):
+        for measured in (CLEAN, *above_zero(plan.of_kind(Kind.ATTACK))):
             predicted = results.predicted(subject.name, measured)[plan.rows]
             if measured is not CLEAN:
                 # What is wrong when clean is not attacked.

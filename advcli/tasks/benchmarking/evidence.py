@@ -1,12 +1,14 @@
 """Gather what the checks of an evaluation look at."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from advcli import registry
+from advcli import images, registry
 from advcli.checks import Evidence
-from advcli.data import Split, decode, stratified
+from advcli.data import Images, Split, stratified
+from advcli.errors import AdvcliError
 from advcli.records import Checked, Progress, Score
 from advcli.tasks.adversary import Adversary
 from advcli.tasks.benchmarking.checking import check, pixel_hashes
@@ -68,8 +70,11 @@ def _training_hashes(train: Split, model: Measured, seed: int) -> frozenset[byte
     if len(train) == 0:
         return frozenset()
     sample = train.sample(_TRAINING_IMAGES, None, seed)
+    edge, channels = model.size
     found: set[bytes] = set()
-    for start in range(0, len(sample), 1024):
-        part = sample.take(np.arange(start, min(start + 1024, len(sample))))
-        found.update(pixel_hashes(decode(part, *model.size, skip_bad=True)))
+    for index in range(len(sample)):
+        # What cannot be read here is no image of the evaluation, and no duplicate of one.
+        with contextlib.suppress(AdvcliError, OSError):
+            pixels = images.resize(images.to_channels(sample.read(index), channels), edge)
+            found.update(pixel_hashes(Images(pixels[None], np.zeros(1, np.int32))))
     return frozenset(found)

@@ -20,16 +20,21 @@ from advcli.tasks.benchmarking.run import Run
 from advcli.tasks.benchmarking.sameness import refuse_different
 from advcli.tasks.benchmarking.scores import scores
 from advcli.tasks.benchmarking.smoothed import certificates
-from advcli.tasks.benchmarking.summary import summarized
+from advcli.tasks.benchmarking.summary import Summary, summarized
 
 
-def merge(files: Sequence[Path], how: Run) -> Iterator[Record | Progress]:
+def merge(files: Sequence[Path], request: Request, how: Run) -> Iterator[Record | Progress]:
     """Join files of results and sum up.
+
+    Args:
+        files: of all shards.
+        request: what was asked for of each, and of what they come to.
+        how: where the results go.
 
     Raises:
         UsageError: they do not belong together, one is missing, or one is not finished.
     """
-    protocol = _common(files)
+    protocol = replace(_common(files), options=request.to_json())
     results = Results(protocol.images)
     batches = []
     for number, file in enumerate(files):
@@ -43,7 +48,7 @@ def merge(files: Sequence[Path], how: Run) -> Iterator[Record | Progress]:
     if unknown := first_unknown(plan, results, plan.rows):
         raise UsageError(f"there are no results of {unknown} for all images", "go on with each file: --resume FILE")
     final: list[Record] = []
-    for record in _summed_up(plan, results, how):
+    for record in _summed_up(plan, results, request.summary):
         final.append(record)
         yield record
     if how.out is not None:
@@ -78,7 +83,7 @@ def plan_of(protocol: Protocol, results: Results) -> Plan:
     )
 
 
-def _summed_up(plan: Plan, results: Results, how: Run) -> Iterator[Record]:
+def _summed_up(plan: Plan, results: Results, summary: Summary) -> Iterator[Record]:
     found: list[Score] = []
     for score in scores(plan, results):
         found.append(score)
@@ -87,7 +92,7 @@ def _summed_up(plan: Plan, results: Results, how: Run) -> Iterator[Record]:
     if plan.smoothing is not None:
         for subject in plan.subjects:
             yield from certificates(plan, results, subject.name)
-    yield from summarized(plan, results, found, how.summary)
+    yield from summarized(plan, results, found, summary)
 
 
 def _common(files: Sequence[Path]) -> Protocol:
@@ -110,4 +115,8 @@ def _common(files: Sequence[Path]) -> Protocol:
     missing = [str(number) for number in range(1, of.pop() + 1) if number not in shards]
     if missing:
         raise UsageError(f"shards are missing: {', '.join(missing)}", "measure them with --shard")
-    return replace(protocols[0], shard=None, pixels={})
+    pixels = {
+        size: f"{sum(int(protocol.pixels[size], 16) for protocol in protocols) % 2**64:016x}"
+        for size in protocols[0].pixels
+    }
+    return replace(protocols[0], shard=None, pixels=pixels)

@@ -11,7 +11,7 @@ from advcli.errors import UsageError
 from advcli.records import Progress, Protocol, Record, Score
 from advcli.tasks.benchmarking.judging import searched
 from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
-from advcli.tasks.benchmarking.plan import CLEAN
+from advcli.tasks.benchmarking.plan import CLEAN, above_zero
 from advcli.tasks.benchmarking.preparing import Prepared
 from advcli.tasks.benchmarking.results import UNKNOWN, Results
 from advcli.tasks.benchmarking.subjects import Measured
@@ -101,8 +101,7 @@ def _gallery(prepared: Prepared, results: Results):
 
 def _shown(prepared: Prepared) -> list[Perturbation]:
     """Choose the attack that examples are shown of: the first one with a radius above zero."""
-    attacks = prepared.plan.of_kind(Kind.ATTACK)
-    return [attack for attack in attacks if attack.place["eps"] != 0][:1]
+    return above_zero(prepared.plan.of_kind(Kind.ATTACK))[:1]
 
 
 def _fallen(model: Measured, results: Results, attack: Perturbation) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Two models, or a model now and before, on the same images: is the difference more than chance?"""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -7,10 +8,12 @@ from scipy.stats import fisher_exact
 
 from advcli.records import Change, Compared, Score
 from advcli.tasks.benchmarking.perturbations import Kind
-from advcli.tasks.benchmarking.plan import Plan
+from advcli.tasks.benchmarking.plan import Plan, above_zero
 from advcli.tasks.benchmarking.results import Results
 from advcli.tasks.benchmarking.scores import right_under
 from advcli.tasks.benchmarking.statistics import mcnemar
+
+log = logging.getLogger(__name__)
 
 _CHANCE = 0.05
 
@@ -19,7 +22,8 @@ def compared(plan: Plan, results: Results) -> Iterator[Compared]:
     """Compare every further model with the first one, under each perturbation, image by image."""
     first, *others = plan.subjects
     for other in others:
-        for measured in (*plan.shared, *plan.of_kind(Kind.ATTACK), *plan.worsts):
+        # At no radius there is nothing but the clean images again.
+        for measured in (*plan.shared, *above_zero(plan.of_kind(Kind.ATTACK)), *above_zero(plan.worsts)):
             mine = right_under(results, other.name, measured)[plan.rows]
             theirs = right_under(results, first.name, measured)[plan.rows]
             only_mine, only_theirs, p_value = mcnemar(mine, theirs)
@@ -43,12 +47,15 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
     differ by so much by chance (Fisher's exact test).
     """
     earlier = {(score.model, *score.place.values()): score for score in before}
+    alone = []
     for score in scores:
         was = earlier.get((score.model, *score.place.values()))
-        if was is None:
+        # The worst case of other attacks is another question.
+        if was is None or was.protocol != score.protocol:
+            alone.append(f"{score.model} under {score.perturbation}")
             continue
         counts = [[score.correct, score.images - score.correct], [was.correct, was.images - was.correct]]
-        p_value = cast(float, fisher_exact(counts)[1])
+        p_value = float(cast(float, fisher_exact(counts)[1]))
         yield Change(
             model=score.model,
             data=score.data,
@@ -60,3 +67,6 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
             p_value=p_value,
             regression=score.accuracy < was.accuracy and p_value < _CHANCE,
         )
+    if before and alone:
+        shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
+        log.warning("the baseline says nothing of %d of %d accuracies: %s", len(alone), len(scores), shown)

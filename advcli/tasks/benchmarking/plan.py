@@ -1,9 +1,9 @@
 """What an evaluation measures: which models, under which perturbations, on which images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -54,6 +54,14 @@ class Worst:
         """What every record of it says."""
         norm, eps = (str(self.threat.norm), self.threat.eps) if self.threat else (None, None)
         return {"perturbation": WORST, "norm": norm, "eps": eps, "severity": None}
+
+
+_Searched = TypeVar("_Searched", Perturbation, Worst)
+
+
+def above_zero(searched: Iterable[_Searched]) -> list[_Searched]:
+    """Leave out what is searched at no radius, where the images are the clean ones."""
+    return [each for each in searched if each.place["eps"] != 0]
 
 
 @dataclass(frozen=True)

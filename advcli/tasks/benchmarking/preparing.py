@@ -68,9 +68,8 @@ class Prepared:
 
     @cached_property
     def _pixels(self) -> dict[tuple[int, int], str]:
-        return {
-            size: images.fingerprint() for size, images in {model.size: model.images for model in self.models}.items()
-        }
+        of_size = {model.size: model for model in self.models}
+        return {size: f"{model.images.parted_fingerprint(model.rows):016x}" for size, model in of_size.items()}
 
 
 def prepare(request: Request, shard: Shard, memory: int | None = None) -> Generator[Progress, None, Prepared]:

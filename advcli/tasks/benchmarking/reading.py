@@ -28,7 +28,7 @@ def read_protocol(path: Path) -> Protocol:
     except FileNotFoundError:
         raise UsageError(f"no such file: '{path}'", "write one with --out FILE, then go on with it") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or "its first line is no protocol"
         raise UsageError(f"'{path}' is no file of results: {reason}", "benchmark --out FILE writes one") from error
 
 

@@ -13,8 +13,11 @@ from advcli import registry
 from advcli.errors import UsageError
 from advcli.tasks.benchmarking import perturbations
 from advcli.tasks.benchmarking.certification import Smoothing, read_smoothing
+from advcli.tasks.benchmarking.gates import Least
 from advcli.tasks.benchmarking.perturbations import Perturbation
 from advcli.tasks.benchmarking.plan import CLEAN
+from advcli.tasks.benchmarking.reading import read_scores
+from advcli.tasks.benchmarking.summary import Summary
 from advcli.tasks.models import ModelChoice
 from advcli.threat import Norm, Threat
 
@@ -51,6 +54,11 @@ class Request:
     certify: str | None = None
     batch: int = 64
     seed: int = 0
+    checks: bool = True
+    per_class: bool = False
+    relative_to: str | None = None
+    fail_under: tuple[str, ...] = ()
+    baseline: str | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Request":
@@ -96,6 +104,20 @@ class Request:
             *perturbations.corruptions_of(self.corruptions, self.severities),
             *perturbations.attacks_under(methods, self.balls),
             *(perturbations.transfers_under(methods, self.balls) if self.transfer else ()),
+        )
+
+    @cached_property
+    def summary(self) -> Summary:
+        """What the results are summed up to.
+
+        Raises:
+            UsageError: there is no such accuracy or baseline.
+        """
+        return Summary(
+            self.per_class,
+            self.relative_to,
+            tuple(Least.read(text) for text in self.fail_under),
+            () if self.baseline is None else tuple(read_scores(Path(self.baseline))),
         )
 
     @cached_property

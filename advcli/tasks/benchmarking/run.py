@@ -14,7 +14,7 @@ from advcli.tasks.benchmarking.request import Request, Shard
 from advcli.tasks.benchmarking.results import Results
 from advcli.tasks.benchmarking.smoothed import smooth
 from advcli.tasks.benchmarking.spending import spend
-from advcli.tasks.benchmarking.summary import Summary, summarized
+from advcli.tasks.benchmarking.summary import summarized
 from advcli.tasks.benchmarking.transferring import evaluate_transfers
 
 
@@ -28,8 +28,6 @@ class Run:
         shard: which part of the images.
         budget: how many seconds may be spent on attacks.
         memory: how many bytes of decoded images may be held in memory.
-        checks: whether the evaluation itself is checked.
-        summary: what the results are summed up to.
         pages: the report and the figure.
         ray: the address of a cluster to measure on.
     """
@@ -39,8 +37,6 @@ class Run:
     shard: Shard = field(default_factory=Shard)
     budget: float | None = None
     memory: int | None = None
-    checks: bool = True
-    summary: Summary = field(default_factory=Summary)
     pages: Pages = field(default_factory=Pages)
     ray: str | None = None
 
@@ -78,7 +74,7 @@ def _measured(prepared: Prepared, results: Results, how: Run, journal: Journal |
             journal.append(record)
 
     # A part of the images says too little of the whole.
-    checked = how.checks and how.shard.of == 1
+    checked = prepared.request.checks and how.shard.of == 1
     found: list[Score] = []
 
     def noted(events: Iterator[Record | Progress]) -> Iterator[Record | Progress]:
@@ -103,4 +99,4 @@ def _measured(prepared: Prepared, results: Results, how: Run, journal: Journal |
         yield from smooth(plan, models, results, keep, batch)
     if checked:
         yield from checks(prepared, results, found, after=True)
-    yield from summarized(plan, results, found, how.summary)
+    yield from summarized(plan, results, found, prepared.request.summary)

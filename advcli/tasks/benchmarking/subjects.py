@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -77,6 +77,7 @@ def measured(
     Raises:
         AdvcliError: a model and the data do not have their classes in common.
     """
+    classifiers = [_named(classifier, dataset) for classifier in classifiers]
     return [
         Measured(
             classifier,
@@ -86,6 +87,17 @@ def measured(
         )
         for classifier, own in zip(classifiers, images, strict=True)
     ]
+
+
+def _named(classifier: Classifier, dataset: Dataset) -> Classifier:
+    """Call the classes of a model that has no names for them as the data does, if there are as many."""
+    if _is_nameless(classifier) and len(classifier.labels) == len(dataset.labels):
+        return replace(classifier, labels=dataset.labels)
+    return classifier
+
+
+def _is_nameless(classifier: Classifier) -> bool:
+    return all(label == f"class {i}" for i, label in enumerate(classifier.labels))
 
 
 def fingerprint(classifier: Classifier) -> str:
@@ -104,7 +116,7 @@ def class_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
     Raises:
         AdvcliError: they do not have these classes in common.
     """
-    if all(label == f"class {i}" for i, label in enumerate(classifier.labels)):
+    if _is_nameless(classifier):
         if len(dataset.labels) == len(classifier.labels):
             return np.arange(len(classifier.labels))
         raise AdvcliError(
