@@ -47,6 +47,16 @@ def refused(source: Callable[[], object], *words: str) -> UsageError:
 # The choice of a source
 
 
+def test_a_folder_with_nothing_but_test_is_measured_whole(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "test" / label).mkdir(parents=True)
+        for number in range(3):
+            pixels = np.full((8, 8, 3), 40 * number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "test" / label / f"{number}.png")
+    dataset = find(str(tmp_path))()
+    assert (dataset.labels, len(dataset.train), len(dataset.test)) == (("cat", "dog"), 0, 6)
+
+
 def test_every_source_is_described() -> None:
     for name in registry.names("datasets"):
         summary = registry.summary("datasets", name)

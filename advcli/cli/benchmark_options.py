@@ -129,7 +129,10 @@ FailUnder = Annotated[
 Baseline = Annotated[
     Path | None,
     typer.Option(
-        "--baseline", metavar="FILE", rich_help_panel=_SUMMARY, help="Earlier results: show what has become worse."
+        "--baseline",
+        metavar="FILE",
+        rich_help_panel=_SUMMARY,
+        help="Earlier results: show what has become worse (the exit code stays 0).",
     ),
 ]
 Checks = Annotated[
