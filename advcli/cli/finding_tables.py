@@ -113,13 +113,16 @@ def checks_table(records: Sequence[Checked]) -> Table:
     )
     for heading in ("model", "check", "verdict", "evidence"):
         table.add_column(heading, overflow="fold")
+    # What is the same for several models is said once.
+    same: dict[tuple[str, str, str, str], list[str]] = {}
     for record in records:
-        bad = record.verdict == "SUSPECT"
-        evidence = Text(record.evidence)
-        if bad and record.remedy:
-            evidence.append(f"\n{record.remedy}", "cyan")
-        verdict = Text(record.verdict, "bold yellow" if bad else "green")
-        table.add_row(Text(record.model), record.check, verdict, evidence)
+        same.setdefault((record.check, record.verdict, record.evidence, record.remedy), []).append(record.model)
+    for (check, verdict, said, remedy), models in same.items():
+        bad = verdict == "SUSPECT"
+        evidence = Text(said)
+        if bad and remedy:
+            evidence.append(f"\n{remedy}", "cyan")
+        table.add_row(Text("\n".join(models)), check, Text(verdict, "bold yellow" if bad else "green"), evidence)
     return table
 
 
