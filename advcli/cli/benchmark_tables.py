@@ -23,7 +23,7 @@ from advcli.records import (
     Transferred,
 )
 
-# With more models than these a row is a model, else a perturbation, so that lines are short.
+# With more models than these, and than perturbations, a row is a model, else a perturbation: so lines are short.
 _SIDE_BY_SIDE = 3
 
 
@@ -57,7 +57,7 @@ def _scores(records: Sequence[Score]) -> Table:
     table = new_table(
         f"Accuracy on {records[0].data}" + (f", {threats[0]}" if len(threats) == 1 else ""), _caption(records, models)
     )
-    if len(models) <= _SIDE_BY_SIDE:
+    if len(models) <= max(_SIDE_BY_SIDE, len(titles)):
         table.add_column("perturbation", overflow="fold")
         for model in models:
             table.add_column(Text(model, "bold"), justify="right", no_wrap=True)
