@@ -334,6 +334,35 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, classifier:
     assert page.read_bytes() == (tmp_path / "n" / "index.html").read_bytes()
 
 
+def test_the_page_tells_the_outcome_of_each_model(tmp_path: Path, classifier: Classifier) -> None:
+    file = picture(tmp_path / "a.png")
+    other = replace(make_classifier("small:width=4", edge=16), name="other")
+    page = tmp_path / "m" / "index.html"
+    classes = [int(model.predict(to_float(images.read(file))[None]).argmax()) for model in (classifier, other)]
+    label = next(index for index in range(4) if index not in classes)
+    options = {"search": FGSM, "threat": Threat(eps=1 / 255), "label": str(label)}
+    run([classifier, other], [file], tmp_path / "m", report=page, **options)
+    text = re.sub(r"\s*</?bdi[^>]*>", "", page.read_text(encoding="utf-8"))
+    for name, index in zip(("small", "other"), classes, strict=True):
+        assert re.search(rf"outcome of {name}\W.{{,80}}1 wrong", text, re.DOTALL)
+        assert re.search(rf'class="wrong">kind {index} [\d.]+%</span>, is <span class="original">kind {label}<', text)
+    assert not re.search(r'class="original">kind \d [\d.]+%', text), "nobody is right"
+
+
+def test_a_sum_that_misses_much_is_warned_of(
+    tmp_path: Path, classifier: Classifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = picture(tmp_path / "a.png")
+    for steps in (1, 64):
+        caplog.clear()
+        coarse = {"integrated-gradients": registry.build("explainers", f"integrated-gradients:steps={steps}")}
+        (record,) = explained(run(classifier, [file], tmp_path / str(steps), explainers=coarse))
+        assert record.completeness is not None
+        warned = [each.message for each in caplog.records if each.levelname == "WARNING"]
+        assert (record.completeness > 0.05) == bool(warned) == (steps == 1)
+        assert all(f"sum misses {record.completeness:.1%}" in message for message in warned)
+
+
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, classifier: Classifier) -> None:
     file = picture(tmp_path / "a.png")
     for out in ("one", "two"):

@@ -97,6 +97,10 @@ def test_a_folder_is_explained_resumed_and_summed_up(advcli: Command, run: Path,
     assert "2 of 3 images are explained already" in rest.stderr
     assert {record["image"] for record in records(rest.stdout, "explained")} == {"photos/kind 1/1.png"}
     assert sheets[0].read_bytes() == kept
+    assert "the page" not in rest.stderr
+    sheets[1].unlink()
+    paged = advcli(*common, "--skip-existing", "--report", "page.html", cwd=folder.parent)
+    assert "the page shows only the image explained now" in paged.stderr
     nothing = advcli(*common, "--skip-existing", cwd=folder.parent)
     assert (nothing.returncode, nothing.stdout) == (0, "")
     assert "nothing is left" in nothing.stderr
