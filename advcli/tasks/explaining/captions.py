@@ -70,7 +70,7 @@ def _moved(explanation: Explanation, picture: Drawn) -> list[str]:
     more = ["both signs"] if len(parts) > 1 else []
     more += [f"with {other}" for other in _other_class(explanation, found.question)]
     number = f"rank correlation {found.moved.spearman:.2f}, noise {found.floor.spearman:.2f}"
-    return [number, ", ".join(more)] if more else [number]
+    return [number, *more]
 
 
 def _other_class(explanation: Explanation, question: Question) -> list[str]:
