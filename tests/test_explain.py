@@ -24,6 +24,7 @@ from advcli.tasks.explain import explain
 from advcli.tasks.explaining.request import Request, endings
 from advcli.tasks.explaining.subject import Subject
 from advcli.tasks.models import ModelChoice
+from advcli.tasks.pictures import Picture
 from advcli.tasks.request import Request as AttackRequest
 from advcli.threat import Threat
 from conftest import Command, make_classifier
@@ -169,6 +170,25 @@ def test_an_attack_that_fails_is_shown_too(tmp_path: Path, classifier: Classifie
     assert records[0].maximum == pytest.approx(records[3].maximum)
     for shift in (records[3].shift, records[3].noise_floor):
         assert numbers(shift) == pytest.approx([1, 1, 1, 0], abs=1e-6)
+
+
+def test_a_map_is_compared_with_the_clean_one_of_its_class(tmp_path: Path, classifier: Classifier) -> None:
+    file = picture(tmp_path / "a.png")
+    seen = to_float(images.read(file))[None]
+    true = int(classifier.predict(seen)[0].argsort()[1])
+    request = Request(attack="fgsm", threat=Threat(eps=24 / 255), label=str(true))
+    (explanation,) = Subject(classifier, EXPLAINERS, request, FGSM)([Picture(file, images.read(file))])
+    assert not isinstance(explanation, str)
+    attacked = [found for found in explanation.maps if found.question.wanted.view == "adversarial"]
+    assert true in {found.question.index for found in attacked}
+    for found in attacked:
+        index = found.question.index
+        if index in (true, explanation.views[0].predicted):
+            assert found.clean is not None
+            expected = EXPLAINERS[found.method](classifier, seen, np.array([index]), 0)[0]
+            np.testing.assert_allclose(found.clean, expected, atol=1e-5)
+        else:
+            assert found.clean is None, "it was not computed"
 
 
 def test_a_class_can_be_chosen(tmp_path: Path, classifier: Classifier) -> None:

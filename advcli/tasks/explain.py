@@ -98,8 +98,8 @@ def explain(
                     yield from records
                 done += 1
         yield Progress("explaining", len(outputs), len(outputs))
-        shifted: list[Shifted] = []
         _say_missing(missing)
+        shifted: list[Shifted] = []
         if shown > 1:
             for subject, numbers in zip(subjects, statistics, strict=True):
                 shifted += numbers.records(common | {"model": subject.classifier.name})
@@ -130,7 +130,9 @@ def _note_missing(missing: dict[tuple[str, str], float], explanation: Explanatio
 def _say_missing(missing: Mapping[tuple[str, str], float]) -> None:
     for (model, method), share in missing.items():
         if share > _MOST_MISSING:
-            log.warning("%s of '%s': %s of the score's change; more steps miss less", method, model, missed(share))
+            log.warning(
+                "%s of '%s': at worst the %s of the score's change; more steps miss less", method, model, missed(share)
+            )
 
 
 def _entry(file: Path, made: Sheet, explanations: Sequence[Explanation]) -> Entry:

@@ -117,7 +117,14 @@ def test_everything_at_once_in_a_table_and_files(advcli: Command, run: Path, pic
         cwd=folder,
     )
     assert result.returncode == 0, result.stderr
-    for words in ("pixels back", "Maps", "rank correlation (noise)", "Are the maps to be believed?", "relu1"):
+    for words in (
+        "pixels back",
+        "Maps",
+        "rank correlation (noise)",
+        "Are the maps to be believed?",
+        "relu1",
+        "as above",
+    ):
         assert words in result.stdout
     written = {path.name for path in (folder / "maps").iterdir()}
     assert {"0.explain.png", "0.explain.npz", "0.gradcam-plus-plus.png", "0.adv.saliency-positive.png"} <= written

@@ -37,7 +37,7 @@ def map_caption(explanation: Explanation, picture: Drawn) -> str:
 
 def missed(completeness: float) -> str:
     """Write how far a map's sum misses the change of the score."""
-    return f"sum misses {percent(completeness)}" if math.isfinite(completeness) else "sum misses: it should be 0"
+    return f"sum misses {percent(completeness)}" if math.isfinite(completeness) else "sum misses all"
 
 
 def shift_lines(explanation: Explanation, question: Question) -> list[str]:
