@@ -130,9 +130,7 @@ def _note_missing(missing: dict[tuple[str, str], float], explanation: Explanatio
 def _say_missing(missing: Mapping[tuple[str, str], float]) -> None:
     for (model, method), share in missing.items():
         if share > _MOST_MISSING:
-            log.warning(
-                "%s of '%s': at worst the %s of the score's change; more steps miss less", method, model, missed(share)
-            )
+            log.warning("%s of '%s': %s of the score's change; more steps miss less", method, model, missed(share))
 
 
 def _entry(file: Path, made: Sheet, explanations: Sequence[Explanation]) -> Entry:
