@@ -24,6 +24,7 @@ from advcli.tasks.explain import explain
 from advcli.tasks.explaining.request import Request, endings
 from advcli.tasks.explaining.subject import Subject
 from advcli.tasks.models import ModelChoice
+from advcli.tasks.pictures import Picture
 from advcli.tasks.request import Request as AttackRequest
 from advcli.threat import Threat
 from conftest import Command, make_classifier
@@ -169,6 +170,25 @@ def test_an_attack_that_fails_is_shown_too(tmp_path: Path, classifier: Classifie
     assert records[0].maximum == pytest.approx(records[3].maximum)
     for shift in (records[3].shift, records[3].noise_floor):
         assert numbers(shift) == pytest.approx([1, 1, 1, 0], abs=1e-6)
+
+
+def test_a_map_is_compared_with_the_clean_one_of_its_class(tmp_path: Path, classifier: Classifier) -> None:
+    file = picture(tmp_path / "a.png")
+    seen = to_float(images.read(file))[None]
+    true = int(classifier.predict(seen)[0].argsort()[1])
+    request = Request(attack="fgsm", threat=Threat(eps=24 / 255), label=str(true))
+    (explanation,) = Subject(classifier, EXPLAINERS, request, FGSM)([Picture(file, images.read(file))])
+    assert not isinstance(explanation, str)
+    attacked = [found for found in explanation.maps if found.question.wanted.view == "adversarial"]
+    assert true in {found.question.index for found in attacked}
+    for found in attacked:
+        index = found.question.index
+        if index in (true, explanation.views[0].predicted):
+            assert found.clean is not None
+            expected = EXPLAINERS[found.method](classifier, seen, np.array([index]), 0)[0]
+            np.testing.assert_allclose(found.clean, expected, atol=1e-5)
+        else:
+            assert found.clean is None, "it was not computed"
 
 
 def test_a_class_can_be_chosen(tmp_path: Path, classifier: Classifier) -> None:
@@ -332,6 +352,35 @@ def test_the_page_holds_everything_and_needs_nothing(tmp_path: Path, classifier:
         Image.open(io.BytesIO(base64.b64decode(content))).load()
     run(named, files, tmp_path / "n", search=FGSM, threat=Threat(eps=24 / 255), report=tmp_path / "n" / "index.html")
     assert page.read_bytes() == (tmp_path / "n" / "index.html").read_bytes()
+
+
+def test_the_page_tells_the_outcome_of_each_model(tmp_path: Path, classifier: Classifier) -> None:
+    file = picture(tmp_path / "a.png")
+    other = replace(make_classifier("small:width=4", edge=16), name="other")
+    page = tmp_path / "m" / "index.html"
+    classes = [int(model.predict(to_float(images.read(file))[None]).argmax()) for model in (classifier, other)]
+    label = next(index for index in range(4) if index not in classes)
+    options = {"search": FGSM, "threat": Threat(eps=1 / 255), "label": str(label)}
+    run([classifier, other], [file], tmp_path / "m", report=page, **options)
+    text = re.sub(r"\s*</?bdi[^>]*>", "", page.read_text(encoding="utf-8"))
+    for name, index in zip(("small", "other"), classes, strict=True):
+        assert re.search(rf"outcome of {name}\W.{{,80}}1 wrong", text, re.DOTALL)
+        assert re.search(rf'class="wrong">kind {index} [\d.]+%</span>, is <span class="original">kind {label}<', text)
+    assert not re.search(r'class="original">kind \d [\d.]+%', text), "nobody is right"
+
+
+def test_a_sum_that_misses_much_is_warned_of(
+    tmp_path: Path, classifier: Classifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = picture(tmp_path / "a.png")
+    for steps in (1, 64):
+        caplog.clear()
+        coarse = {"integrated-gradients": registry.build("explainers", f"integrated-gradients:steps={steps}")}
+        (record,) = explained(run(classifier, [file], tmp_path / str(steps), explainers=coarse))
+        assert record.completeness is not None
+        warned = [each.message for each in caplog.records if each.levelname == "WARNING"]
+        assert (record.completeness > 0.05) == bool(warned) == (steps == 1)
+        assert all(f"sum misses {record.completeness:.1%}" in message for message in warned)
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, classifier: Classifier) -> None:

@@ -139,3 +139,23 @@ def test_a_panel_without_a_picture_says_why() -> None:
 def test_rows_may_have_different_numbers_of_pictures() -> None:
     long, short = row(32, range(5), 0, count=4), row(32, range(5), 0, count=2)
     assert count(draw(Sheet("t", [long, short])), (128, 128, 128)) >= 6 * 222**2
+
+
+def test_many_maps_stand_in_lines_that_fit_a_screen() -> None:
+    many = draw(Sheet("t", [row(32, range(5), 0, count=1 + 8)]))
+    assert count(many, (128, 128, 128)) >= 9 * 222**2
+    few = draw(Sheet("t", [row(32, range(5), 0, count=1 + 4)]))
+    assert many.shape[1] == few.shape[1], "two lines of four"
+    assert len(many) > 1.5 * len(few)
+
+
+def test_every_line_of_a_caption_is_written() -> None:
+    pixels = np.full((32, 32, 3), 128, np.uint8)
+    heights = []
+    for lines in (1, 2, 5):
+        caption = "\n".join(["a line"] * lines)
+        picture = draw(Sheet("t", [Row([Panel(pixels, "t", caption=caption)], [Prediction("a", 0, 0.5)], 0, 0)]))
+        below = (picture[315:, 18:242] < 100).any(axis=(1, 2))
+        assert np.flatnonzero(np.diff(below.astype(int)) == 1).size >= lines
+        heights.append(len(picture))
+    assert heights[0] == heights[1] == heights[2] - 3 * 16

@@ -107,7 +107,7 @@ Scale = Annotated[
         "--scale",
         metavar="own|shared",
         rich_help_panel=shared.OUTPUT,
-        help="Brightness of a map: its own, or its row's.",
+        help="Brightness of a map: its own, or that of its method's maps.",
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", rich_help_panel=shared.OUTPUT, help="Where files go.")]

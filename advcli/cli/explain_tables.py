@@ -7,6 +7,7 @@ from rich.text import Text
 
 from advcli.cli.drawing import new_table
 from advcli.records import Explained, Flipped, Layer, Prediction, Record, Shifted, Trusted
+from advcli.tasks.explaining.request import PARTS
 
 # Of so many images the maps are shown one by one.
 _FEW = 4
@@ -52,7 +53,10 @@ def _explained(records: Sequence[Explained], flips: Sequence[Flipped]) -> Iterat
         }
         table.add_row(*(cells[heading] for heading in headings), end_section=few)
     if attacked:
-        table.caption = Text("pixels back: how many of them, put back as they were, restore the prediction")
+        table.caption = Text(
+            "pixels back: how many of them, put back as they were, restore the prediction"
+            + ("; margin: logit of the wrong class minus that of the original" if few else "")
+        )
     yield table
     if few:
         yield _maps(records)
@@ -88,13 +92,16 @@ def _maps(records: Sequence[Explained]) -> Table:
     table = new_table("Maps")
     moved = any(record.shift for record in records)
     named = [name for name in ("image", "model") if len({getattr(record, name) for record in records}) > 1]
-    numbers = ("maximum", "rank correlation (noise)", "top 10% (noise)")
+    numbers = ("maximum", "rank correlation (noise)", "top 10% IoU (noise)")
     headings = [*named, "view", "class explained", "confidence", "map", "layer", "maximum"]
     headings += list(numbers[1:]) if moved else []
     for heading in headings:
         table.add_column(heading, justify="right" if heading in (*numbers, "confidence") else "left", overflow="fold")
+    second = {part for parts in PARTS.values() for part in parts[1:]}
     for record in records:
         shift, noise = record.shift, record.noise_floor
+        # The whole map is compared, whose numbers stand beside its first part.
+        again = "as above" if shift and record.method in second else ""
         size = f" {record.map_size[0]} x {record.map_size[1]}" if record.map_size else ""
         cells = {
             "image": Text(record.image),
@@ -105,8 +112,8 @@ def _maps(records: Sequence[Explained]) -> Table:
             "map": record.method,
             "layer": (record.layer or "") + size,
             "maximum": f"{record.maximum:.3g}" if record.evidence else "no evidence",
-            numbers[1]: f"{shift.spearman:.2f} ({noise.spearman:.2f})" if shift and noise else "",
-            numbers[2]: f"{shift.overlap:.2f} ({noise.overlap:.2f})" if shift and noise else "",
+            numbers[1]: f"{shift.spearman:.2f} ({noise.spearman:.2f})" if shift and noise and not again else again,
+            numbers[2]: f"{shift.overlap:.2f} ({noise.overlap:.2f})" if shift and noise and not again else again,
         }
         table.add_row(*(cells[heading] for heading in headings))
     reasons = {record.layer: record.layer_reason for record in records if record.layer and record.layer_reason}
@@ -120,7 +127,10 @@ def _maps(records: Sequence[Explained]) -> Table:
         for method, missing in complete.items()
     ]
     if moved:
-        notes.append("correlations with the clean image's map; in brackets those of noise as large as the perturbation")
+        notes.append(
+            "compared with the clean image's map of the class it is of, both signs together; "
+            "in brackets the same of noise as large as the perturbation; IoU: intersection over union"
+        )
     table.caption = Text("\n".join(notes))
     return table
 
@@ -128,11 +138,12 @@ def _maps(records: Sequence[Explained]) -> Table:
 def _shifted(records: Sequence[Shifted]) -> Table:
     table = new_table(
         "How far the maps moved: medians, in brackets those of noise as large as the perturbation",
-        f"compared with the clean image's map of its own class; truth: {records[0].truth}",
+        "compared with the clean image's map of the class it is of; IoU: intersection over union; "
+        f"truth: {records[0].truth}",
     )
     for heading in ("model", "map", "images", "class explained"):
         table.add_column(heading, overflow="fold")
-    for heading in ("n", "rank correlation", "SSIM", "top 10%", "centre moved", "pixels back"):
+    for heading in ("n", "rank correlation", "SSIM", "top 10% IoU", "centre moved", "pixels back"):
         table.add_column(heading, justify="right")
     for record in records:
         share = record.restored_share

@@ -136,6 +136,9 @@ def plan(
         left = {file: stem for file, stem in outputs.items() if not stem.with_name(stem.name + SHEET).exists()}
         if len(left) < len(outputs):
             log.info("%d of %d images are explained already", len(outputs) - len(left), len(outputs))
+            if report is not None and left:
+                now = "image" if len(left) == 1 else f"{len(left)} images"
+                log.warning("the page shows only the %s explained now", now)
         return left
     return outputs
 

@@ -13,7 +13,7 @@ class Shift:
     Args:
         spearman: correlation of the pixels' ranks, 1 where the order is the same.
         ssim: structural similarity, 1 where the maps are equal.
-        overlap: what the top tenths share of what they cover together; 0.053 by chance.
+        overlap: intersection over union of the top tenths; 0.053 by chance.
         distance: between the centres of mass, as a share of the diagonal.
     """
 
@@ -28,8 +28,9 @@ class Explained(Record):
     """One map of what one class of one image rests on; ``layer`` is the one shown, if not the pixels.
 
     ``role`` says why this class is explained; with ``against`` it is the lead over that class. A map
-    without ``evidence`` is the same everywhere. ``shift`` compares an adversarial image's map with the
-    clean image's map of its class, and ``noise_floor`` does so for random signs as large as the
+    without ``evidence`` is the same everywhere. ``maximum`` is the greatest magnitude of a map whose both
+    signs are in one picture. ``shift`` compares an adversarial image's map with the clean image's map of
+    the class it is of, and ``noise_floor`` does so for random signs as large as the
     perturbation. ``output`` and ``raw`` are null unless separate maps and raw values are written.
     """
 

@@ -3,7 +3,7 @@
 import base64
 import io
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,14 +20,18 @@ from advcli.report.sheet import Row, Sheet, percent
 _ARTICLES = "\N{OBJECT REPLACEMENT CHARACTER}articles\N{OBJECT REPLACEMENT CHARACTER}"
 
 
+# From what is looked at first.
+_GROUPS = ("fooled", "wrong", "right")
+
+
 @dataclass(frozen=True)
-class Entry:
-    """One image in the index.
+class Outcome:
+    """What one model takes one image for.
 
     Args:
-        name: the image file.
-        sheet: what is shown of it.
+        model: its name.
         group: ``right``, ``fooled`` or ``wrong``.
+        truth: the class the image is of.
         clean: what the clean image is taken for.
         adversarial: what the adversarial image is taken for, if there is one.
         confidence: of the clean prediction.
@@ -35,14 +39,29 @@ class Entry:
         shift: how alike the first method's map and the clean one are, if there is an adversarial image.
     """
 
-    name: str
-    sheet: Sheet
+    model: str
     group: str
+    truth: str
     clean: str
     adversarial: str | None
     confidence: float
     share: float | None = None
     shift: float | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image in the index.
+
+    Args:
+        name: the image file.
+        sheet: what is shown of it.
+        outcomes: what the models take it for.
+    """
+
+    name: str
+    sheet: Sheet
+    outcomes: Sequence[Outcome]
 
 
 class Pages:
@@ -68,8 +87,7 @@ class Pages:
     def add(self, entry: Entry) -> None:
         """Write one image's article."""
         number = len(self._index) + 1
-        content = {name: getattr(entry, name) for name in ("name", "group", "clean", "adversarial", "confidence")}
-        self._index.append(content | {"number": number, "share": entry.share, "shift": entry.shift})
+        self._index.append({"name": entry.name, "number": number, "outcomes": entry.outcomes})
         rows = [_shown(row) for row in entry.sheet.rows]
         columns = 1 + max(len(row.panels) for row in entry.sheet.rows)
         shown = {"entry": entry, "number": number, "rows": rows, "columns": columns}
@@ -87,10 +105,11 @@ class Pages:
         Raises:
             AdvcliError: the file cannot be written.
         """
-        attacked = any(row["adversarial"] is not None for row in self._index)
-        sections = [
-            Section("images", "Images", "explain/index.html.j2", {"rows": self._ordered(), "attacked": attacked})
-        ]
+        outcomes = [outcome for row in self._index for outcome in row["outcomes"]]
+        attacked = any(outcome.adversarial is not None for outcome in outcomes)
+        several = len({outcome.model for outcome in outcomes}) > 1
+        content = {"rows": self._ordered(), "attacked": attacked, "several": several}
+        sections = [Section("images", "Images", "explain/index.html.j2", content)]
         if shifted:
             sections.append(Section("shifts", "How far the maps moved", "explain/shifts.html.j2", {"records": shifted}))
         if trusted:
@@ -108,17 +127,26 @@ class Pages:
             file.write(after.encode())
 
     def _ordered(self) -> list[dict[str, Any]]:
-        """Number the images by each column, so that a style sheet can sort them; the most interesting come first."""
-        keys = {
-            "interest": lambda row: (
-                ("fooled", "wrong", "right").index(row["group"]),
-                1.0 if row["share"] is None else row["share"],
-                row["confidence"],
+        """Number the images by each column, so that a style sheet can sort them; the most interesting come first.
+
+        Of several models the one with the most interesting outcome counts.
+        """
+
+        def least(value: Callable[[Outcome], Any]) -> Callable[[dict[str, Any]], Any]:
+            return lambda row: min(map(value, row["outcomes"]))
+
+        keys: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "interest": least(
+                lambda each: (
+                    _GROUPS.index(each.group),
+                    1.0 if each.share is None else each.share,
+                    each.confidence,
+                )
             ),
             "name": lambda row: row["name"],
-            "confidence": lambda row: row["confidence"],
-            "share": lambda row: 2.0 if row["share"] is None else row["share"],
-            "shift": lambda row: 2.0 if row["shift"] is None else row["shift"],
+            "confidence": least(lambda each: each.confidence),
+            "share": least(lambda each: 2.0 if each.share is None else each.share),
+            "shift": least(lambda each: 2.0 if each.shift is None else each.shift),
         }
         for key, rank in keys.items():
             for place, row in enumerate(sorted(self._index, key=rank)):

@@ -14,8 +14,10 @@ _ORIGINAL, _WRONG, _OTHER, _TRACK, _TEXT, _EMPTY = "#0072b2", "#d55e00", "#99999
 _DPI = 100
 _SMALL, _LARGE = 8.5, 11
 # All in pixels.
-_MARGIN, _LINE, _HEAD, _FOOT, _BARS = 18, 16, 46, 56, 290
+_MARGIN, _LINE, _HEAD, _FOOT, _BARS = 18, 16, 46, 24, 290
 _LEAST_SIDE, _MOST_SIDE = 224, 448
+# More maps than this would make a strip that no screen is wide enough for.
+_MOST_ACROSS = 6
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Panel:
         pixels: (H, W, 3) or (H, W, 1) uint8; None where there is nothing to show, and ``note`` says why.
         title: what it is.
         detail: more of what it is.
-        caption: what it is worth, a line or two.
+        caption: what it is worth, in lines.
         note: what stands in the place of the picture.
         film: (H, W, 3 or 4) uint8 of a map alone, where it can be laid over the row's picture.
     """
@@ -50,6 +52,7 @@ class Row:
         original: the class the image is of.
         wrong: the other class predicted for the adversarial image, if there is one.
         lines: what stands in the place of the classes, where they were shown in the row before.
+        blue: what the class in blue is.
     """
 
     panels: Sequence[Panel]
@@ -58,6 +61,7 @@ class Row:
     original: int
     wrong: int | None = None
     lines: Sequence[str] = ()
+    blue: str = "blue: true"
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,12 @@ class _Drawing:
         panels = [panel for row in sheet.rows for panel in row.panels]
         edge = max(side for panel in panels if panel.pixels is not None for side in panel.pixels.shape[:2])
         self._side = side = min(edge * -(-_LEAST_SIDE // edge), _MOST_SIDE)
-        columns = max(len(row.panels) for row in sheet.rows)
+        maps = max(len(row.panels) - 1 for row in sheet.rows)
+        self._across = -(-maps // max(1, -(-maps // _MOST_ACROSS)))
         bars = max([5, *(len(row.classes) for row in sheet.rows)])
         self._step = side / bars
-        width = 2 * _MARGIN + columns * (side + _MARGIN) + _BARS
-        height = 2 * _MARGIN + _LINE + len(sheet.rows) * (_HEAD + side + _FOOT) + len(sheet.notes) * _LINE
+        width = 2 * _MARGIN + (1 + self._across) * (side + _MARGIN) + _BARS
+        height = 2 * _MARGIN + _LINE + sum(map(self._height, sheet.rows)) + len(sheet.notes) * _LINE
         self._figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
         self._renderer: Any = FigureCanvasAgg(self._figure).get_renderer()
         self._axes = self._figure.add_axes((0, 0, 1, 1))
@@ -111,7 +116,7 @@ class _Drawing:
         top = _MARGIN + 2 * _LINE
         for row in sheet.rows:
             self._row(row, top)
-            top += _HEAD + side + _FOOT
+            top += self._height(row)
         for note in sheet.notes:
             self._write(_MARGIN, top - _LINE, note, width - 2 * _MARGIN)
             top += _LINE
@@ -120,16 +125,29 @@ class _Drawing:
         self._figure.savefig(file, format="png", dpi=_DPI)
 
     def _row(self, row: Row, top: float) -> None:
-        left = _MARGIN
-        for column, panel in enumerate(row.panels):
-            self._panel(panel, left, top)
-            left += self._side + _MARGIN
-            if column == 0:
-                if row.lines:
-                    self._lines(row, left, top)
-                else:
-                    self._bars(row, left, top)
-                left += _BARS + _MARGIN
+        self._panel(row.panels[0], _MARGIN, top)
+        start = 2 * _MARGIN + self._side
+        if row.lines:
+            self._lines(row, start, top)
+        else:
+            self._bars(row, start, top)
+        start += _BARS + _MARGIN
+        for line, strip in enumerate(self._strips(row)):
+            for column, panel in enumerate(strip[line == 0 :]):
+                self._panel(panel, start + column * (self._side + _MARGIN), top)
+            top += self._strip_height(strip)
+
+    def _strips(self, row: Row) -> list[Sequence[Panel]]:
+        """Part a row's pictures into lines; the view itself is in the first one."""
+        first = 1 + self._across
+        rest = range(first, len(row.panels), max(1, self._across))
+        return [row.panels[:first], *(row.panels[start : start + self._across] for start in rest)]
+
+    def _strip_height(self, strip: Sequence[Panel]) -> float:
+        return _HEAD + self._side + _FOOT + _LINE * max(2, *(len(panel.caption.splitlines()) for panel in strip))
+
+    def _height(self, row: Row) -> float:
+        return sum(map(self._strip_height, self._strips(row)))
 
     def _panel(self, panel: Panel, left: float, top: float) -> None:
         side = self._side
@@ -145,7 +163,7 @@ class _Drawing:
             shown = np.repeat(panel.pixels, 3, axis=-1) if panel.pixels.shape[-1] == 1 else panel.pixels
             smooth = "nearest" if side % shown.shape[0] == 0 else "antialiased"
             self._axes.imshow(shown, extent=(left, left + side, top + side, top), interpolation=smooth, aspect="auto")
-        for number, line in enumerate(panel.caption.splitlines()[:2]):
+        for number, line in enumerate(panel.caption.splitlines()):
             self._write(left, top + side + 4 + number * _LINE, line, side)
 
     def _lines(self, row: Row, left: float, top: float) -> None:
@@ -160,7 +178,7 @@ class _Drawing:
     def _bars(self, row: Row, left: float, top: float) -> None:
         known = {item.index for item in row.classes}
         self._write(left, top, "likeliest classes (explained: bold)", _BARS)
-        key = [("blue: original", _ORIGINAL, row.original), ("vermilion: wrong", _WRONG, row.wrong)]
+        key = [(row.blue, _ORIGINAL, row.original), ("vermilion: wrong", _WRONG, row.wrong)]
         place = left
         for text, colour, index in key:
             if index in known:

@@ -97,6 +97,10 @@ def test_a_folder_is_explained_resumed_and_summed_up(advcli: Command, run: Path,
     assert "2 of 3 images are explained already" in rest.stderr
     assert {record["image"] for record in records(rest.stdout, "explained")} == {"photos/kind 1/1.png"}
     assert sheets[0].read_bytes() == kept
+    assert "the page" not in rest.stderr
+    sheets[1].unlink()
+    paged = advcli(*common, "--skip-existing", "--report", "page.html", cwd=folder.parent)
+    assert "the page shows only the image explained now" in paged.stderr
     nothing = advcli(*common, "--skip-existing", cwd=folder.parent)
     assert (nothing.returncode, nothing.stdout) == (0, "")
     assert "nothing is left" in nothing.stderr
@@ -113,7 +117,14 @@ def test_everything_at_once_in_a_table_and_files(advcli: Command, run: Path, pic
         cwd=folder,
     )
     assert result.returncode == 0, result.stderr
-    for words in ("pixels back", "Maps", "rank correlation (noise)", "Are the maps to be believed?", "relu1"):
+    for words in (
+        "pixels back",
+        "Maps",
+        "rank correlation (noise)",
+        "Are the maps to be believed?",
+        "relu1",
+        "as above",
+    ):
         assert words in result.stdout
     written = {path.name for path in (folder / "maps").iterdir()}
     assert {"0.explain.png", "0.explain.npz", "0.gradcam-plus-plus.png", "0.adv.saliency-positive.png"} <= written

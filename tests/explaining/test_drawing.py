@@ -8,6 +8,7 @@ from advcli.explainers import Shown
 from advcli.model import Classifier
 from advcli.records import Shift
 from advcli.report.maps import sequential
+from advcli.tasks.explaining.captions import map_caption
 from advcli.tasks.explaining.drawing import sheet
 from advcli.tasks.explaining.drawn import drawn
 from advcli.tasks.explaining.explanation import Explanation, Map
@@ -31,11 +32,13 @@ def found(
     where: str = "clean",
     index: int = 0,
     role: str = "predicted",
+    clean: np.ndarray | None = None,
+    missing: float | None = None,
 ) -> Map:
     shown = Shown("relu1", 4, 4, 8) if kind == "map" else None
     moved = Shift(0.4, 0.5, 0.1, 0.02) if where == "adversarial" else None
     question = Question(Wanted(where, role, ""), role, index)
-    return Map(question, method, kind, signed, shown, values, moved, moved, None, 0.0)
+    return Map(question, method, kind, signed, shown, values, moved, moved, missing, 0.0, clean)
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_what_a_gradients_sign_means_is_not_said_of_other_maps(linear: Classifie
     maps = tuple(found(name, "pixels", True, ramp) for name in ("smoothgrad", "integrated-gradients"))
     explanation = Explanation(linear, (view("clean", CLEAN),), None, maps)
     details = [drawn(explanation, number)[0].detail for number in range(2)]
-    assert details == ["orange: brighter, more likely", "orange for the class, blue against"]
+    assert details == ["likelier: orange brighter, blue darker", "orange for the class, blue against"]
     assert {"smoothgrad", "saliency", "guided-backprop"} <= set(registry.names("explainers"))
 
 
@@ -92,7 +95,7 @@ def test_the_rows_of_a_fooled_image(linear: Classifier, ramp: np.ndarray) -> Non
     maps = (
         found("gradcam", "map", False, ramp),
         found("gradcam", "map", False, ramp / 4, "adversarial", 1),
-        found("gradcam", "map", False, ramp / 2, "adversarial", 0, "original"),
+        found("gradcam", "map", False, ramp / 2, "adversarial", 0, "original", clean=ramp),
     )
     explanation = Explanation(
         linear,
@@ -113,9 +116,53 @@ def test_the_rows_of_a_fooled_image(linear: Classifier, ramp: np.ndarray) -> Non
         "flip map",
         "7.0% of the pixels back",
     ]
-    assert wrong.panels[1].caption == "max 0.25 (x0.25 of clean)\nrank correlation 0.40, noise 0.40"
+    assert wrong.panels[1].caption.splitlines() == [
+        "max 0.25",
+        "rank correlation 0.40, noise 0.40",
+        "with the clean map of kind 0",
+    ]
+    assert original.panels[1].caption == "max 0.5 (x0.5 of clean)\nrank correlation 0.40, noise 0.40"
+    assert {row.blue for row in (clean, wrong, original)} == {"blue: predicted when clean"}
+    assert wrong.panels[-1].caption.startswith("blue: kept it kind 0\n")
     assert wrong.panels[0].detail == "linf 8/255"
     assert "restores kind 0" in original.panels[-1].caption
     assert not wrong.lines
     assert original.lines[0] == "gradcam: moved (noise)"
-    assert "  top 10% in common 0.10 (0.10)" in original.lines
+    assert "  top 10%, intersection/union 0.10 (0.10)" in original.lines
+
+
+def test_a_signed_map_is_as_large_as_its_greatest_magnitude(linear: Classifier, ramp: np.ndarray) -> None:
+    low = np.where(ramp > 0, ramp / 4, ramp)
+    maps = (
+        found("integrated-gradients", "pixels", True, low, missing=0.104),
+        found("occlusion", "map", True, low / 2, "adversarial", clean=-low),
+    )
+    explanation = Explanation(linear, (view("clean", CLEAN), view("adversarial", CLEAN)), 0, maps)
+    assert [drawn(explanation, number)[0].maximum for number in range(2)] == [1.0, 0.5]
+    assert map_caption(explanation, drawn(explanation, 0)[0]) == "max |value| 1\nsum misses 10.4%"
+    assert map_caption(explanation, drawn(explanation, 1)[0]).startswith("max |value| 0.5\nx0.5 of clean\n")
+
+
+def test_the_two_parts_of_a_map_say_once_how_far_it_moved(linear: Classifier, ramp: np.ndarray) -> None:
+    low = np.where(ramp > 0, ramp / 4, ramp)
+    maps = (found("saliency", "pixels", True, low, "adversarial", clean=low / 2),)
+    explanation = Explanation(linear, (view("clean", CLEAN), view("adversarial", CLEAN)), 0, maps)
+    assert [map_caption(explanation, part) for part in drawn(explanation, 0)] == [
+        "max 0.25 (x2 of clean)\nrank correlation 0.40, noise 0.40\nboth signs",
+        "max 1 (x2 of clean)",
+    ]
+
+
+def test_a_scale_is_said_where_it_is_shared_and_where_it_makes_much_of_little(
+    linear: Classifier, ramp: np.ndarray
+) -> None:
+    explanation = Explanation(linear, (view("clean", CLEAN),), None, (found("gradcam", "map", False, ramp * 1e-8),))
+    alone, shared = drawn(explanation, 0) + drawn(explanation, 0, 0.731)
+    assert map_caption(explanation, alone) == "max 1e-08\nnext to nothing, on its own scale"
+    assert map_caption(explanation, shared) == "max 1e-08\nshared scale to 0.731"
+
+
+def test_blue_is_the_truth_only_where_it_is_known(linear: Classifier, ramp: np.ndarray) -> None:
+    explanation = Explanation(linear, (view("clean", CLEAN),), None, (found("gradcam", "map", False, ramp),))
+    rows = [sheet("t", [replace(explanation, true=true)], False).rows[0] for true in (None, 0)]
+    assert [row.blue for row in rows] == ["blue: predicted", "blue: true"]

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from advcli.records import Prediction, Shift
+from advcli.records import Prediction
 from advcli.report.difference import amplification, enlarged
 from advcli.report.maps import BETWEEN_CLASSES, diverging, scale_of
 from advcli.report.sheet import Panel, Row, Sheet, percent
-from advcli.tasks.explaining.drawn import Drawn, drawn, shared_scales
+from advcli.tasks.explaining.captions import map_caption, missed, shift_lines
+from advcli.tasks.explaining.drawn import drawn, shared_scales
 from advcli.tasks.explaining.explanation import Explanation
 from advcli.tasks.explaining.request import PARTS
-from advcli.tasks.explaining.views import Question, View
+from advcli.tasks.explaining.views import View
 
 NO_EVIDENCE = "no evidence:\nthe map is the same\nat every pixel"
 
@@ -25,7 +26,6 @@ def sheet(title: str, explanations: Sequence[Explanation], shared_scale: bool, n
 
 def _rows(explanation: Explanation, methods: Sequence[str], named: bool, shared_scale: bool) -> list[Row]:
     scales = shared_scales(explanation) if shared_scale else {}
-    first: dict[str, float] = {}
     rows: list[Row] = []
     shown: set[str] = set()
     for question in dict.fromkeys(found.question for found in explanation.maps):
@@ -41,8 +41,9 @@ def _rows(explanation: Explanation, methods: Sequence[str], named: bool, shared_
                 ]
                 continue
             for picture in drawn(explanation, place, scales.get(method)):
-                panels.append(_panel(picture, view, first.get(picture.part)))
-                first.setdefault(picture.part, picture.maximum)
+                pixels = picture.pixels(view)
+                said = map_caption(explanation, picture) if pixels is not None else ""
+                panels.append(Panel(pixels, picture.part, picture.detail, said, NO_EVIDENCE, picture.film()))
         if explanation.pair is not None:
             panels += _flip_panels(explanation, len(rows))
         repeated = view.name in shown
@@ -54,6 +55,7 @@ def _rows(explanation: Explanation, methods: Sequence[str], named: bool, shared_
                 explanation.origin,
                 explanation.views[-1].predicted if explanation.views[-1].predicted != explanation.origin else None,
                 shift_lines(explanation, question) if repeated else (),
+                _blue(explanation),
             )
         )
         shown.add(view.name)
@@ -75,18 +77,11 @@ def _picture(explanation: Explanation, view: View, index: int, against: int | No
     return Panel(view.picture, title, detail, caption)
 
 
-def _panel(picture: Drawn, view: View, clean: float | None) -> Panel:
-    pixels = picture.pixels(view)
-    if picture.map.kind == "picture":
-        return Panel(pixels, picture.part, picture.detail)
-    caption = f"max {picture.maximum:.3g}"
-    if clean is not None and clean > 0 and view.name != "clean":
-        caption += f" (x{picture.maximum / clean:.2g} of clean)"
-    if picture.map.moved is not None and picture.map.floor is not None:
-        caption += f"\nrank correlation {picture.map.moved.spearman:.2f}, noise {picture.map.floor.spearman:.2f}"
-    return Panel(
-        pixels, picture.part, picture.detail, caption if pixels is not None else "", NO_EVIDENCE, picture.film()
-    )
+def _blue(explanation: Explanation) -> str:
+    """Say what the class in blue is."""
+    if explanation.true is not None:
+        return "blue: true"
+    return "blue: predicted" if explanation.pair is None else "blue: predicted when clean"
 
 
 def _flip_panels(explanation: Explanation, row: int) -> list[Panel]:
@@ -103,7 +98,8 @@ def _flip_panels(explanation: Explanation, row: int) -> list[Panel]:
     origin, wrong = labels[explanation.origin], labels[adversarial.predicted]
     if row == 1:
         pixels = diverging(flip.relevance, scale_of(flip.relevance), BETWEEN_CLASSES)
-        caption = f"sum {flip.relevance.sum():.3g}: the margin went from\n{flip.before:.3g} to {flip.after:.3g}"
+        caption = f"blue: kept it {origin}\nsum {flip.relevance.sum():.3g}: the margin went from"
+        caption += f"\n{flip.before:.3g} to {flip.after:.3g}, {missed(flip.completeness)}"
         return [Panel(pixels, "flip map", f"red: made it {wrong}", caption)]
     if flip.restored is None or flip.share is None:
         return [Panel(None, "flip map", "", "", "no share of its pixels\nput back restores\n" + origin)]
@@ -118,23 +114,3 @@ def _likely(explanation: Explanation, view: View, explained: int) -> list[Predic
     wanted = [*(other.predicted for other in explanation.views), explanation.origin, explained]
     missing = [index for index in dict.fromkeys(wanted) if index not in (item.index for item in likely)]
     return [*likely, *(explanation.classifier.prediction(view.probabilities, index) for index in missing)]
-
-
-def shift_lines(explanation: Explanation, question: Question) -> list[str]:
-    """Write how far the maps of one question moved, and in brackets how far noise of that size moves them."""
-    lines = []
-    for found in explanation.maps:
-        if found.question == question and found.moved is not None and found.floor is not None:
-            lines.append(f"{found.method}: moved (noise)")
-            lines += [f"  {line}" for line in compared(found.moved, found.floor)]
-    return lines
-
-
-def compared(moved: Shift, floor: Shift) -> list[str]:
-    """Write the four numbers of a shift with those of noise beside them."""
-    return [
-        f"rank correlation {moved.spearman:.2f} ({floor.spearman:.2f})",
-        f"SSIM {moved.ssim:.2f} ({floor.ssim:.2f})",
-        f"top 10% in common {moved.overlap:.2f} ({floor.overlap:.2f})",
-        f"centre moved {moved.distance:.1%} ({floor.distance:.1%})",
-    ]

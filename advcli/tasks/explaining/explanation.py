@@ -29,6 +29,7 @@ class Map:
         floor: how far noise of the same size moves that map.
         completeness: how much of the score's change its sum misses, where it should be that.
         seconds: what it took.
+        clean: (edge, edge) the clean image's map of the same class; None if it was not computed.
     """
 
     question: Question
@@ -41,6 +42,7 @@ class Map:
     floor: Shift | None
     completeness: float | None
     seconds: float
+    clean: np.ndarray | None = None
 
     @property
     def evidence(self) -> bool:

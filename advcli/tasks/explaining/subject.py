@@ -95,6 +95,7 @@ class Subject:
         answer = answers[method][Key(case, view, question.index, question.against)]
         if not np.isfinite(answer.relevance).all():
             raise AdvcliError(f"the {method} map of '{self.classifier.name}' is not all numbers (NaN)")
+        same = answers[method].get(Key(case, "clean", question.index, question.against))
         moved: Shift | None = None
         floor: Shift | None = None
         if view == "adversarial" and question.against is None and explainer.kind != "picture":
@@ -112,6 +113,7 @@ class Subject:
             floor,
             answer.completeness,
             answer.seconds,
+            None if same is None else same.relevance,
         )
 
     @cached_property
