@@ -32,7 +32,8 @@ def test_an_evaluation_killed_at_any_moment_ends_like_one_that_was_not(advcli: C
     everything = kept_by(evaluated / "whole.jsonl")
     stopped = evaluated / "stopped.jsonl"
     generator = random.Random(0)
-    moments = sorted(generator.sample(range(2, everything - 10), 2))
+    # Not near the end, which a busy machine may have reached before the signal comes.
+    moments = sorted(generator.sample(range(2, everything // 2), 2))
     for number, moment in enumerate(moments):
         command = ("--out", "stopped.jsonl") if number == 0 else ("--resume", "stopped.jsonl")
         process = subprocess.Popen(
