@@ -155,6 +155,11 @@ def to_float(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32, copy=False)
 
 
+def to_eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """Bring pixels in [0, 1] to uint8: rounded, and cut to black and white."""
+    return np.rint(pixels * 255).clip(0, 255).astype(np.uint8)
+
+
 def class_named(labels: Sequence[str], name: str) -> int | None:
     """Find a class by its name, or by one of the synonyms of a label such as 'goldfish, Carassius auratus'."""
     folded = [label_key(label) for label in labels]

@@ -15,10 +15,13 @@ from advcli.corruptions import chosen
 from advcli.datasets import find
 from advcli.errors import UsageError, nearest
 from advcli.records import Progress, Record
+from advcli.tasks.benchmarking.export import export as write_corrupted
+from advcli.tasks.benchmarking.export import refuse_existing
 from advcli.tasks.benchmarking.gates import refuse_unmeasured
+from advcli.tasks.benchmarking.merging import merge
 from advcli.tasks.benchmarking.reading import read_protocol
 from advcli.tasks.benchmarking.request import Request, Shard
-from advcli.tasks.benchmarking.run import Run
+from advcli.tasks.benchmarking.run import Run, run
 from advcli.tasks.models import ModelChoice
 from advcli.threat import Norm
 
@@ -76,7 +79,7 @@ class Asked:
     certify: str | None
     batch: int
     seed: int
-    summary: "Summed"
+    summary: Summed
 
     @property
     def specs(self) -> tuple[str, ...]:
@@ -149,16 +152,11 @@ def asked_for(asked: Asked, how: Run, *, export: Path | None, overwrite: bool) -
     _refuse(request, how)
     evaluation: Iterator[Record | Progress] = iter(())
     if export is not None:
-        from advcli.tasks.benchmarking.export import export as write
-        from advcli.tasks.benchmarking.export import refuse_existing
-
         if not request.corruptions:
             raise UsageError("there is nothing to export", "say which corruptions with --corruptions all")
         refuse_existing(export, overwrite)
-        evaluation = write(request, export, how.shard)
+        evaluation = write_corrupted(request, export, how.shard)
     if request.models:
-        from advcli.tasks.benchmarking.run import run
-
         evaluation = chain(evaluation, run(request, how))
     return evaluation
 
@@ -169,8 +167,6 @@ def resumed(file: Path, summary: Summed, how: Run) -> Iterator[Record | Progress
     Raises:
         UsageError: it describes none.
     """
-    from advcli.tasks.benchmarking.run import run
-
     protocol = read_protocol(file)
     request = summary.over(Request.from_json(protocol.options))
     how = replace(how, shard=Shard() if protocol.shard is None else Shard.read(protocol.shard))
@@ -184,8 +180,6 @@ def merged(files: Sequence[Path], summary: Summed, how: Run) -> Iterator[Record 
     Raises:
         UsageError: they do not belong together, or one is missing.
     """
-    from advcli.tasks.benchmarking.merging import merge
-
     if not files:
         raise UsageError("no file of results is given", "advcli benchmark --merge shards/*.jsonl")
     protocols = [read_protocol(file) for file in files]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from advcli.data import to_float
+from advcli.data import to_eight_bits, to_float
 from advcli.model import Classifier
 from advcli.threat import Threat
 
@@ -34,7 +34,7 @@ def settled(
         (N, H, W, C) uint8.
     """
     if not bounded:
-        return np.rint(adversarial * 255).clip(0, 255).astype(np.uint8)
+        return to_eight_bits(adversarial)
 
     def rounded(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
         pairs = zip(points, centres, strict=True)

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,23 +66,22 @@ def measure_on_ray(prepared: Prepared, results: Results, keep: Keep, address: st
 
 
 def _connect(ray: Any, address: str) -> None:
-    quiet = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     # It would tell its makers of every start.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    runtime = {"env_vars": environment}
+    start = partial(ray.init, logging_level="ERROR", log_to_driver=False, runtime_env={"env_vars": environment})
     try:
         if address != "auto":
             # Ray itself waits for minutes.
             host, _, port = address.removeprefix("ray://").rpartition(":")
             socket.create_connection((host, int(port)), timeout=10).close()
-            ray.init(address=address, logging_level="ERROR", log_to_driver=False, runtime_env=runtime)
+            start(address=address)
             return
         try:
-            ray.init(address="auto", logging_level="ERROR", log_to_driver=False, runtime_env=runtime)
+            start(address="auto")
         except ConnectionError:
-            ray.init(runtime_env=runtime, **quiet)
+            start(include_dashboard=False)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise AdvcliError(f"no Ray cluster at '{address}': {reason}", "start one with: ray start --head") from error

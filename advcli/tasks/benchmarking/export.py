@@ -4,11 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from advcli import png
 from advcli.corruptions import corrupted
-from advcli.data import decode
+from advcli.data import decode, to_eight_bits
 from advcli.datasets import find
 from advcli.errors import UsageError
 from advcli.records import Exported, Progress
@@ -51,7 +49,7 @@ def export(request: Request, folder: Path, shard: Shard) -> Iterator[Exported | 
             for start in range(0, len(images), request.batch):
                 yield Progress(f"writing {corruption} {severity}", start, len(images))
                 pixels, labels = images.at(slice(start, start + request.batch))
-                changed = (corrupted(corruption, pixels, severity, request.seed) * 255).round().astype(np.uint8)
+                changed = to_eight_bits(corrupted(corruption, pixels, severity, request.seed))
                 for row, label, picture in zip(rows[start:], labels, changed, strict=False):
                     png.write(place / classes[label] / f"{row:0{digits}}.png", picture)
             yield Exported(

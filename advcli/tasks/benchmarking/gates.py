@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from advcli import registry
 from advcli.errors import UsageError, nearest
 from advcli.records import Gate, Score
-from advcli.tasks.benchmarking.perturbations import Perturbation
+from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
 from advcli.tasks.benchmarking.plan import WORST
 
 
@@ -40,8 +40,8 @@ class Least:
 
     def is_about(self, perturbation: str) -> bool:
         """Tell whether a perturbation is meant."""
-        return self.name in (perturbation, registry.canonical(perturbation)) or (
-            registry.canonical(self.name) == registry.canonical(perturbation) and ":" not in self.name
+        return self.name == perturbation or (
+            ":" not in self.name and registry.canonical(self.name) == registry.canonical(perturbation)
         )
 
 
@@ -52,7 +52,7 @@ def refuse_unmeasured(gates: Sequence[Least], perturbations: Sequence[Perturbati
         UsageError: there is one.
     """
     known = [*dict.fromkeys(perturbation.spec for perturbation in perturbations)]
-    if any(perturbation.kind == "attack" for perturbation in perturbations):
+    if any(perturbation.kind is Kind.ATTACK for perturbation in perturbations):
         known.append(WORST)
     for gate in gates:
         if not any(gate.is_about(name) for name in known):

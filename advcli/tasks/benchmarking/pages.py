@@ -1,12 +1,14 @@
 """The pictures of an evaluation: its page, with a gallery, and the curves of accuracy over eps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from advcli import images
+from advcli.data import to_eight_bits
 from advcli.errors import UsageError
 from advcli.records import Progress, Protocol, Record, Score
 from advcli.tasks.benchmarking.judging import searched
@@ -15,6 +17,9 @@ from advcli.tasks.benchmarking.plan import CLEAN, above_zero
 from advcli.tasks.benchmarking.preparing import Prepared
 from advcli.tasks.benchmarking.results import UNKNOWN, Results
 from advcli.tasks.benchmarking.subjects import Measured
+
+if TYPE_CHECKING:
+    from advcli.report.gallery import Example
 
 _EXAMPLES = 6
 
@@ -69,7 +74,7 @@ def write_pages(
             file.write(benchmark_page([protocol, *records], gallery).encode())
 
 
-def _gallery(prepared: Prepared, results: Results):
+def _gallery(prepared: Prepared, results: Results) -> "Generator[Progress, None, list[Example]]":
     from advcli.report.gallery import Example
 
     found: list[Example] = []
@@ -87,8 +92,8 @@ def _gallery(prepared: Prepared, results: Results):
             for number, place in enumerate(places):
                 found.append(
                     Example(
-                        clean=_eight_bits(pixels[number]),
-                        adversarial=_eight_bits(adversarial[number]),
+                        clean=to_eight_bits(pixels[number]),
+                        adversarial=to_eight_bits(adversarial[number]),
                         label=names[model.labels[place]],
                         predicted_clean=names[results.predicted(model.name, CLEAN)[rows[number]]],
                         predicted_adversarial=names[results.predicted(model.name, attack)[rows[number]]],
@@ -119,7 +124,3 @@ def _title(attack: Perturbation) -> str:
     if place["eps"] is None:
         return attack.spec
     return f"{attack.spec}, {place['norm']} {place['eps']:.4g}"
-
-
-def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    return (pixels * 255).round().clip(0, 255).astype(np.uint8)

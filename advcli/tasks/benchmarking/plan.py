@@ -114,12 +114,8 @@ class Plan:
     def searched(self) -> Iterator[tuple[Subject, Perturbation | Worst]]:
         """List what is scored of attacks, in the order in which it becomes known."""
         for subject in self.subjects:
-            done: set[int] = set()
-            for number, attack in enumerate(self.of_kind(Kind.ATTACK)):
+            for attack in self.of_kind(Kind.ATTACK):
                 yield subject, attack
-                done.add(id(attack))
-                following = self.of_kind(Kind.ATTACK)[number + 1 :]
                 for worst in self.worsts:
-                    own = {id(member) for member in worst.attacks}
-                    if id(attack) in own and not own & {id(other) for other in following}:
+                    if worst.attacks[-1] is attack:
                         yield subject, worst

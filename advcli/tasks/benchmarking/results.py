@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from advcli.records import Smoothed, Verdicts
-from advcli.tasks.benchmarking.perturbations import Perturbation
+from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
 
 UNKNOWN = -2
 
@@ -71,7 +71,7 @@ class Results:
         if perturbation is None or perturbation is clean:
             return right
         predicted = self.predicted(model, perturbation, crafted_on)
-        if perturbation.kind == "attack":
+        if perturbation.kind is Kind.ATTACK:
             return right & ((predicted == labels) | (predicted == UNKNOWN))
         return predicted == labels
 

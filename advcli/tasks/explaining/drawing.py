@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from advcli.data import to_eight_bits
 from advcli.records import Prediction
 from advcli.report.difference import amplification, enlarged
 from advcli.report.maps import BETWEEN_CLASSES, diverging, scale_of
@@ -103,7 +102,7 @@ def _flip_panels(explanation: Explanation, row: int) -> list[Panel]:
         return [Panel(pixels, "flip map", f"red: made it {wrong}", caption)]
     if flip.restored is None or flip.share is None:
         return [Panel(None, "flip map", "", "", "no share of its pixels\nput back restores\n" + origin)]
-    pixels = np.rint(flip.restored * 255).clip(0, 255).astype(np.uint8)
+    pixels = to_eight_bits(flip.restored)
     caption = f"restores {origin}" + (f"\n({percent(flip.confidence)})" if flip.confidence else "")
     return [Panel(pixels, f"{percent(flip.share)} of the pixels back", "those most red in the flip map", caption)]
 

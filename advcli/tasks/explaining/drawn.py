@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advcli import registry
+from advcli.data import to_eight_bits
 from advcli.report.maps import diverging, overlay, scale_of, sequential, translucent
 from advcli.tasks.explaining.explanation import Explanation, Map
 from advcli.tasks.explaining.request import PARTS, SLOPES
@@ -43,7 +44,7 @@ class Drawn:
         if not self.map.evidence:
             return None
         if self.map.kind == "picture":
-            return np.rint(self.values * 255).clip(0, 255).astype(np.uint8)
+            return to_eight_bits(self.values)
         if self.map.kind == "map":
             return overlay(self.values, self.scale, view.picture, self.map.signed)
         return self.film()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data import class_named, to_float
+from advcli.data import class_named, to_eight_bits, to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import Classifier
 from advcli.tasks.explaining.request import PREDICTED, SECOND, TRUE, Request, Wanted
@@ -38,7 +38,7 @@ class View:
     @property
     def picture(self) -> np.ndarray:
         """What the model sees as 8-bit pixels."""
-        return (self.seen * 255).round().clip(0, 255).astype(np.uint8)
+        return to_eight_bits(self.seen)
 
 
 @dataclass(frozen=True)
