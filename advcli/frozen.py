@@ -5,8 +5,11 @@ those that take the time are replaced by the operations they stand for; every ot
 wrote it, is called as it is.
 """
 
-from functools import partial
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
 
 from advcli.backend import Tensor, keras
 from advcli.folding import foldable, folded, is_keras_own
@@ -56,7 +59,12 @@ def _frozen(part: Any) -> Operation:
     operation = plain(part) if is_keras_own(part) else None
     if operation is not None:
         return _without_context(operation)
-    return partial(part, training=False) if isinstance(part, keras.Layer) else part
+    return _in_inference_mode(part) if isinstance(part, keras.Layer) else part
+
+
+def _in_inference_mode(layer: Any) -> Operation:
+    """Call a layer as ``model(x, training=False)`` does: whatever ``training`` it was built with."""
+    return lambda *inputs, **context: layer(*inputs, **{**context, "training": False})
 
 
 def _without_context(operation: Operation) -> Operation:
@@ -77,3 +85,40 @@ def _frozen_graph(graph: Any) -> Operation:
         return graph._run_through_graph(inputs, operation_fn=lambda part: operations[id(part)])
 
     return run
+
+
+def disagreement(copy: Callable[[], Tensor], model: Callable[[], Tensor]) -> float:
+    """Return how far two networks are apart: the largest difference of two calls each, as a part of the largest output.
+
+    A network that differs from itself from one call to the next has no copy.
+    """
+    outputs = [np.asarray(network(), np.float64) for network in (model, copy, model, copy)]
+    scale = max(float(np.abs(outputs[0]).max(initial=0.0)), 1e-12)
+    if not all(np.isfinite(output).all() for output in outputs):
+        return 0.0 if all(np.array_equal(outputs[0], output, equal_nan=True) for output in outputs) else np.inf
+    return max(float(np.abs(output - outputs[0]).max(initial=0.0)) for output in outputs) / scale
+
+
+def switched_off(model: Any) -> list[str]:
+    """Name the layers that a model calls with ``training=True``, which ``model(x, training=False)`` overrules.
+
+    Layers of augmentation are called so by Keras itself and are not named.
+    """
+    return list(dict.fromkeys(_switched_off(model)))
+
+
+def _switched_off(part: Any) -> Iterator[str]:
+    if type(part) is keras.Sequential and part._functional is not None:
+        part = part._functional
+    if not isinstance(part, keras.Function):
+        return
+    for node in (node for level in part._nodes_by_depth.values() for node in level):
+        layer = node.operation
+        if node.arguments.kwargs.get("training") is True and not _trains_by_default(layer):
+            yield layer.name
+        yield from _switched_off(layer)
+
+
+def _trains_by_default(layer: Any) -> bool:
+    parameter = getattr(layer, "_call_signature", None) or inspect.signature(layer.call)
+    return getattr(parameter.parameters.get("training"), "default", None) is True

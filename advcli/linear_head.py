@@ -1,49 +1,146 @@
-"""Find the softmax that ends a classifier and take it off, so that it gives logits.
+"""Recognise how a classifier ends, and make its output logits.
 
-Gradients of probabilities vanish where a model is sure, so attacks and explanations need logits.
+Gradients of probabilities vanish where a model is sure, so attacks and explanations need logits. An activation that
+can be undone is taken off where it is found, and the result is proved: applied to the logits, it gives the model's
+own output again.
 """
 
-from typing import Any
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from advcli.backend import keras, tf
+from advcli.backend import Tensor, keras, tf
+from advcli.errors import AdvcliError
 from advcli.layers import operations, replaced
 
-LOGITS = "logits"
-REMOVED = "softmax removed"
-LOGARITHM = "logarithm of its probabilities"
+_LEAST = 1e-30
 
 
-def make_linear(model: Any, inputs: np.ndarray) -> str:
+class Removed(NamedTuple):
+    """An activation that was taken off: where it stood, and what stood there."""
+
+    operation: Any
+    attribute: str
+    stand_in: Any
+    own: Any
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a model's output becomes logits, and what the model itself says.
+
+    Args:
+        name: what records say of it.
+        activation: the last activation: ``softmax``, ``sigmoid``, ``hard_sigmoid``, ``tanh``, or empty if the model
+            ends in logits or in log-probabilities.
+        single: the model has one output for two classes, the second of which it is the score of.
+        removed: the activation that was taken off the model; without it, it is inverted.
+    """
+
+    name: str
+    activation: str = ""
+    single: bool = False
+    removed: Removed | None = field(default=None, compare=False, repr=False)
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """Turn what the model gives, its activation taken off if it can be, into logits: -> (N, K)."""
+        outputs = tf.cast(outputs, tf.float32)
+        if self.activation and self.removed is None:
+            outputs = _inverse(self.activation, outputs)
+        return tf.concat([tf.zeros_like(outputs), outputs], axis=1) if self.single else outputs
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Turn the model's own output into a score in [0, 1] for each class, in the model's own order: -> (N, K).
+
+        Softmax and sigmoid outputs are scores as they are; two classes of one sigmoid p have 1 - p and p; logits
+        are put through a softmax in double precision.
+        """
+        outputs = tf.cast(outputs, tf.float64)
+        if not self.activation:
+            outputs = tf.concat([tf.zeros_like(outputs), outputs], axis=1) if self.single else outputs
+            return tf.nn.softmax(outputs)
+        if self.activation == "tanh":
+            outputs = (outputs + 1) / 2
+        return tf.concat([1 - outputs, outputs], axis=1) if self.single else outputs
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the scores that belong to logits: (N, K) -> (N, K) in [0, 1]."""
+        if self.single or self.activation in ("", "softmax"):
+            return tf.nn.softmax(logits)
+        if self.activation == "hard_sigmoid":
+            return keras.ops.hard_sigmoid(logits)
+        return tf.sigmoid(logits if self.activation == "sigmoid" else 2 * logits)
+
+    @contextlib.contextmanager
+    def put_back(self) -> Iterator[None]:
+        """Let the model compute its own output in this block, with its activation where it stood."""
+        if self.removed is None:
+            yield
+            return
+        operation, attribute, stand_in, own = self.removed
+        if own is None:
+            delattr(operation, attribute)
+        else:
+            setattr(operation, attribute, own)
+        try:
+            yield
+        finally:
+            setattr(operation, attribute, stand_in)
+
+
+LOGITS = Head("logits")
+LOGARITHM = Head("logarithm of its probabilities", "softmax")
+
+_WORDS = {"softmax": "softmax", "sigmoid": "sigmoid", "hard_sigmoid": "hard sigmoid", "tanh": "tanh"}
+
+
+def make_linear(model: Any, inputs: np.ndarray) -> Head:
     """Make a loaded model give logits, and prove that it does.
 
     Args:
-        model: a classifier; the layer that holds its softmax is changed in place.
+        model: a classifier; the layer that holds its last activation is changed in place.
         inputs: (N, H, W, C) images in the range the model wants, to verify with.
 
     Returns:
-        ``LOGITS`` if it gave logits already, ``REMOVED`` if a softmax was taken off, or
-        ``LOGARITHM`` if it gives probabilities that no removable softmax makes: then the
-        logarithm of its output has to serve.
+        How the model ends. An activation that no layer holds stays where it is, and is inverted.
+
+    Raises:
+        AdvcliError: the model has one output, which is no probability of two classes.
     """
     outputs = model(inputs, training=False)
     tolerance = 1e-5 if outputs.dtype in (tf.float32, tf.float64) else 1e-2
     before = np.asarray(outputs, dtype=np.float64)
-    if not are_probabilities(before, tolerance):
-        return LOGITS
-    # A subclassed model does not say which layer comes last, and there may be a softmax further
+    single = before.shape[-1] == 1
+
+    def is_undone(activation: str) -> bool:
+        """Tell whether the model, as it is now, gives what the activation makes its own outputs of."""
+        after = np.asarray(model(inputs, training=False), dtype=np.float64)
+        if activation == "softmax" and are_probabilities(after, tolerance):
+            return False
+        return not np.array_equal(before, after) and np.allclose(_applied(activation, after), before, atol=tolerance)
+
+    # A subclassed model does not say which layer comes last, and there may be such an activation further
     # up: whichever makes the output is told by what the model gives without it.
     for operation in operations(model):
-        stand_in = _without_softmax(operation)
-        if stand_in is None:
-            continue
-        with replaced(operation, *stand_in):
-            after = np.asarray(model(inputs, training=False), dtype=np.float64)
-        if not are_probabilities(after, tolerance) and np.allclose(tf.nn.softmax(after), before, atol=tolerance):
-            setattr(operation, *stand_in)
-            return REMOVED
-    return LOGARITHM
+        for activation, attribute, stand_in in _without_activation(operation):
+            if (single and activation == "softmax") or not _may_be(activation, before, tolerance):
+                continue
+            own = vars(operation).get(attribute)
+            with replaced(operation, attribute, stand_in):
+                undone = is_undone(activation)
+            if undone:
+                setattr(operation, attribute, stand_in)
+                removed = Removed(operation, attribute, stand_in, own)
+                return Head(f"{_WORDS[activation]} removed", activation, single, removed)
+    activation = "" if _log_probabilities(before, tolerance) else _bounded(model, inputs, before, tolerance)
+    if single:
+        return Head("inverse of its sigmoid", activation, single=True) if activation else _single_logit(model)
+    if activation == "softmax":
+        return LOGARITHM
+    return Head(f"inverse of its {_WORDS[activation]}", activation) if activation else LOGITS
 
 
 def are_probabilities(outputs: np.ndarray, tolerance: float = 1e-5) -> bool:
@@ -52,11 +149,67 @@ def are_probabilities(outputs: np.ndarray, tolerance: float = 1e-5) -> bool:
     return bool(outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=10 * tolerance))
 
 
-def _without_softmax(operation: Any) -> tuple[str, Any] | None:
-    """Return the attribute in which an operation holds a softmax, and what to put there instead."""
+def _single_logit(model: Any) -> Head:
+    """Take one unbounded output for the logit of the second class, if the model ends as a classifier does."""
+    last = next((part for part in reversed(operations(model)) if getattr(part, "weights", ())), None)
+    activation = getattr(last, "activation", None) or keras.activations.linear
+    if activation is not keras.activations.linear:
+        name = getattr(activation, "__name__", "unknown")
+        message = f"the model has one output with the activation '{name}', which is no score of two classes"
+        raise AdvcliError(message, "its last layer must give one value a class, or one sigmoid for two classes")
+    return Head("one logit", single=True)
+
+
+def _may_be(activation: str, outputs: np.ndarray, tolerance: float) -> bool:
+    """Tell whether outputs can be what an activation gives."""
+    if activation == "softmax":
+        return are_probabilities(outputs, tolerance)
+    return bool(outputs.max() <= 1 + tolerance and outputs.min() >= (-1 if activation == "tanh" else 0) - tolerance)
+
+
+def _log_probabilities(outputs: np.ndarray, tolerance: float) -> bool:
+    return bool(outputs.max() <= tolerance and are_probabilities(np.exp(outputs), tolerance))
+
+
+def _bounded(model: Any, inputs: np.ndarray, outputs: np.ndarray, tolerance: float) -> str:
+    """Tell which activation bounds the outputs, where no layer holds it; empty if none is seen to.
+
+    Outputs that stay in [0, 1] however large the inputs, and come near both ends, are sigmoids.
+    """
+    if outputs.shape[-1] > 1 and are_probabilities(outputs, tolerance):
+        return "softmax"
+    if not _may_be("sigmoid", outputs, 0):
+        return ""
+    stretched = [np.asarray(model(scale * inputs, training=False), np.float64) for scale in (-1e4, 1e2, 1e4, 1e6)]
+    every = np.concatenate([outputs, *stretched])
+    reached = np.isfinite(every).all() and every.min() < 0.01 and every.max() > 0.99
+    return "sigmoid" if reached and _may_be("sigmoid", every, 0) else ""
+
+
+def _applied(activation: str, logits: np.ndarray) -> np.ndarray:
+    functions = {
+        "softmax": tf.nn.softmax,
+        "sigmoid": tf.sigmoid,
+        "tanh": tf.tanh,
+        "hard_sigmoid": lambda x: tf.clip_by_value(x / 6 + 0.5, 0, 1),
+    }
+    return functions[activation](tf.constant(logits)).numpy()
+
+
+def _inverse(activation: str, outputs: Tensor) -> Tensor:
+    if activation == "softmax":
+        return tf.math.log(tf.maximum(outputs, _LEAST))
+    return tf.math.log(tf.maximum(outputs, _LEAST)) - tf.math.log(tf.maximum(1 - outputs, _LEAST))
+
+
+def _without_activation(operation: Any) -> Iterator[tuple[str, str, Any]]:
+    """Find the attribute in which an operation holds an activation that can be undone, and what to put there."""
     # By name: a layer, and what keras.ops.softmax becomes in a functional model, are both called that.
-    if type(operation).__name__ == "Softmax":
-        return "call", lambda inputs, *_, **__: inputs
-    if getattr(operation, "activation", None) in (keras.activations.softmax, tf.nn.softmax):
-        return "activation", keras.activations.linear
-    return None
+    names = {"Softmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "hard_sigmoid", "Tanh": "tanh"}
+    if type(operation).__name__ in names:
+        yield names[type(operation).__name__], "call", lambda inputs, *_, **__: inputs
+    held = getattr(operation, "activation", None)
+    for name in names.values():
+        functions = (getattr(keras.activations, name), getattr(keras.ops, name), getattr(tf.nn, name, None))
+        if held is not None and held in functions:
+            yield name, "activation", keras.activations.linear

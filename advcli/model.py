@@ -15,13 +15,19 @@ from advcli import images, keras_file, linear_head
 from advcli.backend import Tensor, keras, tf
 from advcli.data import class_index
 from advcli.errors import AdvcliError, UsageError
-from advcli.frozen import FrozenNetwork, LiveNetwork
+from advcli.frozen import FrozenNetwork, LiveNetwork, disagreement, switched_off
 from advcli.layers import operations
+from advcli.linear_head import LOGITS, Head
 from advcli.records import Prediction
 
 log = logging.getLogger(__name__)
 
 _MEMBER = "advcli.json"
+# Folding BatchNorm changes the order of roundings: by 1e-6 of the largest logit in most networks, by 1e-4 in the worst.
+_ROUNDING = 1e-3
+_COMPARED = 8
+
+UNDEFINED = -1
 
 
 class NotNumbers(AdvcliError):
@@ -39,8 +45,9 @@ class Classifier:
         edge: the side in pixels of the square it looks at; images of other sizes are resized.
         channels: 3, or 1 if it takes grey images.
         input_range: the values its input has for black and for white.
-        head: how its output becomes logits, in the words of ``linear_head``.
+        head: how its output becomes logits.
         recipe: how it was made; ``norm`` and ``eps`` are the threat it was trained for.
+        source: for a copy that is made to be searched: the classifier whose answers count.
     """
 
     name: str
@@ -49,8 +56,9 @@ class Classifier:
     edge: int
     channels: int = 3
     input_range: tuple[float, float] = (0.0, 1.0)
-    head: str = linear_head.LOGITS
+    head: Head = LOGITS
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    source: "Classifier | None" = None
 
     def fit(self, pixels: Tensor) -> Tensor:
         """Bring images to the model's own size: (N, H, W, C) -> (N, edge, edge, C)."""
@@ -66,11 +74,18 @@ class Classifier:
         return pixels if (low, high) == (0.0, 1.0) else pixels * (high - low) + low
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """Classify images in inference mode: (N, H, W, C) in [0, 1] -> (N, K) logits."""
-        outputs = tf.cast(self.model(self.to_input(pixels), training=False), tf.float32)
-        if self.head == linear_head.LOGARITHM:
-            outputs = tf.math.log(tf.maximum(outputs, 1e-30))
-        return outputs
+        """Classify images in inference mode: (N, H, W, C) in [0, 1] -> (N, K) logits.
+
+        Entries of the gradient by the pixels that are not finite are zero.
+        """
+        return self.head.logits(self.model(self.to_input(_finite_gradient(pixels)), training=False))
+
+    def scores(self, pixels: Tensor) -> Tensor:
+        """Return what the model itself says of each class: (N, H, W, C) in [0, 1] -> (N, K) in [0, 1]."""
+        if self.source is not None:
+            return self.source.scores(pixels)
+        with self.head.put_back():
+            return self.head.scores(self.model(self.to_input(pixels), training=False))
 
     @cached_property
     def frozen(self) -> "Classifier":
@@ -81,7 +96,7 @@ class Classifier:
     @cached_property
     def live(self) -> "Classifier":
         """The same classifier made to be searched, with the weights it has whenever it is asked: never traced anew."""
-        return replace(self, model=LiveNetwork(self.model))
+        return replace(self, model=LiveNetwork(self.model), source=self) if self._has_true_copy else self
 
     def held(self) -> "Classifier":
         """Return the same classifier made to be searched, with the weights it has where this is called.
@@ -89,7 +104,39 @@ class Classifier:
         In a traced function that also trains it, these are the weights at this point of every run: called
         before the loop of a search, it spares each step the reading and folding that ``live`` does.
         """
-        return replace(self, model=FrozenNetwork(self.model))
+        return replace(self, model=FrozenNetwork(self.model), source=self) if self._has_true_copy else self
+
+    @property
+    def itself(self) -> "Classifier":
+        """The classifier whose answers count, of which this may be a copy."""
+        return self.source or self
+
+    def true_on(self, pixels: np.ndarray) -> "Classifier":
+        """Return this copy if it computes what its source does on some images, else its source.
+
+        Args:
+            pixels: (N, H, W, C) in [0, 1].
+        """
+        if self.source is None:
+            return self
+        pixels = pixels[:_COMPARED]
+        apart = _apart(self, self.source, tf.constant(pixels, tf.float32))
+        return self if apart <= _ROUNDING else _without_copy(self.source, apart)
+
+    @cached_property
+    def _has_true_copy(self) -> bool:
+        """Whether the copy of the model that is made to be searched computes what the model does on random images."""
+        if self.source is not None:
+            return False
+        with tf.init_scope():
+            copy = replace(self, model=FrozenNetwork(self.model), source=self)
+            size = (_COMPARED // 2, self.edge, self.edge, self.channels)
+            noise = np.random.default_rng(0).random(size, dtype=np.float32)
+            flat = np.linspace(0, 1, size[0], dtype=np.float32)[:, None, None, None] + 0.1 * (noise - 0.5)
+            apart = _apart(copy, self, tf.constant(np.concatenate([noise, flat.clip(0, 1)])))
+        if apart > _ROUNDING:
+            _without_copy(self, apart)
+        return apart <= _ROUNDING
 
     @cached_property
     def _made(self) -> dict[Hashable, Any]:
@@ -103,11 +150,18 @@ class Classifier:
 
     @cached_property
     def _traced_logits(self) -> Any:
-        signature = [tf.TensorSpec((None, None, None, self.channels), tf.float32)]
-        return tf.function(self.logits, input_signature=signature, autograph=False)
+        return tf.function(self.logits, input_signature=self._any_images, autograph=False)
 
     @cached_property
-    def proven_head(self) -> str:
+    def _traced_scores(self) -> Any:
+        return tf.function(self.scores, input_signature=self._any_images, autograph=False)
+
+    @property
+    def _any_images(self) -> list[Any]:
+        return [tf.TensorSpec((None, None, None, self.channels), tf.float32)]
+
+    @cached_property
+    def proven_head(self) -> Head:
         """How its output becomes logits, proven on random images: where nothing is done, it gives no probabilities.
 
         Whatever else is done was proven when the classifier was loaded.
@@ -115,7 +169,7 @@ class Classifier:
         Raises:
             AdvcliError: it is taken to give logits and gives probabilities.
         """
-        if self.head == linear_head.LOGITS:
+        if self.head == LOGITS:
             size = (4, self.edge, self.edge, self.channels)
             probe = tf.constant(np.random.default_rng(0).random(size, dtype=np.float32))
             if linear_head.are_probabilities(self._traced_logits(probe).numpy()):
@@ -124,16 +178,40 @@ class Classifier:
         return self.head
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Return class probabilities: (N, H, W, C) in [0, 1] -> (N, K).
+        """Return what the model itself says of each class: (N, H, W, C) in [0, 1] -> (N, K) in [0, 1].
+
+        These are probabilities, but where classes have sigmoids of their own.
 
         Raises:
             NotNumbers: the model gives values that are not numbers.
         """
-        logits = self._traced_logits(tf.constant(pixels, tf.float32))
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float64)).numpy()
-        if not np.isfinite(probabilities).all():
+        scores = self.answers(pixels)
+        if not np.isfinite(scores).all():
             raise NotNumbers(f"model '{self.name}' gives values that are not numbers (NaN)")
-        return probabilities
+        return scores
+
+    def classes(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the predicted classes, ``UNDEFINED`` where the model gives NaN: (N, H, W, C) in [0, 1] -> (N,)."""
+        scores = self.answers(pixels)
+        return np.where(np.isfinite(scores).all(axis=1), scores.argmax(axis=1), UNDEFINED)
+
+    def predicted(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the predicted classes: (N, H, W, C) in [0, 1] -> (N,).
+
+        Raises:
+            NotNumbers: the model gives values that are not numbers.
+        """
+        return self.predict(pixels).argmax(axis=1)
+
+    def logits_of(self, pixels: np.ndarray) -> np.ndarray:
+        """Return logits: (N, H, W, C) in [0, 1] -> (N, K)."""
+        return self._traced_logits(tf.constant(pixels, tf.float32)).numpy()
+
+    def answers(self, pixels: np.ndarray) -> np.ndarray:
+        """Return what the model itself says of each class, NaN where it does: (N, H, W, C) in [0, 1] -> (N, K)."""
+        if self.source is not None:
+            return self.source.answers(pixels)
+        return self._traced_scores(tf.constant(pixels, tf.float32)).numpy()
 
     def top(self, probabilities: np.ndarray, count: int = 5) -> tuple[Prediction, ...]:
         """Name the likeliest classes of one image: (K,) -> the first ``count`` of them."""
@@ -165,6 +243,30 @@ class Classifier:
                 named.replace(temporary)
             finally:
                 named.unlink(missing_ok=True)
+
+
+def _finite_gradient(pixels: Tensor) -> Tensor:
+    """Return images as they are, whose gradient is zero where it is not finite."""
+
+    @tf.custom_gradient
+    def unchanged(pixels: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        return tf.identity(pixels), lambda upstream: tf.where(tf.math.is_finite(upstream), upstream, 0.0)
+
+    return unchanged(pixels)
+
+
+def _apart(copy: Classifier, model: Classifier, pixels: Tensor) -> float:
+    """Return how far the logits of a copy are from the model's, of two calls each, as a part of the largest logit."""
+    return disagreement(lambda: copy.logits(pixels), lambda: model.logits(pixels))
+
+
+def _without_copy(classifier: Classifier, apart: float) -> Classifier:
+    log.warning(
+        "'%s' is searched as it is, not as a faster copy: their logits differ by %.1e of the largest",
+        classifier.name,
+        apart,
+    )
+    return classifier
 
 
 def load(
@@ -220,7 +322,9 @@ def wrap(
     probe = np.random.default_rng(0).random((4, edge, edge, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
     head = linear_head.make_linear(model, probe)
-    log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, channels, head)
+    log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, channels, head.name)
+    for layer in switched_off(model):
+        log.warning("'%s': layer '%s' is called with training=True; advcli measures the model without it", name, layer)
     names = tuple(labels) or tuple(f"class {i}" for i in range(classes))
     classifier = Classifier(name, model, names, edge, channels, input_range, head)
     _check_labels(classifier, classes)
@@ -316,10 +420,10 @@ def _class_count(model: Any, name: str, probe: np.ndarray) -> int:
         message = f"model '{name}' gives a {type(outputs).__name__} of {len(outputs)} outputs, not one tensor"
         raise AdvcliError(message, "advcli needs a model of class scores only")
     shape = tuple(outputs.shape)
-    if len(shape) != 2 or shape[1] < 2:
+    if len(shape) != 2 or shape[1] < 1:
         message = f"model '{name}' is no classifier of two or more classes: its output has the shape {shape[1:]}"
         raise AdvcliError(message, "its last layer must give one value a class")
-    return shape[1]
+    return max(shape[1], 2)
 
 
 def _check_labels(classifier: Classifier, classes: int) -> None:

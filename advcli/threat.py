@@ -3,11 +3,15 @@
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from advcli import l1_ball
 from advcli.backend import Tensor, as_written, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Norm(StrEnum):
@@ -57,11 +61,17 @@ class Threat:
 
     @as_written
     def won(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Tell where the adversary has what it wants: (N, K), (N,) -> (N,) bool."""
+        """Tell where the adversary has what it wants: (N, K), (N,) -> (N,) bool; NaN is no answer."""
         predicted = tf.argmax(logits, axis=1, output_type=labels.dtype)
+        answered = ~tf.reduce_any(tf.math.is_nan(logits), axis=1)
         if self.target is None:
-            return predicted != labels
-        return predicted == tf.cast(self.target, labels.dtype)
+            return (predicted != labels) & answered
+        return (predicted == tf.cast(self.target, labels.dtype)) & answered
+
+    def reached(self, predicted: "np.ndarray", labels: "np.ndarray") -> "np.ndarray":
+        """Tell where predicted classes are what the adversary wants; one below zero is no answer: -> (N,) bool."""
+        wanted = predicted != labels if self.target is None else predicted == self.target
+        return wanted & (predicted >= 0)
 
     @as_written
     def size(self, delta: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def _right(evidence: Evidence, values: tuple[float, float]) -> int:
     if len(evidence.pixels) == 0:
         return 0
     try:
-        probabilities = replace(evidence.classifier, input_range=values).predict(evidence.pixels)
+        probabilities = replace(evidence.classifier.itself, input_range=values).predict(evidence.pixels)
     except NotNumbers:
         return 0
     return int(np.sum(probabilities.argmax(axis=1) == evidence.indices))

@@ -99,13 +99,13 @@ def asked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ask for each image's score and chance: (N, edge, edge, C), (N,) -> (N,), (N,).
 
-    The chance is the probability of the class; with another class, its probability if there are but those two.
+    The chance is the class's score in [0, 1]; with another class, its probability if there are but those two.
     """
 
     def ask(pixels: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         logits = classifier.logits(pixels)
         values = score(logits, labels, others)
-        probability = tf.gather(tf.nn.softmax(logits), labels, axis=1, batch_dims=1)
+        probability = tf.gather(classifier.head.probabilities(logits), labels, axis=1, batch_dims=1)
         return values, tf.where(others < 0, probability, tf.sigmoid(values))
 
     parts = list(in_batches(traced(classifier, "score", ask), images, classes, against))

@@ -84,7 +84,9 @@ class Score(Measured):
     ``accuracy`` is of all images, with its Wilson 95% interval ``low`` to ``high``;
     ``accuracy_of_clean_correct`` is of those that are right without any perturbation. Where a budget
     ended first, ``searched`` images were searched to the end, the others count as right: an upper bound.
-    ``seen`` tells whether the model was trained with the perturbation; null if that is not known.
+    For ``not_a_number`` of the perturbed images the model gave NaN: under an attack these count as correct, since
+    no other class was reached, else as wrong. ``seen`` tells whether the model was trained with the perturbation;
+    null if that is not known.
     """
 
     type: ClassVar[str] = "score"
@@ -97,6 +99,7 @@ class Score(Measured):
     high: float
     accuracy_of_clean_correct: float
     searched: int | None = None
+    not_a_number: int = 0
     seen: bool | None = None
     seconds: float
 

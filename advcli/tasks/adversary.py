@@ -4,24 +4,45 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from advcli import registry
-from advcli.attacks import Attack, Suite
+from advcli.attacks import Attack, Suite, is_bounded
 from advcli.backend import Tensor, as_written, tf
 from advcli.draws import Draws
 from advcli.model import Classifier
 from advcli.threat import Threat
+
+# So near the boundary, as a part of the score, a point may be across it for a copy of the model and not for the model.
+_AT_THE_BOUNDARY = 1e-3
+_LENGTHENED = (1.0003, 1.001, 1.003, 1.01, 1.03, 1.1)
+
+
+class Outcome(NamedTuple):
+    """What a search found.
+
+    Args:
+        points: (N, H, W, C) float32 in [0, 1], all of them finite.
+        queries: (N,) how often the model was asked about each image.
+        predicted: (N,) the class that the model itself sees in each point, -1 where it gives NaN.
+    """
+
+    points: np.ndarray
+    queries: np.ndarray
+    predicted: np.ndarray
 
 
 @dataclass(frozen=True)
 class Adversary:
     """An attack on a classifier under a threat, traced once for batches of every size.
 
+    A faster copy of the model may be what is searched; whether an image is adversarial is the answer of the model
+    itself. A search that stops just short of the model's boundary is taken across it, inside the ball.
+
     Args:
-        classifier: what is attacked, in inference mode.
+        classifier: what is attacked, in inference mode: a model, or a copy of one that is made to be searched.
         attack: the search, or a suite of searches.
         threat: the ball it searches.
         seed: together with an image's own pixels it determines the image's random draws.
@@ -34,14 +55,81 @@ class Adversary:
 
     def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Search: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C), (N,) how often the model was asked about each image."""
+        points, queries, _ = self.search(pixels, labels)
+        return points, queries
+
+    def search(self, pixels: np.ndarray, labels: np.ndarray) -> Outcome:
+        """Search, and have the model itself say what it sees: (N, H, W, C) in [0, 1], (N,) -> what was found."""
         if self._members:
             return self._in_turn(pixels, labels)
+        if self._true_copy(pixels) is not self.classifier:
+            return self._on_the_model.search(pixels, labels)
+        points, queries = self._searched(pixels, labels)
+        predicted = self.classifier.classes(points)
+        # A search without a ball has no way to go further along.
+        if is_bounded(self.attack):
+            self._cross(points, predicted, pixels, labels)
+        return Outcome(points, queries, predicted)
+
+    def _searched(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         own_size = pixels.shape[1:3] == (self.classifier.edge, self.classifier.edge)
         search = self._at_model_size if own_size else self._at_any_size
         self._queries.assign(np.zeros(len(pixels), np.int32))
         seeds = image_seeds(pixels, self.seed)
-        adversarial = search(tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), tf.constant(seeds))
-        return adversarial.numpy(), self._queries.numpy()
+        found = search(tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), tf.constant(seeds)).numpy()
+        finite = np.isfinite(found).all(axis=(1, 2, 3), keepdims=True)
+        return np.where(finite, found, pixels), self._queries.numpy()
+
+    def _cross(self, points: np.ndarray, predicted: np.ndarray, pixels: np.ndarray, labels: np.ndarray) -> None:
+        """Take points that lie at the model's boundary across it: changes them, and what the model sees in them."""
+        left = np.flatnonzero(~self.threat.reached(predicted, labels))
+        if len(left) == 0 or self.threat.eps == 0:
+            return
+        left = left[self._nearly_adversarial(points[left], labels[left])]
+        for factor in _LENGTHENED:
+            if len(left) == 0:
+                return
+            longer = pixels[left] + factor * (points[left] - pixels[left])
+            tried = self.threat.project(tf.constant(longer, tf.float32), tf.constant(pixels[left], tf.float32)).numpy()
+            left = self._take(points, predicted, labels, left, tried)
+        if len(left) and self.classifier.source is not None:
+            tried, _, _ = self._on_the_model.search(pixels[left], labels[left])
+            self._take(points, predicted, labels, left, tried)
+
+    def _take(
+        self, points: np.ndarray, predicted: np.ndarray, labels: np.ndarray, rows: np.ndarray, tried: np.ndarray
+    ) -> np.ndarray:
+        """Take what the model itself is fooled by in the place of some points, and return the rows that are left."""
+        classes = self.classifier.classes(tried)
+        across = self.threat.reached(classes, labels[rows])
+        points[rows[across]] = tried[across]
+        predicted[rows[across]] = classes[across]
+        return rows[~across]
+
+    def _nearly_adversarial(self, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        scores = self.classifier.answers(points)
+        if self.threat.target is not None:
+            aim, other = scores[:, self.threat.target], scores.max(axis=1)
+        else:
+            rows = np.arange(len(scores))
+            other = scores[rows, labels]
+            scores[rows, labels] = -np.inf
+            aim = scores.max(axis=1)
+        return aim >= other - _AT_THE_BOUNDARY * np.abs(other)
+
+    def _true_copy(self, pixels: np.ndarray) -> Classifier:
+        """Compare what is searched with the model on the first images, and return the model if they differ."""
+        if "true copy" not in self._kept:
+            self._kept["true copy"] = self.classifier.true_on(pixels)
+        return self._kept["true copy"]
+
+    @cached_property
+    def _kept(self) -> dict[str, Classifier]:
+        return {}
+
+    @cached_property
+    def _on_the_model(self) -> "Adversary":
+        return replace(self, classifier=self.classifier.source)
 
     @property
     def traces(self) -> int:
@@ -51,29 +139,31 @@ class Adversary:
         traced = (self.__dict__.get(name) for name in ("_at_model_size", "_at_any_size"))
         return sum(function.experimental_get_tracing_count() for function in traced if function is not None)
 
-    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Let each member search for the images that none before it broke, and keep each image's best point."""
+    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> Outcome:
+        """Let each member search for the images that none before it fooled, and keep each image's best point."""
         found = np.array(pixels, np.float32)
-        won, loss = self._judged(found, labels)
+        predicted = self.classifier.classes(found)
+        fooled, loss = self.threat.reached(predicted, labels), self._losses(found, labels)
         queries = np.ones(len(pixels), np.int32)
         for member in self._members:
-            left = np.flatnonzero(~won)
+            left = np.flatnonzero(~fooled)
             if len(left) == 0:
                 break
-            points, asked = member(pixels[left], labels[left])
-            broken, reached = self._judged(points, labels[left])
-            better = broken | (reached > loss[left])
+            points, asked, classes = member.search(pixels[left], labels[left])
+            reached = self.threat.reached(classes, labels[left])
+            losses = self._losses(points, labels[left])
+            better = reached | (losses > loss[left])
             found[left[better]] = points[better]
-            loss[left[better]] = reached[better]
-            won[left] = broken
+            predicted[left[better]] = classes[better]
+            loss[left[better]] = losses[better]
+            fooled[left] = reached
             queries[left] += asked + 1
-        return found, queries
+        return Outcome(found, queries, predicted)
 
-    def _judged(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Tell which images are broken, and their losses: (N, H, W, C), (N,) -> (N,), (N,)."""
-        classes = tf.constant(labels, tf.int32)
-        logits = tf.constant(np.log(np.maximum(self.classifier.predict(pixels), 1e-300)))
-        return self.threat.won(logits, classes).numpy(), self.threat.loss(logits, classes).numpy()
+    def _losses(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return what the adversary increases: (N, H, W, C), (N,) -> (N,)."""
+        logits = tf.constant(self.classifier.logits_of(pixels), tf.float64)
+        return self.threat.loss(logits, tf.constant(labels, tf.int32)).numpy()
 
     @cached_property
     def _members(self) -> "tuple[Adversary, ...]":

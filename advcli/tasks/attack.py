@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -120,18 +120,21 @@ def _attack_group(
     request: Request,
     pattern: Path | None,
     common: Mapping[str, Any],
-) -> Iterator[Attacked]:
+) -> Iterator[Attacked | Failed]:
     start = time.perf_counter()
     threat = request.threat
     originals = np.stack([picture.pixels for picture in pictures])
-    before = classifier.predict(to_float(originals))
+    before = classifier.answers(to_float(originals))
+    pictures, originals, before = yield from _with_numbers(classifier, pictures, originals, before, common)
+    if not pictures:
+        return
     labels = before.argmax(axis=1) if request.label is None else np.full(len(pictures), request.label)
     already = [fooled(row, threat, int(away)) for row, away in zip(before, labels, strict=True)]
     for picture, so, row in zip(pictures, already, before, strict=True):
         if so:
             log.warning("'%s' is '%s' before any attack", picture.file, classifier.labels[row.argmax()])
     found = find(originals, labels)
-    after = classifier.predict(to_float(found.pixels))
+    after = classifier.answers(to_float(found.pixels))
     seconds = (time.perf_counter() - start) / len(pictures)
     for i, picture in enumerate(pictures):
         difference = (found.pixels[i].astype(np.int16) - originals[i]) / 255
@@ -140,6 +143,10 @@ def _attack_group(
             for kind in ENDINGS
             if kind in request.save
         }
+        if not np.isfinite(after[i]).all():
+            what = "the model gives values that are not numbers (NaN) for the adversarial image, which is not written"
+            yield Failed(image=str(picture.file), error=what, **common)
+            continue
         radius = found.radii[i]
         record = Attacked(
             image=str(picture.file),
@@ -169,6 +176,23 @@ def _attack_group(
         )
         _write(record, paths, originals[i], found.pixels[i])
         yield record
+
+
+def _with_numbers(
+    classifier: Classifier,
+    pictures: Sequence[Picture],
+    originals: np.ndarray,
+    answers: np.ndarray,
+    common: Mapping[str, Any],
+) -> Generator[Failed, None, tuple[list[Picture], np.ndarray, np.ndarray]]:
+    """Leave out the pictures for which the model gives NaN before any attack."""
+    finite = np.atleast_1d(np.isfinite(answers).all(axis=1))
+    for picture, good in zip(pictures, finite, strict=True):
+        if not good:
+            what = f"model '{classifier.name}' gives values that are not numbers (NaN)"
+            yield Failed(image=str(picture.file), error=what, **common)
+    kept = [picture for picture, good in zip(pictures, finite, strict=True) if good]
+    return kept, originals[finite], answers[finite]
 
 
 def _text(path: Path | None) -> str | None:

@@ -167,9 +167,9 @@ class _Votes:
     def _count(self, image: Tensor, seeds: Tensor, start: Tensor, stop: Tensor) -> Tensor:
         # A copy's noise depends on its number only, so the votes are the same in batches of any size.
         noise = Draws(seeds).named(_STREAM).numbered(tf.range(start, stop)).normal(tf.shape(image))
-        logits = self._classifier.logits(image + self._sigma * noise)
+        scores = self._classifier.scores(image + self._sigma * noise)
         return tf.math.bincount(
-            tf.argmax(logits, axis=1, output_type=tf.int32), minlength=tf.shape(logits)[1], dtype=tf.int64
+            tf.argmax(scores, axis=1, output_type=tf.int32), minlength=tf.shape(scores)[1], dtype=tf.int64
         )
 
 

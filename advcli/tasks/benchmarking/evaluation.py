@@ -78,7 +78,8 @@ def _shared(
         for model in asked:
             yield Progress(f"{model.name}: {title(perturbation)}", done * batch, len(first.rows))
             start = time.perf_counter()
-            predicted = model.classifier.frozen.predict(pixels).argmax(axis=1)
+            ask = model.classifier.predicted if perturbation is CLEAN else model.classifier.classes
+            predicted = ask(pixels)
             labels = model.labels[places] if perturbation is CLEAN else None
             seconds = time.perf_counter() - start + making / len(asked)
             add(plan, model.name, perturbation, rows, predicted, results, keep, seconds, labels=labels)
@@ -102,8 +103,9 @@ def _attacked(
             yield Progress(f"{model.name}: {title(attack)}", done * batch, len(rows))
             pixels = model.images.at(places)[0]
             if search is not None:
-                pixels = search(pixels, model.labels[places])
-            predicted = model.classifier.frozen.predict(pixels).argmax(axis=1)
+                _, predicted = search(pixels, model.labels[places])
+            else:
+                predicted = model.classifier.classes(pixels)
             add(plan, model.name, attack, own, predicted, results, keep, time.perf_counter() - start)
         start = time.perf_counter()
 

@@ -48,8 +48,8 @@ def _gathered(
 
     def right_under(spec: str, threat: Threat) -> np.ndarray:
         attack = verdict_only(registry.build("attacks", spec))
-        adversarial, _ = Adversary(classifier, attack, threat, prepared.plan.seed)(pixels, indices)  # type: ignore[arg-type]
-        return classifier.predict(adversarial).argmax(axis=1) == indices
+        found = Adversary(classifier, attack, threat, prepared.plan.seed).search(pixels, indices)  # type: ignore[arg-type]
+        return ~threat.reached(found.predicted, indices)
 
     return Evidence(
         classifier=classifier,

@@ -18,8 +18,8 @@ from advcli.tasks.crafting import Applied, craft
 
 # (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 Changed = Callable[[np.ndarray], np.ndarray]
-# The same of images with their classes.
-Searched = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# The same of images with their classes; and (N,) the classes that the attacked model sees, -1 where it gives NaN.
+Searched = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def changed(perturbation: Perturbation, seed: int) -> Changed:
@@ -55,10 +55,20 @@ def searched(
                 yield measured.images.at(part)[0], measured.labels[part]
 
         pattern = yield from craft(classifier, attack, threat, batches, seed)
-        adversary: Adversary | Applied = Applied(attack, threat, pattern, seed)
-    else:
-        adversary = Adversary(classifier, attack, threat, seed)  # type: ignore[arg-type]
-    return lambda pixels, labels: adversary(pixels, labels)[0]
+        applied = Applied(attack, threat, pattern, seed)
+
+        def apply(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            points, _ = applied(pixels, labels)
+            return points, classifier.classes(points)
+
+        return apply
+    adversary = Adversary(classifier, attack, threat, seed)  # type: ignore[arg-type]
+
+    def search(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = adversary.search(pixels, labels)
+        return found.points, found.predicted
+
+    return search
 
 
 def _corrupted(name: str, severity: int, seed: int, pixels: np.ndarray) -> np.ndarray:

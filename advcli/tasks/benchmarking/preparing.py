@@ -48,7 +48,7 @@ class Prepared:
                     "fingerprint": model.subject.fingerprint,
                     "edge": model.subject.edge,
                     "channels": model.subject.channels,
-                    "head": model.classifier.head,
+                    "head": model.classifier.head.name,
                     "input_range": list(model.classifier.input_range),
                     "labels": list(model.subject.labels),
                     "recipe": json.loads(json.dumps(model.subject.recipe)),

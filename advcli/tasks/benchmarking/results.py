@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from advcli.model import UNDEFINED
 from advcli.records import Smoothed, Verdicts
 from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
 
@@ -64,7 +65,8 @@ class Results:
     ) -> np.ndarray:
         """Tell which images a model gets right: -> (N,) bool.
 
-        Under an attack an image that is wrong when clean is wrong, and one that was not searched is right.
+        Under an attack an image that is wrong when clean is wrong, and one that was not searched is right; so is
+        one for which the model gave NaN, which is no class that the attack could have reached.
         """
         labels = self.labels(model)
         right = self.predicted(model, clean) == labels
@@ -72,8 +74,12 @@ class Results:
             return right
         predicted = self.predicted(model, perturbation, crafted_on)
         if perturbation.kind is Kind.ATTACK:
-            return right & ((predicted == labels) | (predicted == UNKNOWN))
+            return right & ((predicted == labels) | (predicted == UNKNOWN) | (predicted == UNDEFINED))
         return predicted == labels
+
+    def undefined(self, model: str, perturbation: Perturbation, rows: np.ndarray) -> int:
+        """Count the images for which a model gave NaN."""
+        return int((self.predicted(model, perturbation)[rows] == UNDEFINED).sum())
 
     def missing(self, model: str, perturbation: Perturbation, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Keep the images that are not known yet."""

@@ -46,6 +46,7 @@ def score(plan: Plan, results: Results, subject: Subject, measured: Perturbation
         high=high,
         accuracy_of_clean_correct=float(right.sum() / clean.sum()) if clean.any() else 0.0,
         searched=None if known.all() else int(known.sum()),
+        not_a_number=_undefined(results, subject.name, measured, plan.rows),
         seen=None if isinstance(measured, Worst) else was_seen(subject.recipe, measured),
         seconds=seconds,
     )
@@ -56,6 +57,11 @@ def right_under(results: Results, model: str, measured: Perturbation | Worst) ->
     if isinstance(measured, Worst):
         return np.logical_and.reduce([results.right(model, CLEAN, attack) for attack in measured.attacks])
     return results.right(model, CLEAN, measured)
+
+
+def _undefined(results: Results, model: str, measured: Perturbation | Worst, rows: np.ndarray) -> int:
+    members = measured.attacks if isinstance(measured, Worst) else [measured]
+    return sum(results.undefined(model, member, rows) for member in members)
 
 
 def _searched(results: Results, model: str, measured: Perturbation | Worst) -> np.ndarray:

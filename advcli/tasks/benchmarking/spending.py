@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from advcli.model import UNDEFINED
 from advcli.records import Progress
 from advcli.tasks.benchmarking.evaluation import Keep, add
 from advcli.tasks.benchmarking.judging import Searched, searched
@@ -89,12 +90,12 @@ def _try(
         candidate.search = yield from searched(model, attack, right, batch, plan.seed)
     (places,) = model.parts(rows, len(rows))
     pixels, labels = model.images.at(places)[0], model.labels[places]
-    predicted = model.classifier.frozen.predict(candidate.search(pixels, labels)).argmax(axis=1)
+    _, predicted = candidate.search(pixels, labels)
     spent = time.perf_counter() - start
     add(plan, model.name, attack, rows, predicted, results, keep, spent)
     # The first batch is traced, which says nothing of those that follow.
     candidate.tried += len(rows)
-    candidate.fallen += int((predicted != labels).sum())
+    candidate.fallen += int(((predicted != labels) & (predicted != UNDEFINED)).sum())
     candidate.seconds += spent
 
 

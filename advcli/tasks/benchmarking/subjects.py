@@ -102,7 +102,7 @@ def _is_nameless(classifier: Classifier) -> bool:
 
 def fingerprint(classifier: Classifier) -> str:
     """Return a hash of all that a model's answers depend on, but for code of its own."""
-    told = (classifier.edge, classifier.channels, classifier.input_range, classifier.head, classifier.labels)
+    told = (classifier.edge, classifier.channels, classifier.input_range, classifier.head.name, classifier.labels)
     digest = hashlib.sha256(repr(told).encode())
     for weight in classifier.model.weights:
         digest.update(f"{weight.path} {weight.shape}".encode())

@@ -44,13 +44,13 @@ def _transferred(
         if search is None:
             search = yield from searched(crafted_on, attack, rows, batch, plan.seed)
         start = time.perf_counter()
-        pixels = search(crafted_on.images.at(places)[0], crafted_on.labels[places])
+        pixels, _ = search(crafted_on.images.at(places)[0], crafted_on.labels[places])
         making = time.perf_counter() - start
         for model in others:
             if _known(results, model.name, attack, crafted_on.name, rows):
                 continue
             start = time.perf_counter()
-            predicted = model.classifier.frozen.predict(pixels).argmax(axis=1)
+            predicted = model.classifier.classes(pixels)
             seconds = time.perf_counter() - start + making / len(others)
             add(plan, model.name, attack, rows, predicted, results, keep, seconds, crafted_on=crafted_on.name)
     for model in others:

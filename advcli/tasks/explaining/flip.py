@@ -61,8 +61,8 @@ class Flipping:
 
     def __call__(self, clean: np.ndarray, adversarial: np.ndarray, origin: int, wrong: int) -> Flip:
         """Explain a flip: two images (edge, edge, C) in [0, 1] as the classifier sees them, two classes."""
-        probabilities = self.classifier.predict(np.stack([clean, adversarial]))
-        before, after = (float(margin) for margin in np.log(probabilities[:, wrong] / probabilities[:, origin]))
+        logits = self.classifier.logits_of(np.stack([clean, adversarial]))
+        before, after = (float(margin) for margin in logits[:, wrong] - logits[:, origin])
         steps = _STEPS
         while True:
             way: IntegratedGradients = registry.build("explainers", f"integrated-gradients:steps={steps}")

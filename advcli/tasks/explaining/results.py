@@ -86,7 +86,7 @@ class Files:
                     evidence=found.evidence,
                     map_size=(found.shown.rows, found.shown.columns) if found.shown else None,
                     layer_reason=found.shown.reason if found.shown else None,
-                    head=classifier.head,
+                    head=classifier.head.name,
                     completeness=found.completeness,
                     shift=found.moved,
                     noise_floor=found.floor,
