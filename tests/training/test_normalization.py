@@ -1,5 +1,7 @@
 """BatchNorm by one operation: what Keras' own computes, its gradients and its statistics."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from advcli.backend import keras, tf
 from advcli.tasks.training.normalization import fused_normalization
+from advcli.tasks.training.proof import pass_agrees
 
 
 def network(**options: Any) -> Any:
@@ -72,3 +75,36 @@ def test_what_has_no_scale_is_left_to_keras() -> None:
     own = model.layers[2].call
     with fused_normalization(model):
         assert model.layers[2].call == own
+
+
+def test_a_form_of_another_result_is_not_proven() -> None:
+    images = tf.random.stateless_normal((4, 5, 6, 3), (0, 1), 3.0, 2.0)
+    model = network()
+    before = [variable.numpy() for variable in model.variables]
+    assert pass_agrees(model, images, lambda: fused_normalization(model), 1e-3)
+
+    @contextlib.contextmanager
+    def slower_statistics() -> Iterator[None]:
+        layer = model.layers[2]
+        layer.momentum = 0.69
+        yield
+        layer.momentum = 0.7
+
+    @contextlib.contextmanager
+    def other_outputs() -> Iterator[None]:
+        model.layers[2].epsilon = 1.0
+        yield
+        model.layers[2].epsilon = 1e-3
+
+    assert not pass_agrees(model, images, slower_statistics, 1e-3)
+    assert not pass_agrees(model, images, other_outputs, 1e-3)
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+def test_dropout_is_the_same_in_both_passes() -> None:
+    inputs = keras.Input((5, 6, 3))
+    x = keras.layers.BatchNormalization()(keras.layers.Dropout(0.5)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    images = tf.random.stateless_normal((4, 5, 6, 3), (0, 1), 3.0, 2.0)
+    assert pass_agrees(model, images, lambda: fused_normalization(model), 1e-3)

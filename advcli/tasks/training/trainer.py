@@ -1,5 +1,6 @@
 """The network of a training run and all that changes with it."""
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,13 +18,21 @@ from advcli.records import Progress
 from advcli.tasks.training.averages import Averages
 from advcli.tasks.training.batches import Batches
 from advcli.tasks.training.checkpoint import Checkpoint
+from advcli.tasks.training.normalization import fused_normalization
 from advcli.tasks.training.optimizer import LearningRate, make_optimizer
-from advcli.tasks.training.precision import LossScale, refuse_without_gpu
+from advcli.tasks.training.precision import LossScale, half, refuse_without_gpu
+from advcli.tasks.training.proof import pass_agrees
 from advcli.tasks.training.recipe import Recipe, TrainingData
 from advcli.tasks.training.stages import Stages, stage_after
 from advcli.tasks.training.strategy import Devices
 from advcli.tasks.training.update import Update
 from advcli.tasks.training.validation import Validation, Validator
+
+log = logging.getLogger(__name__)
+
+_PROVED = 4
+_ROUNDING = 1e-3
+_HALF_PRECISION = 5e-2
 
 
 class Diverged(AdvcliError):
@@ -77,6 +86,7 @@ class Trainer:
         self.validator = Validator(network, data.validation, attacked, recipe.threat, recipe.seed, devices)
         self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed, part)
         self.rate = LearningRate.of(recipe, self.batches.steps)
+        self.fused = self._proven_passes()
         self._kept = self._nothing_kept()
         self._traced: dict[Any, Any] = {}
 
@@ -180,6 +190,20 @@ class Trainer:
         if self.devices.count > 1 and isinstance(self.objective, Replaying):
             raise UsageError(f"'{self.recipe.objective}' trains on one device only", "give --strategy one")
 
+    def _proven_passes(self) -> bool:
+        """Tell whether BatchNorm may be computed by one operation, and refuse float16 that changes the outputs."""
+        # On several devices each replica runs the same pass, which only one of them could prove.
+        if self.devices.count > 1:
+            return True
+        pixels, _ = self.data.train.at(slice(0, _PROVED))
+        images = tf.constant(pixels)
+        if self.scale is not None and not pass_agrees(self.model, images, lambda: half(self.model), _HALF_PRECISION):
+            raise UsageError(f"'{self.recipe.backbone}' computes something else in float16", "leave --amp out")
+        if pass_agrees(self.model, images, lambda: fused_normalization(self.model), _ROUNDING):
+            return True
+        log.warning("the fused BatchNorm differs from the layers of the model, which are used as they are")
+        return False
+
     def _nothing_kept(self) -> Any:
         edge, channels = self.recipe.edge, self.classifier.channels
         shape = (self.batches.size, edge, edge, channels) if isinstance(self.objective, Replaying) else ()
@@ -198,6 +222,7 @@ class Trainer:
                 self.batches.size,
                 self.devices.count,
                 self.scale,
+                self.fused,
             )
             self._traced[stage, adversarial] = tf.function(self._make_step(update))
         return self._traced[stage, adversarial]

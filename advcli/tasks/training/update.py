@@ -30,6 +30,7 @@ class Update:
         batch: the images of a whole step, on all devices.
         devices: how many there are.
         scale: of the loss, if the passes that train are in float16.
+        fused: whether BatchNorm is computed by one operation.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Update:
         batch: int,
         devices: int,
         scale: LossScale | None = None,
+        fused: bool = True,
     ) -> None:
         self.recipe = recipe
         self.classifier = classifier
@@ -55,6 +57,7 @@ class Update:
         self.batch = batch
         self.devices = devices
         self.scale = scale
+        self.fused = fused
 
     def __call__(
         self, images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor
@@ -100,7 +103,11 @@ class Update:
         with tf.GradientTape() as tape:
             if isinstance(self.objective, Replaying):
                 tape.watch(perturbed)
-            with fused_normalization(self.model), half(self.model) if self.scale else contextlib.nullcontext():
+            with contextlib.ExitStack() as forms:
+                if self.fused:
+                    forms.enter_context(fused_normalization(self.model))
+                if self.scale:
+                    forms.enter_context(half(self.model))
                 losses, logits = self.objective(self.model, images, perturbed, labels)
                 for modifier in self.penalties:
                     losses += modifier.penalty(self.model, opponent, images, labels)
