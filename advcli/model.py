@@ -13,6 +13,7 @@ import numpy as np
 
 from advcli import images, keras_file, linear_head
 from advcli.backend import Tensor, keras, tf
+from advcli.class_order import generic_names
 from advcli.data import class_index
 from advcli.errors import AdvcliError, UsageError
 from advcli.frozen import FrozenNetwork, LiveNetwork
@@ -221,7 +222,7 @@ def wrap(
     classes = _class_count(model, name, probe)
     head = linear_head.make_linear(model, probe)
     log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, channels, head)
-    names = tuple(labels) or tuple(f"class {i}" for i in range(classes))
+    names = tuple(labels) or generic_names(classes)
     classifier = Classifier(name, model, names, edge, channels, input_range, head)
     _check_labels(classifier, classes)
     return classifier

@@ -85,6 +85,8 @@ class Score(Measured):
     ``accuracy_of_clean_correct`` is of those that are right without any perturbation. Where a budget
     ended first, ``searched`` images were searched to the end, the others count as right: an upper bound.
     ``seen`` tells whether the model was trained with the perturbation; null if that is not known.
+    ``class_order`` is the order of the class folders that a model without class names was measured with;
+    null where names decide, or both orders are the same.
     """
 
     type: ClassVar[str] = "score"
@@ -98,16 +100,25 @@ class Score(Measured):
     accuracy_of_clean_correct: float
     searched: int | None = None
     seen: bool | None = None
+    class_order: str | None = None
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group(Record):
-    """The mean accuracy under the perturbations that a model was trained with, or under those it was not."""
+    """The mean accuracy under the perturbations that a model was trained with, or under those it was not.
+
+    ``kind`` is attack, corruption or noise. Attacks are of one ``norm`` and ``eps`` (null for those without a
+    radius); corruptions are averaged over ``severities``.
+    """
 
     type: ClassVar[str] = "group"
 
     group: str
+    kind: str
+    norm: str | None = None
+    eps: float | None = None
+    severities: tuple[int, ...] = ()
     perturbations: tuple[str, ...]
     accuracy: float
 

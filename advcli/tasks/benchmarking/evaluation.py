@@ -7,6 +7,7 @@ import numpy as np
 
 from advcli.records import Progress, Score, Verdicts
 from advcli.tasks.benchmarking.judging import changed, searched
+from advcli.tasks.benchmarking.numbering import refuse_other_order
 from advcli.tasks.benchmarking.perturbations import Perturbation
 from advcli.tasks.benchmarking.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmarking.results import Results
@@ -30,11 +31,16 @@ def evaluate_shared(
         results: what is known already; what is found is added.
         keep: is given each finished batch.
         batch: how many images are worked on together.
+
+    Raises:
+        AdvcliError: clean images show that the classes of a model without class names are numbered in another order.
     """
     for perturbation in plan.shared:
         for size in dict.fromkeys(model.size for model in models):
             same = [model for model in models if model.size == size]
             yield from _shared(plan, same, perturbation, results, keep, batch)
+        if perturbation is CLEAN:
+            refuse_other_order(models, results)
         for subject in plan.subjects:
             yield score(plan, results, subject, perturbation)
 

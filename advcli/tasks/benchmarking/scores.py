@@ -47,6 +47,7 @@ def score(plan: Plan, results: Results, subject: Subject, measured: Perturbation
         accuracy_of_clean_correct=float(right.sum() / clean.sum()) if clean.any() else 0.0,
         searched=None if known.all() else int(known.sum()),
         seen=None if isinstance(measured, Worst) else was_seen(subject.recipe, measured),
+        class_order=subject.class_order,
         seconds=seconds,
     )
 
