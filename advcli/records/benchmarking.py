@@ -53,7 +53,8 @@ class Verdicts(Measured):
 
     ``indices`` are places among all images, whatever the shard. ``labels`` are the images' classes as the
     model counts them, said with the clean images only. ``crafted_on`` is the model that they were perturbed
-    against, if it is another question than that of ``model`` itself.
+    against, if it is another question than that of ``model`` itself. ``members`` is given for a suite of attacks:
+    the number of the member that fooled each image, -1 where none did.
     """
 
     type: ClassVar[str] = "verdicts"
@@ -62,6 +63,7 @@ class Verdicts(Measured):
     predicted: tuple[int, ...]
     labels: tuple[int, ...] = ()
     crafted_on: str | None = None
+    members: tuple[int, ...] = ()
     seconds: float
 
 
@@ -86,7 +88,8 @@ class Score(Measured):
     ended first, ``searched`` images were searched to the end, the others count as right: an upper bound.
     ``seen`` tells whether the model was trained with the perturbation; null if that is not known.
     ``class_order`` is the order of the class folders that a model without class names was measured with;
-    null where names decide, or both orders are the same.
+    null where names decide, or both orders are the same. ``fooled_by`` is given for a suite: how many images each
+    member fooled, in the order in which they ran, each on what those before it left.
     """
 
     type: ClassVar[str] = "score"
@@ -101,6 +104,7 @@ class Score(Measured):
     searched: int | None = None
     seen: bool | None = None
     class_order: str | None = None
+    fooled_by: dict[str, int] | None = None
     seconds: float
 
 

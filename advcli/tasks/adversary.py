@@ -15,6 +15,8 @@ from advcli.draws import Draws
 from advcli.model import Classifier
 from advcli.threat import Threat
 
+NO_MEMBER = -1
+
 
 @dataclass(frozen=True)
 class Adversary:
@@ -35,7 +37,7 @@ class Adversary:
     def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Search: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C), (N,) how often the model was asked about each image."""
         if self._members:
-            return self._in_turn(pixels, labels)
+            return self.in_turn(pixels, labels)[:2]
         own_size = pixels.shape[1:3] == (self.classifier.edge, self.classifier.edge)
         search = self._at_model_size if own_size else self._at_any_size
         self._queries.assign(np.zeros(len(pixels), np.int32))
@@ -51,12 +53,17 @@ class Adversary:
         traced = (self.__dict__.get(name) for name in ("_at_model_size", "_at_any_size"))
         return sum(function.experimental_get_tracing_count() for function in traced if function is not None)
 
-    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Let each member search for the images that none before it broke, and keep each image's best point."""
+    def in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Let each member of a suite search for the images that none before it fooled; keep each image's best point.
+
+        Returns:
+            What ``__call__`` does, and (N,) the number of the member that fooled each image, ``NO_MEMBER`` if none did.
+        """
+        fooled_by = np.full(len(pixels), NO_MEMBER)
         found = np.array(pixels, np.float32)
         won, loss = self._judged(found, labels)
         queries = np.ones(len(pixels), np.int32)
-        for member in self._members:
+        for number, member in enumerate(self._members):
             left = np.flatnonzero(~won)
             if len(left) == 0:
                 break
@@ -66,8 +73,9 @@ class Adversary:
             found[left[better]] = points[better]
             loss[left[better]] = reached[better]
             won[left] = broken
+            fooled_by[left[broken]] = number
             queries[left] += asked + 1
-        return found, queries
+        return found, queries, fooled_by
 
     def _judged(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tell which images are broken, and their losses: (N, H, W, C), (N,) -> (N,), (N,)."""

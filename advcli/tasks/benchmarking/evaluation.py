@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from advcli.records import Progress, Score, Verdicts
-from advcli.tasks.benchmarking.judging import changed, searched
+from advcli.tasks.benchmarking.judging import Found, changed, searched
 from advcli.tasks.benchmarking.numbering import refuse_other_order
 from advcli.tasks.benchmarking.perturbations import Perturbation
 from advcli.tasks.benchmarking.plan import CLEAN, Plan, Worst
@@ -107,10 +107,10 @@ def _attacked(
         if len(results.missing(model.name, attack, own)):
             yield Progress(f"{model.name}: {title(attack)}", done * batch, len(rows))
             pixels = model.images.at(places)[0]
-            if search is not None:
-                pixels = search(pixels, model.labels[places])
-            predicted = model.classifier.frozen.predict(pixels).argmax(axis=1)
-            add(plan, model.name, attack, own, predicted, results, keep, time.perf_counter() - start)
+            found = Found(pixels) if search is None else search(pixels, model.labels[places])
+            predicted = model.classifier.frozen.predict(found.pixels).argmax(axis=1)
+            seconds = time.perf_counter() - start
+            add(plan, model.name, attack, own, predicted, results, keep, seconds, members=found.members)
         start = time.perf_counter()
 
 
@@ -126,6 +126,7 @@ def add(
     *,
     labels: np.ndarray | None = None,
     crafted_on: str | None = None,
+    members: tuple[int, ...] = (),
 ) -> None:
     """Take in a finished batch, once it is kept."""
     verdicts = Verdicts(
@@ -137,6 +138,7 @@ def add(
         predicted=tuple(predicted.tolist()),
         labels=() if labels is None else tuple(labels.tolist()),
         crafted_on=crafted_on,
+        members=members,
         seconds=seconds,
     )
     keep(verdicts)

@@ -1,11 +1,12 @@
 """Perturb a batch of images and ask a model what it sees."""
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from advcli.attacks import Universal
+from advcli.attacks import Suite, Universal
 from advcli.augmentations import Augmentation
 from advcli.backend import Tensor, tf
 from advcli.corruptions import corrupted
@@ -18,8 +19,23 @@ from advcli.tasks.crafting import Applied, craft
 
 # (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 Changed = Callable[[np.ndarray], np.ndarray]
-# The same of images with their classes.
-Searched = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an attack made of a batch.
+
+    Args:
+        pixels: (N, H, W, C) in [0, 1].
+        members: of a suite: for each image the number of the member that fooled it, ``NO_MEMBER`` if none did.
+    """
+
+    pixels: np.ndarray
+    members: tuple[int, ...] = ()
+
+
+# Images and their classes -> what an attack made of them.
+Searched = Callable[[np.ndarray, np.ndarray], Found]
 
 
 def changed(perturbation: Perturbation, seed: int) -> Changed:
@@ -58,7 +74,14 @@ def searched(
         adversary: Adversary | Applied = Applied(attack, threat, pattern, seed)
     else:
         adversary = Adversary(classifier, attack, threat, seed)  # type: ignore[arg-type]
-    return lambda pixels, labels: adversary(pixels, labels)[0]
+    if isinstance(attack, Suite):
+        return partial(_found_in_turn, adversary)  # type: ignore[arg-type]
+    return lambda pixels, labels: Found(adversary(pixels, labels)[0])
+
+
+def _found_in_turn(adversary: Adversary, pixels: np.ndarray, labels: np.ndarray) -> Found:
+    adversarial, _, members = adversary.in_turn(pixels, labels)
+    return Found(adversarial, tuple(members.tolist()))
 
 
 def _corrupted(name: str, severity: int, seed: int, pixels: np.ndarray) -> np.ndarray:
