@@ -33,7 +33,7 @@ def balls(scores: Iterable[Score]) -> Iterator[Sequence[Score]]:
 
 
 def strongest(scores: Iterable[Score], *kinds: str) -> Score | None:
-    """Return the score of the attack, of one of some kinds, that leaves the fewest images right."""
+    """Return the score of the attack, of one of some kinds, that leaves the fewest images correct."""
     of_kind = (score for score in scores if registry.component("attacks", score.perturbation).kind in kinds)
     return min(of_kind, key=lambda score: score.correct, default=None)
 

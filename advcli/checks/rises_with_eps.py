@@ -12,7 +12,7 @@ from advcli.records import Score
 
 @dataclass(frozen=True)
 class RisesWithEps:
-    """Suspect if an attack leaves more images right at a larger radius.
+    """Suspect if an attack leaves more images correct at a larger radius.
 
     Args:
         images: fewer more than this are chance: even if all are on one side, 0.5^4 is 6%.

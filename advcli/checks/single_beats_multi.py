@@ -13,7 +13,7 @@ from advcli.checks._scores import balls, left_correct, more_than_chance, single_
 
 @dataclass(frozen=True)
 class SingleBeatsMulti:
-    """Suspect if the best single-step attack leaves fewer images right than the best gradient attack of many steps.
+    """Suspect if the best single-step attack leaves fewer images correct than the best gradient attack of many steps.
 
     Args:
         images: fewer more than this are chance: even if all are on one side, 0.5^4 is 6%.
