@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from advcli import registry
-from advcli.attacks import Suite
 from advcli.checks import Evidence
 
 
@@ -32,9 +31,8 @@ def _attacks(evidence: Evidence) -> Iterator[str]:
     for spec in specs:
         if registry.canonical(spec) in names:
             yield spec
-            attack = registry.build("attacks", spec)
-            if isinstance(attack, Suite):
-                yield from attack.members
+            # Only a suite has members.
+            yield from getattr(registry.build("attacks", spec), "members", ())
 
 
 def _covers(spec: str, run: str) -> bool:
