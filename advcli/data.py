@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advcli import images
+from advcli.class_order import ClassOrder
 from advcli.download import cache_folder
 from advcli.errors import AdvcliError, UsageError, nearest
 
@@ -58,6 +59,7 @@ class Dataset:
         channels: 3 for colour, 1 where every image is grey.
         eps: L-inf radius, in units of [0, 1], that is usual for this data.
         augment: the augmentations that leave an image what it is, and that training uses unless told otherwise.
+        order: how the names of folders were sorted to number the classes; None where the data numbers them itself.
     """
 
     name: str
@@ -68,6 +70,17 @@ class Dataset:
     channels: int = 3
     eps: float = 8 / 255
     augment: tuple[str, ...] = ("flip", "crop", "jitter")
+    order: ClassOrder | None = None
+
+    def in_order(self, order: ClassOrder) -> "Dataset":
+        """Number the classes by the order of their names; the images and their order stay."""
+        labels = order.arrange(self.labels)
+        number = np.array([labels.index(label) for label in self.labels], dtype=np.int32)
+
+        def renumbered(split: Split) -> Split:
+            return replace(split, labels=number[split.labels])
+
+        return replace(self, labels=labels, train=renumbered(self.train), test=renumbered(self.test), order=order)
 
     def restrict(self, classes: Sequence[str]) -> "Dataset":
         """Keep some classes, given by name or index.
@@ -90,6 +103,7 @@ class Dataset:
             labels=tuple(self.labels[i] for i in kept),
             train=restricted(self.train),
             test=restricted(self.test),
+            order=None,
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from advcli import images, keras_file, linear_head
 from advcli.backend import Tensor, keras, tf
+from advcli.class_order import generic_names
 from advcli.data import class_index
 from advcli.errors import AdvcliError, UsageError
 from advcli.frozen import FrozenNetwork, LiveNetwork, disagreement, switched_off
@@ -325,7 +326,7 @@ def wrap(
     log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, channels, head.name)
     for layer in switched_off(model):
         log.warning("'%s': layer '%s' is called with training=True; advcli measures the model without it", name, layer)
-    names = tuple(labels) or tuple(f"class {i}" for i in range(classes))
+    names = tuple(labels) or generic_names(classes)
     classifier = Classifier(name, model, names, edge, channels, input_range, head)
     _check_labels(classifier, classes)
     return classifier

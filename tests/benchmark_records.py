@@ -95,7 +95,15 @@ def _records(models: Sequence[str], classes: Sequence[str]) -> Iterator[Record]:
         for corruption in ("fog", "frost"):
             for severity in (1, 2, 5):
                 yield score(clean | {"perturbation": corruption, "severity": severity})
-        yield Group(**said, group="unseen", perturbations=("gaussian:std=0.2", "fog", "frost"), accuracy=0.4321)
+        yield Group(**said, group="unseen", kind="noise", perturbations=("gaussian:std=0.2",), accuracy=0.5432)
+        yield Group(
+            **said,
+            group="unseen",
+            kind="corruption",
+            severities=(1, 2, 5),
+            perturbations=("fog", "frost"),
+            accuracy=0.4321,
+        )
         errors = {"fog": 0.3111, "frost": 0.4222}
         relative = None if model == models[0] else models[0]
         yield CorruptionError(

@@ -1,5 +1,6 @@
 """Checks of an evaluation, each on a model or on scores that trip it and on some that do not."""
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,13 +10,16 @@ import pytest
 
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
-from advcli.checks import Evidence, Finding
-from advcli.data import Images
+from advcli.checks import Evidence, Finding, Overlap
+from advcli.data import Dataset, Images, Split, stratified
 from advcli.linear_head import LOGARITHM
 from advcli.model import Classifier, wrap
 from advcli.records import Score
 from advcli.tasks.adversary import Adversary
-from advcli.tasks.benchmarking.checking import check, pixel_hashes
+from advcli.tasks.benchmark import benchmark
+from advcli.tasks.benchmarking.checking import check
+from advcli.tasks.benchmarking.evidence import compared
+from advcli.tasks.benchmarking.subjects import Measured
 from advcli.threat import Norm, Threat
 
 CLASSES = 4
@@ -24,8 +28,8 @@ CLASSES = 4
 class Applied(keras.layers.Layer):
     """A layer that does what a function does, in training and in inference."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
+    def __init__(self, function: Callable[[Tensor], Tensor], name: str | None = None) -> None:
+        super().__init__(name=name)
         self._function = function
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -66,10 +70,10 @@ def softmax(logits: Tensor) -> Tensor:
     return powers / tf.reduce_sum(powers, axis=1, keepdims=True)
 
 
-def before(classifier: Classifier, function: Callable[[Tensor], Tensor]) -> Classifier:
+def before(classifier: Classifier, function: Callable[[Tensor], Tensor], name: str | None = None) -> Classifier:
     """The same classifier, of images that something is done to first."""
     image = keras.Input((8, 8, 3))
-    return replace(classifier, model=keras.Model(image, classifier.model(Applied(function)(image))))
+    return replace(classifier, model=keras.Model(image, classifier.model(Applied(function, name)(image))))
 
 
 def behind(classifier: Classifier, function: Callable[[Tensor], Tensor]) -> Any:
@@ -96,6 +100,7 @@ def look(classifier: Classifier, pixels: np.ndarray, indices: np.ndarray | None 
 
     evidence = Evidence(
         classifier=frozen,
+        original=classifier,
         pixels=pixels,
         indices=classes,
         labels=np.tile(classes, 10),
@@ -136,7 +141,7 @@ def finding(name: str, evidence: Evidence) -> Finding:
 def sound(linear: Classifier, pixels: np.ndarray) -> Evidence:
     """A model in which nothing is wrong, with the scores of several attacks, and data in which nothing is."""
     return attacked(
-        look(linear, pixels, labels=np.arange(400) % CLASSES, test_hashes=(b"a",), train_hashes=frozenset({b"b"})),
+        look(linear, pixels, labels=np.arange(400) % CLASSES, overlap=Overlap(0, 400, 1000)),
         ("fgsm", 0.01),
         ("fgsm", 0.02),
         ("pgd:steps=10", 0.02),
@@ -164,11 +169,13 @@ def test_each_phase_has_its_checks(sound: Evidence) -> None:
 
 
 def test_a_suspect_is_recorded_with_its_remedy(sound: Evidence) -> None:
-    evidence = replace(sound, test_hashes=(b"b", b"c"))
+    evidence = replace(sound, overlap=Overlap(1, 2, 1000))
     record = next(record for record in check(evidence, after=False, data="d", seed=0) if record.check == "duplicates")
     assert record.verdict == "SUSPECT"
-    assert record.evidence.startswith("1 of 2 images")
-    assert "train anew" in record.remedy
+    assert record.evidence == (
+        "1 of 2 measured images are also among the training images, pixel for pixel (all 1000 training images compared)"
+    )
+    assert "train again" in record.remedy
 
 
 def test_probabilities_whose_softmax_cannot_be_taken_off(linear: Classifier, pixels: np.ndarray) -> None:
@@ -184,7 +191,7 @@ def test_probabilities_whose_softmax_cannot_be_taken_off(linear: Classifier, pix
 def test_probabilities_taken_for_logits(linear: Classifier, pixels: np.ndarray) -> None:
     found = finding("probabilities", look(replace(linear, model=behind(linear, softmax)), pixels))
     assert found.suspect
-    assert "taken for logits" in found.evidence
+    assert "they are probabilities, not logits" in found.evidence
 
 
 def test_a_softmax_that_was_taken_off_is_no_matter(linear: Classifier, pixels: np.ndarray) -> None:
@@ -203,7 +210,7 @@ def test_a_wrong_input_range(linear: Classifier, pixels: np.ndarray, wanted: tup
     assert wrong.clean_accuracy < 0.75
     found = finding("input-range", wrong)
     assert found.suspect
-    assert f"40 with values from {low:g} to {high:g}" in found.evidence
+    assert f"and 40 with values from {low:g} to {high:g}" in found.evidence
     assert f"--input-range {low:g},{high:g}" in found.remedy
 
 
@@ -227,6 +234,9 @@ def test_noise_inside_the_model(linear: Classifier, pixels: np.ndarray) -> None:
     found = finding("randomised", look(before(linear, noisy), pixels))
     assert found.suspect
     assert "eot" in found.remedy
+    assert (
+        "random: layer 'blur' (Applied)" in finding("randomised", look(before(linear, noisy, "blur"), pixels)).evidence
+    )
     image = keras.Input((8, 8, 3))
     at_rest = keras.Model(image, linear.model(keras.layers.GaussianNoise(0.1)(image)))
     assert not finding("randomised", look(replace(linear, model=at_rest), pixels)).suspect
@@ -257,7 +267,7 @@ def test_few_images(sound: Evidence) -> None:
     few = finding("sample-size", replace(sound, labels=sound.labels[:100]))
     assert few.suspect
     # 0.98 / sqrt(100 + 3.84) is 9.6%.
-    assert "uncertain by 9.6 points" in few.evidence
+    assert "uncertain by up to 9.6 points" in few.evidence
     assert not finding("sample-size", replace(sound, labels=np.zeros(264, int))).suspect
     assert finding("sample-size", replace(sound, labels=np.zeros(262, int))).suspect
     # Attacks can only lower an accuracy of 5%, which few images tell apart from others.
@@ -282,25 +292,72 @@ def test_uneven_classes(sound: Evidence, counts: list[int], suspect: bool) -> No
     labels = np.repeat(np.arange(len(counts)), counts)
     found = finding("class-imbalance", replace(sound, labels=labels, classes=len(counts)))
     assert found.suspect == suspect, found.evidence
+    assert found.evidence.startswith("classes are balanced") == (not suspect)
 
 
-def test_images_that_were_trained_on(sound: Evidence, pixels: np.ndarray) -> None:
-    train = Images(pixels[:20], np.zeros(20, np.int32))
-    hashes = frozenset(pixel_hashes(train))
-    assert len(hashes) == 20
-    for rows, suspect in ((slice(20, 40), False), (slice(19, 39), True)):
-        test = tuple(pixel_hashes(Images(pixels[rows].copy(), np.zeros(20, np.int32))))
-        found = finding("duplicates", replace(sound, test_hashes=test, train_hashes=hashes))
-        assert found.suspect == suspect
-        assert f"{int(suspect)} of 20 images" in found.evidence
-    assert registry.build("checks", "duplicates")(replace(sound, train_hashes=frozenset())) is None
+def measured_on(classifier: Classifier, pixels: np.ndarray) -> Measured:
+    labels = np.zeros(len(pixels), np.int32)
+    return Measured(classifier, Images(pixels, labels), labels, np.arange(len(pixels)))
+
+
+def finished(events: Any) -> Any:
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            return end.value
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_images_that_were_trained_on(sound: Evidence, linear: Classifier, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    train = generator.integers(0, 256, (30_000, 8, 8, 3), dtype=np.uint8)
+    test = generator.integers(0, 256, (100, 8, 8, 3), dtype=np.uint8)
+    split = Split(np.zeros(len(train), np.int32), lambda i: train[i], str)
+    clean = finished(compared(split, measured_on(linear, test)))
+    assert clean == Overlap(0, 100, 30_000)
+    assert not finding("duplicates", replace(sound, overlap=clean)).suspect
+    # Three images are planted where a sample of 20,000 does not look.
+    overlooked = np.setdiff1d(np.arange(len(train)), stratified(split.labels, 20_000, 0))
+    train[generator.choice(overlooked, 3, replace=False)] = test[[7, 30, 71]]
+    found = finding("duplicates", replace(sound, overlap=finished(compared(split, measured_on(linear, test)))))
+    assert found.suspect
+    assert "3 of 100 measured images" in found.evidence
+    assert "all 30000 training images compared" in found.evidence
+
+
+def test_training_images_are_compared_one_by_one(sound: Evidence, linear: Classifier) -> None:
+    test = np.zeros((4, 8, 8, 3), np.uint8)
+    broken = {3, 5}
+
+    def read(index: int) -> np.ndarray:
+        if index in broken:
+            raise OSError("no image")
+        return np.random.default_rng(index).integers(1, 256, (8, 8, 3), dtype=np.uint8)
+
+    split = Split(np.zeros(6000, np.int32), read, str)
+    tracemalloc.start()
+    overlap = finished(compared(split, measured_on(linear, test)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A hash of every training image would take ten times as much.
+    assert peak < 100_000
+    assert overlap == Overlap(0, 4, 5998, 2)
+    assert (
+        "(all 5998 training images compared; 2 others cannot be read)"
+        in finding("duplicates", replace(sound, overlap=overlap)).evidence
+    )
+    nothing = Split(np.zeros(0, np.int32), read, str)
+    assert finished(compared(nothing, measured_on(linear, test))) is None
+    assert registry.build("checks", "duplicates")(replace(sound, overlap=None)) is None
 
 
 def test_a_masked_gradient_is_beaten_without_gradients(linear: Classifier, pixels: np.ndarray) -> None:
     attacks = (("pgd:steps=10", 0.05), ("fgsm", 0.05), ("square:queries=200", 0.05))
     found = finding("black-beats-white", attacked(look(before(linear, rounded), pixels), *attacks))
     assert found.suspect
-    assert found.evidence.startswith("at linf 0.05 square:queries=200 leaves")
+    assert found.evidence.startswith("at linf 0.05, square:queries=200 leaves")
+    assert "square" not in found.remedy
     # One step is no measure: without the other nothing can be said.
     only = attacked(look(linear, pixels), ("fgsm", 0.05), ("square:queries=5", 0.05))
     assert registry.build("checks", "black-beats-white")(only) is None
@@ -321,7 +378,9 @@ def test_a_step_that_goes_too_far(pixels: np.ndarray) -> None:
     found = finding("rises-with-eps", evidence)
     assert found.suspect
     assert [each.correct for each in evidence.scores] == [40, 0, 40]
-    assert found.evidence == "fgsm leaves 0 of 40 right at linf 0.14, but 40 at 0.28"
+    assert found.evidence == "fgsm leaves 0 of 40 images correct at linf 0.14, but 40 at 0.28"
+    assert "also run pgd" in found.remedy
+    assert "pgd" not in finding("rises-with-eps", replace(evidence, attacks=("pgd:steps=5",))).remedy
 
 
 @pytest.mark.parametrize(
@@ -365,12 +424,177 @@ def test_scores_of_other_balls_are_not_compared(sound: Evidence) -> None:
 def test_what_survives_everything_hides(linear: Classifier, pixels: np.ndarray) -> None:
     found = finding("unbounded", look(before(linear, rounded), pixels))
     assert found.suspect
-    assert "leaves 40 of 40 images right" in found.evidence
+    assert "leaves 40 of 40 images correct" in found.evidence
 
 
 def test_without_images_there_is_nothing_to_say(sound: Evidence) -> None:
     nothing = replace(
-        sound, pixels=sound.pixels[:0], indices=sound.indices[:0], labels=sound.labels[:0], scores=(), test_hashes=()
+        sound, pixels=sound.pixels[:0], indices=sound.indices[:0], labels=sound.labels[:0], scores=(), overlap=None
     )
     assert not list(check(nothing, after=False, data="d", seed=0))
     assert not list(check(nothing, after=True, data="d", seed=0))
+
+
+def scores_of(classifier: Classifier, pixels: np.ndarray, eps: float, *attacks: str) -> Evidence:
+    """Measure a classifier under attacks as an evaluation does; what it sees in the images is their class."""
+    labels = classifier.predict(pixels).argmax(axis=1).astype(np.int32)
+    split = Split(labels, lambda i: pixels[i], str)
+    dataset = Dataset("drawn", classifier.labels, split, split, 8)
+    built = {spec: registry.build("attacks", spec) for spec in attacks}
+    events = benchmark(classifier, dataset, Images(pixels, labels), built, Threat(Norm.LINF, eps))
+    scores = [event for event in events if isinstance(event, Score)]
+    return look(classifier, pixels, scores=scores, attacks=attacks)
+
+
+def test_a_suite_alone_shows_a_masked_gradient(linear: Classifier, pixels: np.ndarray) -> None:
+    evidence = scores_of(before(linear, rounded), pixels[:16], 0.05, "autoattack")
+    score = next(score for score in evidence.scores if score.perturbation == "autoattack")
+    assert score.fooled_by is not None
+    assert list(score.fooled_by) == list(registry.build("attacks", "autoattack").members)
+    assert sum(score.fooled_by.values()) == 16 - score.correct
+    assert score.fooled_by["square"] >= 8
+    found = finding("black-beats-white", evidence)
+    assert found.suspect
+    assert found.evidence.startswith(f"at linf 0.05, in autoattack, square fools {score.fooled_by['square']} of the ")
+    assert "square" not in found.remedy
+    sound = scores_of(linear, pixels[:16], 0.02, "autoattack")
+    (score,) = [score for score in sound.scores if score.perturbation == "autoattack"]
+    assert score.fooled_by is not None
+    assert score.fooled_by["apgd:loss=ce"] > 4
+    assert not finding("black-beats-white", sound).suspect
+
+
+@pytest.mark.parametrize(
+    ("fooled", "images", "suspect"),
+    [((9, 9, 9, 2), 100, False), ((9, 9, 9, 3), 100, True), ((9, 0, 0, 3), 2000, False)],
+)
+def test_what_square_adds_to_a_suite(sound: Evidence, fooled: tuple[int, ...], images: int, suspect: bool) -> None:
+    members = registry.build("attacks", "autoattack").members
+    scores = [score("autoattack", 20, images=images, fooled_by=dict(zip(members, fooled, strict=True)))]
+    assert finding("black-beats-white", replace(sound, scores=scores)).suspect is suspect
+    # Before any gradient attack there is nothing to compare with, and without the counts there is nothing to say.
+    first = {"square": 30, "apgd:loss=ce": 0}
+    for known in (first, None):
+        scores = [score("autoattack", 20, images=images, fooled_by=known)]
+        assert registry.build("checks", "black-beats-white")(replace(sound, scores=scores)) is None
+
+
+def test_a_gradient_attack_that_fools_nothing_beside_one_that_fools_most(
+    linear: Classifier, pixels: np.ndarray
+) -> None:
+    # The cross-entropy of so confident a model is flat, the margin is not.
+    confident = replace(linear, model=behind(linear, lambda logits: 1e5 * logits))
+    evidence = scores_of(confident, pixels, 0.05, "pgd:steps=5", "apgd:loss=dlr,steps=20")
+    found = finding("gradient-attacks-differ", evidence)
+    assert found.suspect
+    assert found.evidence.startswith("at linf 0.05, pgd:steps=5 fools ")
+    assert "apgd:loss=dlr,steps=20 fools" in found.evidence
+    usual = scores_of(linear, pixels, 0.05, "pgd:steps=5", "apgd:loss=dlr,steps=20", "fgsm")
+    assert not finding("gradient-attacks-differ", usual).suspect
+
+
+@pytest.mark.parametrize(
+    ("weak", "left", "best_left", "suspect"),
+    [
+        ("pgd", 40, 0, True),
+        ("deepfool", 31, 4, True),
+        ("deepfool", 29, 0, False),
+        ("fgsm", 31, 4, False),
+        ("fgsm", 39, 4, True),
+        # Where the best attack itself fools few, nothing can be said.
+        ("pgd", 40, 24, False),
+    ],
+)
+def test_how_far_gradient_attacks_may_differ(
+    sound: Evidence, weak: str, left: int, best_left: int, suspect: bool
+) -> None:
+    evidence = replace(sound, scores=[score(weak, left), score("apgd", best_left)], clean_accuracy=1.0)
+    assert finding("gradient-attacks-differ", evidence).suspect is suspect
+    others = replace(evidence, scores=[score("square", left), score("apgd", best_left)])
+    assert registry.build("checks", "gradient-attacks-differ")(others) is None
+
+
+def test_every_random_layer_is_named_and_no_other(linear: Classifier, pixels: np.ndarray) -> None:
+    class Two(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name="two")
+            self.still, self.shaking = Applied(tf.identity, "still"), Applied(noisy, "shaking")
+
+        def call(self, inputs: Tensor) -> Tensor:
+            return self.shaking(self.still(inputs))
+
+    class Own(keras.Model):
+        def call(self, inputs: Tensor) -> Tensor:
+            return linear.model(noisy(inputs))
+
+    image = keras.Input((8, 8, 3))
+    inside = keras.Sequential([image, keras.layers.ReLU(), Applied(noisy, "deep")])
+    model = keras.Model(image, linear.model(Two()(inside(keras.layers.GaussianNoise(0.1)(image)))))
+    found = finding("randomised", look(replace(linear, model=model), pixels))
+    assert found.evidence.endswith("; random: layers 'deep' (Applied), 'shaking' (Applied)")
+    own = Own()
+    own(pixels[:1])
+    assert "the code of the model itself" in finding("randomised", look(replace(linear, model=own), pixels)).evidence
+
+
+@pytest.mark.parametrize(
+    ("head", "bound"),
+    [
+        (tf.tanh, "above 1"),
+        (keras.activations.hard_sigmoid, "above 1"),
+        (tf.sigmoid, "above 1"),
+        (lambda logits: tf.clip_by_value(logits, -30.0, 30.0), "above 30"),
+        (tf.nn.relu, "below 0"),
+        (lambda logits: 5 * tf.nn.softsign(1e6 * logits), "above 5"),
+    ],
+)
+def test_a_bounded_head(linear: Classifier, pixels: np.ndarray, head: Any, bound: str) -> None:
+    found = finding("probabilities", look(replace(linear, model=behind(linear, head)), pixels))
+    assert found.suspect, found.evidence
+    assert f"no output is {bound}," in found.evidence
+    assert "square" in found.remedy
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("features", ["relu6", "tanh", "layer norm", "batch norm"])
+def test_bounded_features_are_no_bounded_head(pixels: np.ndarray, features: str, classes: int) -> None:
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    last = {
+        "relu6": layers.ReLU(6.0), "tanh": layers.Activation("tanh"), "layer norm": layers.LayerNormalization(),
+        "batch norm": layers.BatchNormalization(),
+    }[features]  # fmt: skip
+    network = [layers.Conv2D(8, 3), last, layers.GlobalAveragePooling2D(), layers.Dense(classes, "linear", name="out")]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *network])
+    named = Classifier("bounded inside", model, tuple(f"kind {i}" for i in range(classes)), 8)
+    found = finding("probabilities", look(named, pixels))
+    assert not found.suspect, found.evidence
+
+
+RUN = ("square", "apgd:loss=dlr", "autoattack", "autoattack:version=rand", "pgd:steps=100,eot=20", "apgd:eot=20")
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("zero-gradients", rounded),
+        ("zero-gradients", rooted),
+        ("unbounded", rounded),
+        ("randomised", noisy),
+        ("probabilities", None),
+    ],
+)
+def test_a_remedy_names_no_attack_that_was_run(
+    linear: Classifier, pixels: np.ndarray, name: str, function: Any
+) -> None:
+    model = before(linear, function) if function else replace(linear, model=behind(linear, tf.tanh))
+    evidence = look(model, pixels)
+    first, again = finding(name, evidence), finding(name, replace(evidence, attacks=RUN))
+    assert first.suspect
+    assert again.suspect
+    for spec in RUN:
+        assert spec.partition(":")[0] not in again.remedy.replace(":", " ").split()
+    # One that was run with other options is named with those that matter.
+    if name == "randomised":
+        other = finding(name, replace(evidence, attacks=("pgd:eot=5", "autoattack")))
+        assert "pgd:eot=20 or apgd:eot=20 or autoattack:version=rand" in other.remedy

@@ -38,7 +38,7 @@ LAYERS = [
     {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers", "feature_map"}
     | {"frozen", "plain", "folding", "convolution"},
     {"threat", "png", "images", "draws", "l1_ball"},
-    {"backend", "registry", "records"},
+    {"backend", "registry", "records", "class_order"},
     {"errors", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -193,7 +193,7 @@ def test_benchmark_counts_answers_that_are_no_numbers(tmp_path: Path, advcli: Co
     assert sum(score["not_a_number"] for score in scores.values()) >= 0
 
 
-LAYER = '''
+LAYER = """
 import keras
 
 @keras.saving.register_keras_serializable("verdicts")
@@ -201,7 +201,7 @@ class NoAnswerInTheDark(keras.layers.Layer):
     def call(self, inputs):
         dark = keras.ops.mean(inputs, axis=(1, 2, 3), keepdims=True) < 0.45
         return keras.ops.where(dark, float("nan"), inputs)
-'''
+"""
 
 
 def test_attack_reports_an_image_whose_adversarial_image_has_no_answer(tmp_path: Path, advcli: Command) -> None:

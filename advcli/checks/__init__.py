@@ -17,6 +17,7 @@ class Evidence:
 
     Args:
         classifier: the model that is measured, frozen.
+        original: the same model as it was loaded, whose layers can be told apart.
         pixels: (N, edge, edge, C) float32 in [0, 1], a part of the images that are measured.
         indices: (N,) the classifier's classes of these images.
         labels: (M,) the classes of all images that are measured.
@@ -24,11 +25,12 @@ class Evidence:
         clean_accuracy: of all images that are measured, without any perturbation.
         scores: all scores of this model, in the order they were made; empty before the evaluation.
         right_under: attack's spec, threat -> (N,) bool: which of ``pixels`` are still right under an attack.
-        test_hashes: a hash of each image that is measured.
-        train_hashes: the hashes of the images to train on; empty if the data has none.
+        attacks: the specs of all attacks of the evaluation, those that are still to come included.
+        overlap: the images that are also among those to train on; None if the data has none to train on.
     """
 
     classifier: Classifier
+    original: Classifier
     pixels: np.ndarray
     indices: np.ndarray
     labels: np.ndarray
@@ -36,8 +38,25 @@ class Evidence:
     clean_accuracy: float
     scores: Sequence[Score]
     right_under: Callable[[str, Threat], np.ndarray]
-    test_hashes: Sequence[bytes] = ()
-    train_hashes: frozenset[bytes] = frozenset()
+    attacks: Sequence[str] = ()
+    overlap: "Overlap | None" = None
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How many images that are measured are also among those to train on, pixel for pixel.
+
+    Args:
+        equal: how many of the images that are measured.
+        images: how many images are measured.
+        train_images: how many training images they were compared with.
+        unreadable: how many other training images could not be read.
+    """
+
+    equal: int
+    images: int
+    train_images: int
+    unreadable: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """The model under the few images that checks look at, some at a time, since a gradient keeps all that is on its way."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from advcli.backend import Tensor, tf
+from advcli.layers import operations, replaced
 from advcli.model import Classifier
 
 _TOGETHER = 32
@@ -25,3 +27,41 @@ def logits_of(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
         return classifier.logits(part)
 
     return in_parts(ask, pixels)
+
+
+def random_layers(classifier: Classifier, pixels: np.ndarray) -> list[Any]:
+    """List the layers of a Keras model that give different outputs for the same input in inference mode.
+
+    Of a layer that has others inside, only those inside are listed if they are random.
+    """
+    layers = operations(classifier.model)
+    found: dict[int, Any] = {}
+
+    def twice(layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            output = call(*args, **kwargs)
+            if _differ(output, call(*args, **kwargs)):
+                found[id(layer)] = layer
+            return output
+
+        return wrapped
+
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced(layer, "call", twice(layer, layer.call)))
+        logits_of(classifier, pixels)
+    return [layer for layer in found.values() if not any(id(inner) in found for inner in _inside(layer))]
+
+
+def _inside(layer: Any) -> list[Any]:
+    flatten = getattr(layer, "_flatten_layers", None)
+    return list(flatten(include_self=False, recursive=True)) if flatten else []
+
+
+def _differ(one: Any, other: Any) -> bool:
+    pairs = zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True)
+    return any(
+        not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
+        for a, b in pairs
+        if tf.is_tensor(a) and a.dtype.is_floating
+    )

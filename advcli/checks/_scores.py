@@ -33,7 +33,7 @@ def balls(scores: Iterable[Score]) -> Iterator[Sequence[Score]]:
 
 
 def strongest(scores: Iterable[Score], *kinds: str) -> Score | None:
-    """Return the score of the attack, of one of some kinds, that leaves the fewest images right."""
+    """Return the score of the attack, of one of some kinds, that leaves the fewest images correct."""
     of_kind = (score for score in scores if registry.component("attacks", score.perturbation).kind in kinds)
     return min(of_kind, key=lambda score: score.correct, default=None)
 
@@ -44,13 +44,13 @@ def single_step(score: Score) -> bool:
 
 
 def more_than_chance(fewer: int, more: int, of: int, images: int, points: float) -> bool:
-    """Tell whether one count of right images is below another of the same images by more than chance.
+    """Tell whether one count of correct images is below another of the same images by more than chance.
 
     Attacks of equal strength break different images near the boundary, so that a count goes either way by a few.
     """
     return more - fewer >= images and 100 * (more - fewer) > points * of
 
 
-def left_right(score: Score) -> str:
-    """Say what an attack leaves: ``pgd:steps=20 leaves 12 of 50 right``."""
-    return f"{score.perturbation} leaves {score.correct} of {score.images} right"
+def left_correct(score: Score) -> str:
+    """Say what an attack leaves: ``pgd:steps=20 leaves 12 of 50 images correct``."""
+    return f"{score.perturbation} leaves {score.correct} of {score.images} images correct"

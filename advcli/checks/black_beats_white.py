@@ -1,13 +1,19 @@
-"""Whether an attack without gradients breaks more than those with: a sign that the gradient is masked.
+"""Whether an attack without gradients fools more than those with gradients: a sign of gradient masking.
 
 Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli import registry
 from advcli.checks import Evidence, Finding
-from advcli.checks._scores import balls, left_right, more_than_chance, single_step, strongest
+from advcli.checks._advice import also_run
+from advcli.checks._scores import balls, left_correct, more_than_chance, searches, single_step, strongest
+
+_BLACK = ("score", "decision", "random")
+_WHITE = ("gradient", "smallest", "transfer")
 
 
 @dataclass(frozen=True)
@@ -15,40 +21,76 @@ class BlackBeatsWhite:
     """Suspect if the best attack on scores, on decisions or at random beats the best that follows the gradient.
 
     A gradient attack of one step is no measure of what gradients can do, so it takes one of several. Those made to
-    transfer follow the gradient of the model itself here, so they are not black boxes.
+    transfer follow the gradient of the model itself here, so they are not black boxes. Inside a suite, a member
+    without gradients must not fool images that all members with gradients before it left.
 
     Args:
         images: fewer more than this are chance: even if all are on one side, 0.5^4 is 6%.
         points: so many percentage points more are chance, too, where there are many images.
+        suite_images: the same as images inside a suite, where a member sees only what those before it left.
     """
 
     after: ClassVar[bool] = True
 
     images: int = 5
     points: float = 0.2
+    suite_images: int = 3
 
     def __call__(self, evidence: Evidence) -> Finding | None:
-        """Compare them in each ball that both searched."""
-        pairs = []
-        for ball in balls(evidence.scores):
-            black = strongest(ball, "score", "decision", "random")
-            several = [score for score in ball if not single_step(score)]
-            # A suite also has attacks without gradients, so it only stands in for those with.
-            white = strongest(several, "gradient", "smallest", "transfer") or strongest(ball, "suite")
-            if black and white:
-                pairs.append((black, white))
-        if not pairs:
+        """Compare them in each ball that both searched, and the members of each suite."""
+        compared = [*self._attacks(evidence), *self._members(evidence)]
+        if not compared:
             return None
-        black, white = max(pairs, key=lambda pair: pair[1].correct - pair[0].correct)
-        said = f"at {black.norm} {black.eps:g} {left_right(black)}, {white.perturbation} {white.correct}"
-        if not more_than_chance(black.correct, white.correct, black.images, self.images, self.points):
-            return Finding(False, said)
+        found = max(compared, key=lambda each: (each.suspect, each.more))
+        if not found.suspect:
+            return Finding(False, found.said)
         return Finding(
             True,
-            said,
-            "the gradient is masked, or the gradient attack too short: give it more steps and restarts, "
-            "look for rounding or saturation in the model, and count the worst case",
+            found.said,
+            "the gradient may be masked, or the gradient attack too weak: look for rounding, randomness or saturation "
+            "in the model, give the gradient attack more steps and restarts, and report the worst case"
+            + also_run(evidence, "square"),
         )
+
+    def _attacks(self, evidence: Evidence) -> "Iterator[_Compared]":
+        for ball in balls(evidence.scores):
+            black = strongest(ball, *_BLACK)
+            several = [score for score in ball if not single_step(score)]
+            # A suite also has attacks without gradients, so it only stands in for those with.
+            white = strongest(several, *_WHITE) or strongest(ball, "suite")
+            if black and white:
+                said = (
+                    f"at {black.norm} {black.eps:g}, {left_correct(black)}, {white.perturbation} leaves {white.correct}"
+                )
+                suspect = more_than_chance(black.correct, white.correct, black.images, self.images, self.points)
+                yield _Compared(said, white.correct - black.correct, suspect)
+
+    def _members(self, evidence: Evidence) -> "Iterator[_Compared]":
+        for score in searches(evidence.scores):
+            if score.eps == 0 or not score.fooled_by:
+                continue
+            left, whites = score.correct + sum(score.fooled_by.values()), []
+            for spec, fooled in score.fooled_by.items():
+                kind = registry.component("attacks", spec).kind
+                if kind in _BLACK and whites:
+                    said = (
+                        f"at {score.norm} {score.eps:g}, in {score.perturbation}, {spec} fools {fooled} of the {left} "
+                        f"images that {', '.join(whites)} left correct"
+                    )
+                    suspect = more_than_chance(left - fooled, left, score.images, self.suite_images, self.points)
+                    yield _Compared(said, fooled, suspect)
+                elif kind in _WHITE:
+                    whites.append(spec)
+                left -= fooled
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What a comparison says: how many more images fall without gradients, and whether that is suspect."""
+
+    said: str
+    more: int
+    suspect: bool
 
 
 COMPONENT = BlackBeatsWhite

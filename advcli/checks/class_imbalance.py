@@ -1,4 +1,4 @@
-"""Whether the sample has all classes, and none far more often than the others."""
+"""Whether all classes occur in the sample, and none far more often than the others."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -33,12 +33,18 @@ class ClassImbalance:
         fair = 1 / (1 / classes + (1 - 1 / classes) / images)
         lacks = missing > 0 and classes * (1 - 1 / classes) ** images < 0.05
         said = (
-            f"{images} images of {classes - missing} of {classes} classes, {shares.max():.1%} of them of one class; "
-            f"as varied as {even:.1f} classes of equal size, where a fair sample is as {fair:.1f}"
+            f"{classes - missing} of {classes} classes occur among {images} images, "
+            f"the most frequent one with {shares.max():.1%} of them"
         )
         if not lacks and even >= self.share * fair:
-            return Finding(False, said)
-        return Finding(True, said, "take a stratified sample with --limit instead of --first, and see --per-class")
+            return Finding(False, f"classes are balanced: {said}")
+        wrong = "classes are missing" if lacks else "classes are not balanced"
+        return Finding(
+            True,
+            f"{wrong}: {said}",
+            "take a stratified sample (--limit) instead of the first images (--first), and read the accuracy of each "
+            "class (--per-class)",
+        )
 
 
 COMPONENT = ClassImbalance

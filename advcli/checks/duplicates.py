@@ -1,4 +1,4 @@
-"""Whether images that are measured were also trained on: the model may know them by heart."""
+"""Whether measured images are also among the training images: the model may have memorized them."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,15 +19,21 @@ class Duplicates:
     share: float = 0.001
 
     def __call__(self, evidence: Evidence) -> Finding | None:
-        """Look for each image's hash among those to train on; nothing is said if there are none."""
-        images = len(evidence.test_hashes)
-        if images == 0 or not evidence.train_hashes:
+        """Compare the images with all that there are to train on."""
+        overlap = evidence.overlap
+        if overlap is None or overlap.images == 0 or overlap.train_images == 0:
             return None
-        known = sum(test in evidence.train_hashes for test in evidence.test_hashes)
-        said = f"{known} of {images} images are also among the {len(evidence.train_hashes)} different ones to train on"
-        if known <= self.share * images:
+        said = (
+            f"{overlap.equal} of {overlap.images} measured images are also among the training images, pixel for pixel "
+            f"(all {overlap.train_images} training images compared)"
+        )
+        if overlap.unreadable:
+            said = said.removesuffix(")") + f"; {overlap.unreadable} others cannot be read)"
+        if overlap.equal <= self.share * overlap.images:
             return Finding(False, said)
-        return Finding(True, said, "take them out of the training data and train anew, or measure on other images")
+        return Finding(
+            True, said, "remove these images from the training data and train again, or measure on other images"
+        )
 
 
 COMPONENT = Duplicates

@@ -1,4 +1,4 @@
-"""Whether the model understands the images: an accuracy at chance, or better in another range of pixel values."""
+"""Whether the model reads the images as it should: accuracy at chance, or better with another input range."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -35,20 +35,27 @@ class InputRange:
         images, accuracy, guessing = len(evidence.labels), evidence.clean_accuracy, 1 / evidence.classes
         if images == 0:
             return None
-        said = f"{accuracy:.1%} of {images} clean images are right, guessing gets {guessing:.1%}"
+        said = f"{accuracy:.1%} of {images} clean images are classified correctly; guessing would give {guessing:.1%}"
         own, other, values = self._other_range(evidence)
         # What understands nothing is right by chance, too, in one range more than in another.
         least = max(own, round(guessing * len(evidence.pixels)))
         if more_than_chance(least, other, len(evidence.pixels), self.images, self.points):
             low, high = values
-            said += f"; {own} of {len(evidence.pixels)} are, and {other} with values from {low:g} to {high:g}"
-            return Finding(True, said, f"look at which values the model wants: --input-range {low:g},{high:g}?")
+            said += (
+                f"; of {len(evidence.pixels)} images, {own} are correct with this input range, "
+                f"and {other} with values from {low:g} to {high:g}"
+            )
+            return Finding(
+                True, said, f"the model seems to expect other pixel values: try --input-range {low:g},{high:g}"
+            )
         if len(evidence.pixels) > 1 and len(set(_seen(evidence))) == 1:
-            said += f"; all of {len(evidence.pixels)} images get the same answer"
+            said += f"; all of {len(evidence.pixels)} images get the same class"
         above = accuracy > guessing + self.share * (1 - guessing)
         if above and beyond_chance(round(accuracy * images), images, evidence.classes):
             return Finding(False, said)
-        return Finding(True, said, "look at --input-range, and at whether the labels are in the order of --labels")
+        return Finding(
+            True, said, "check --input-range, and that the classes are in the order of --labels or --class-order"
+        )
 
     def _other_range(self, evidence: Evidence) -> tuple[int, int, tuple[float, float]]:
         """Count what is right in the model's own range and in the best other one: both counts, and that range."""

@@ -1,4 +1,4 @@
-"""Whether the model answers the same question the same way: noise inside it misleads attacks that ask once."""
+"""Whether the model gives the same logits for the same images: randomness misleads most attacks."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.checks import Evidence, Finding
-from advcli.checks._network import logits_of
+from advcli.checks._advice import also_run
+from advcli.checks._network import logits_of, random_layers
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,31 @@ class Randomised:
         lengths = np.maximum(np.linalg.norm(logits, axis=2).max(axis=0), 1e-12)
         apart = float((np.linalg.norm(np.ptp(logits, axis=0), axis=1) / lengths).max())
         if apart <= self.tolerance:
-            return Finding(False, f"{self.passes} passes of {count} images agree to {apart:.1e} of the logits' length")
+            return Finding(
+                False,
+                f"{self.passes} passes over {count} images give the same logits, up to {apart:.1e} of their length",
+            )
         classes = logits.argmax(axis=2)
         changed = int((classes != classes[0]).any(axis=0).sum())
         return Finding(
             True,
-            f"{self.passes} passes of the same {count} images differ by up to {apart:.2g} of the logits' length, "
-            f"and {changed} change class",
-            "average the gradient over the model's noise: pgd:eot=20, apgd:eot=20 or autoattack:version=rand",
+            f"{self.passes} passes over the same {count} images give logits that differ by up to {apart:.2g} of their "
+            f"length, and {changed} images change class; {_source(evidence)}",
+            "average the gradient over the randomness"
+            + (
+                also_run(evidence, "pgd:eot=20", "apgd:eot=20", "autoattack:version=rand")
+                or ": read the attacks with eot"
+            ),
         )
+
+
+def _source(evidence: Evidence) -> str:
+    """Say what in the model is random."""
+    layers = random_layers(evidence.original, evidence.pixels[:4])
+    if not layers:
+        return "no single layer is random, so it is the code of the model itself"
+    named = [f"'{layer.name}' ({type(layer).__name__})" for layer in layers]
+    return f"random: {'layer' if len(named) == 1 else 'layers'} {', '.join(named)}"
 
 
 COMPONENT = Randomised

@@ -1,17 +1,18 @@
-"""Whether an attack does worse in a larger ball, which holds all that it found in the smaller one."""
+"""Whether an attack fools fewer images at a larger radius, whose ball contains the smaller one."""
 
 import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.checks import Evidence, Finding
-from advcli.checks._scores import left_right, more_than_chance, searches
+from advcli.checks._advice import also_run
+from advcli.checks._scores import left_correct, more_than_chance, searches
 from advcli.records import Score
 
 
 @dataclass(frozen=True)
 class RisesWithEps:
-    """Suspect if an attack leaves more images right at a larger radius.
+    """Suspect if an attack leaves more images correct at a larger radius.
 
     Args:
         images: fewer more than this are chance: even if all are on one side, 0.5^4 is 6%.
@@ -40,11 +41,14 @@ class RisesWithEps:
             return None
         lowest, score = max(pairs, key=lambda pair: pair[1].correct - pair[0].correct)
         if not more_than_chance(lowest.correct, score.correct, score.images, self.images, self.points):
-            return Finding(False, f"no attack leaves more images right at a larger radius ({len(pairs)} compared)")
+            return Finding(
+                False, f"no attack leaves more images correct at a larger radius ({len(pairs)} pairs of radii compared)"
+            )
         return Finding(
             True,
-            f"{left_right(lowest)} at {lowest.norm} {lowest.eps:g}, but {score.correct} at {score.eps:g}",
-            "count the smaller number at both radii; give the attack more steps, or use one that takes many small ones",
+            f"{left_correct(lowest)} at {lowest.norm} {lowest.eps:g}, but {score.correct} at {score.eps:g}",
+            "report the smaller number at both radii, and give the attack more and smaller steps"
+            + also_run(evidence, "pgd"),
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether there are enough images for the accuracies to mean something: how wide their interval will be."""
+"""Whether there are enough images: how wide the 95% interval of an accuracy will be."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,10 +29,12 @@ class SampleSize:
         correct = round(min(evidence.clean_accuracy, 0.5) * images)
         interval = binomtest(correct, images).proportion_ci(method="wilson")
         half = 50 * (interval.high - interval.low)
-        said = f"with {images} images an accuracy under attack may be uncertain by {half:.1f} points (95% interval)"
+        said = f"with {images} images, an accuracy under attack is uncertain by up to {half:.1f} points (95% interval)"
         if half <= self.points:
             return Finding(False, said)
-        return Finding(True, said, "measure more images with --limit or other data: four times as many halve it")
+        return Finding(
+            True, said, "measure more images (--limit, or other data): four times as many halve the uncertainty"
+        )
 
 
 COMPONENT = SampleSize

@@ -1,4 +1,4 @@
-"""Whether one gradient step breaks more than many: a sign that the gradient leads astray further from the image.
+"""Whether a single-step attack fools more images than iterative ones: a sign of gradient masking.
 
 Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420
 """
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.checks import Evidence, Finding
-from advcli.checks._scores import balls, left_right, more_than_chance, single_step, strongest
+from advcli.checks._advice import also_run
+from advcli.checks._scores import balls, left_correct, more_than_chance, single_step, strongest
 
 
 @dataclass(frozen=True)
 class SingleBeatsMulti:
-    """Suspect if the best single-step attack leaves fewer images right than the best gradient attack of many steps.
+    """Suspect if the best single-step attack leaves fewer images correct than the best gradient attack of many steps.
 
     Args:
         images: fewer more than this are chance: even if all are on one side, 0.5^4 is 6%.
@@ -37,11 +38,16 @@ class SingleBeatsMulti:
         if not pairs:
             return None
         single, several = max(pairs, key=lambda pair: pair[1].correct - pair[0].correct)
-        said = f"at {single.norm} {single.eps:g} {left_right(single)}, {several.perturbation} {several.correct}"
+        said = (
+            f"at {single.norm} {single.eps:g}, {left_correct(single)}, {several.perturbation} leaves {several.correct}"
+        )
         if not more_than_chance(single.correct, several.correct, single.images, self.images, self.points):
             return Finding(False, said)
         return Finding(
-            True, said, "do not trust the gradient: add square, more steps and restarts (pgd:steps=100,restarts=5)"
+            True,
+            said,
+            "the gradient may mislead away from the image: give the attack of many steps more and smaller steps, and "
+            "more restarts" + also_run(evidence, "square"),
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether an attack that may change everything breaks everything: what survives it hides, and is not robust.
+"""Whether an attack that may change nearly everything fools every image: if not, the gradient is masked.
 
 Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420
 """
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.checks import Evidence, Finding
+from advcli.checks._advice import also_run
 from advcli.checks._chance import beyond_chance
 from advcli.threat import Norm, Threat
 
@@ -33,12 +34,15 @@ class Unbounded:
         # A random point of so large a ball is wrong anyway: it would hide that the gradient leads nowhere.
         spec = f"pgd:steps={self.steps},random_start=false"
         right = int(evidence.right_under(spec, Threat(Norm.LINF, self.eps)).sum())
-        left = f"{spec} at linf {self.eps:g} leaves {right} of {count} images right"
-        said = f"{left}, guessing gets 1 in {evidence.classes}"
+        left = f"{spec} at linf {self.eps:g} leaves {right} of {count} images correct"
+        said = f"{left}; guessing would get 1 in {evidence.classes} correct"
         if not beyond_chance(right, count, evidence.classes):
             return Finding(False, said)
         return Finding(
-            True, said, "the gradient leads nowhere: what survives smaller balls is not robust either; add square"
+            True,
+            said,
+            "the gradient does not lead to adversarial images even where nearly every change is allowed: images that "
+            "stay correct at smaller radii are not shown to be robust" + also_run(evidence, "square"),
         )
 
 

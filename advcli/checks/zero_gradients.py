@@ -1,4 +1,4 @@
-"""Whether the loss has a gradient at the images: without one, gradient attacks go nowhere and all looks robust."""
+"""Whether the loss has a gradient at the images: without one, gradient attacks fail on any model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 
 from advcli.backend import Tensor, tf
 from advcli.checks import Evidence, Finding
+from advcli.checks._advice import also_run
 from advcli.checks._network import in_parts
 
 
@@ -40,9 +41,14 @@ class ZeroGradients:
             return Finding(False, said)
         margins = in_parts(_slopes(evidence.classifier.logits, _margin), evidence.pixels, classes)
         if ((margins != 0) & (slopes == 0)).sum() > flat / 2:
-            remedy = "the model is so sure that its cross-entropy rounds to zero: add apgd:loss=dlr or autoattack"
+            remedy = "the model is so confident that its cross-entropy rounds to zero" + (
+                also_run(evidence, "apgd:loss=dlr", "autoattack") or "; read the attacks with another loss"
+            )
         else:
-            remedy = "something in the model has no slope, as rounding has none: add square, or attack around that step"
+            remedy = (
+                "a part of the model has no gradient, as rounding has none: attack the model without it"
+                + also_run(evidence, "square")
+            )
         return Finding(True, said, remedy)
 
 

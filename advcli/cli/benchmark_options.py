@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from advcli.class_order import ClassOrder
 from advcli.cli import app as shared
 from advcli.cli.app import components
 from advcli.threat import Norm
@@ -29,6 +30,15 @@ Data = Annotated[
         autocompletion=components("datasets"),
         show_default="what the first model was trained on",
         help=shared.DATA_HELP,
+    ),
+]
+Order = Annotated[
+    ClassOrder | None,
+    typer.Option(
+        "--class-order",
+        rich_help_panel=shared.WHAT,
+        show_default="alphabetical, as Keras sorts folders",
+        help="How names of class folders number the outputs of a model without class names: 1, 10, 2 or 1, 2, 10.",
     ),
 ]
 Attacks = Annotated[

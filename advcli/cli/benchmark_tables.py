@@ -120,14 +120,22 @@ def _corruptions(records: Sequence[Score]) -> Table:
 
 
 def _groups(records: Sequence[Group]) -> Table:
-    table = new_table("Perturbations the model was trained with (seen), and others (unseen)", "mean accuracy of each")
-    for heading in ("model", "group", "accuracy", "perturbations"):
+    table = new_table(
+        "Perturbations the model was trained with (seen), and others (unseen)", "mean accuracy at the same strength"
+    )
+    for heading in ("model", "group", "strength", "accuracy", "perturbations"):
         table.add_column(heading, justify="right" if heading == "accuracy" else "left", overflow="fold")
     for record in records:
-        table.add_row(
-            Text(record.model), record.group, Text(f"{record.accuracy:.1%}", "bold"), ", ".join(record.perturbations)
-        )
+        accuracy = Text(f"{record.accuracy:.1%}", "bold")
+        members = Text(", ".join(record.perturbations))
+        table.add_row(Text(record.model), record.group, _strength(record), accuracy, members)
     return table
+
+
+def _strength(record: Group) -> str:
+    if record.severities:
+        return f"severity {', '.join(map(str, record.severities))}"
+    return radius(record.norm, record.eps) or record.kind
 
 
 def _corruption_errors(records: Sequence[CorruptionError]) -> Table:

@@ -9,6 +9,7 @@ from typing import Any
 
 from advcli import registry
 from advcli.attacks import Universal, refuse_unsupported
+from advcli.class_order import ClassOrder
 from advcli.cli.ranges import read_severities, read_threats
 from advcli.cli.resolve import read_list, read_range
 from advcli.corruptions import chosen
@@ -66,6 +67,7 @@ class Asked:
     edge: int | None
     unsafe_load: bool
     classes: str | None
+    class_order: ClassOrder | None
     limit: int | None
     first: int | None
     skip_bad: bool
@@ -121,6 +123,7 @@ class Asked:
             **common,
             unsafe_load=self.unsafe_load,
             classes=tuple(kept),
+            class_order=None if self.class_order is None else self.class_order.value,
             limit=self.limit,
             first=self.first,
             skip_bad=self.skip_bad,
@@ -148,7 +151,13 @@ def asked_for(asked: Asked, how: Run, *, export: Path | None, overwrite: bool) -
     if not asked.models and asked.data is None:
         raise UsageError("there is nothing to corrupt", "say what with --data")
     request = asked.request()
-    find(request.data)
+    find(request.data, request.order)
+    if request.class_order is not None and not request.models:
+        raise UsageError("--class-order has no effect without a model", "leave it out")
+    if request.class_order is not None and request.classes:
+        raise UsageError(
+            "--class-order has no effect: --classes says the order of the classes", "leave one of them out"
+        )
     _refuse(request, how)
     evaluation: Iterator[Record | Progress] = iter(())
     if export is not None:

@@ -4,10 +4,12 @@ A component is called without arguments and returns a ``Dataset``. One that read
 has a ``path`` option and a static ``claims(path)``, by which ``--data PATH`` finds it.
 """
 
+import dataclasses
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from advcli import registry
+from advcli.class_order import ClassOrder
 from advcli.data import Dataset
 from advcli.errors import UsageError, nearest
 
@@ -20,15 +22,30 @@ class Source(Protocol):
         ...
 
 
-def find(value: str) -> Source:
+def find(value: str, order: ClassOrder | None = None) -> Source:
     """Choose the source for ``--data``: a name, a spec, or a file or folder that exists.
 
     A file or folder wins over a source of the same name if that source itself reads files;
     over the others it is named with a slash (``./mnist``).
 
+    Args:
+        value: what was given.
+        order: how names of folders are sorted; None leaves it to the source.
+
     Raises:
-        UsageError: it is none of them, or no source can read the file.
+        UsageError: it is none of them, no source can read the file, or the source does not sort names.
     """
+    source = _find(value)
+    if order is None:
+        return source
+    if not hasattr(source, "order"):
+        raise UsageError(
+            f"--class-order has no effect: '{value}' numbers its classes itself", "it is for folders of class folders"
+        )
+    return dataclasses.replace(source, order=order.value)
+
+
+def _find(value: str) -> Any:
     name = registry.canonical(value)
     known = registry.names("datasets")
     path = Path(value).expanduser()

@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from advcli import images
+from advcli.class_order import ClassOrder
 from advcli.data import Dataset, Split, split_off
 from advcli.datasets._files import existing, has_tiny_imagenet, title
-from advcli.errors import UsageError
+from advcli.errors import UsageError, nearest
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,15 @@ class Folder:
 
     Args:
         path: the folder.
+        order: alphabetical (1, 10, 2), as Keras sorts folders, or natural (1, 2, 10); the test images are the same.
     """
 
     path: str
+    order: str = "alphabetical"
+
+    def __post_init__(self) -> None:
+        if self.order not in list(ClassOrder):
+            raise UsageError(f"folder has no order '{self.order}'", nearest(self.order, list(ClassOrder)))
 
     @staticmethod
     def claims(path: Path) -> bool:
@@ -67,7 +74,9 @@ class Folder:
                     raise UsageError(f"class '{label}' is in '{test_folder}' but not in '{train_folder}'", _LAYOUT)
             test = _split(tested, labels)
         files = [file for members in classes.values() for file in members]
-        return Dataset(name=title(top), labels=labels, train=train, test=test, edge=_edge(files))
+        dataset = Dataset(name=title(top), labels=labels, train=train, test=test, edge=_edge(files))
+        # The classes are numbered last: which images are set aside to test on depends on the numbers before.
+        return dataset.in_order(ClassOrder(self.order))
 
 
 def _folders(path: Path) -> dict[str, Path]:

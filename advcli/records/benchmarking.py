@@ -53,7 +53,8 @@ class Verdicts(Measured):
 
     ``indices`` are places among all images, whatever the shard. ``labels`` are the images' classes as the
     model counts them, said with the clean images only. ``crafted_on`` is the model that they were perturbed
-    against, if it is another question than that of ``model`` itself.
+    against, if it is another question than that of ``model`` itself. ``members`` is given for a suite of attacks:
+    the number of the member that fooled each image, -1 where none did.
     """
 
     type: ClassVar[str] = "verdicts"
@@ -62,6 +63,7 @@ class Verdicts(Measured):
     predicted: tuple[int, ...]
     labels: tuple[int, ...] = ()
     crafted_on: str | None = None
+    members: tuple[int, ...] = ()
     seconds: float
 
 
@@ -87,6 +89,9 @@ class Score(Measured):
     For ``not_a_number`` of the perturbed images the model gave NaN: under an attack these count as correct, since
     no other class was reached, else as wrong. ``seen`` tells whether the model was trained with the perturbation;
     null if that is not known.
+    ``class_order`` is the order of the class folders that a model without class names was measured with;
+    null where names decide, or both orders are the same. ``fooled_by`` is given for a suite: how many images each
+    member fooled, in the order in which they ran, each on what those before it left.
     """
 
     type: ClassVar[str] = "score"
@@ -101,16 +106,26 @@ class Score(Measured):
     searched: int | None = None
     not_a_number: int = 0
     seen: bool | None = None
+    class_order: str | None = None
+    fooled_by: dict[str, int] | None = None
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group(Record):
-    """The mean accuracy under the perturbations that a model was trained with, or under those it was not."""
+    """The mean accuracy under the perturbations that a model was trained with, or under those it was not.
+
+    ``kind`` is attack, corruption or noise. Attacks are of one ``norm`` and ``eps`` (null for those without a
+    radius); corruptions are averaged over ``severities``.
+    """
 
     type: ClassVar[str] = "group"
 
     group: str
+    kind: str
+    norm: str | None = None
+    eps: float | None = None
+    severities: tuple[int, ...] = ()
     perturbations: tuple[str, ...]
     accuracy: float
 

@@ -11,6 +11,7 @@ from advcli.report.page import Section
 
 # With more radii than these, a summary shows the largest; the curves show all.
 _FEW_RADII = 3
+_GROUPS = {"seen": "seen in training", "unseen": "not seen in training"}
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,17 @@ def summary(scores: Sequence[Score], groups: Sequence[Group]) -> Section | None:
         "blocks": _blocks(kept, models),
         "mean": _mean([score for score in scores if score.severity is not None], models),
         "left_out": len(kept) < len(shown),
-        "groups": cross_table(groups, lambda group: group.group, lambda group: group.model),
+        "groups": cross_table(groups, _group_title, lambda group: group.model),
     }
     return Section("summary", "Summary", "benchmark/summary.html.j2", content)
+
+
+def _group_title(group: Group) -> str:
+    """Name a row of means by its perturbations and their strength."""
+    strength = wording.radius(group.eps, group.norm) or {"corruption": "corruptions"}.get(group.kind, group.kind)
+    if group.severities:
+        strength += f", severity {', '.join(map(str, group.severities))}"
+    return f"{_GROUPS.get(group.group, group.group)}: {strength}"
 
 
 def _telling(scores: Sequence[Score]) -> list[Score]:

@@ -19,6 +19,8 @@ from advcli.threat import Threat
 _AT_THE_BOUNDARY = 1e-3
 _LENGTHENED = (1.0003, 1.001, 1.003, 1.01, 1.03, 1.1)
 
+NO_MEMBER = -1
+
 
 class Outcome(NamedTuple):
     """What a search found.
@@ -27,11 +29,13 @@ class Outcome(NamedTuple):
         points: (N, H, W, C) float32 in [0, 1], all of them finite.
         queries: (N,) how often the model was asked about each image.
         predicted: (N,) the class that the model itself sees in each point, -1 where it gives NaN.
+        members: of a suite: (N,) the number of the member that fooled each image, ``NO_MEMBER`` if none did.
     """
 
     points: np.ndarray
     queries: np.ndarray
     predicted: np.ndarray
+    members: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class Adversary:
 
     def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Search: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C), (N,) how often the model was asked about each image."""
-        points, queries, _ = self.search(pixels, labels)
-        return points, queries
+        found = self.search(pixels, labels)
+        return found.points, found.queries
 
     def search(self, pixels: np.ndarray, labels: np.ndarray) -> Outcome:
         """Search, and have the model itself say what it sees: (N, H, W, C) in [0, 1], (N,) -> what was found."""
@@ -93,7 +97,7 @@ class Adversary:
             tried = self.threat.project(tf.constant(longer, tf.float32), tf.constant(pixels[left], tf.float32)).numpy()
             left = self._take(points, predicted, labels, left, tried)
         if len(left) and self.classifier.source is not None:
-            tried, _, _ = self._on_the_model.search(pixels[left], labels[left])
+            tried = self._on_the_model.search(pixels[left], labels[left]).points
             self._take(points, predicted, labels, left, tried)
 
     def _take(
@@ -141,15 +145,16 @@ class Adversary:
 
     def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> Outcome:
         """Let each member search for the images that none before it fooled, and keep each image's best point."""
+        fooled_by = np.full(len(pixels), NO_MEMBER)
         found = np.array(pixels, np.float32)
         predicted = self.classifier.classes(found)
         fooled, loss = self.threat.reached(predicted, labels), self._losses(found, labels)
         queries = np.ones(len(pixels), np.int32)
-        for member in self._members:
+        for number, member in enumerate(self._members):
             left = np.flatnonzero(~fooled)
             if len(left) == 0:
                 break
-            points, asked, classes = member.search(pixels[left], labels[left])
+            points, asked, classes, _ = member.search(pixels[left], labels[left])
             reached = self.threat.reached(classes, labels[left])
             losses = self._losses(points, labels[left])
             better = reached | (losses > loss[left])
@@ -157,8 +162,9 @@ class Adversary:
             predicted[left[better]] = classes[better]
             loss[left[better]] = losses[better]
             fooled[left] = reached
+            fooled_by[left[reached]] = number
             queries[left] += asked + 1
-        return Outcome(found, queries, predicted)
+        return Outcome(found, queries, predicted, fooled_by)
 
     def _losses(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return what the adversary increases: (N, H, W, C), (N,) -> (N,)."""

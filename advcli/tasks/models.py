@@ -12,6 +12,7 @@ from typing import Any
 
 from advcli import registry
 from advcli.backend import keras
+from advcli.class_order import generic_names
 from advcli.download import offline
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.model import Classifier, load, read_labels, recipe_of
@@ -140,7 +141,7 @@ def _imagenet_labels(classes: int, weights: str) -> tuple[str, ...]:
         if cached.is_file():
             return read_labels(cached)
     log.warning("no class names at hand: classes are called by their index (see --labels)")
-    return tuple(f"class {i}" for i in range(classes))
+    return generic_names(classes)
 
 
 def _fetch_class_index() -> None:

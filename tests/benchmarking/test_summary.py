@@ -156,22 +156,57 @@ def test_what_the_baseline_says_nothing_of_is_said(
 
 
 def made(
-    model: str, perturbation: str, accuracy: float, severity: int | None = None, seen: bool | None = None
+    model: str,
+    perturbation: str,
+    accuracy: float,
+    severity: int | None = None,
+    seen: bool | None = None,
+    eps: float | None = None,
+    norm: str = "linf",
 ) -> Score:
     return Score(
-        model=model, data="toys", seed=0, perturbation=perturbation, norm=None, eps=None, severity=severity,
-        protocol="", images=100, correct=round(100 * accuracy), accuracy=accuracy, low=0, high=1,
+        model=model, data="toys", seed=0, perturbation=perturbation, norm=norm if eps else None, eps=eps,
+        severity=severity, protocol="", images=100, correct=round(100 * accuracy), accuracy=accuracy, low=0, high=1,
         accuracy_of_clean_correct=1.0, seen=seen, seconds=0,
     )  # fmt: skip
 
 
 def test_groups_count_a_corruption_once() -> None:
-    known = [made("a", "fog", 0.2, severity, seen=False) for severity in range(1, 6)]
-    known += [made("a", "frost", 0.6, 1, seen=False), made("a", "gaussian", 0.9, seen=True), made("a", "clean", 1.0)]
-    found = {group.group: group for group in groups(known)}
-    assert found["unseen"].accuracy == pytest.approx(0.4)
-    assert found["unseen"].perturbations == ("fog", "frost")
-    assert found["seen"].accuracy == pytest.approx(0.9)
+    known = [made("a", "fog", 0.1 * severity, severity, seen=False) for severity in (1, 3, 5)]
+    known += [made("a", "frost", 0.6, severity, seen=False) for severity in (1, 3)]
+    known += [made("a", "gaussian", 0.9, seen=True), made("a", "clean", 1.0)]
+    seen, unseen = sorted(groups(known), key=lambda group: group.group)
+    # Severity 5 of fog has nothing to compare with: fog is 0.2 on the severities of both.
+    assert unseen.accuracy == pytest.approx(0.4)
+    assert (unseen.perturbations, unseen.severities, unseen.kind) == (("fog", "frost"), (1, 3), "corruption")
+    assert (seen.accuracy, seen.kind) == (pytest.approx(0.9), "noise")
+
+
+def test_groups_average_one_radius_of_one_norm() -> None:
+    known = [
+        made("a", "pgd", 0.9, seen=True, eps=0.05), made("a", "pgd", 0.6, seen=True, eps=0.1),
+        made("a", "apgd", 0.4, seen=True, eps=0.1), made("a", "pgd", 0.1, seen=False, eps=0.3),
+        made("a", "square", 0.95, seen=False, eps=0.05), made("a", "square", 0.8, seen=False, eps=0.1),
+        made("a", "pgd", 0.3, seen=False, eps=0.1, norm="l2"), made("a", "spatial", 0.2, seen=False),
+        made("a", "gaussian", 0.7, seen=False), made("a", "fog", 0.55, 3, seen=False),
+        made("b", "pgd", 0.0, seen=True, eps=0.1),
+    ]  # fmt: skip
+    found = {
+        (group.model, group.group, group.kind, group.norm, group.eps): (group.accuracy, group.perturbations)
+        for group in groups(known)
+    }
+    assert found == {
+        ("a", "seen", "attack", "linf", 0.05): (0.9, ("pgd",)),
+        ("a", "unseen", "attack", "linf", 0.05): (0.95, ("square",)),
+        ("a", "seen", "attack", "linf", 0.1): (0.5, ("pgd", "apgd")),
+        ("a", "unseen", "attack", "linf", 0.1): (0.8, ("square",)),
+        ("a", "unseen", "attack", "linf", 0.3): (0.1, ("pgd",)),
+        ("a", "unseen", "attack", "l2", 0.1): (0.3, ("pgd",)),
+        ("a", "unseen", "attack", None, None): (0.2, ("spatial",)),
+        ("a", "unseen", "noise", None, None): (0.7, ("gaussian",)),
+        ("a", "unseen", "corruption", None, None): (0.55, ("fog",)),
+        ("b", "seen", "attack", "linf", 0.1): (0.0, ("pgd",)),
+    }
 
 
 @pytest.mark.parametrize(

@@ -266,3 +266,37 @@ def test_images_that_cannot_be_read_are_left_out_of_all(evaluated: Path, tmp_pat
     indices = [i for line in lines(file) if line["type"] == Verdicts.type for i in line["indices"]]
     assert len(set(indices)) == IMAGES - 1
     assert max(indices) == IMAGES - 1
+
+
+def suite(found: list[Record]) -> Score:
+    (one,) = [record for record in found if isinstance(record, Score) and record.perturbation.startswith("autoattack")]
+    return one
+
+
+def test_what_each_member_of_a_suite_fooled_outlives_a_stop_and_shards(evaluated: Path, tmp_path: Path) -> None:
+    asked = request(
+        evaluated, models=(str(evaluated / "first.keras"),), threats=(("linf", 0.01),), noises=(), corruptions=(),
+        attacks=("autoattack:version=rand,eot=1",), first=20, batch=4,
+    )  # fmt: skip
+    file = tmp_path / "whole.jsonl"
+    whole = suite(records(asked, out=file))
+    clean = score(records(dataclasses.replace(asked, attacks=())), "first", "clean").correct
+    assert whole.fooled_by is not None
+    assert list(whole.fooled_by) == ["apgd:loss=ce", "apgd:loss=dlr"]
+    assert sum(whole.fooled_by.values()) == clean - whole.correct > 0
+    content = file.read_bytes().splitlines(keepends=True)
+    stopped = tmp_path / "stopped.jsonl"
+    # The protocol, five batches of clean images, two of five batches under attack.
+    stopped.write_bytes(b"".join(content[:8]))
+    assert untimed([suite(records(asked, out=stopped, resume=True))]) == untimed([whole])
+    parts = [tmp_path / f"{number}.jsonl" for number in (1, 2)]
+    for number, part in enumerate(parts, 1):
+        records(asked, out=part, shard=Shard(number, 2))
+    merged = suite([event for event in merge(parts, asked, Run()) if isinstance(event, Record)])
+    assert untimed([merged]) == untimed([whole])
+    # Files from before this was kept say nothing of it.
+    old = [json.loads(line) for line in content]
+    stopped.write_text(
+        "".join(json.dumps({k: v for k, v in line.items() if k != "members"}) + "\n" for line in old[:8])
+    )
+    assert suite(records(asked, out=stopped, resume=True)).fooled_by is None

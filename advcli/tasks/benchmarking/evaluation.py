@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from advcli.records import Progress, Score, Verdicts
-from advcli.tasks.benchmarking.judging import changed, searched
+from advcli.tasks.benchmarking.judging import changed, searched, unsearched
+from advcli.tasks.benchmarking.numbering import refuse_other_order
 from advcli.tasks.benchmarking.perturbations import Perturbation
 from advcli.tasks.benchmarking.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmarking.results import Results
@@ -30,11 +31,16 @@ def evaluate_shared(
         results: what is known already; what is found is added.
         keep: is given each finished batch.
         batch: how many images are worked on together.
+
+    Raises:
+        AdvcliError: clean images show that the classes of a model without class names are numbered in another order.
     """
     for perturbation in plan.shared:
         for size in dict.fromkeys(model.size for model in models):
             same = [model for model in models if model.size == size]
             yield from _shared(plan, same, perturbation, results, keep, batch)
+        if perturbation is CLEAN:
+            refuse_other_order(models, results)
         for subject in plan.subjects:
             yield score(plan, results, subject, perturbation)
 
@@ -102,11 +108,10 @@ def _attacked(
         if len(results.missing(model.name, attack, own)):
             yield Progress(f"{model.name}: {title(attack)}", done * batch, len(rows))
             pixels = model.images.at(places)[0]
-            if search is not None:
-                _, predicted = search(pixels, model.labels[places])
-            else:
-                predicted = model.classifier.classes(pixels)
-            add(plan, model.name, attack, own, predicted, results, keep, time.perf_counter() - start)
+            labels = model.labels[places]
+            found = search(pixels, labels) if search is not None else unsearched(model, pixels)
+            seconds = time.perf_counter() - start
+            add(plan, model.name, attack, own, found.predicted, results, keep, seconds, members=found.members)
         start = time.perf_counter()
 
 
@@ -122,6 +127,7 @@ def add(
     *,
     labels: np.ndarray | None = None,
     crafted_on: str | None = None,
+    members: np.ndarray | None = None,
 ) -> None:
     """Take in a finished batch, once it is kept."""
     verdicts = Verdicts(
@@ -133,6 +139,7 @@ def add(
         predicted=tuple(predicted.tolist()),
         labels=() if labels is None else tuple(labels.tolist()),
         crafted_on=crafted_on,
+        members=() if members is None else tuple(members.tolist()),
         seconds=seconds,
     )
     keep(verdicts)

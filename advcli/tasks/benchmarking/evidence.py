@@ -1,18 +1,17 @@
 """Gather what the checks of an evaluation look at."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 
 from advcli import images, registry
-from advcli.checks import Evidence
+from advcli.checks import Evidence, Overlap
 from advcli.data import Images, Split, stratified
 from advcli.errors import AdvcliError
 from advcli.records import Checked, Progress, Score
 from advcli.tasks.adversary import Adversary
 from advcli.tasks.benchmarking.checking import check, pixel_hashes
-from advcli.tasks.benchmarking.perturbations import verdict_only
+from advcli.tasks.benchmarking.perturbations import Kind, verdict_only
 from advcli.tasks.benchmarking.plan import CLEAN
 from advcli.tasks.benchmarking.preparing import Prepared
 from advcli.tasks.benchmarking.results import Results
@@ -21,26 +20,46 @@ from advcli.threat import Threat
 
 # A few images show what is wrong with a model.
 _LOOKED_AT = 32
-# Reading more of them would take longer than many an evaluation.
-_TRAINING_IMAGES = 20_000
+_BETWEEN_REPORTS = 500
 
 
 def checks(
     prepared: Prepared, results: Results, scores: Sequence[Score], *, after: bool
 ) -> Iterator[Checked | Progress]:
     """Check the evaluation of every model, before it is attacked or after."""
-    hashes: dict[tuple[int, int], frozenset[bytes]] = {}
+    overlaps: dict[tuple[int, int], Overlap | None] = {}
     for number, model in enumerate(prepared.models):
         yield Progress(f"{model.name}: checking the evaluation", number, len(prepared.models))
-        if not after and model.size not in hashes:
-            hashes[model.size] = _training_hashes(prepared.dataset.train, model, prepared.request.seed)
+        if not after and model.size not in overlaps:
+            overlaps[model.size] = yield from compared(prepared.dataset.train, model)
         own = [score for score in scores if score.model == model.name]
-        evidence = _gathered(prepared, results, model, own, hashes.get(model.size, frozenset()))
+        evidence = _gathered(prepared, results, model, own, overlaps.get(model.size))
         yield from check(evidence, after=after, data=prepared.plan.data, seed=prepared.plan.seed)
 
 
+def compared(train: Split, model: Measured) -> Generator[Progress, None, Overlap | None]:
+    """Compare all images to train on with those that are measured, one after another: nothing is kept of them."""
+    if len(train) == 0:
+        return None
+    measured = list(pixel_hashes(model.images))
+    hashes = set(measured)
+    equal: set[bytes] = set()
+    edge, channels = model.size
+    unreadable = 0
+    for index in range(len(train)):
+        if index % _BETWEEN_REPORTS == 0:
+            yield Progress("comparing with the training images", index, len(train))
+        try:
+            pixels = images.resize(images.to_channels(train.read(index), channels), edge)
+        except (AdvcliError, OSError):
+            unreadable += 1
+            continue
+        equal.update(hashes.intersection(pixel_hashes(Images(pixels[None], np.zeros(1, np.int32)))))
+    return Overlap(sum(each in equal for each in measured), len(measured), len(train) - unreadable, unreadable)
+
+
 def _gathered(
-    prepared: Prepared, results: Results, model: Measured, scores: Sequence[Score], train: frozenset[bytes]
+    prepared: Prepared, results: Results, model: Measured, scores: Sequence[Score], overlap: Overlap | None
 ) -> Evidence:
     looked_at = stratified(model.images.labels, _LOOKED_AT, prepared.plan.seed)
     pixels, indices = model.images.at(looked_at)[0], model.labels[looked_at]
@@ -53,6 +72,7 @@ def _gathered(
 
     return Evidence(
         classifier=classifier,
+        original=model.classifier,
         pixels=pixels,
         indices=indices,
         labels=model.images.labels,
@@ -60,21 +80,6 @@ def _gathered(
         clean_accuracy=float(results.right(model.name, CLEAN)[model.rows].mean()),
         scores=scores,
         right_under=right_under,
-        test_hashes=list(pixel_hashes(model.images)) if train else [],
-        train_hashes=train,
+        attacks=tuple(attack.spec for attack in prepared.plan.of_kind(Kind.ATTACK)),
+        overlap=overlap,
     )
-
-
-def _training_hashes(train: Split, model: Measured, seed: int) -> frozenset[bytes]:
-    """Hash the images to train on, or a sample of them if there are very many."""
-    if len(train) == 0:
-        return frozenset()
-    sample = train.sample(_TRAINING_IMAGES, None, seed)
-    edge, channels = model.size
-    found: set[bytes] = set()
-    for index in range(len(sample)):
-        # What cannot be read here is no image of the evaluation, and no duplicate of one.
-        with contextlib.suppress(AdvcliError, OSError):
-            pixels = images.resize(images.to_channels(sample.read(index), channels), edge)
-            found.update(pixel_hashes(Images(pixels[None], np.zeros(1, np.int32))))
-    return frozenset(found)

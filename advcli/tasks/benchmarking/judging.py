@@ -11,15 +11,15 @@ from advcli.backend import Tensor, tf
 from advcli.corruptions import corrupted
 from advcli.draws import Draws
 from advcli.records import Progress
-from advcli.tasks.adversary import Adversary, image_seeds
+from advcli.tasks.adversary import Adversary, Outcome, image_seeds
 from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
 from advcli.tasks.benchmarking.subjects import Measured
 from advcli.tasks.crafting import Applied, craft
 
 # (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 Changed = Callable[[np.ndarray], np.ndarray]
-# The same of images with their classes; and (N,) the classes that the attacked model sees, -1 where it gives NaN.
-Searched = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+# Images and their classes -> what an attack made of them.
+Searched = Callable[[np.ndarray, np.ndarray], Outcome]
 
 
 def changed(perturbation: Perturbation, seed: int) -> Changed:
@@ -57,18 +57,17 @@ def searched(
         pattern = yield from craft(classifier, attack, threat, batches, seed)
         applied = Applied(attack, threat, pattern, seed)
 
-        def apply(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            points, _ = applied(pixels, labels)
-            return points, classifier.classes(points)
+        def apply(pixels: np.ndarray, labels: np.ndarray) -> Outcome:
+            points, queries = applied(pixels, labels)
+            return Outcome(points, queries, classifier.classes(points))
 
         return apply
-    adversary = Adversary(classifier, attack, threat, seed)  # type: ignore[arg-type]
+    return Adversary(classifier, attack, threat, seed).search  # type: ignore[arg-type]
 
-    def search(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = adversary.search(pixels, labels)
-        return found.points, found.predicted
 
-    return search
+def unsearched(measured: Measured, pixels: np.ndarray) -> Outcome:
+    """Have a model say what it sees in images that nobody perturbs."""
+    return Outcome(pixels, np.zeros(len(pixels), np.int32), measured.classifier.classes(pixels))
 
 
 def _corrupted(name: str, severity: int, seed: int, pixels: np.ndarray) -> np.ndarray:

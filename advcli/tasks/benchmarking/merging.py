@@ -11,6 +11,7 @@ from advcli.records import Progress, Protocol, Record, Score
 from advcli.tasks.benchmarking.completeness import first_unknown
 from advcli.tasks.benchmarking.details import transfer_matrix
 from advcli.tasks.benchmarking.journal import Journal
+from advcli.tasks.benchmarking.numbering import refuse_mixed
 from advcli.tasks.benchmarking.pages import write_pages
 from advcli.tasks.benchmarking.plan import Plan, Subject
 from advcli.tasks.benchmarking.reading import read_batches, read_protocol
@@ -43,6 +44,7 @@ def merge(files: Sequence[Path], request: Request, how: Run) -> Iterator[Record 
     for batch in batches:
         results.add(batch)
     plan = plan_of(protocol, results)
+    refuse_mixed(plan.subjects, request.summary.baseline)
     if len(plan.rows) == 0:
         raise UsageError(f"'{files[0]}' holds no results yet", "go on with it: --resume FILE")
     if unknown := first_unknown(plan, results, plan.rows):
@@ -67,6 +69,7 @@ def plan_of(protocol: Protocol, results: Results) -> Plan:
             model["channels"],
             model["recipe"],
             model["fingerprint"],
+            model.get("class_order"),
         )
         for model in protocol.models
     )

@@ -27,6 +27,7 @@ class Subject:
         channels: 3, or 1 if it takes grey images.
         recipe: how it was made; empty if that is not known.
         fingerprint: a hash of its weights.
+        class_order: the order of the folders that its classes are taken for; None where another would be the same.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Subject:
     channels: int
     recipe: Mapping[str, Any]
     fingerprint: str
+    class_order: str | None = None
 
 
 @dataclass(frozen=True)

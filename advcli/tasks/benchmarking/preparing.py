@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from advcli import __version__
+from advcli.class_order import has_names
 from advcli.data import Dataset, Images, Split, decode
 from advcli.datasets import find
 from advcli.errors import UsageError
 from advcli.records import Progress, Protocol
+from advcli.tasks.benchmarking.numbering import note_order
 from advcli.tasks.benchmarking.plan import Plan
 from advcli.tasks.benchmarking.request import Request, Shard
 from advcli.tasks.benchmarking.subjects import Measured, measured
@@ -52,6 +54,8 @@ class Prepared:
                     "input_range": list(model.classifier.input_range),
                     "labels": list(model.subject.labels),
                     "recipe": json.loads(json.dumps(model.subject.recipe)),
+                    # Files of results from before there was a choice do not have it.
+                    **({"class_order": model.subject.class_order} if model.subject.class_order else {}),
                 }
                 for model in self.models
             ),
@@ -81,7 +85,7 @@ def prepare(request: Request, shard: Shard, memory: int | None = None) -> Genera
         memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
     """
     yield Progress("loading the data", 0, 0)
-    dataset = find(request.data)()
+    dataset = find(request.data, request.order)()
     if request.classes:
         dataset = dataset.restrict(request.classes)
     sample = dataset.test.sample(request.limit, request.first, request.seed)
@@ -99,7 +103,10 @@ def prepare(request: Request, shard: Shard, memory: int | None = None) -> Genera
             yield Progress(f"{classifier.name}: reading the images", 0, 0)
             decoded[size] = decode(sample.take(rows), *size, skip_bad=request.skip_bad, memory=memory)
     images = [decoded[classifier.edge, classifier.channels] for classifier in classifiers]
-    models = measured(classifiers, dataset, images, rows)
+    models = measured(classifiers, dataset, images, rows, order_chosen=request.order is not None)
+    if request.order is not None and all(has_names(classifier.labels) for classifier in classifiers):
+        raise UsageError("--class-order has no effect: the models have class names, which decide", "leave it out")
+    note_order(models)
     plan = Plan(
         dataset.name,
         dataset.labels,

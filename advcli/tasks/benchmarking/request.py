@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from advcli import registry
+from advcli.class_order import ClassOrder
 from advcli.errors import UsageError
 from advcli.tasks.benchmarking import perturbations
 from advcli.tasks.benchmarking.certification import Smoothing, read_smoothing
@@ -31,6 +32,7 @@ class Request:
         data: what is measured on.
         threats: norm and radius of each ball.
         attacks: specs of the attacks; so for the others.
+        class_order: how names of class folders number the classes of a model without class names.
         memory: how many bytes of decoded images may be held in memory.
     """
 
@@ -42,6 +44,7 @@ class Request:
     edge: int | None = None
     unsafe_load: bool = False
     classes: tuple[str, ...] = ()
+    class_order: str | None = None
     limit: int | None = None
     first: int | None = None
     skip_bad: bool = False
@@ -88,6 +91,11 @@ class Request:
             ModelChoice(model, self.weights, labels, self.input_range, self.edge, self.unsafe_load)
             for model in self.models
         ]
+
+    @property
+    def order(self) -> ClassOrder | None:
+        """The order of class folders that was asked for."""
+        return None if self.class_order is None else ClassOrder(self.class_order)
 
     @cached_property
     def balls(self) -> tuple[Threat, ...]:

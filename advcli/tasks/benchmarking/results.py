@@ -24,6 +24,7 @@ class Results:
         self.images = images
         self._labels: dict[str, np.ndarray] = defaultdict(self._unknown)
         self._predicted: dict[tuple[Any, ...], np.ndarray] = defaultdict(self._unknown)
+        self._members: dict[tuple[Any, ...], np.ndarray] = defaultdict(self._unknown)
         self._seconds: dict[tuple[Any, ...], float] = defaultdict(float)
         self._radii: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(images))
 
@@ -35,6 +36,8 @@ class Results:
             self._radii[record.model][rows] = record.radii
         else:
             key = (record.model, *record.place.values(), record.crafted_on)
+            if record.members:
+                self._members[key][rows] = record.members
             if record.labels:
                 self._labels[record.model][rows] = record.labels
         self._predicted[key][rows] = record.predicted
@@ -47,6 +50,10 @@ class Results:
     def predicted(self, model: str, perturbation: Perturbation, crafted_on: str | None = None) -> np.ndarray:
         """Return the class a model sees in each image: -> (N,), ``UNKNOWN`` where that is not known yet."""
         return self._predicted[(model, *perturbation.place.values(), crafted_on)]
+
+    def members(self, model: str, perturbation: Perturbation) -> np.ndarray:
+        """Return which member of a suite fooled each image: -> (N,) numbers, ``UNKNOWN`` where not known."""
+        return self._members[(model, *perturbation.place.values(), None)]
 
     def smoothed(self, model: str) -> tuple[np.ndarray, np.ndarray]:
         """Return what a smoothed model certifies: -> (N,) classes, -1 where it abstains, and (N,) radii."""

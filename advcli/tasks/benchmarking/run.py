@@ -8,6 +8,7 @@ from advcli.records import Progress, Record, Score, Smoothed, Verdicts
 from advcli.tasks.benchmarking.evaluation import evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmarking.evidence import checks
 from advcli.tasks.benchmarking.journal import Journal
+from advcli.tasks.benchmarking.numbering import refuse_mixed
 from advcli.tasks.benchmarking.pages import Pages, write_pages
 from advcli.tasks.benchmarking.preparing import Prepared, prepare
 from advcli.tasks.benchmarking.request import Request, Shard
@@ -48,6 +49,7 @@ def run(request: Request, how: Run) -> Iterator[Record | Progress]:
         A record a score as soon as it is known, and at last what all of them come to.
     """
     prepared = yield from prepare(request, how.shard, how.memory)
+    refuse_mixed(prepared.plan.subjects, request.summary.baseline)
     results = Results(prepared.plan.images)
     journal = None
     if how.out is not None and how.resume:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from advcli.attacks import Suite
 from advcli.records import Score
 from advcli.tasks.benchmarking.perturbations import Kind, Perturbation
 from advcli.tasks.benchmarking.plan import CLEAN, Plan, Subject, Worst
@@ -48,6 +49,8 @@ def score(plan: Plan, results: Results, subject: Subject, measured: Perturbation
         searched=None if known.all() else int(known.sum()),
         not_a_number=_undefined(results, subject.name, measured, plan.rows),
         seen=None if isinstance(measured, Worst) else was_seen(subject.recipe, measured),
+        class_order=subject.class_order,
+        fooled_by=None if isinstance(measured, Worst) else _fooled_by(plan, results, subject.name, measured),
         seconds=seconds,
     )
 
@@ -62,6 +65,20 @@ def right_under(results: Results, model: str, measured: Perturbation | Worst) ->
 def _undefined(results: Results, model: str, measured: Perturbation | Worst, rows: np.ndarray) -> int:
     members = measured.attacks if isinstance(measured, Worst) else [measured]
     return sum(results.undefined(model, member, rows) for member in members)
+
+
+def _fooled_by(plan: Plan, results: Results, model: str, attack: Perturbation) -> dict[str, int] | None:
+    """Count the images that each member of a suite fooled; None for other attacks, and where it is not known."""
+    if not isinstance(attack.method, Suite):
+        return None
+    fooled = (results.right(model, CLEAN) & ~results.right(model, CLEAN, attack))[plan.rows]
+    numbers = results.members(model, attack)[plan.rows][fooled]
+    if (numbers == UNKNOWN).any():
+        return None
+    counts = dict.fromkeys(attack.method.members, 0)
+    for number, member in enumerate(attack.method.members):
+        counts[member] += int((numbers == number).sum())
+    return counts
 
 
 def _searched(results: Results, model: str, measured: Perturbation | Worst) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Which perturbations a model was trained with, as far as its recipe says."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from advcli import registry
@@ -42,21 +43,50 @@ def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | No
 
 
 def groups(scores: Sequence[Score]) -> Iterator[Group]:
-    """Average what each model was trained with, and what it was not: a corruption counts once, not five times."""
+    """Average what each model was trained with, and what it was not, at the same strength only.
+
+    Attacks are averaged at one norm and radius, corruptions over the severities that all of them were measured
+    at, and neither with the other nor with noise.
+    """
     for model in dict.fromkeys(score.model for score in scores):
-        for group, seen in (("seen", True), ("unseen", False)):
-            accuracies: dict[str, list[float]] = {}
-            for score in scores:
-                if score.model == model and score.seen is seen:
-                    accuracies.setdefault(score.perturbation, []).append(score.accuracy)
-            if accuracies:
-                means = [sum(values) / len(values) for values in accuracies.values()]
-                first = next(score for score in scores if score.model == model)
-                yield Group(
-                    model=model,
-                    data=first.data,
-                    seed=first.seed,
-                    group=group,
-                    perturbations=tuple(accuracies),
-                    accuracy=sum(means) / len(means),
-                )
+        strengths: dict[tuple[str, str | None, float | None], list[Score]] = {}
+        for score in scores:
+            if score.model == model and score.seen is not None:
+                strengths.setdefault((_kind(score), score.norm, score.eps), []).append(score)
+        for (kind, norm, eps), members in strengths.items():
+            severities = _common_severities(members)
+            for group, seen in (("seen", True), ("unseen", False)):
+                accuracies: dict[str, list[float]] = {}
+                for score in members:
+                    if score.seen is seen and (kind != Kind.CORRUPTION or score.severity in severities):
+                        accuracies.setdefault(score.perturbation, []).append(score.accuracy)
+                if accuracies:
+                    means = [fmean(values) for values in accuracies.values()]
+                    yield Group(
+                        model=model,
+                        data=members[0].data,
+                        seed=members[0].seed,
+                        group=group,
+                        kind=kind,
+                        norm=norm,
+                        eps=eps,
+                        severities=severities,
+                        perturbations=tuple(accuracies),
+                        accuracy=fmean(means),
+                    )
+
+
+def _kind(score: Score) -> str:
+    if score.severity is not None:
+        return Kind.CORRUPTION.value
+    is_attack = registry.canonical(score.perturbation) in registry.names("attacks")
+    return Kind.ATTACK.value if is_attack else Kind.NOISE.value
+
+
+def _common_severities(scores: Sequence[Score]) -> tuple[int, ...]:
+    """Return the severities that every corruption was measured at; empty if there are no corruptions."""
+    measured: dict[str, set[int]] = {}
+    for score in scores:
+        if score.severity is not None:
+            measured.setdefault(score.perturbation, set()).add(score.severity)
+    return tuple(sorted(set.intersection(*measured.values()))) if measured else ()

@@ -90,9 +90,10 @@ def _try(
         candidate.search = yield from searched(model, attack, right, batch, plan.seed)
     (places,) = model.parts(rows, len(rows))
     pixels, labels = model.images.at(places)[0], model.labels[places]
-    _, predicted = candidate.search(pixels, labels)
+    found = candidate.search(pixels, labels)
+    predicted = found.predicted
     spent = time.perf_counter() - start
-    add(plan, model.name, attack, rows, predicted, results, keep, spent)
+    add(plan, model.name, attack, rows, predicted, results, keep, spent, members=found.members)
     # The first batch is traced, which says nothing of those that follow.
     candidate.tried += len(rows)
     candidate.fallen += int(((predicted != labels) & (predicted != UNDEFINED)).sum())

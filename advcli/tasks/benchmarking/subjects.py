@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from advcli.class_order import ClassOrder, has_names
 from advcli.data import Dataset, Images, class_named
 from advcli.errors import AdvcliError, nearest
 from advcli.model import Classifier
@@ -22,12 +23,14 @@ class Measured:
         images: the images at its size.
         labels: (N,) their classes as the model counts them.
         rows: (N,) their places among all images, whatever the shard.
+        orders: the order of the folders that its classes are taken for, if another order would be different.
     """
 
     classifier: Classifier
     images: Images
     labels: np.ndarray
     rows: np.ndarray
+    orders: "Orders | None" = None
 
     @property
     def name(self) -> str:
@@ -60,11 +63,34 @@ class Measured:
             *self.size,
             dict(self.classifier.recipe),
             fingerprint(self.classifier),
+            self.orders.taken.value if self.orders else None,
         )
 
 
+@dataclass(frozen=True)
+class Orders:
+    """The order of class folders that a model without class names is measured with, and the other possible one.
+
+    Args:
+        taken: the order.
+        names: the folders in this order.
+        other: (K,) the number of each of these classes in the other order.
+        chosen: whether the order was asked for.
+    """
+
+    taken: ClassOrder
+    names: tuple[str, ...]
+    other: np.ndarray
+    chosen: bool = False
+
+
 def measured(
-    classifiers: Sequence[Classifier], dataset: Dataset, images: Sequence[Images], rows: np.ndarray
+    classifiers: Sequence[Classifier],
+    dataset: Dataset,
+    images: Sequence[Images],
+    rows: np.ndarray,
+    *,
+    order_chosen: bool = False,
 ) -> list[Measured]:
     """Put models and images together.
 
@@ -73,17 +99,18 @@ def measured(
         dataset: what the images are of.
         images: for each model, the images at its size.
         rows: (N,) their places among all images; of those that could not be read, too.
+        order_chosen: whether the order of the data's class folders was asked for.
 
     Raises:
         AdvcliError: a model and the data do not have their classes in common.
     """
-    classifiers = [_named(classifier, dataset) for classifier in classifiers]
     return [
         Measured(
-            classifier,
+            _named(classifier, dataset),
             own,
             class_indices(classifier, dataset)[own.labels],
             rows if own.places is None else rows[own.places],
+            None if has_names(classifier.labels) else _orders(dataset, order_chosen),
         )
         for classifier, own in zip(classifiers, images, strict=True)
     ]
@@ -91,13 +118,19 @@ def measured(
 
 def _named(classifier: Classifier, dataset: Dataset) -> Classifier:
     """Call the classes of a model that has no names for them as the data does, if there are as many."""
-    if _is_nameless(classifier) and len(classifier.labels) == len(dataset.labels):
+    if not has_names(classifier.labels) and len(classifier.labels) == len(dataset.labels):
         return replace(classifier, labels=dataset.labels)
     return classifier
 
 
-def _is_nameless(classifier: Classifier) -> bool:
-    return all(label == f"class {i}" for i, label in enumerate(classifier.labels))
+def _orders(dataset: Dataset, chosen: bool) -> Orders | None:
+    """Compare the order that numbers the classes with the other one; None if they are the same, or are no question."""
+    if dataset.order is None:
+        return None
+    other = dataset.order.other.arrange(dataset.labels)
+    if other == dataset.labels:
+        return None
+    return Orders(dataset.order, dataset.labels, np.array([other.index(label) for label in dataset.labels]), chosen)
 
 
 def fingerprint(classifier: Classifier) -> str:
@@ -116,7 +149,7 @@ def class_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
     Raises:
         AdvcliError: they do not have these classes in common.
     """
-    if _is_nameless(classifier):
+    if not has_names(classifier.labels):
         if len(dataset.labels) == len(classifier.labels):
             return np.arange(len(classifier.labels))
         raise AdvcliError(

@@ -44,7 +44,7 @@ def _transferred(
         if search is None:
             search = yield from searched(crafted_on, attack, rows, batch, plan.seed)
         start = time.perf_counter()
-        pixels, _ = search(crafted_on.images.at(places)[0], crafted_on.labels[places])
+        pixels = search(crafted_on.images.at(places)[0], crafted_on.labels[places]).points
         making = time.perf_counter() - start
         for model in others:
             if _known(results, model.name, attack, crafted_on.name, rows):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from advcli.class_order import has_names
 from advcli.data import class_named, to_eight_bits, to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import Classifier
@@ -72,6 +73,9 @@ def true_class(classifier: Classifier, file: Path, label: str | None) -> int | N
     """Find the true class of an image: the one that was named, or the name of its folder if that is a class."""
     if label is not None:
         return classifier.index(label)
+    if not has_names(classifier.labels):
+        # A folder called "class 1" may hold the class of another number.
+        return None
     return class_named(classifier.labels, file.resolve().parent.name)
 
 

@@ -1,0 +1,53 @@
+"""What to run next: never an attack that was run already."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from advcli import registry
+from advcli.checks import Evidence
+
+
+def not_run(evidence: Evidence, *specs: str) -> str:
+    """List those attacks that the evaluation does not have: ``square or apgd:loss=dlr``; empty if it has all.
+
+    One was run if an attack of its name was, with the same options or larger numbers.
+    """
+    known = list(_attacks(evidence))
+    missing = [spec for spec in specs if not any(_covers(spec, run) for run in known)]
+    return " or ".join(missing)
+
+
+def also_run(evidence: Evidence, *specs: str) -> str:
+    """Advise to run what was not: ``; also run square``; empty if all was run."""
+    missing = not_run(evidence, *specs)
+    return f"; also run {missing}" if missing else ""
+
+
+def _attacks(evidence: Evidence) -> Iterator[str]:
+    """List all attacks of an evaluation, and the members of its suites."""
+    names = registry.names("attacks")
+    specs = dict.fromkeys([*evidence.attacks, *(score.perturbation for score in evidence.scores)])
+    for spec in specs:
+        if registry.canonical(spec) in names:
+            yield spec
+            # Only a suite has members.
+            yield from getattr(registry.build("attacks", spec), "members", ())
+
+
+def _covers(spec: str, run: str) -> bool:
+    if registry.canonical(spec) != registry.canonical(run):
+        return False
+    asked, done = registry.build("attacks", spec), registry.build("attacks", run)
+    default = type(asked)()
+    return all(
+        _reaches(getattr(done, field.name), getattr(asked, field.name))
+        for field in dataclasses.fields(asked)
+        if getattr(asked, field.name) != getattr(default, field.name)
+    )
+
+
+def _reaches(done: Any, asked: Any) -> bool:
+    if isinstance(asked, bool | str):
+        return done == asked
+    return done >= asked
