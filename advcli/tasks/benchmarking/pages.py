@@ -87,7 +87,7 @@ def _gallery(prepared: Prepared, results: Results) -> "Generator[Progress, None,
             search = yield from searched(model, attack, rows, prepared.request.batch, prepared.plan.seed)
             (places,) = model.parts(rows, len(rows))
             pixels, labels = model.images.at(places)[0], model.labels[places]
-            adversarial = search(pixels, labels).pixels
+            adversarial = search(pixels, labels).points
             names = model.classifier.labels
             for number, place in enumerate(places):
                 found.append(
