@@ -92,17 +92,19 @@ class Head:
 
 
 LOGITS = Head("logits")
+ONE_LOGIT = "one logit"
 LOGARITHM = Head("logarithm of its probabilities", "softmax")
 
 _WORDS = {"softmax": "softmax", "sigmoid": "sigmoid", "hard_sigmoid": "hard sigmoid", "tanh": "tanh"}
 
 
-def make_linear(model: Any, inputs: np.ndarray) -> Head:
+def make_linear(model: Any, inputs: np.ndarray, name: str = "model") -> Head:
     """Make a loaded model give logits, and prove that it does.
 
     Args:
         model: a classifier; the layer that holds its last activation is changed in place.
         inputs: (N, H, W, C) images in the range the model wants, to verify with.
+        name: what the model is called in messages.
 
     Returns:
         How the model ends. An activation that no layer holds stays where it is, and is inverted.
@@ -137,7 +139,7 @@ def make_linear(model: Any, inputs: np.ndarray) -> Head:
                 return Head(f"{_WORDS[activation]} removed", activation, single, removed)
     activation = "" if _log_probabilities(before, tolerance) else _bounded(model, inputs, before, tolerance)
     if single:
-        return Head("inverse of its sigmoid", activation, single=True) if activation else _single_logit(model)
+        return Head("inverse of its sigmoid", activation, single=True) if activation else _single_logit(model, name)
     if activation == "softmax":
         return LOGARITHM
     return Head(f"inverse of its {_WORDS[activation]}", activation) if activation else LOGITS
@@ -149,15 +151,15 @@ def are_probabilities(outputs: np.ndarray, tolerance: float = 1e-5) -> bool:
     return bool(outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=10 * tolerance))
 
 
-def _single_logit(model: Any) -> Head:
+def _single_logit(model: Any, name: str) -> Head:
     """Take one unbounded output for the logit of the second class, if the model ends as a classifier does."""
     last = next((part for part in reversed(operations(model)) if getattr(part, "weights", ())), None)
     activation = getattr(last, "activation", None) or keras.activations.linear
     if activation is not keras.activations.linear:
-        name = getattr(activation, "__name__", "unknown")
-        message = f"the model has one output with the activation '{name}', which is no score of two classes"
+        own = getattr(activation, "__name__", "unknown")
+        message = f"model '{name}' has one output with the activation '{own}', which is no score of two classes"
         raise AdvcliError(message, "its last layer must give one value a class, or one sigmoid for two classes")
-    return Head("one logit", single=True)
+    return Head(ONE_LOGIT, single=True)
 
 
 def _may_be(activation: str, outputs: np.ndarray, tolerance: float) -> bool:

@@ -322,8 +322,10 @@ def wrap(
     low, high = input_range
     probe = np.random.default_rng(0).random((4, edge, edge, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
-    head = linear_head.make_linear(model, probe)
+    head = linear_head.make_linear(model, probe, name)
     log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, channels, head.name)
+    if head.name == linear_head.ONE_LOGIT:
+        log.warning("'%s' has one output: taken for a logit, above 0 for the second of two classes", name)
     for layer in switched_off(model):
         log.warning("'%s': layer '%s' is called with training=True; advcli measures the model without it", name, layer)
     names = tuple(labels) or generic_names(classes)

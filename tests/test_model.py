@@ -47,10 +47,10 @@ def _ends_in(layers: list[Any]) -> Any:
         pytest.param(lambda: _outputs(list), "gives a list of 2 outputs", "class scores only", id="two outputs"),
         pytest.param(lambda: _outputs(dict), "gives a dict of 2 outputs", "class scores only", id="named outputs"),
         pytest.param(
-            lambda: _ends_in([keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")]),
-            r"no classifier of two or more classes: its output has the shape \(1,\)",
-            "one value a class",
-            id="one output value",
+            lambda: _ends_in([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1, activation="relu")]),
+            "one output with the activation 'relu'",
+            "one sigmoid for two classes",
+            id="one output that is no score",
         ),
         pytest.param(
             lambda: _ends_in([keras.layers.Conv2D(4, 1)]),
