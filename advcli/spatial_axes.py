@@ -12,11 +12,15 @@ from advcli.backend import Tensor, tf
 # Two images, each without the spot and with it at 2 x 2 places.
 _CONTENTS, _PLACES = 2, (2, 2)
 COUNT = _CONTENTS * (1 + _PLACES[0] * _PLACES[1])
-_MOST_CHANNELS = 32
+# Values of an image's map that are looked at: of a fine map some channels say enough, of a coarse one all.
+_VALUES, _LEAST_CHANNELS = 1 << 16, 32
+# In a map of fewer cells every one may see the whole image, so that only the channels tell where the spot is.
+_FEW_CELLS = 7
 # Shares of the way of the spot: the least that the change moves along its own axis, and the most along the other.
 # Global context shortens both ways alike. Measured: maps of 4 x 4 cells and more of networks with random and with
 # trained weights at least 0.38, 0.3 of that across; the tokens and heads of transformers at most 0.12.
 _LEAST_SLOPE, _MOST_ACROSS, _LEAST_RATIO = 0.25, 0.5, 0.55
+_LEAST_CORRELATION, _LEAST_LEAD = 0.3, 0.1
 
 
 def moved_images(edge: int, channels: int) -> np.ndarray:
@@ -34,41 +38,76 @@ def moved_images(edge: int, channels: int) -> np.ndarray:
 
 
 def change(output: Tensor) -> Tensor:
-    """Measure, in a traced function, how much the spot changes each cell: (COUNT, h, w, K) -> (contents, 2, 2, h, w).
+    """Measure, in a traced function, how the spot changes each cell: (COUNT, h, w, K) -> (contents, 2, 2, h, w, k).
 
-    Each channel is divided by the root of the mean square of its change, so that large channels do not hide small ones.
+    Each channel is divided by the root of the mean square of its change, so that large channels do not hide small
+    ones. Of a fine map only the length of the change is kept: k = 1.
     """
     height, width, channels = output.shape[1:]
-    values = tf.cast(output[..., :: -(-channels // _MOST_CHANNELS)], tf.float32)
+    kept = max(_LEAST_CHANNELS, _VALUES // (height * width))
+    values = tf.cast(output[..., :: -(-channels // kept)], tf.float32)
     values = tf.reshape(values, (_CONTENTS, -1, height, width, values.shape[-1]))
-    squares = (values[:, 1:] - values[:, :1]) ** 2
-    squares = tf.math.divide_no_nan(squares, tf.reduce_mean(squares, axis=(1, 2, 3), keepdims=True))
-    return tf.reshape(tf.reduce_mean(squares, axis=-1), (_CONTENTS, *_PLACES, height, width))
+    changes = values[:, 1:] - values[:, :1]
+    changes = tf.math.divide_no_nan(changes, tf.sqrt(tf.reduce_mean(changes**2, axis=(1, 2, 3), keepdims=True)))
+    if min(height, width) >= _FEW_CELLS:
+        changes = tf.norm(changes, axis=-1, keepdims=True)
+    return tf.reshape(changes, (_CONTENTS, *_PLACES, height, width, -1))
 
 
 def is_spatial(changes: np.ndarray, edge: int) -> bool:
     """Tell whether the change moves down with the spot along the first axis, and right along the second.
 
     Args:
-        changes: (contents, 2, 2, h, w), what ``change`` gives.
+        changes: (contents, 2, 2, h, w, k), what ``change`` gives.
         edge: of the images, in pixels.
     """
-    # What changes wherever the spot is says nothing of its place.
-    changes = changes - changes.min(axis=(1, 2), keepdims=True)
-    total = changes.sum(axis=(-2, -1))
-    if not np.isfinite(total).all() or not (total > 0).all():
+    if not np.isfinite(changes).all():
         return False
-    slopes = np.array([_slopes(changes.sum(axis=other) / total[..., None], edge) for other in (-1, -2)])
+    way = _step(edge) / edge
+    return _centre_follows(changes, way) or _channels_follow(changes, way)
+
+
+def _centre_follows(changes: np.ndarray, way: float) -> bool:
+    """Tell whether the centre of mass of the change follows the spot."""
+    squares = (changes**2).sum(axis=-1)
+    # What changes wherever the spot is says nothing of its place.
+    squares -= squares.min(axis=(1, 2), keepdims=True)
+    total = squares.sum(axis=(-2, -1))
+    if not (total > 0).all():
+        return False
+    slopes = np.array([_slopes(squares.sum(axis=other) / total[..., None], way) for other in (-1, -2)])
     own, across = slopes.diagonal(), np.abs(slopes[::-1].diagonal())
     return bool(own.min() >= max(_LEAST_SLOPE, _LEAST_RATIO * own.max()) and across.max() <= _MOST_ACROSS * own.min())
 
 
-def _slopes(shares: np.ndarray, edge: int) -> tuple[float, float]:
+def _slopes(shares: np.ndarray, way: float) -> tuple[float, float]:
     """Divide how far the centre of mass moves along an axis by how far the spot moves down, and right."""
     cells = shares.shape[-1]
     centres = (shares @ ((np.arange(cells) + 0.5) / cells)).mean(axis=0)
-    step = _step(edge) / edge
-    return (centres[1] - centres[0]).mean() / step, (centres[:, 1] - centres[:, 0]).mean() / step
+    return (centres[1] - centres[0]).mean() / way, (centres[:, 1] - centres[:, 0]).mean() / way
+
+
+def _channels_follow(changes: np.ndarray, way: float) -> bool:
+    """Tell whether the change is, in every channel, that of the spot at the other place moved as the spot is."""
+    height, width, channels = changes.shape[-3:]
+    down, right = (round(way * height), 0), (0, round(way * width))
+    if channels < 2 or not (down[0] and right[1]):
+        return False
+    moves = ((changes[:, 0], changes[:, 1], down, right), (changes[:, :, 0], changes[:, :, 1], right, down))
+    for before, after, along, across in moves:
+        rivals = max(_correlation(before, after, (0, 0)), _correlation(before, after, across))
+        if _correlation(before, after, along) < max(_LEAST_CORRELATION, rivals + _LEAST_LEAD):
+            return False
+    return True
+
+
+def _correlation(before: np.ndarray, after: np.ndarray, shift: tuple[int, int]) -> float:
+    """Correlate (..., h, w, k) with what is some rows and columns further on, where both are inside the map."""
+    rows, columns = shift
+    first = before[..., : before.shape[-3] - rows, : before.shape[-2] - columns, :]
+    second = after[..., rows:, columns:, :]
+    length = np.sqrt((first**2).sum() * (second**2).sum())
+    return float((first * second).sum() / length) if length > 0 else 0.0
 
 
 def _step(edge: int) -> int:
