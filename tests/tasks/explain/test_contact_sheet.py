@@ -49,11 +49,11 @@ def found(
     missing: float | None = None,
     explainer: Explainer | None = None,
 ) -> Map:
-    explainer = explainer or registry.build("explainers", method)
+    method_of: Explainer = explainer or registry.build("explainers", method)
     shown = Shown("relu1", 4, 4, 8) if "cam" in method else None
     moved = Shift(0.4, 0.5, 0.1, 0.02) if where == "adversarial" else None
     target = Target(where, index, None, role)
-    return Map(target, method, explainer, shown, values, values, missing, 0.0, moved, moved, clean)
+    return Map(target, method, method_of, shown, values, values, missing, 0.0, moved, moved, clean)
 
 
 def explained(

@@ -17,6 +17,7 @@ from advcli import images, png, registry
 from advcli.backend import keras
 from advcli.data import to_float
 from advcli.errors import AdvcliError
+from advcli.explainers import enlarged
 from advcli.model import Classifier, wrap
 from advcli.records import Attacked, Explained, Failed, Flipped, Progress, Shift, Shifted
 from advcli.tasks.attack import attack
@@ -32,6 +33,7 @@ from conftest import Command, make_classifier
 METHODS = ("saliency", "gradcam")
 EXPLAINERS = {method: registry.build("explainers", method) for method in METHODS}
 FGSM = registry.build("attacks", "fgsm")
+OCCLUSION = registry.build("explainers", "occlusion")
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +188,7 @@ def test_a_map_is_compared_with_the_clean_one_of_its_class(tmp_path: Path, class
         index = found.target.index
         if index in (true, explanation.views[0].predicted):
             assert found.clean is not None
-            expected = EXPLAINERS[found.method](classifier, seen, np.array([index]), 0)[0]
+            expected = enlarged(EXPLAINERS[found.method](classifier, seen, np.array([index]), 0), 16)[0]
             np.testing.assert_allclose(found.clean, expected, atol=1e-5)
         else:
             assert found.clean is None, "it was not computed"
@@ -237,6 +239,22 @@ def test_a_contrast_is_the_difference_of_two_maps(tmp_path: Path, classifier: Cl
         difference = values["clean.0.saliency"] - values["clean.2.saliency"]
         np.testing.assert_allclose(values["clean.0-2.saliency"], difference, atol=1e-5)
         np.testing.assert_allclose(values["clean"], to_float(images.read(file)), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam-plus-plus", "layercam", "scorecam"])
+def test_raw_maps_of_a_layer_have_its_size(tmp_path: Path, classifier: Classifier, method: str) -> None:
+    file = picture(tmp_path / "a.png")
+    explainers = {method: registry.build("explainers", f"{method}:layer=relu0"), "occlusion": OCCLUSION}
+    (record, _) = explained(run(classifier, [file], tmp_path / "m", raw=True, explainers=explainers))
+    assert record.map_size == (8, 8)
+    with np.load(tmp_path / "m" / "a.explain.npz") as values:
+        found = values[f"clean.{record.index}.{method}"]
+        assert found.shape == (8, 8)
+        seen = to_float(images.read(file))[None]
+        expected = explainers[method](classifier, seen, np.array([record.index]), 0)[0]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+        assert values[f"clean.{record.index}.occlusion"].shape == (16, 16), "computed on the pixels"
+    assert images.read(output(record)).shape == (16, 16, 3)
 
 
 def test_the_sheet_alone_is_written_unless_asked_for_more(tmp_path: Path, classifier: Classifier) -> None:
