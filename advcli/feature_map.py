@@ -21,7 +21,7 @@ _SHAPE_ONLY = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownLayer:
     """The output of a layer that relevance is computed on.
 
     Args:
@@ -58,10 +58,10 @@ class FeatureMap:
     reason: str = ""
 
     @property
-    def shown(self) -> Shown:
+    def shown(self) -> ShownLayer:
         """What a reader needs to know of it."""
         channels = int(self.call.output.shape[-1])
-        return Shown(self.call.layer.name, *self.call.size, channels, self.reason, self.only_way)
+        return ShownLayer(self.call.layer.name, *self.call.size, channels, self.reason, self.only_way)
 
 
 def feature_map(classifier: Classifier, name: str = "") -> FeatureMap:
@@ -96,7 +96,7 @@ def feature_map(classifier: Classifier, name: str = "") -> FeatureMap:
     raise AdvcliError(f"'{classifier.name}' has no feature map of 4 x 4 cells or more to show", hint)
 
 
-def listed(classifier: Classifier) -> list[Shown]:
+def listed(classifier: Classifier) -> list[ShownLayer]:
     """List the layers whose output is a map of 2 x 2 cells or more, in the order in which they are computed."""
     maps = {one.call.layer.name: one.shown for one in _found(classifier) if one.spatial}
     return list(maps.values())

@@ -9,7 +9,7 @@ from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.explainers.gradcam import GradCAM
 from advcli.explainers.saliency import Saliency
-from advcli.feature_map import Shown, _found, feature_map, listed
+from advcli.feature_map import ShownLayer, _found, feature_map, listed
 from advcli.model import Classifier, wrap
 from conftest import make_classifier
 
@@ -198,18 +198,18 @@ def test_a_map_that_is_too_coarse_is_shown_only_if_it_is_asked_for() -> None:
 
 
 def test_why_a_layer_is_shown_is_said() -> None:
-    fine = Shown("relu", 12, 12, 6, "the last activation whose map has at least 7 x 7 cells", only_way=True)
+    fine = ShownLayer("relu", 12, 12, 6, "the last activation whose map has at least 7 x 7 cells", only_way=True)
     assert GradCAM().shown(classify(foreign.build("flat", "logits"))) == fine
     image = keras.Input((32, 32, 3))
     model = keras.Model(image, foreign.chain(image, [_conv("a", stride=8), *_end()]))
     reason = "the last layer whose map has at least 4 x 4 cells"
-    assert GradCAM().shown(classify(model, 32)) == Shown("a", 4, 4, 8, reason, only_way=True)
+    assert GradCAM().shown(classify(model, 32)) == ShownLayer("a", 4, 4, 8, reason, only_way=True)
 
 
 @pytest.mark.parametrize("shape", foreign.SHAPES)
 def test_layers_are_listed_in_order_wherever_they_are(shape: str) -> None:
     maps = listed(wrap(foreign.build(shape, "dense"), "m", input_range=(0.0, 1.0)))
-    assert maps == [Shown(name, foreign.EDGE, foreign.EDGE, 6) for name in ("conv", "relu")]
+    assert maps == [ShownLayer(name, foreign.EDGE, foreign.EDGE, 6) for name in ("conv", "relu")]
 
 
 def test_the_list_says_which_layers_are_led_around() -> None:

@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from advcli.backend import tf
-from advcli.feature_map import Shown
+from advcli.feature_map import ShownLayer
 from advcli.model import Classifier
 
-__all__ = ["Explainer", "Kind", "Shown", "enlarged", "is_evidence"]
+__all__ = ["Explainer", "MapKind", "ShownLayer", "enlarge_maps", "is_evidence"]
 
-Kind = Literal["pixels", "map", "picture"]
+MapKind = Literal["pixels", "map", "picture"]
 
 
 class Explainer(ABC):
@@ -27,7 +27,7 @@ class Explainer(ABC):
     A method that shows a layer has the option ``layer``.
     """
 
-    kind: ClassVar[Kind] = "pixels"
+    kind: ClassVar[MapKind] = "pixels"
     signed: ClassVar[bool] = True
     split_signs: ClassVar[bool] = False
     is_derivative: ClassVar[bool] = False
@@ -55,7 +55,7 @@ class Explainer(ABC):
             against: (N,) other classes; then the difference of the two logits is explained.
         """
 
-    def shown(self, classifier: Classifier) -> Shown | None:
+    def shown(self, classifier: Classifier) -> ShownLayer | None:
         """Return the layer whose output the relevance is computed on; None if it is computed on the pixels.
 
         Raises:
@@ -83,7 +83,7 @@ class Explainer(ABC):
         return (f"{method}-positive", f"{method}-negative") if cls.split_signs else (method,)
 
 
-def enlarged(maps: np.ndarray, edge: int) -> np.ndarray:
+def enlarge_maps(maps: np.ndarray, edge: int) -> np.ndarray:
     """Enlarge maps to the image by linear interpolation, with cells as areas: (N, h, w) -> (N, edge, edge)."""
     if maps.shape[1:] == (edge, edge):
         return maps

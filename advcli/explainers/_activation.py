@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.backend import Tensor, tf
-from advcli.explainers import Explainer, Kind, Shown
+from advcli.explainers import Explainer, MapKind, ShownLayer
 from advcli.explainers._scores import in_batches, score, traced
 from advcli.feature_map import feature_map
 from advcli.layers import recorded
@@ -24,7 +24,7 @@ class ActivationMap(Explainer):
     """
 
     signed: ClassVar[bool] = False
-    kind: ClassVar[Kind] = "map"
+    kind: ClassVar[MapKind] = "map"
 
     layer: str = ""
 
@@ -40,7 +40,7 @@ class ActivationMap(Explainer):
         parts = _features_and_gradients(classifier, self.layer, images, classes, against)
         return np.concatenate([np.maximum(self.combined(*part), 0) for part in parts])
 
-    def shown(self, classifier: Classifier) -> Shown:
+    def shown(self, classifier: Classifier) -> ShownLayer:
         """Return the layer whose output is shown."""
         return feature_map(classifier, self.layer).shown
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.explainers import Explainer, Kind
+from advcli.explainers import Explainer, MapKind
 from advcli.explainers._scores import in_batches, score, traced
 from advcli.model import Classifier
 
@@ -31,7 +31,7 @@ class ActivationMaximization(Explainer):
     """
 
     signed: ClassVar[bool] = False
-    kind: ClassVar[Kind] = "picture"
+    kind: ClassVar[MapKind] = "picture"
 
     steps: int = 128
     rate: float = 0.02

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.errors import UsageError
-from advcli.explainers import Explainer, Kind
+from advcli.explainers import Explainer, MapKind
 from advcli.explainers._perturbed import answers, check_fill, each
 from advcli.explainers._scores import asked
 from advcli.model import Classifier
@@ -26,7 +26,7 @@ class Occlusion(Explainer):
         fill: the value of hidden pixels: ``mean``, the image's mean colour, or ``black``.
     """
 
-    kind: ClassVar[Kind] = "map"
+    kind: ClassVar[MapKind] = "map"
 
     window: int = 0
     stride: int = 0

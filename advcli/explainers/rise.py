@@ -11,7 +11,7 @@ import numpy as np
 
 from advcli.backend import tf
 from advcli.errors import UsageError
-from advcli.explainers import Explainer, Kind
+from advcli.explainers import Explainer, MapKind
 from advcli.explainers._perturbed import answers, check_fill, each
 from advcli.explainers._scores import generator
 from advcli.model import Classifier
@@ -30,7 +30,7 @@ class RISE(Explainer):
         fill: the value of hidden pixels: ``mean``, the image's mean colour, or ``black``.
     """
 
-    kind: ClassVar[Kind] = "map"
+    kind: ClassVar[MapKind] = "map"
 
     masks: int = 500
     cells: int = 7

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.errors import UsageError
-from advcli.explainers import Explainer, Kind, Shown, enlarged
+from advcli.explainers import Explainer, MapKind, ShownLayer, enlarge_maps
 from advcli.explainers._activation import features
 from advcli.explainers._perturbed import answers, check_fill, each
 from advcli.feature_map import feature_map
@@ -30,7 +30,7 @@ class ScoreCAM(Explainer):
     """
 
     signed: ClassVar[bool] = False
-    kind: ClassVar[Kind] = "map"
+    kind: ClassVar[MapKind] = "map"
 
     layer: str = ""
     channels: int = 64
@@ -64,7 +64,7 @@ class ScoreCAM(Explainer):
         channels = self._chosen(feature)
 
         def masks(part: slice) -> np.ndarray:
-            large = enlarged(np.moveaxis(channels[..., part], -1, 0), classifier.edge)
+            large = enlarge_maps(np.moveaxis(channels[..., part], -1, 0), classifier.edge)
             low, high = large.min(axis=(1, 2), keepdims=True), large.max(axis=(1, 2), keepdims=True)
             return (large - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
 
@@ -79,7 +79,7 @@ class ScoreCAM(Explainer):
         order = np.sort(order[np.ptp(feature[..., order], axis=(0, 1)) > 0])
         return feature[..., order]
 
-    def shown(self, classifier: Classifier) -> Shown:
+    def shown(self, classifier: Classifier) -> ShownLayer:
         """Return the layer whose output is shown."""
         return feature_map(classifier, self.layer).shown
 

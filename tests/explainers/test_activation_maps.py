@@ -14,7 +14,7 @@ import foreign
 from advcli import images, registry
 from advcli.backend import keras, tf
 from advcli.data import to_float
-from advcli.explainers import enlarged
+from advcli.explainers import enlarge_maps
 from advcli.explainers.gradcam import GradCAM
 from advcli.explainers.gradcam_plus_plus import GradCAMPlusPlus
 from advcli.explainers.layercam import LayerCAM
@@ -137,8 +137,8 @@ def test_a_map_is_enlarged_with_cells_as_areas() -> None:
     maps = np.array([[[0.0, 4.0], [8.0, 0.0]]], np.float32)
     # Linear between the centres of the cells, constant outside them.
     weights = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
-    np.testing.assert_allclose(enlarged(maps, 4)[0], weights @ maps[0] @ weights.T, rtol=1e-6)
-    assert enlarged(maps, 2) is maps
+    np.testing.assert_allclose(enlarge_maps(maps, 4)[0], weights @ maps[0] @ weights.T, rtol=1e-6)
+    assert enlarge_maps(maps, 2) is maps
 
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam-plus-plus", "layercam", "scorecam"])
@@ -147,8 +147,8 @@ def test_another_layer_is_shown_if_it_is_named(method: str, coarse: Classifier) 
     assert (named.shown(coarse).layer, named.shown(coarse).rows) == ("relu0", 14)
     pictures = foreign.images(1, edge=28)
     default = registry.build("explainers", method)
-    maps = [enlarged(one(coarse, pictures, CLASSES[:1], 0), 28) for one in (named, default)]
-    assert not np.allclose(*maps)
+    first, second = (enlarge_maps(one(coarse, pictures, CLASSES[:1], 0), 28) for one in (named, default))
+    assert not np.allclose(first, second)
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_the_bird_is_where_the_maps_are(shared: Path) -> None:
     assert classifier.predict(seen)[0].argmax() == 94
     for method in ("gradcam", "gradcam-plus-plus", "layercam", "scorecam:channels=16", "smoothgrad:samples=8"):
         values = registry.build("explainers", method)(classifier, seen, np.array([94]), 0)
-        relevance = np.maximum(enlarged(values, 224)[0], 0)
+        relevance = np.maximum(enlarge_maps(values, 224)[0], 0)
         assert relevance[:, :112].sum() > 0.85 * relevance.sum(), method
 
 

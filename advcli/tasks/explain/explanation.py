@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from advcli.data import to_eight_bits
-from advcli.explainers import Explainer, Shown, is_evidence
+from advcli.explainers import Explainer, ShownLayer, is_evidence
 from advcli.model import Classifier
 from advcli.records import Shift
 from advcli.tasks.explain.adversarial_pairs import Pair
@@ -82,7 +82,7 @@ class Map:
     target: Target
     method: str
     explainer: Explainer
-    shown: Shown | None
+    shown: ShownLayer | None
     values: np.ndarray
     relevance: np.ndarray
     completeness: float | None = None

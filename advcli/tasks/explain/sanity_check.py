@@ -15,7 +15,7 @@ import numpy as np
 from advcli import images
 from advcli.data import to_float
 from advcli.errors import AdvcliError
-from advcli.explainers import Explainer, enlarged
+from advcli.explainers import Explainer, enlarge_maps
 from advcli.layers import operations
 from advcli.model import Classifier
 from advcli.records import Progress, Trusted
@@ -67,10 +67,10 @@ def sanity_check(
     order = np.argsort(-classifier.predict(pixels), axis=1, kind="stable")
     first, second = order[:, 0], order[:, 1]
     values = explainer(classifier, pixels, first, seed)
-    maps = enlarged(values, classifier.edge)
-    others = enlarged(explainer(classifier, pixels, second, seed), classifier.edge)
+    maps = enlarge_maps(values, classifier.edge)
+    others = enlarge_maps(explainer(classifier, pixels, second, seed), classifier.edge)
     with randomized(classifier, seed) as unlearned:
-        strangers = enlarged(explainer(unlearned, pixels, first, seed), classifier.edge)
+        strangers = enlarge_maps(explainer(unlearned, pixels, first, seed), classifier.edge)
     # A large derivative matters whatever its sign; other signed maps say what is against the class.
     ranks = np.abs(maps) if explainer.is_derivative else maps
     chance = np.random.default_rng(seed).random(maps.shape)

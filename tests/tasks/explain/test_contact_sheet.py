@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.explainers import Explainer, Shown
+from advcli.explainers import Explainer, ShownLayer
 from advcli.model import Classifier
 from advcli.records import Shift
 from advcli.report.maps import sequential
@@ -50,7 +50,7 @@ def found(
     explainer: Explainer | None = None,
 ) -> Map:
     method_of: Explainer = explainer or registry.build("explainers", method)
-    shown = Shown("relu1", 4, 4, 8) if "cam" in method else None
+    shown = ShownLayer("relu1", 4, 4, 8) if "cam" in method else None
     moved = Shift(0.4, 0.5, 0.1, 0.02) if where == "adversarial" else None
     target = Target(where, index, None, role)
     return Map(target, method, method_of, shown, values, values, missing, 0.0, moved, moved, clean)

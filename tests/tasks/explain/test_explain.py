@@ -17,7 +17,7 @@ from advcli import images, png, registry
 from advcli.backend import keras
 from advcli.data import to_float
 from advcli.errors import AdvcliError
-from advcli.explainers import enlarged
+from advcli.explainers import enlarge_maps
 from advcli.model import Classifier, wrap
 from advcli.records import Attacked, Explained, Failed, Flipped, Progress, Shift, Shifted
 from advcli.tasks.attack import attack
@@ -188,7 +188,7 @@ def test_a_map_is_compared_with_the_clean_one_of_its_class(tmp_path: Path, class
         index = found.target.index
         if index in (true, explanation.views[0].predicted):
             assert found.clean is not None
-            expected = enlarged(EXPLAINERS[found.method](classifier, seen, np.array([index]), 0), 16)[0]
+            expected = enlarge_maps(EXPLAINERS[found.method](classifier, seen, np.array([index]), 0), 16)[0]
             np.testing.assert_allclose(found.clean, expected, atol=1e-5)
         else:
             assert found.clean is None, "it was not computed"
