@@ -9,7 +9,7 @@ from advcli.backend import Tensor, keras, tf
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.layers import Call, operations, recorded
 from advcli.model import Classifier
-from advcli.spatial_axes import COUNT, change, is_spatial, moved_images
+from advcli.spatial_axes import change, is_spatial, moved_images
 
 # Networks made for 224 pixels end in 7 x 7 cells: with 8 they would be shown half-way, where the map is 14 x 14.
 # Below 4 x 4 a map does not tell places apart (MobileNetV2 at 64 pixels ends in 2 x 2).
@@ -17,6 +17,7 @@ _FINE_ENOUGH = (7, 4)
 _STEM = 10
 # What only moves or thins out the map of the layer before it.
 _NO_STAGE = ("Pad", "Crop", "Pool", "Dropout", "Reshape", "UpSampling")
+_KEY = "feature maps"
 _SHAPE_ONLY = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
 
 
@@ -102,6 +103,11 @@ def listed(classifier: Classifier) -> list[ShownLayer]:
     return list(maps.values())
 
 
+def share_feature_maps(source: Classifier, target: Classifier) -> None:
+    """Let a classifier have the feature maps of another one of the same model, whatever its weights are now."""
+    target.once(_KEY, lambda: _found(source))
+
+
 def _named(classifier: Classifier, found: Sequence[FeatureMap], name: str) -> FeatureMap:
     named = [one for one in found if one.call.layer.name == name]
     if not named:
@@ -123,7 +129,7 @@ def _methods_without_map() -> str:
 
 
 def _found(classifier: Classifier) -> list[FeatureMap]:
-    return classifier.once("feature maps", lambda: _traced(classifier))
+    return classifier.once(_KEY, lambda: _traced(classifier))
 
 
 def _traced(classifier: Classifier) -> list[FeatureMap]:
@@ -132,17 +138,19 @@ def _traced(classifier: Classifier) -> list[FeatureMap]:
     That is, whether no path leads around it, and whether its output is a map.
     """
     model, edge = classifier.model, classifier.edge
+    images = tf.constant(moved_images(edge, classifier.channels))
     with recorded(operations(model)) as calls:
 
-        def measure(images: Tensor) -> tuple[Tensor, list[Tensor]]:
-            outputs = model(classifier.to_input(images), training=False)
-            return outputs, [change(call.output) for call in _inside(calls, images.graph) if _may_be_map(call)]
+        def measure(pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+            outputs = model(classifier.to_input(pixels), training=False)
+            found = _inside(calls, pixels.graph)
+            return outputs, [change(call.output) for call in found if _may_be_map(call, len(images))]
 
-        signature = [tf.TensorSpec((COUNT, edge, edge, classifier.channels), tf.float32)]
+        signature = [tf.TensorSpec(images.shape, tf.float32)]
         function = tf.function(measure, input_signature=signature, autograph=False).get_concrete_function()
     graph = function.graph
-    _, changes = function(tf.constant(moved_images(edge, classifier.channels)))
-    maps = [call for call in _inside(calls, graph) if _may_be_map(call)]
+    _, changes = function(images)
+    maps = [call for call in _inside(calls, graph) if _may_be_map(call, len(images))]
     spatial = {id(call) for call, each in zip(maps, changes, strict=True) if is_spatial(each.numpy(), edge)}
     between = _between(graph.inputs[0].op, graph.outputs[0].op, graph.get_operations())
     passed = _bottlenecks(between)
@@ -159,9 +167,9 @@ def _inside(calls: Sequence[Call], graph: Any) -> list[Call]:
     return [call for call in calls if getattr(call.output, "graph", None) is graph]
 
 
-def _may_be_map(call: Call) -> bool:
+def _may_be_map(call: Call, count: int) -> bool:
     shape = call.output.shape
-    return min(call.size) >= 2 and shape[0] == COUNT and shape[3] is not None and call.output.dtype.is_floating
+    return min(call.size) >= 2 and shape[0] == count and shape[3] is not None and call.output.dtype.is_floating
 
 
 def _between(first: Any, last: Any, nodes: Sequence[Any]) -> list[Any]:

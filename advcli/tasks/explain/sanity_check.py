@@ -16,6 +16,7 @@ from advcli import images
 from advcli.data import to_float
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer, enlarge_maps
+from advcli.feature_map import share_feature_maps
 from advcli.layers import operations
 from advcli.model import Classifier
 from advcli.records import Progress, Trusted
@@ -110,12 +111,14 @@ def randomized(classifier: Classifier, seed: int) -> Iterator[Classifier]:
     layers = [layer for layer in operations(classifier.model) if any(len(w.shape) > 1 for w in _weights(layer))]
     kernels = [w for layer in layers[len(layers) // 2 :] for w in _weights(layer) if len(w.shape) > 1]
     kept = [np.asarray(kernel) for kernel in kernels]
+    # Another object, as a classifier caches what it has computed from its weights; but the same layers are shown.
+    shuffled = replace(classifier)
+    share_feature_maps(classifier, shuffled)
     generator = np.random.default_rng(seed)
     try:
         for kernel, values in zip(kernels, kept, strict=True):
             kernel.assign(generator.permutation(values.ravel()).reshape(values.shape))
-        # Another object, as a classifier caches what it has computed from its weights.
-        yield replace(classifier)
+        yield shuffled
     finally:
         for kernel, values in zip(kernels, kept, strict=True):
             kernel.assign(values)

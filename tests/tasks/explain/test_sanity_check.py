@@ -7,6 +7,7 @@ import pytest
 
 from advcli import registry
 from advcli.explainers import Explainer
+from advcli.feature_map import feature_map
 from advcli.model import Classifier
 from advcli.tasks.explain.deletion_insertion import deletion, insertion
 from advcli.tasks.explain.sanity_check import randomized, sanity_check, verdict_line
@@ -81,6 +82,16 @@ def test_the_upper_half_is_shuffled_and_put_back(classifier: Classifier, seen: n
     for old, new in zip(before, classifier.model.weights, strict=True):
         np.testing.assert_array_equal(old, np.array(new))
     np.testing.assert_array_equal(classifier.predict(seen), expected)
+
+
+def test_the_same_layer_is_shown_with_shuffled_weights() -> None:
+    made = make_classifier("small:width=8", edge=16)
+    expected = feature_map(made)
+    with randomized(made, 0) as other:
+        # No layer would be proven to be a map with these.
+        for weight in made.model.weights:
+            weight.assign(np.zeros(weight.shape))
+        assert feature_map(other).call is expected.call
 
 
 def test_weights_are_put_back_after_an_error_too(classifier: Classifier) -> None:
