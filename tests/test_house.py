@@ -35,7 +35,7 @@ LAYERS = [
     {"tasks"},
     set(FAMILIES),
     {"report"},
-    {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers", "feature_map"}
+    {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers", "feature_map", "spatial_axes"}
     | {"frozen", "plain", "folding", "convolution"},
     {"threat", "png", "images", "draws", "l1_ball"},
     {"backend", "registry", "records", "class_order"},

@@ -26,7 +26,7 @@ def serve(descriptor: int) -> None:
 
     import advcli.tasks.attack
     import advcli.tasks.benchmark
-    import advcli.tasks.explain
+    import advcli.tasks.explain.run
     import advcli.tasks.train  # noqa: F401
     from advcli.backend import keras, tf
     from advcli.cli import attack, benchmark, explain, train  # noqa: F401

@@ -170,3 +170,32 @@ def ascent(
         loss = tf.reduce_sum(threat.loss(logits, labels))
     # A model that rounds its input has no gradient, which is no reason to fail.
     return tape.gradient(loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO), logits
+
+
+def refuse_radius(
+    search: Attack | Suite | Universal, spec: str, norm: Norm | None, eps: float | None, minimal: bool = False
+) -> None:
+    """Refuse a radius for an attack that has none, and the smallest one for a pattern of many images.
+
+    Raises:
+        UsageError: one of them was asked for.
+    """
+    name = registry.canonical(spec)
+    if not is_bounded(search) and (minimal or norm or eps is not None):
+        raise UsageError(
+            f"'{name}' does not search a ball, so it has no radius", "leave --eps, --norm and --minimal out"
+        )
+    if minimal and isinstance(search, Universal):
+        raise UsageError(
+            f"'{name}' is one perturbation for all images, not the smallest for each", "leave --minimal out"
+        )
+
+
+def refuse_pattern(search: Attack | Suite | Universal, spec: str, hint: str) -> None:
+    """Refuse an attack that crafts one pattern for many images.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if isinstance(search, Universal):
+        raise UsageError(f"'{registry.canonical(spec)}' is one pattern for many images", hint)

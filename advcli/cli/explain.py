@@ -44,59 +44,60 @@ def explain(
 ) -> int:
     """Show what a prediction rests on: advcli explain img.jpg --out maps/."""
     from advcli import registry
-    from advcli.cli import explaining
     from advcli.cli.output import Output
     from advcli.cli.resolve import common_threat, read_range
-    from advcli.tasks import explain as task
-    from advcli.tasks.explaining import choosing
-    from advcli.tasks.explaining.request import Request
-    from advcli.tasks.explaining.subject import Subject
-    from advcli.tasks.explaining.views import check_words
+    from advcli.tasks.explain import run as task
+    from advcli.tasks.explain import validate
+    from advcli.tasks.explain.check_cache import check_cache
+    from advcli.tasks.explain.default_methods import list_layers as layers_of
+    from advcli.tasks.explain.default_methods import suitable
+    from advcli.tasks.explain.explain_model import ExplainedModel
+    from advcli.tasks.explain.request import Request
     from advcli.tasks.models import ModelChoice, load_all
 
     values = read_range(input_range)
     choices = [ModelChoice(model, weights, labels, values, edge, unsafe_load)]
-    choices += [explaining.compared(value, labels, values, edge, unsafe_load) for value in compare or ()]
+    choices += [validate.comparison_model(value, labels, values, edge, unsafe_load) for value in compare or ()]
     if list_layers:
         with Output(json, quiet) as output:
-            return output.show(event for each in load_all(choices) for event in choosing.layers(each, seed))
-    explainers = explaining.methods(method, layer)
+            return output.show(event for each in load_all(choices) for event in layers_of(each, seed))
+    explainers = validate.build_explainers(method, layer)
     search = None if attack is None else registry.build("attacks", attack)
     threat = common_threat([choice.recipe for choice in choices], norm, eps)
-    explaining.refuse_attack(search, attack, adversarial, norm, eps, threat)
+    validate.refuse_attack(search, attack, adversarial, norm, eps, threat)
     request = Request(
         classes=tuple(classes or ()),
         top=top or 0,
-        contrast=explaining.read_contrast(contrast),
+        contrast=validate.read_contrast(contrast),
         label=label,
         attack=attack,
         threat=threat,
         given=adversarial is not None,
-        shared_scale=explaining.is_shared(scale),
+        shared_scale=validate.is_shared(scale),
         separate=separate,
         raw=raw,
         batch=batch,
         seed=seed,
     )
     with Output(json, quiet) as output:
-        outputs = explaining.plan(
+        outputs = validate.output_paths(
             files or [],
             out,
             request,
-            list(explainers),
+            explainers,
             [choice.name for choice in choices],
             report,
             overwrite,
             skip_existing,
         )
-        pairs = explaining.pairs(outputs, adversarial)
+        pairs = validate.adversarial_files(outputs, adversarial)
         if not outputs:
-            return explaining.nothing_left()
+            return 0
         output.status("loading the model")
-        subjects = []
+        models = []
         for classifier in load_all(choices):
-            check_words(classifier, request, outputs)
-            chosen = explainers if method else choosing.usual(explainers, classifier)
-            subjects.append(Subject(classifier, chosen, request, search, pairs))
-        known = [explaining.remembered(choice, seed) for choice in choices] if check else []
-        return output.show(task.explain(subjects, outputs, request, remembered=known, report=report))
+            validate.check_classes(classifier, request, outputs)
+            chosen = explainers if method else suitable(explainers, classifier)
+            models.append(ExplainedModel(classifier, chosen, request, search, pairs))
+        caches = [check_cache(choice, seed) for choice in choices] if check else []
+        return output.show(task.explain(models, outputs, request, caches=caches, report=report))

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from advcli import registry
 from advcli.cli.drawing import new_table
 from advcli.records import Explained, Flipped, Layer, Prediction, Record, Shifted, Trusted
-from advcli.tasks.explaining.request import PARTS
 
 # Of so many images the maps are shown one by one.
 _FEW = 4
@@ -97,7 +97,8 @@ def _maps(records: Sequence[Explained]) -> Table:
     headings += list(numbers[1:]) if moved else []
     for heading in headings:
         table.add_column(heading, justify="right" if heading in (*numbers, "confidence") else "left", overflow="fold")
-    second = {part for parts in PARTS.values() for part in parts[1:]}
+    methods = {name: registry.component("explainers", name) for name in registry.names("explainers")}
+    second = {part for name, explainer in methods.items() for part in explainer.parts(name)[1:]}
     for record in records:
         shift, noise = record.shift, record.noise_floor
         # The whole map is compared, whose numbers stand beside its first part.

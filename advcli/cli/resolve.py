@@ -8,7 +8,8 @@ from typing import Any
 import typer
 
 from advcli import png, registry
-from advcli.attacks import Attack, Suite, Universal, is_bounded
+from advcli.attacks import refuse_pattern as refuse_pattern
+from advcli.attacks import refuse_radius as refuse_radius
 from advcli.errors import UsageError, nearest
 from advcli.threat import USUAL_RADIUS, Norm, Threat
 
@@ -39,35 +40,6 @@ def widest(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> T
     if eps is not None and eps * 255 + 1e-6 < 1:
         raise UsageError(f"there is no radius up to {eps:g}: the smallest is 1/255", "give a larger --eps")
     return Threat(norm, _GREATEST[norm] if eps is None else eps)
-
-
-def refuse_radius(
-    search: Attack | Suite | Universal, spec: str, norm: Norm | None, eps: float | None, minimal: bool = False
-) -> None:
-    """Refuse a radius for an attack that has none, and the smallest one for a pattern of many images.
-
-    Raises:
-        UsageError: one of them was asked for.
-    """
-    name = registry.canonical(spec)
-    if not is_bounded(search) and (minimal or norm or eps is not None):
-        raise UsageError(
-            f"'{name}' does not search a ball, so it has no radius", "leave --eps, --norm and --minimal out"
-        )
-    if minimal and isinstance(search, Universal):
-        raise UsageError(
-            f"'{name}' is one perturbation for all images, not the smallest for each", "leave --minimal out"
-        )
-
-
-def refuse_pattern(search: Attack | Suite | Universal, spec: str, hint: str) -> None:
-    """Refuse an attack that crafts one pattern for many images.
-
-    Raises:
-        UsageError: it is one.
-    """
-    if isinstance(search, Universal):
-        raise UsageError(f"'{registry.canonical(spec)}' is one pattern for many images", hint)
 
 
 def with_queries(spec: str, queries: int | None) -> str:

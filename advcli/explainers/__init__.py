@@ -1,27 +1,38 @@
 """What a prediction rests on: one file a method."""
 
-from typing import ClassVar, Literal, Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from advcli.feature_map import Shown
+from advcli.backend import tf
+from advcli.feature_map import ShownLayer
 from advcli.model import Classifier
 
-__all__ = ["Explainer", "Kind", "Shown", "is_evidence"]
+__all__ = ["Explainer", "MapKind", "ShownLayer", "enlarge_maps", "is_evidence"]
 
-Kind = Literal["pixels", "map", "picture"]
+MapKind = Literal["pixels", "map", "picture"]
 
 
-class Explainer(Protocol):
+class Explainer(ABC):
     """A method that says how much each pixel matters for a class.
 
-    ``signed`` says that negative values are there and speak against the class. ``kind`` says what comes
-    back: a value for each of the ``pixels``, a ``map`` that is smooth over regions, or a ``picture``.
+    A subclass sets what differs from these values:
+
+    ``kind``: ``pixels``, a value for each; ``map``, smooth over regions; ``picture``, an image of the class.
+    ``signed``: negative values occur, and are against the class.
+    ``split_signs``: positive and negative values are drawn as two pictures, on one scale.
+    ``is_derivative``: a value says what a brighter pixel would change, not what this pixel contributes.
+
+    A method that shows a layer has the option ``layer``.
     """
 
-    signed: ClassVar[bool]
-    kind: ClassVar[Kind]
+    kind: ClassVar[MapKind] = "pixels"
+    signed: ClassVar[bool] = True
+    split_signs: ClassVar[bool] = False
+    is_derivative: ClassVar[bool] = False
 
+    @abstractmethod
     def __call__(
         self,
         classifier: Classifier,
@@ -30,27 +41,54 @@ class Explainer(Protocol):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) relevance, raw.
+        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, h, w) relevance as it is computed.
 
-        Relevance is signed where the method is: positive speaks for the class, negative against it.
-        A ``picture`` is (N, edge, edge, C) in [0, 1] instead. Neither depends on the other images.
+        The size is that of the images, or that of the layer shown. Relevance is positive for the class and, where
+        the method is signed, negative against it. A ``picture`` is (N, edge, edge, C) in [0, 1] instead. No result
+        depends on the other images.
 
         Args:
-            classifier: what is explained.
+            classifier: the model.
             images: at the classifier's own size.
             classes: the class of each image whose logit is explained.
-            seed: together with an image's own pixels it determines the image's random draws.
-            against: (N,) other classes; then what is explained is how far the logit of the first is ahead of theirs.
+            seed: determines, together with an image's own pixels, the random numbers for that image.
+            against: (N,) other classes; then the difference of the two logits is explained.
         """
-        ...
 
-    def shown(self, classifier: Classifier) -> Shown | None:
-        """Say which layer's output the relevance is computed on; None if on the pixels themselves.
+    def shown(self, classifier: Classifier) -> ShownLayer | None:
+        """Return the layer whose output the relevance is computed on; None if it is computed on the pixels.
 
         Raises:
             AdvcliError: the method cannot explain this classifier.
         """
-        ...
+        return None
+
+    def completeness(
+        self,
+        classifier: Classifier,
+        images: np.ndarray,
+        classes: np.ndarray,
+        relevance: np.ndarray,
+        against: np.ndarray | None = None,
+    ) -> np.ndarray | None:
+        """Return how far each map is from summing up to a change of the score, as a share of it: -> (N,).
+
+        None where the method does not promise such a sum.
+        """
+        return None
+
+    @classmethod
+    def parts(cls, method: str) -> tuple[str, ...]:
+        """Return the names of the pictures that a map of this method is drawn as."""
+        return (f"{method}-positive", f"{method}-negative") if cls.split_signs else (method,)
+
+
+def enlarge_maps(maps: np.ndarray, edge: int) -> np.ndarray:
+    """Enlarge maps to the image by linear interpolation, with cells as areas: (N, h, w) -> (N, edge, edge)."""
+    if maps.shape[1:] == (edge, edge):
+        return maps
+    # Not as tf-keras-vis does, which aligns the corners and so moves peaks.
+    return tf.image.resize(maps[..., None], (edge, edge))[..., 0].numpy()
 
 
 def is_evidence(relevance: np.ndarray) -> np.ndarray:

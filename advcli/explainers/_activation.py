@@ -1,6 +1,6 @@
-"""What the class activation maps start from: a feature map and the gradient of the score by it."""
+"""Class activation maps: a feature map A (h, w, K) and the gradient G of the score by it, combined cell by cell."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.backend import Tensor, tf
-from advcli.explainers import Kind, Shown
+from advcli.explainers import Explainer, MapKind, ShownLayer
 from advcli.explainers._scores import in_batches, score, traced
 from advcli.feature_map import feature_map
 from advcli.layers import recorded
@@ -16,15 +16,15 @@ from advcli.model import Classifier
 
 
 @dataclass(frozen=True)
-class ActivationMap(ABC):
-    """A feature map and the gradient of the score by it, combined to one value a cell.
+class ActivationMap(Explainer):
+    """The positive part of a combination of a feature map and the gradient of the score by it.
 
     Args:
         layer: the layer whose output is the feature map; empty means the deepest that is fine enough.
     """
 
     signed: ClassVar[bool] = False
-    kind: ClassVar[Kind] = "map"
+    kind: ClassVar[MapKind] = "map"
 
     layer: str = ""
 
@@ -36,18 +36,17 @@ class ActivationMap(ABC):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) relevance from 0 up."""
+        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, h, w) relevance from 0 up, one value a cell."""
         parts = _features_and_gradients(classifier, self.layer, images, classes, against)
-        maps = [np.maximum(self.combined(*part), 0) for part in parts]
-        return enlarged(np.concatenate(maps), classifier.edge)
+        return np.concatenate([np.maximum(self.combined(*part), 0) for part in parts])
 
-    def shown(self, classifier: Classifier) -> Shown:
-        """Say which layer's output is shown."""
+    def shown(self, classifier: Classifier) -> ShownLayer:
+        """Return the layer whose output is shown."""
         return feature_map(classifier, self.layer).shown
 
     @abstractmethod
     def combined(self, feature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """Combine: two (N, h, w, K) -> (N, h, w); what is below zero is cut off."""
+        """Combine A and G: two (N, h, w, K) -> (N, h, w); the negative part is removed by the caller."""
 
 
 def features(classifier: Classifier, layer: str, images: np.ndarray) -> np.ndarray:
@@ -59,9 +58,9 @@ def features(classifier: Classifier, layer: str, images: np.ndarray) -> np.ndarr
 def _features_and_gradients(
     classifier: Classifier, layer: str, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Compute maps and gradients with one trace for all the methods that show a layer.
+    """Compute A and G with one traced function for all methods that show the layer.
 
-    Maps are recorded while the model runs, which works inside nested and subclassed models too.
+    The feature map is recorded while the model runs, which works inside nested and subclassed models too.
     """
     call = feature_map(classifier, layer).call
 
@@ -75,9 +74,3 @@ def _features_and_gradients(
 
     function = traced(classifier, ("feature map", call.layer.name, call.turn), record)
     return in_batches(function, images, classes, against)
-
-
-def enlarged(maps: np.ndarray, edge: int) -> np.ndarray:
-    """Enlarge maps to the image, with cells as areas: (N, h, w) -> (N, edge, edge)."""
-    # Not as tf-keras-vis does, which aligns the corners and so moves peaks.
-    return tf.image.resize(maps[..., None], (edge, edge))[..., 0].numpy()

@@ -36,19 +36,19 @@ def answers(
     masks: int,
     make: Callable[[slice], np.ndarray],
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Ask about an image under many masks, which are made as they are needed.
+    """Classify an image under many masks, which are made as they are needed.
 
     Args:
-        classifier: what is asked.
+        classifier: the model.
         image: (edge, edge, C).
         explained: the class.
-        against: another class, or nothing.
-        fill: what a mask hides is replaced by.
+        against: another class, or None.
+        fill: the value of hidden pixels.
         masks: how many there are.
         make: some of the masks -> (M, edge, edge), the share of each pixel that is kept.
 
     Yields:
-        Masks, their scores and their chances.
+        Masks, their scores and their probabilities.
     """
     size = batch_size(classifier.edge)
     for start in range(0, masks, size):

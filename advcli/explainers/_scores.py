@@ -1,4 +1,4 @@
-"""What is explained: the score of a class, and its gradient by the pixels, each traced once a classifier."""
+"""The score that is explained, a logit or a difference of two, and its gradient, each traced once a classifier."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -84,7 +84,7 @@ def gradients(
 
 
 def _as_model(classifier: Classifier) -> Any:
-    """Return what tf-keras-vis takes for a Keras model."""
+    """Return an object with the attributes of a Keras model that tf-keras-vis reads."""
 
     class Model(SimpleNamespace):
         def __call__(self, inputs: list[Tensor], training: bool = False) -> Tensor:
@@ -97,9 +97,10 @@ def _as_model(classifier: Classifier) -> Any:
 def asked(
     classifier: Classifier, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ask for each image's score and chance: (N, edge, edge, C), (N,) -> (N,), (N,).
+    """Compute each image's score and probability: (N, edge, edge, C), (N,) -> (N,), (N,).
 
-    The chance is the class's score in [0, 1]; with another class, its probability if there are but those two.
+    The probability is what the model itself says of a class; with another class, it is that of the class if there
+    were only those two.
     """
 
     def ask(pixels: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,5 +115,5 @@ def asked(
 
 
 def generator(seed: int, image: np.ndarray) -> np.random.Generator:
-    """Return the source of an image's random draws, whatever batch and place it is explained in."""
+    """Return an image's random number generator, which depends on its pixels and the seed, not on the batch."""
     return np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(image).tobytes())])

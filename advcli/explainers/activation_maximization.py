@@ -1,9 +1,9 @@
 """Image of a class: what the network would most like to see, climbed from grey noise.
 
-Simonyan, Vedaldi and Zisserman 2014, https://arxiv.org/abs/1312.6034. All steps have one length and prefer
-long waves (Olah, Mordvintsev and Schubert 2017, https://distill.pub/2017/feature-visualization), the image is
-shifted before each, and differences of neighbours are penalised (total variation: Mahendran and Vedaldi
-2015, https://arxiv.org/abs/1412.0035): without these, what is climbed is noise.
+Simonyan, Vedaldi and Zisserman 2014, https://arxiv.org/abs/1312.6034: gradient ascent of z_c(x) - mean of z(x) over the
+image x. Steps have one length and their low frequencies are amplified (Olah, Mordvintsev and Schubert 2017,
+https://distill.pub/2017/feature-visualization), the image is shifted before each, and total variation is penalised
+(Mahendran and Vedaldi 2015, https://arxiv.org/abs/1412.0035); without these the result is noise.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ import numpy as np
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.explainers import Kind
+from advcli.explainers import Explainer, MapKind
 from advcli.explainers._scores import in_batches, score, traced
 from advcli.model import Classifier
 
 
 @dataclass(frozen=True)
-class ActivationMaximization:
+class ActivationMaximization(Explainer):
     """An image in the model's own range that raises the class's logit above the mean of all, whatever image is given.
 
     Args:
@@ -31,7 +31,7 @@ class ActivationMaximization:
     """
 
     signed: ClassVar[bool] = False
-    kind: ClassVar[Kind] = "picture"
+    kind: ClassVar[MapKind] = "picture"
 
     steps: int = 128
     rate: float = 0.02
@@ -76,9 +76,6 @@ class ActivationMaximization:
             direction = _of_length_one(_coarsened(slopes)) - self.smoothness * _of_length_one(_roughening(pictures))
             pictures = np.clip(pictures + length * _of_length_one(direction), 0, 1)
         return pictures
-
-    def shown(self, classifier: Classifier) -> None:
-        """Say that no layer is shown."""
 
 
 def _ascent(classifier: Classifier, pixels: Tensor, classes: Tensor, others: Tensor) -> Tensor:

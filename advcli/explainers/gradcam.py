@@ -1,7 +1,7 @@
 """Class activation map: where the last fine enough feature map speaks for the class.
 
-Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391. tf-keras-vis, which builds a model and
-traces nothing on every call, gives the same map where it applies.
+Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391: max(0, sum over k of w_k A_k), where A_k is channel k of the
+feature map and w_k the mean of d score / d A_k over its cells. tf-keras-vis gives the same map where it applies.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class GradCAM(ActivationMap):
     layer: str = ""
 
     def combined(self, feature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """Combine: two (N, h, w, K) -> (N, h, w)."""
+        """Combine A and its gradient: two (N, h, w, K) -> (N, h, w)."""
         return np.einsum("nhwk,nk->nhw", feature, gradient.mean(axis=(1, 2)))
 
 

@@ -1,8 +1,9 @@
 """Class activation map that gives several objects of the class their due: weights from higher derivatives.
 
-Chattopadhay, Sarkar, Howlader and Balasubramanian 2018, https://arxiv.org/abs/1710.11063. The paper
-derives from the exponential of the logit. That is a factor of every weight alike, which overflows from a
-logit of 88 on: it is left out.
+Chattopadhay, Sarkar, Howlader and Balasubramanian 2018, https://arxiv.org/abs/1710.11063: max(0, sum over k of w_k A_k)
+with w_k = sum over cells of g+ / (2 + g+ * sum of A_k), where g+ is the positive part of d score / d A_k. The paper
+differentiates the exponential of the logit; that multiplies all weights by one factor, which overflows from a logit of
+88 on and is left out.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class GradCAMPlusPlus(ActivationMap):
     layer: str = ""
 
     def combined(self, feature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """Combine: two (N, h, w, K) -> (N, h, w)."""
+        """Combine A and its gradient: two (N, h, w, K) -> (N, h, w)."""
         # Without the exponential, the second and third derivatives are powers of the first, and equation 19, of
         # which only cells with a positive gradient are used, becomes 1 / (2 + sum of the channel * gradient).
         positive = np.maximum(gradient, 0)

@@ -1,7 +1,8 @@
 """Gradient that only what is positive passes back through a ReLU: fine edges, whatever the class.
 
-Springenberg, Dosovitskiy, Brox and Riedmiller 2015, https://arxiv.org/abs/1412.6806. It shows what
-excites a network rather than what decides: it hardly changes with the class that is explained.
+Springenberg, Dosovitskiy, Brox and Riedmiller 2015, https://arxiv.org/abs/1412.6806: ds/dx, in which a
+ReLU y = max(z, 0) passes the gradient g back as g * [z > 0] * [g > 0], summed over the channels. It shows what
+excites a network rather than what decides: it hardly changes with the class.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import numpy as np
 
 from advcli.backend import Tensor, keras, tf
 from advcli.errors import AdvcliError
-from advcli.explainers import Kind
+from advcli.explainers import Explainer
 from advcli.explainers._scores import in_batches, score, traced
 from advcli.layers import operations, replaced
 from advcli.model import Classifier
@@ -23,11 +24,10 @@ _SCOPE = "one_way_rectifier"
 
 
 @dataclass(frozen=True)
-class GuidedBackprop:
+class GuidedBackprop(Explainer):
     """The sum over the channels of a gradient that passes a ReLU where its input and the gradient are positive."""
 
-    signed: ClassVar[bool] = True
-    kind: ClassVar[Kind] = "pixels"
+    is_derivative: ClassVar[bool] = True
 
     def __call__(
         self,
@@ -50,7 +50,7 @@ class GuidedBackprop:
         return np.concatenate([part.sum(axis=-1) for (part,) in in_batches(function, images, classes, against)])
 
     def shown(self, classifier: Classifier) -> None:
-        """Say that no layer is shown: the relevance is that of the pixels.
+        """Return None: the relevance is that of the pixels.
 
         Raises:
             AdvcliError: the network has no ReLU.
@@ -72,7 +72,7 @@ class GuidedBackprop:
 
 
 def _unguided(classifier: Classifier) -> int:
-    """Count the rectifiers that no layer or operation of the model is: they are in a layer's own Python code."""
+    """Count the ReLU that are in a layer's own Python code, and no layer or operation of the model."""
     signature = [tf.TensorSpec((1, classifier.edge, classifier.edge, classifier.channels), tf.float32)]
     with _guided(classifier.model):
         function = tf.function(classifier.logits, input_signature=signature, autograph=False)
@@ -82,7 +82,7 @@ def _unguided(classifier: Classifier) -> int:
 
 @contextlib.contextmanager
 def _guided(model: Any) -> Iterator[None]:
-    """Let only what is positive back through every ReLU of a model, wherever in it that is."""
+    """Let only positive gradients pass back through every ReLU of a model, nested ones too."""
     with contextlib.ExitStack() as stack:
         for part in operations(model):
             if found := _rectifier(part):
@@ -92,7 +92,7 @@ def _guided(model: Any) -> Iterator[None]:
 
 
 def _rectifier(part: Any) -> tuple[str, float | None] | None:
-    """Return the attribute in which a layer or operation holds a ReLU, and the most that this gives."""
+    """Return the attribute of a layer or operation that is a ReLU, and the ReLU's maximum."""
     kind = type(part).__name__
     if isinstance(part, keras.layers.ReLU):
         return ("call", part.max_value) if not part.negative_slope and not part.threshold else None

@@ -1,7 +1,7 @@
 """Class activation map whose every cell has its own weight, so that finer feature maps can be shown.
 
-Jiang et al. 2021, https://doi.org/10.1109/TIP.2021.3089943. tf-keras-vis, which builds a model and
-traces nothing on every call, gives the same map where it applies.
+Jiang et al. 2021, https://doi.org/10.1109/TIP.2021.3089943: max(0, sum over k of max(0, d score / d A_k) * A_k),
+cell by cell, where A_k is channel k of the feature map. tf-keras-vis gives the same map where it applies.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class LayerCAM(ActivationMap):
     layer: str = ""
 
     def combined(self, feature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """Combine: two (N, h, w, K) -> (N, h, w)."""
+        """Combine A and its gradient: two (N, h, w, K) -> (N, h, w)."""
         return (feature * np.maximum(gradient, 0)).sum(axis=-1)
 
 

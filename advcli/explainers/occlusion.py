@@ -1,6 +1,7 @@
-"""How far the logit falls where a window of the image is hidden; the model is only asked.
+"""How far the logit falls where a window of the image is hidden; no gradient is needed.
 
-Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901
+Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901: at a pixel, the mean of s(x) - s(x with window w hidden) over
+the windows w that hold it.
 """
 
 from dataclasses import dataclass
@@ -9,24 +10,23 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.errors import UsageError
-from advcli.explainers import Kind
+from advcli.explainers import Explainer, MapKind
 from advcli.explainers._perturbed import answers, check_fill, each
 from advcli.explainers._scores import asked
 from advcli.model import Classifier
 
 
 @dataclass(frozen=True)
-class Occlusion:
+class Occlusion(Explainer):
     """The mean fall of the logit over the windows that hide a pixel.
 
     Args:
         window: side of the window in pixels; 0 means a quarter of the image.
         stride: from one window to the next, in pixels; 0 means half a window.
-        fill: what is hidden is replaced by: ``mean``, the image's mean colour, or ``black``.
+        fill: the value of hidden pixels: ``mean``, the image's mean colour, or ``black``.
     """
 
-    signed: ClassVar[bool] = True
-    kind: ClassVar[Kind] = "map"
+    kind: ClassVar[MapKind] = "map"
 
     window: int = 0
     stride: int = 0
@@ -71,9 +71,6 @@ class Occlusion:
         stride = min(self.stride or max(window // 2, 1), window)
         places = [*range(0, edge - window, stride), edge - window]
         return [(row, column) for row in places for column in places], window
-
-    def shown(self, classifier: Classifier) -> None:
-        """Say that no layer is shown: the relevance is that of the pixels."""
 
 
 COMPONENT = Occlusion

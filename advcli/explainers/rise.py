@@ -1,6 +1,7 @@
-"""How much likelier the class is where a pixel is kept, over random masks; the model is only asked.
+"""How much likelier the class is where a pixel is kept, over random masks; no gradient is needed.
 
-Petsiuk, Das and Saenko 2018, https://arxiv.org/abs/1806.07421
+Petsiuk, Das and Saenko 2018, https://arxiv.org/abs/1806.07421: sum over i of p_c(x * M_i) M_i / sum over i of M_i,
+where M_i are random masks in [0, 1], less the mean of p_c(x * M_i).
 """
 
 from dataclasses import dataclass
@@ -10,27 +11,26 @@ import numpy as np
 
 from advcli.backend import tf
 from advcli.errors import UsageError
-from advcli.explainers import Kind
+from advcli.explainers import Explainer, MapKind
 from advcli.explainers._perturbed import answers, check_fill, each
 from advcli.explainers._scores import generator
 from advcli.model import Classifier
 
 
 @dataclass(frozen=True)
-class RISE:
+class RISE(Explainer):
     """The mean probability of the class over the masks that keep a pixel, less that over all masks.
 
-    What is subtracted is one number an image, so that a pixel that does not matter is at zero.
+    The second term is one number an image, so that a pixel that does not matter has the value zero.
 
     Args:
-        masks: how many; their noise falls with the square root of that.
+        masks: their number; the noise of the map falls with its square root.
         cells: of a mask before it is enlarged, along each side.
         keep: the share of the cells that a mask keeps.
-        fill: what is hidden is replaced by: ``mean``, the image's mean colour, or ``black``.
+        fill: the value of hidden pixels: ``mean``, the image's mean colour, or ``black``.
     """
 
-    signed: ClassVar[bool] = True
-    kind: ClassVar[Kind] = "map"
+    kind: ClassVar[MapKind] = "map"
 
     masks: int = 500
     cells: int = 7
@@ -73,7 +73,7 @@ class RISE:
         total, kept = np.zeros((2, *image.shape[:2]))
         gained = 0.0
         for keep, _, chances in answers(classifier, image, explained, against, self.fill, self.masks, masks):
-            # From the first answer on: where all are alike, rounding then leaves nothing.
+            # Relative to the first probability, so that equal ones give exactly zero.
             first = chances[0] if first is None else first
             gains = chances.astype(np.float64) - first
             total += np.einsum("m,mhw->hw", gains, keep)
@@ -94,9 +94,6 @@ class RISE:
         return np.stack(
             [mask[row : row + edge, column : column + edge] for mask, (row, column) in zip(large, shifts, strict=True)]
         )
-
-    def shown(self, classifier: Classifier) -> None:
-        """Say that no layer is shown: the relevance is that of the pixels."""
 
 
 COMPONENT = RISE

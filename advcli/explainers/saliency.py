@@ -1,6 +1,7 @@
 """Gradient of a class's logit by the pixels, its positive and its negative part.
 
-Simonyan, Vedaldi and Zisserman 2014, https://arxiv.org/abs/1312.6034; computed by tf-keras-vis
+Simonyan, Vedaldi and Zisserman 2014, https://arxiv.org/abs/1312.6034: ds/dx, summed over the channels, where s is the
+score and x the image; computed by tf-keras-vis.
 """
 
 from dataclasses import dataclass
@@ -8,17 +9,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from advcli.explainers import Kind
+from advcli.explainers import Explainer
 from advcli.explainers._scores import gradients
 from advcli.model import Classifier
 
 
 @dataclass(frozen=True)
-class Saliency:
+class Saliency(Explainer):
     """The derivative of the logit by each pixel's brightness: the sum of the gradient over the channels."""
 
-    signed: ClassVar[bool] = True
-    kind: ClassVar[Kind] = "pixels"
+    split_signs: ClassVar[bool] = True
+    is_derivative: ClassVar[bool] = True
 
     def __call__(
         self,
@@ -30,9 +31,6 @@ class Saliency:
     ) -> np.ndarray:
         """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) signed relevance."""
         return gradients(classifier, images, classes, against).sum(axis=-1)
-
-    def shown(self, classifier: Classifier) -> None:
-        """Say that no layer is shown: the relevance is that of the pixels."""
 
 
 COMPONENT = Saliency

@@ -1,8 +1,8 @@
 """Class activation map without gradients: a channel counts as much as the class is seen through it.
 
-Wang et al. 2020, https://arxiv.org/abs/1910.01279. As in the authors' code, a channel's weight is the
-probability of the class on the image that the channel masks. tf-keras-vis gives the same map where it
-applies, but asks about all channels of all images at once and writes a progress bar.
+Wang et al. 2020, https://arxiv.org/abs/1910.01279: max(0, sum over k of p_c(x * M_k) A_k), where M_k is channel k
+of the feature map, enlarged to the image and scaled to [0, 1]. As in the authors' code, a weight is the probability of
+the class. tf-keras-vis gives the same map where it applies, but computes all channels of all images at once.
 """
 
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.errors import UsageError
-from advcli.explainers import Kind, Shown
-from advcli.explainers._activation import enlarged, features
+from advcli.explainers import Explainer, MapKind, ShownLayer, enlarge_maps
+from advcli.explainers._activation import features
 from advcli.explainers._perturbed import answers, check_fill, each
 from advcli.feature_map import feature_map
 from advcli.model import Classifier
 
 
 @dataclass(frozen=True)
-class ScoreCAM:
+class ScoreCAM(Explainer):
     """The channels of a feature map, each weighted by the probability of the class where only it is shown.
 
     Args:
         layer: the layer whose output is the feature map; empty means the deepest one that all
             paths pass through and whose map is at least 7 x 7, or else 4 x 4.
-        channels: only those that vary most over the image are asked about; 0 means all.
-        fill: what a channel hides is replaced by: ``mean``, the image's mean colour, or ``black``.
+        channels: only those with the greatest standard deviation over the cells are used; 0 means all.
+        fill: the value of hidden pixels: ``mean``, the image's mean colour, or ``black``.
     """
 
     signed: ClassVar[bool] = False
-    kind: ClassVar[Kind] = "map"
+    kind: ClassVar[MapKind] = "map"
 
     layer: str = ""
     channels: int = 64
@@ -49,14 +49,14 @@ class ScoreCAM:
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) relevance from 0 up."""
+        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, h, w) relevance from 0 up, one value a cell."""
         maps = [
             self._weighted(classifier, feature, image, explained, other)
             for feature, (image, explained, other) in zip(
                 features(classifier, self.layer, images), each(images, classes, against), strict=True
             )
         ]
-        return enlarged(np.maximum(np.stack(maps), 0), classifier.edge)
+        return np.maximum(np.stack(maps), 0)
 
     def _weighted(
         self, classifier: Classifier, feature: np.ndarray, image: np.ndarray, explained: int, against: int | None
@@ -64,7 +64,7 @@ class ScoreCAM:
         channels = self._chosen(feature)
 
         def masks(part: slice) -> np.ndarray:
-            large = enlarged(np.moveaxis(channels[..., part], -1, 0), classifier.edge)
+            large = enlarge_maps(np.moveaxis(channels[..., part], -1, 0), classifier.edge)
             low, high = large.min(axis=(1, 2), keepdims=True), large.max(axis=(1, 2), keepdims=True)
             return (large - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
 
@@ -73,14 +73,14 @@ class ScoreCAM:
         return channels @ np.concatenate(weights) if weights else np.zeros(feature.shape[:2], np.float32)
 
     def _chosen(self, feature: np.ndarray) -> np.ndarray:
-        """Keep the channels that can mask, in order: (h, w, K) -> (h, w, k); a constant one cannot."""
+        """Keep the channels that vary most, in order: (h, w, K) -> (h, w, k); a constant one makes no mask."""
         spread = feature.std(axis=(0, 1))
         order = np.argsort(-spread, kind="stable")[: self.channels or None]
         order = np.sort(order[np.ptp(feature[..., order], axis=(0, 1)) > 0])
         return feature[..., order]
 
-    def shown(self, classifier: Classifier) -> Shown:
-        """Say which layer's output is shown."""
+    def shown(self, classifier: Classifier) -> ShownLayer:
+        """Return the layer whose output is shown."""
         return feature_map(classifier, self.layer).shown
 
 

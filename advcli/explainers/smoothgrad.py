@@ -1,6 +1,7 @@
 """Mean gradient of noisy copies of the image: what is left when the gradient's own noise averages out.
 
-Smilkov et al. 2017, https://arxiv.org/abs/1706.03825
+Smilkov et al. 2017, https://arxiv.org/abs/1706.03825: mean over n of ds/dx(x + e_n), summed over the channels,
+where e_n is Gaussian with a standard deviation of noise * (max x - min x).
 """
 
 from dataclasses import dataclass
@@ -9,23 +10,22 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.errors import UsageError
-from advcli.explainers import Kind
+from advcli.explainers import Explainer
 from advcli.explainers._perturbed import each
 from advcli.explainers._scores import batch_size, generator, gradients
 from advcli.model import Classifier
 
 
 @dataclass(frozen=True)
-class SmoothGrad:
+class SmoothGrad(Explainer):
     """The gradient, averaged with its sign over copies of the image with Gaussian noise, summed over the channels.
 
     Args:
-        samples: copies.
+        samples: the number of copies.
         noise: standard deviation of the noise, as a share of the range of the image's values.
     """
 
-    signed: ClassVar[bool] = True
-    kind: ClassVar[Kind] = "pixels"
+    is_derivative: ClassVar[bool] = True
 
     samples: int = 25
     noise: float = 0.15
@@ -56,9 +56,6 @@ class SmoothGrad:
                 slopes = gradients(classifier, image + noise, np.full(count, explained), others)
                 relevance[i] += slopes.sum(axis=(0, -1)) / self.samples
         return relevance
-
-    def shown(self, classifier: Classifier) -> None:
-        """Say that no layer is shown: the relevance is that of the pixels."""
 
 
 COMPONENT = SmoothGrad

@@ -1,4 +1,4 @@
-"""The page of explained images: an article an image, an index to sort them by, what holds for all of them."""
+"""The page of explained images: an article an image, a sortable index, and the statistics of all of them."""
 
 import base64
 import io
@@ -16,27 +16,27 @@ from advcli.records import Shifted, Trusted
 from advcli.report.page import Section, page, part
 from advcli.report.sheet import Row, Sheet, percent
 
-# Stands in the page for the articles, which are too many to be kept in memory.
+# Placeholder of the articles in the page; they are too many to be kept in memory.
 _ARTICLES = "\N{OBJECT REPLACEMENT CHARACTER}articles\N{OBJECT REPLACEMENT CHARACTER}"
 
 
-# From what is looked at first.
+# In the order of the page.
 _GROUPS = ("fooled", "wrong", "right")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one model takes one image for.
+    """The predictions of one model for one image.
 
     Args:
         model: its name.
         group: ``right``, ``fooled`` or ``wrong``.
         truth: the class the image is of.
-        clean: what the clean image is taken for.
-        adversarial: what the adversarial image is taken for, if there is one.
+        clean: the class predicted for the clean image.
+        adversarial: the class predicted for the adversarial image, if there is one.
         confidence: of the clean prediction.
-        share: how few of its pixels, put back, restore the prediction.
-        shift: how alike the first method's map and the clean one are, if there is an adversarial image.
+        share: the smallest share of its pixels that, put back, restores the prediction.
+        shift: rank correlation of the first method's map with the clean one, if there is an adversarial image.
     """
 
     model: str
@@ -55,8 +55,8 @@ class Entry:
 
     Args:
         name: the image file.
-        sheet: what is shown of it.
-        outcomes: what the models take it for.
+        sheet: its contact sheet.
+        outcomes: the predictions of the models.
     """
 
     name: str
@@ -65,10 +65,10 @@ class Entry:
 
 
 class Pages:
-    """A page that is written image by image, so that of many images only the index is kept in memory.
+    """A page that is written image by image; only its index is kept in memory.
 
     Args:
-        path: the HTML file; it appears when all is written.
+        path: the HTML file, written whole at the end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -129,7 +129,7 @@ class Pages:
     def _ordered(self) -> list[dict[str, Any]]:
         """Number the images by each column, so that a style sheet can sort them; the most interesting come first.
 
-        Of several models the one with the most interesting outcome counts.
+        An image counts as its most interesting outcome among the models.
         """
 
         def least(value: Callable[[Outcome], Any]) -> Callable[[dict[str, Any]], Any]:
@@ -155,7 +155,7 @@ class Pages:
 
 
 def _shown(row: Row) -> dict[str, Any]:
-    """Prepare a row for the page: addresses of pictures, and classes with their colours."""
+    """Prepare a row for the page: data URLs of pictures, and classes with their colours."""
     panels = []
     for panel in row.panels[1:]:
         source = panel.film if panel.film is not None else panel.pixels
@@ -195,7 +195,7 @@ def _shown(row: Row) -> dict[str, Any]:
 
 
 def _blink(rows: Sequence[Row]) -> Mapping[str, Any] | None:
-    """Find a clean and an adversarial picture to be shown in turns."""
+    """Find a clean and an adversarial picture to show in turns."""
     pictures: dict[str, np.ndarray] = {}
     for row in rows:
         panel = row.panels[0]
@@ -211,12 +211,12 @@ def _blink(rows: Sequence[Row]) -> Mapping[str, Any] | None:
 
 
 def embedded(pixels: np.ndarray) -> str:
-    """Write (H, W, 1, 3 or 4) uint8 pixels as an address that holds the picture itself."""
+    """Encode (H, W, 1, 3 or 4) uint8 pixels as a data URL."""
     from PIL import Image
 
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     if picture.mode == "RGB" and picture.getcolors(256) is not None:
-        # A colour scale has no more colours than a palette, which takes a third of the room.
+        # A colour scale has at most 256 colours; with a palette the file is a third as large.
         picture = picture.quantize(256)
     file = io.BytesIO()
     picture.save(file, format="PNG", optimize=True)

@@ -9,14 +9,14 @@ import numpy as np
 from advcli.records import Prediction
 from advcli.report.lettering import Lettering, cut
 
-# Told apart by people of every kind of colour vision (Okabe and Ito).
+# Distinguishable in every kind of colour vision (Okabe and Ito).
 _ORIGINAL, _WRONG, _OTHER, _TRACK, _TEXT, _EMPTY = "#0072b2", "#d55e00", "#999999", "#eeeeee", "#222222", "#f4f4f4"
 _DPI = 100
 _SMALL, _LARGE = 8.5, 11
 # All in pixels.
 _MARGIN, _LINE, _HEAD, _FOOT, _BARS = 18, 16, 46, 24, 290
 _LEAST_SIDE, _MOST_SIDE = 224, 448
-# More maps than this would make a strip that no screen is wide enough for.
+# A strip of more maps would be wider than a screen.
 _MOST_ACROSS = 6
 
 
@@ -25,11 +25,11 @@ class Panel:
     """One picture of a row.
 
     Args:
-        pixels: (H, W, 3) or (H, W, 1) uint8; None where there is nothing to show, and ``note`` says why.
-        title: what it is.
-        detail: more of what it is.
-        caption: what it is worth, in lines.
-        note: what stands in the place of the picture.
+        pixels: (H, W, 3) or (H, W, 1) uint8; None where there is none, and ``note`` says why.
+        title: the heading.
+        detail: the line below the heading.
+        caption: the lines below the picture.
+        note: the text in place of the picture.
         film: (H, W, 3 or 4) uint8 of a map alone, where it can be laid over the row's picture.
     """
 
@@ -46,13 +46,13 @@ class Row:
     """One view of the image, explained as one class.
 
     Args:
-        panels: the picture itself and its maps.
+        panels: the view itself and its maps.
         classes: its likeliest classes.
         explained: the class that is explained.
-        original: the class the image is of.
+        original: the true class, or the one predicted for the clean image.
         wrong: the other class predicted for the adversarial image, if there is one.
-        lines: what stands in the place of the classes, where they were shown in the row before.
-        blue: what the class in blue is.
+        lines: the text in place of the classes, where the row before shows them.
+        blue: the meaning of blue.
     """
 
     panels: Sequence[Panel]
@@ -69,9 +69,9 @@ class Sheet:
     """A contact sheet.
 
     Args:
-        title: what all of it shows.
+        title: the heading.
         rows: the views.
-        notes: what is to be said of all of it, below.
+        notes: lines at the foot.
     """
 
     title: str
@@ -82,13 +82,13 @@ class Sheet:
         """Draw the sheet as a PNG picture."""
         from matplotlib import style
 
-        # A user's own matplotlibrc is for the user's own figures.
+        # The user's matplotlibrc must not change the sheet.
         with style.context("default", after_reset=True):
             _Drawing(self).save(file)
 
 
 class _Drawing:
-    """A sheet on a plane of pixels, so that everything stands where it should and small images stay sharp."""
+    """A sheet drawn in pixel coordinates, so that small images stay sharp."""
 
     def __init__(self, sheet: Sheet) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -138,7 +138,7 @@ class _Drawing:
             top += self._strip_height(strip)
 
     def _strips(self, row: Row) -> list[Sequence[Panel]]:
-        """Part a row's pictures into lines; the view itself is in the first one."""
+        """Split a row's pictures into strips; the view itself is in the first one."""
         first = 1 + self._across
         rest = range(first, len(row.panels), max(1, self._across))
         return [row.panels[:first], *(row.panels[start : start + self._across] for start in rest)]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from advcli.backend import keras
-from advcli.tasks.explaining.remembered import FILE
+from advcli.tasks.explain.check_cache import CHECK_FILE
 from conftest import Command, make_classifier
 
 
@@ -129,7 +129,7 @@ def test_everything_at_once_in_a_table_and_files(advcli: Command, run: Path, pic
     written = {path.name for path in (folder / "maps").iterdir()}
     assert {"0.explain.png", "0.explain.npz", "0.gradcam-plus-plus.png", "0.adv.saliency-positive.png"} <= written
     assert "<article" in (folder / "page" / "index.html").read_text(encoding="utf-8")
-    known = json.loads((run / FILE).read_text())
+    known = json.loads((run / CHECK_FILE).read_text())
     assert sorted({entry["method"] for entry in known.values()}) == ["gradcam-plus-plus", "saliency"]
     wrong = advcli("explain", "0.png", "--model", run, "--adversarial", "../kind 1/1.png", "--out", "x", cwd=folder)
     assert wrong.returncode == 0

@@ -14,6 +14,7 @@ import foreign
 from advcli import images, registry
 from advcli.backend import keras, tf
 from advcli.data import to_float
+from advcli.explainers import enlarge_maps
 from advcli.explainers.gradcam import GradCAM
 from advcli.explainers.gradcam_plus_plus import GradCAMPlusPlus
 from advcli.explainers.layercam import LayerCAM
@@ -63,9 +64,8 @@ def test_gradcam_is_that_of_the_paper(flat: Classifier) -> None:
 def test_layercam_is_that_of_the_paper(coarse: Classifier) -> None:
     feature, slope = cut_open(coarse.model, "relu2", foreign.images(edge=28), CLASSES)
     small = np.maximum((np.maximum(slope, 0) * feature).sum(axis=-1), 0)
-    expected = tf.image.resize(small[..., None], (28, 28))[..., 0]
     relevance = LayerCAM()(coarse, foreign.images(edge=28), CLASSES, 0)
-    np.testing.assert_allclose(relevance, expected, rtol=1e-4, atol=1e-5 * small.max())
+    np.testing.assert_allclose(relevance, small, rtol=1e-4, atol=1e-5 * small.max())
 
 
 def test_gradcam_plus_plus_is_that_of_the_paper(coarse: Classifier) -> None:
@@ -82,9 +82,8 @@ def test_gradcam_plus_plus_is_that_of_the_paper(coarse: Classifier) -> None:
                     weight += alpha * max(g[i, j, k], 0.0)
             small += weight * a[:, :, k]
         maps.append(np.maximum(small, 0))
-    expected = tf.image.resize(np.stack(maps)[..., None], (28, 28))[..., 0]
     relevance = GradCAMPlusPlus()(coarse, foreign.images(edge=28), CLASSES, 0)
-    np.testing.assert_allclose(relevance, expected, rtol=1e-4, atol=1e-5 * np.max(maps))
+    np.testing.assert_allclose(relevance, np.stack(maps), rtol=1e-4, atol=1e-5 * np.max(maps))
 
 
 def test_gradcam_plus_plus_by_hand() -> None:
@@ -126,17 +125,20 @@ def test_a_map_of_both_signs_makes_no_share_without_bound() -> None:
 
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam-plus-plus", "layercam", "scorecam"])
-def test_a_map_is_enlarged_with_cells_as_areas(method: str, coarse: Classifier) -> None:
-    relevance = registry.build("explainers", method)(coarse, foreign.images(edge=28), CLASSES, 0)
-    expected = tf.image.resize(_fine(relevance)[..., None], (28, 28))[..., 0]
-    np.testing.assert_allclose(relevance, expected, rtol=1e-3, atol=1e-4 * relevance.max())
+@pytest.mark.parametrize(("layer", "size"), [("", 7), ("relu0", 14)])
+def test_a_map_has_the_size_of_its_layer(method: str, layer: str, size: int, coarse: Classifier) -> None:
+    explainer = registry.build("explainers", f"{method}:layer={layer}" if layer else method)
+    relevance = explainer(coarse, foreign.images(edge=28), CLASSES, 0)
+    assert relevance.shape == (3, size, size)
+    assert (explainer.shown(coarse).rows, explainer.shown(coarse).columns) == (size, size)
 
 
-def _fine(relevance: np.ndarray) -> np.ndarray:
-    """Recover 7 x 7 cells from their linear interpolation on 28 x 28 pixels."""
-    basis = tf.image.resize(np.eye(7, dtype=np.float32)[..., None, None], (28, 1))[..., 0, 0].numpy()
-    inverse = np.linalg.pinv(basis.T)
-    return np.einsum("ia,nab,jb->nij", inverse, relevance, inverse)
+def test_a_map_is_enlarged_with_cells_as_areas() -> None:
+    maps = np.array([[[0.0, 4.0], [8.0, 0.0]]], np.float32)
+    # Linear between the centres of the cells, constant outside them.
+    weights = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    np.testing.assert_allclose(enlarge_maps(maps, 4)[0], weights @ maps[0] @ weights.T, rtol=1e-6)
+    assert enlarge_maps(maps, 2) is maps
 
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam-plus-plus", "layercam", "scorecam"])
@@ -144,8 +146,9 @@ def test_another_layer_is_shown_if_it_is_named(method: str, coarse: Classifier) 
     named = registry.build("explainers", f"{method}:layer=relu0")
     assert (named.shown(coarse).layer, named.shown(coarse).rows) == ("relu0", 14)
     pictures = foreign.images(1, edge=28)
-    default = registry.build("explainers", method)(coarse, pictures, CLASSES[:1], 0)
-    assert not np.allclose(named(coarse, pictures, CLASSES[:1], 0), default)
+    default = registry.build("explainers", method)
+    first, second = (enlarge_maps(one(coarse, pictures, CLASSES[:1], 0), 28) for one in (named, default))
+    assert not np.allclose(first, second)
 
 
 @pytest.mark.slow
@@ -157,7 +160,8 @@ def test_the_bird_is_where_the_maps_are(shared: Path) -> None:
     seen = np.asarray(classifier.fit(photo))
     assert classifier.predict(seen)[0].argmax() == 94
     for method in ("gradcam", "gradcam-plus-plus", "layercam", "scorecam:channels=16", "smoothgrad:samples=8"):
-        relevance = np.maximum(registry.build("explainers", method)(classifier, seen, np.array([94]), 0)[0], 0)
+        values = registry.build("explainers", method)(classifier, seen, np.array([94]), 0)
+        relevance = np.maximum(enlarge_maps(values, 224)[0], 0)
         assert relevance[:, :112].sum() > 0.85 * relevance.sum(), method
 
 
@@ -217,7 +221,7 @@ def test_scorecam_weights_channels_by_the_probability_they_leave(coarse: Classif
         masked = colour * (1 - mask) + pictures[0] * mask
         expected += coarse.predict(masked[None].astype(np.float32))[0, 1] * channel
     relevance = ScoreCAM(channels=0)(coarse, pictures, CLASSES[:1], 0)[0]
-    np.testing.assert_allclose(_fine(relevance[None])[0], expected, rtol=1e-3, atol=1e-4 * expected.max())
+    np.testing.assert_allclose(relevance, expected, rtol=1e-3, atol=1e-4 * expected.max())
 
 
 def test_scorecam_asks_about_the_channels_that_vary_most(flat: Classifier) -> None:

@@ -1,0 +1,124 @@
+"""Adversarial images beside their clean ones, and noise of the same size to compare with."""
+
+import json
+import logging
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from advcli import images, png
+from advcli.attacks import is_bounded
+from advcli.data import to_float
+from advcli.errors import AdvcliError, UsageError
+from advcli.tasks.adversary import Adversary
+from advcli.tasks.lattice import settled
+from advcli.threat import Norm
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its adversarial one: (H, W, C) uint8 both, and how the second was made where that is known."""
+
+    clean: np.ndarray
+    adversarial: np.ndarray
+    attack: str | None = None
+    norm: str | None = None
+    eps: float | None = None
+
+    @property
+    def linf(self) -> float:
+        """The largest change of a value, in units of [0, 1]."""
+        return float(np.abs(self._change).max())
+
+    @property
+    def l2(self) -> float:
+        """The length of the change, in units of [0, 1]."""
+        return float(np.linalg.norm(self._change))
+
+    @property
+    def radius(self) -> str:
+        """The ball, or the distance of the two images where there is none, in few words."""
+        if self.norm == Norm.LINF and self.eps is not None:
+            return f"linf {self.eps * 255:.3g}/255"
+        if self.norm and self.eps is not None:
+            return f"{self.norm} {self.eps:.3g}"
+        return f"linf {self.linf * 255:.0f}/255, l2 {self.l2:.3g}"
+
+    def noisy(self, seed: int) -> np.ndarray:
+        """Add random signs of the same size as the perturbation to the clean image: -> (H, W, C) uint8."""
+        rng = np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(self.clean).tobytes())])
+        inside = self.norm == Norm.LINF
+        size = 255 * (self.linf if inside else self.l2 / np.sqrt(self.clean.size))
+        # Between two whole grey levels some values take the one and some the other, so that the length is right.
+        whole = np.floor(size + 1e-6)
+        chance = max(0.0, (size**2 - whole**2) / (2 * whole + 1))
+        steps = whole + (rng.random(self.clean.shape) < chance)
+        noise = steps * rng.choice((-1, 1), self.clean.shape)
+        return (self.clean + noise).clip(0, 255).astype(np.uint8)
+
+    @property
+    def _change(self) -> np.ndarray:
+        return (self.adversarial.astype(np.int16) - self.clean) / 255
+
+
+def attack_images(
+    adversary: Adversary, spec: str | None, pictures: Sequence[np.ndarray], labels: Sequence[int]
+) -> list[Pair]:
+    """Attack images, those of one size together.
+
+    Args:
+        adversary: the attack on the model.
+        spec: the attack's name and options, for the records.
+        pictures: (H, W, C) uint8 each.
+        labels: the classes to move away from.
+    """
+    bounded, threat = is_bounded(adversary.attack), adversary.threat
+    norm, eps = (str(threat.norm), float(threat.eps)) if bounded else (None, None)
+    found: dict[int, Pair] = {}
+    for shape in dict.fromkeys(pixels.shape for pixels in pictures):
+        places = [place for place, pixels in enumerate(pictures) if pixels.shape == shape]
+        originals = np.stack([pictures[place] for place in places])
+        away = np.array([labels[place] for place in places])
+        points, _ = adversary(to_float(originals), away)
+        pixels = settled(adversary.classifier, originals, points, threat, away, bounded=bounded)
+        for place, original, adversarial in zip(places, originals, pixels, strict=True):
+            found[place] = Pair(original, adversarial, spec, norm, eps)
+    return [found[place] for place in range(len(pictures))]
+
+
+def read_pair(clean: np.ndarray, file: Path) -> Pair:
+    """Read the adversarial image that ``advcli attack`` made of an image: (H, W, C) uint8, a PNG file.
+
+    Raises:
+        AdvcliError: the file is none, or of another size.
+    """
+    adversarial = images.read(file, clean.shape[-1])
+    if adversarial.shape != clean.shape:
+        if adversarial.shape[0] != adversarial.shape[1]:
+            sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (adversarial, clean)]
+            raise AdvcliError(f"'{file}' has {sizes[0]} pixels, the image it should be made of {sizes[1]}")
+        clean = images.resize(clean, adversarial.shape[0])
+    content = json.loads(png.text_in(file, "advcli") or "{}")
+    pair = Pair(clean, adversarial, content.get("attack"), content.get("norm"), content.get("eps"))
+    if not content:
+        log.warning("'%s' does not say how it was made", file)
+    elif abs(pair.linf - content["linf"]) > 0.5 / 255:
+        away, told = (f"{255 * linf:.0f}/255" for linf in (pair.linf, content["linf"]))
+        raise AdvcliError(f"'{file}' is not made of this image: it is {away} away, not {told}")
+    return pair
+
+
+def check_kind(file: Path) -> None:
+    """Refuse a PNG file whose own text says that it is no adversarial image.
+
+    Raises:
+        UsageError: it says so.
+    """
+    kind = png.text_in(file, "advcli-kind")
+    if kind not in (None, "adversarial"):
+        raise UsageError(f"'{file}' is a {kind}, no adversarial image", "give the .adv.png that advcli attack wrote")

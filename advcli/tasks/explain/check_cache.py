@@ -1,0 +1,79 @@
+"""Earlier sanity checks of the explainers of a run's model, kept in the run folder."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advcli.errors import AdvcliError
+from advcli.images import whole_file
+from advcli.records import Trusted
+from advcli.tasks.models import ModelChoice
+
+log = logging.getLogger(__name__)
+
+CHECK_FILE = "explain-check.json"
+
+
+@dataclass(frozen=True)
+class CheckCache:
+    """The checks of one run's model.
+
+    Args:
+        folder: the run folder; None if the model is not of a run: nothing is kept then.
+        model: the model's file.
+        seed: the checks' seed.
+    """
+
+    folder: Path | None
+    model: Path | None
+    seed: int
+
+    def get(self, spec: str, images: int, common: dict[str, Any]) -> Trusted | None:
+        """Return an earlier check of a method on at least as many images, with the same weights, seed and version."""
+        found = self._content().get(self._key(spec))
+        if found is None or found["images"] < images or found["version"] != common.get("version", found["version"]):
+            return None
+        fields = {field.name for field in dataclasses.fields(Trusted)} - {"cached"}
+        values = {key: value for key, value in found.items() if key in fields}
+        values["reasons"] = tuple(values["reasons"])
+        return Trusted(**values | common, cached=True)
+
+    def put(self, spec: str, record: Trusted) -> None:
+        """Keep a check; a run folder that cannot be written to is only worth a warning."""
+        if self.folder is None:
+            return
+        content = self._content() | {self._key(spec): json.loads(record.to_json())}
+        try:
+            with whole_file(self.folder / CHECK_FILE) as file:
+                file.write(json.dumps(content, indent=1).encode())
+        except AdvcliError as error:
+            log.warning("the check is not kept: %s", error.message)
+
+    def _key(self, spec: str) -> str:
+        return f"{spec} seed={self.seed} model={self._fingerprint()}"
+
+    def _fingerprint(self) -> str:
+        if self.model is None:
+            return ""
+        with self.model.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+    def _content(self) -> dict[str, Any]:
+        if self.folder is None:
+            return {}
+        try:
+            content = json.loads((self.folder / CHECK_FILE).read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def check_cache(choice: ModelChoice, seed: int) -> CheckCache:
+    """Return the cache of a model: its run folder's, if it is a run's model."""
+    path = choice.path
+    in_run = path is not None and (path.parent / "run.json").is_file()
+    return CheckCache(path.parent if in_run and path else None, path, seed)

@@ -1,0 +1,155 @@
+"""Explain images by one model."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from advcli import images
+from advcli.attacks import Attack
+from advcli.errors import AdvcliError
+from advcli.explainers import Explainer
+from advcli.model import Classifier
+from advcli.tasks.adversary import Adversary
+from advcli.tasks.explain.adversarial_pairs import Pair, attack_images, read_pair
+from advcli.tasks.explain.compute_maps import compute_maps
+from advcli.tasks.explain.explanation import LEAST_SIDE, Explanation, Map, Target
+from advcli.tasks.explain.map_similarity import map_similarity
+from advcli.tasks.explain.margin_attribution import attribute_margin
+from advcli.tasks.explain.request import Request
+from advcli.tasks.explain.views import targets_of, true_class, view_images
+from advcli.tasks.pictures import Picture
+
+_Maps = Mapping[str, Mapping[tuple[Explanation, Target], Map]]
+
+
+@dataclass(frozen=True)
+class ExplainedModel:
+    """A model and how its images are explained.
+
+    Args:
+        classifier: the model.
+        explainers: method's name -> explainer.
+        request: how images are explained.
+        search: the attack, if there is one.
+        adversarial: image file -> the file of its adversarial image, if they are given.
+
+    Raises:
+        AdvcliError: the model's images are too small, or a method cannot explain it.
+    """
+
+    classifier: Classifier
+    explainers: Mapping[str, Explainer]
+    request: Request
+    search: Attack | None = None
+    adversarial: Mapping[Path, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.classifier.edge < LEAST_SIDE:
+            raise AdvcliError(
+                f"'{self.classifier.name}' takes images of {self.classifier.edge} pixels a side: too small to explain",
+                f"a map needs {LEAST_SIDE} at least",
+            )
+        for explainer in self.explainers.values():
+            explainer.shown(self.classifier)
+
+    @cached_property
+    def adversary(self) -> Adversary | None:
+        """The attack on the model, traced once; None if there is none."""
+        if self.search is None or self.request.attack is None:
+            return None
+        return Adversary(self.classifier.frozen, self.search, self.request.threat.on_lattice(), self.request.seed)
+
+
+def explain_images(model: ExplainedModel, pictures: Sequence[Picture]) -> list[Explanation | str]:
+    """Explain some images together; for one that cannot be explained return the reason."""
+    opened = list(_open(model, pictures))
+    cases = [each for each in opened if not isinstance(each, str)]
+    maps = {
+        method: compute_maps(
+            model.classifier, method, one, _needed(cases, one), model.request.batch, model.request.seed
+        )
+        for method, one in model.explainers.items()
+    }
+    return [each if isinstance(each, str) else _explained(model, each, maps) for each in opened]
+
+
+def _open(model: ExplainedModel, pictures: Sequence[Picture]) -> Iterator[Explanation | str]:
+    """Find the views and the targets of images; maps come later."""
+    classifier, request = model.classifier, model.request
+    pixels = [images.to_channels(picture.pixels, classifier.channels) for picture in pictures]
+    clean = view_images(classifier, "clean", pixels)
+    trues = [true_class(classifier, picture.file, request.label) for picture in pictures]
+    origins = [view.predicted if true is None else true for view, true in zip(clean, trues, strict=True)]
+    pairs: Sequence[Pair | None] = [None] * len(pictures)
+    if model.adversary is not None:
+        pairs = attack_images(model.adversary, request.attack, pixels, origins)
+    for picture, values, view, true, made in zip(pictures, pixels, clean, trues, pairs, strict=True):
+        try:
+            pair = read_pair(values, model.adversarial[picture.file]) if request.given else made
+            opened = Explanation(picture.file, classifier, (view,), true, pair)
+            if pair is not None:
+                shown = [pair.clean, pair.adversarial, pair.noisy(request.seed)]
+                names = ("clean", "adversarial", "noisy")
+                *views, noisy = (
+                    view_images(classifier, name, [each])[0] for name, each in zip(names, shown, strict=True)
+                )
+                opened = replace(opened, views=tuple(views), noisy=noisy)
+            adversarial = None if pair is None else opened.views[1]
+            yield replace(opened, targets=targets_of(classifier, request, opened.views[0], adversarial, true))
+        except AdvcliError as error:
+            yield error.message
+
+
+def _needed(cases: Sequence[Explanation], explainer: Explainer) -> list[tuple[Explanation, Target]]:
+    """List the maps that are needed: those requested, and those that they are compared with."""
+    found = []
+    for case in cases:
+        found += [(case, target) for target in case.targets]
+        if case.pair is not None and explainer.kind != "picture":
+            found += [(case, Target(name, case.origin)) for name in ("clean", "noisy")]
+    return found
+
+
+def _explained(model: ExplainedModel, case: Explanation, maps: _Maps) -> Explanation | str:
+    """Put the maps of an image together, and say why it fools the model if it does."""
+    try:
+        found = [_compared(model, case, maps[method], target) for target in case.targets for method in model.explainers]
+    except AdvcliError as error:
+        return error.message
+    explanation = replace(case, maps=tuple(found))
+    if explanation.group != "fooled":
+        return explanation
+    began = time.perf_counter()
+    clean, adversarial = case.views
+    margin = attribute_margin(
+        model.classifier.frozen,
+        clean.pixels,
+        adversarial.pixels,
+        case.origin,
+        adversarial.predicted,
+        model.request.batch,
+    )
+    return replace(explanation, margin=margin, margin_seconds=time.perf_counter() - began)
+
+
+def _compared(
+    model: ExplainedModel, case: Explanation, maps: Mapping[tuple[Explanation, Target], Map], target: Target
+) -> Map:
+    """Compare a map with those of the clean image."""
+    found = replace(maps[case, target], target=target)
+    if not np.isfinite(found.relevance).all():
+        raise AdvcliError(f"the {found.method} map of '{model.classifier.name}' is not all numbers (NaN)")
+    same = maps.get((case, Target("clean", target.index, target.against)))
+    found = replace(found, clean=None if same is None else same.relevance)
+    if target.view != "adversarial" or target.against is not None or found.explainer.kind == "picture":
+        return found
+    before, noisy = (maps[case, Target(name, case.origin)].relevance for name in ("clean", "noisy"))
+    return replace(
+        found,
+        moved=map_similarity(before, found.relevance, model.request.seed),
+        floor=map_similarity(before, noisy, model.request.seed),
+    )

@@ -1,0 +1,173 @@
+"""Explain image files: relevance maps of classes, clean and adversarial, and a contact sheet."""
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from advcli.model import Classifier
+from advcli.records import Explained, Failed, Flipped, Progress, Shifted, Trusted
+from advcli.report.explanations import Entry, Outcome, Pages
+from advcli.report.sheet import Sheet
+from advcli.report.wording import radius
+from advcli.tasks.explain.captions import missed
+from advcli.tasks.explain.check_cache import CheckCache
+from advcli.tasks.explain.explain_model import ExplainedModel, explain_images
+from advcli.tasks.explain.explanation import Explanation
+from advcli.tasks.explain.output_files import write_files
+from advcli.tasks.explain.read_images import read_chunks
+from advcli.tasks.explain.request import Request, model_suffixes
+from advcli.tasks.explain.sanity_check import check_explainers, verdict_line
+from advcli.tasks.explain.statistics import Statistics
+from advcli.tasks.explain.views import true_class
+from advcli.tasks.pictures import by_size
+
+log = logging.getLogger(__name__)
+
+# A sum that misses more of the score's change than this is worth a warning.
+_MOST_MISSING = 0.05
+
+Event = Explained | Flipped | Shifted | Trusted | Failed | Progress
+
+
+def explain(
+    models: Sequence[ExplainedModel],
+    outputs: Mapping[Path, Path],
+    request: Request,
+    *,
+    caches: Sequence[CheckCache] = (),
+    report: Path | None = None,
+) -> Iterator[Event]:
+    """Explain image files: a contact sheet an image, and whatever else the request asks for.
+
+    Args:
+        models: the models, the first one first.
+        outputs: image file -> its outputs' path without the ending.
+        request: how images are explained.
+        caches: the earlier checks of each model; if given, its explainers are checked.
+        report: an HTML page to write.
+
+    Yields:
+        A record a map and a fooled image; before them those of the checks, after them the statistics.
+    """
+    common: dict[str, Any] = {"model": models[0].classifier.name, "data": "files", "seed": request.seed}
+    _log_true_classes(models[0].classifier, list(outputs), request)
+    trusted: list[Trusted] = []
+    for model, cache in zip(models, caches, strict=bool(caches)):
+        for event in check_explainers(model, list(outputs), cache, common | {"model": model.classifier.name}):
+            if isinstance(event, Trusted):
+                trusted.append(event)
+            yield event
+    notes = [verdict_line(record) for record in trusted]
+    suffixes = model_suffixes([model.classifier.name for model in models])
+    statistics = [Statistics() for _ in models]
+    groups: list[Counter[str]] = [Counter() for _ in models]
+    shown = 0
+    missing: dict[tuple[str, str], float] = {}
+    with Pages(report) if report else contextlib.nullcontext() as pages:
+        done = 0
+        for chunk in read_chunks(by_size(outputs), request.batch):
+            yield Progress("explaining", done, len(outputs))
+            if isinstance(chunk, tuple):
+                yield Failed(image=str(chunk[0]), error=chunk[1], **common)
+                done += 1
+                continue
+            found = [explain_images(model, chunk) for model in models]
+            for picture, *outcomes in zip(chunk, *found, strict=True):
+                explanations: dict[str, Explanation] = {}
+                columns = zip(models, suffixes, statistics, groups, outcomes, strict=True)
+                for model, suffix, numbers, group, outcome in columns:
+                    if isinstance(outcome, str):
+                        fields = {**common, "model": model.classifier.name}
+                        yield Failed(image=str(picture.file), error=outcome, **fields)
+                    else:
+                        numbers.add(outcome)
+                        group[outcome.group] += 1
+                        _note_missing(missing, outcome)
+                        explanations[suffix] = outcome
+                if explanations:
+                    shown += 1
+                    sheet, records = write_files(outputs[picture.file], request, explanations, notes, common)
+                    if pages is not None:
+                        pages.add(_entry(picture.file, sheet, list(explanations.values())))
+                    yield from records
+                done += 1
+        yield Progress("explaining", len(outputs), len(outputs))
+        _warn_of_missing(missing)
+        shifted: list[Shifted] = []
+        if shown > 1:
+            for model, numbers in zip(models, statistics, strict=True):
+                shifted += numbers.records(common | {"model": model.classifier.name})
+            yield from shifted
+        if pages is not None and shown:
+            names = [model.classifier.name for model in models]
+            title = f"What {' and '.join(names)} look{'s' if len(names) == 1 else ''} at"
+            pages.finish(title, _facts(models, request, groups, shown), shifted, trusted)
+            log.info("page: '%s'", report)
+
+
+def _log_true_classes(classifier: Classifier, files: Sequence[Path], request: Request) -> None:
+    if request.label is not None:
+        return
+    known = sum(true_class(classifier, file, None) is not None for file in files)
+    if known:
+        log.info("true classes: the names of the images' folders, for %d of %d images", known, len(files))
+
+
+def _note_missing(missing: dict[tuple[str, str], float], explanation: Explanation) -> None:
+    """Keep the largest share of the score's change that the sum of a method's map misses."""
+    for found in explanation.maps:
+        if found.completeness is not None:
+            key = (explanation.classifier.name, found.method)
+            missing[key] = max(found.completeness, missing.get(key, 0.0))
+
+
+def _warn_of_missing(missing: Mapping[tuple[str, str], float]) -> None:
+    for (model, method), share in missing.items():
+        if share > _MOST_MISSING:
+            log.warning("%s of '%s': %s of the score's change; more steps miss less", method, model, missed(share))
+
+
+def _entry(file: Path, sheet: Sheet, explanations: Sequence[Explanation]) -> Entry:
+    return Entry(str(file), sheet, [_outcome(explanation) for explanation in explanations])
+
+
+def _outcome(explanation: Explanation) -> Outcome:
+    clean, last = explanation.views[0], explanation.views[-1]
+    labels = explanation.classifier.labels
+    moved = [found.moved.spearman for found in explanation.maps if found.moved is not None]
+    return Outcome(
+        explanation.classifier.name,
+        explanation.group,
+        labels[explanation.origin],
+        labels[clean.predicted],
+        labels[last.predicted] if explanation.pair is not None else None,
+        float(clean.probabilities.max()),
+        explanation.margin.share if explanation.margin is not None else None,
+        moved[0] if moved else None,
+    )
+
+
+def _facts(
+    models: Sequence[ExplainedModel], request: Request, groups: Sequence[Mapping[str, int]], shown: int
+) -> list[tuple[str, Sequence[str]]]:
+    facts: list[tuple[str, Sequence[str]]] = [
+        ("models", [model.classifier.name for model in models]),
+        ("images", [str(shown)]),
+        ("maps", list(dict.fromkeys(method for model in models for method in model.explainers))),
+        ("seed", [str(request.seed)]),
+    ]
+    if request.attacked:
+        attack = request.attack or "adversarial images from files"
+        ball = radius(request.threat.eps, str(request.threat.norm)) if request.attack else ""
+        facts.insert(2, ("attack", [attack, *filter(None, [ball])]))
+        facts[3:3] = [
+            (
+                f"outcome of {model.classifier.name}" if len(models) > 1 else "outcome",
+                [f"{count} {group}" for group, count in counted.items()],
+            )
+            for model, counted in zip(models, groups, strict=True)
+        ]
+    return facts

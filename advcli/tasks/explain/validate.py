@@ -1,0 +1,185 @@
+"""The rules that a request to explain must meet, and what its options stand for."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from advcli import images, registry
+from advcli.attacks import Attack, Suite, Universal, refuse_pattern, refuse_radius, refuse_unsupported
+from advcli.errors import UsageError
+from advcli.explainers import Explainer
+from advcli.model import Classifier
+from advcli.tasks.explain.adversarial_pairs import check_kind
+from advcli.tasks.explain.default_methods import DEFAULT_METHODS
+from advcli.tasks.explain.request import SHEET, TRUE, Request, endings
+from advcli.tasks.explain.views import is_word, true_class
+from advcli.tasks.models import ModelChoice
+from advcli.threat import Norm, Threat
+
+log = logging.getLogger(__name__)
+
+_MADE = ".adv.png"
+
+
+def build_explainers(specs: Sequence[str] | None, layer: str | None) -> dict[str, Explainer]:
+    """Build the explainers: method's name -> explainer; those that show a layer get it as an option.
+
+    Raises:
+        UsageError: a method is unknown, or none of them shows a layer.
+    """
+    chosen = list(dict.fromkeys(specs or DEFAULT_METHODS))
+    names = [registry.canonical(spec) for spec in chosen]
+    layered = [
+        name in registry.names("explainers") and "layer" in registry.options("explainers", name) for name in names
+    ]
+    if layer is not None and not any(layered):
+        showing = [name for name in registry.names("explainers") if "layer" in registry.options("explainers", name)]
+        raise UsageError(f"{', '.join(names)} shows no layer", f"these do: {', '.join(showing)}")
+    twice = {name for name in names if names.count(name) > 1}
+    made = {}
+    for spec, name, shows in zip(chosen, names, layered, strict=True):
+        full = spec if layer is None or not shows else f"{spec}{',' if ':' in spec else ':'}layer={layer}"
+        made[spec if name in twice else name] = registry.build("explainers", full)
+    return made
+
+
+def comparison_model(
+    value: str, labels: Path | None, values: tuple[float, float] | None, edge: int | None, unsafe: bool
+) -> ModelChoice:
+    """Choose a model to compare with; options about the first model's file hold for it too, unless it is a run.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    if Path(value).is_dir():
+        return ModelChoice(value, labels=labels, unsafe=unsafe)
+    return ModelChoice(value, labels=labels, input_range=values, edge=edge, unsafe=unsafe)
+
+
+def refuse_attack(
+    search: Attack | Suite | Universal | None,
+    spec: str | None,
+    adversarial: Path | None,
+    norm: Norm | None,
+    eps: float | None,
+    threat: Threat,
+) -> None:
+    """Refuse an attack that cannot be explained, or options that would have no effect.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if search is None or spec is None:
+        if norm or eps is not None:
+            hint = "it is read from the file" if adversarial else "say which attack with --attack"
+            raise UsageError("--norm and --eps have no effect without --attack", hint)
+        return
+    if adversarial is not None:
+        raise UsageError("--attack makes adversarial images and --adversarial gives them", "leave one of them out")
+    refuse_pattern(search, spec, "make the images with 'advcli attack' and explain those with --adversarial")
+    refuse_radius(search, spec, norm, eps)
+    refuse_unsupported(search, threat)
+
+
+def read_contrast(text: str | None) -> tuple[str, str] | None:
+    """Read ``--contrast``: two classes.
+
+    Raises:
+        UsageError: it is not two different ones.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if len(parts) != 2 or parts[0] == parts[1]:
+        raise UsageError(f"--contrast is not two classes: '{text}'", "write two names or indices, such as 3,7")
+    return parts[0], parts[1]
+
+
+def is_shared(scale: str) -> bool:
+    """Read ``--scale``.
+
+    Raises:
+        UsageError: it is neither own nor shared.
+    """
+    if scale not in ("own", "shared"):
+        raise UsageError(f"--scale has no '{scale}'", "choose from: own, shared")
+    return scale == "shared"
+
+
+def output_paths(
+    files: Sequence[Path],
+    out: Path,
+    request: Request,
+    explainers: Mapping[str, Explainer],
+    models: Sequence[str],
+    report: Path | None,
+    overwrite: bool,
+    skip_existing: bool,
+) -> dict[Path, Path]:
+    """Choose where the outputs of each image go, before any work: image file -> output path without its ending.
+
+    Raises:
+        UsageError: there is no image, or an output exists and may not be replaced.
+    """
+    if not files:
+        raise UsageError("missing argument 'IMAGE...'", "see advcli explain --help")
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing say the opposite", "leave one of them out")
+    found = images.find(files)
+    outputs = images.plan(found, out, endings(request, explainers, models), overwrite or skip_existing)
+    if report is not None:
+        if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"'{report}' is no name for a page", "write --report index.html")
+        images.free(report, overwrite)
+    if skip_existing:
+        left = {file: stem for file, stem in outputs.items() if not stem.with_name(stem.name + SHEET).exists()}
+        if len(left) < len(outputs):
+            log.info("%d of %d images are explained already", len(outputs) - len(left), len(outputs))
+            if report is not None and left:
+                now = "image" if len(left) == 1 else f"{len(left)} images"
+                log.warning("the page shows only the %s explained now", now)
+        if not left:
+            log.info("nothing is left to explain")
+        return left
+    return outputs
+
+
+def adversarial_files(outputs: Mapping[Path, Path], adversarial: Path | None) -> dict[Path, Path]:
+    """Find the adversarial image of each image: image file -> its file.
+
+    Raises:
+        UsageError: there is none for an image, or it is something else.
+    """
+    if adversarial is None:
+        return {}
+    if adversarial.is_dir():
+        found = {file: adversarial / f"{stem.name}{_MADE}" for file, stem in outputs.items()}
+    elif len(outputs) > 1:
+        raise UsageError(
+            f"'{adversarial}' is one file for {len(outputs)} images", "give the folder that holds them all"
+        )
+    else:
+        found = dict.fromkeys(outputs, adversarial)
+    for file in found.values():
+        if not file.is_file():
+            raise UsageError(f"no such file: '{file}'", "--adversarial takes what advcli attack wrote")
+        check_kind(file)
+    return found
+
+
+def check_classes(classifier: Classifier, request: Request, files: Iterable[Path]) -> None:
+    """Refuse a class that a model does not have, and the true class where it is known of no image.
+
+    Raises:
+        UsageError: there is no such class.
+    """
+    words = [word for wanted in request.wanted for word in (wanted.word, wanted.against) if word is not None]
+    for word in words:
+        if not is_word(word):
+            classifier.index(word)
+    if request.label is not None:
+        classifier.index(request.label)
+    elif TRUE in words and all(true_class(classifier, file, None) is None for file in files):
+        raise UsageError(
+            "the true class is known of no image", "give --label, or images in folders that are named after classes"
+        )
