@@ -15,7 +15,7 @@ from advcli.linear_head import LOGARITHM
 from advcli.model import Classifier, wrap
 from advcli.records import Score
 from advcli.tasks.adversary import Adversary
-from advcli.tasks.benchmarking.checking import check, pixel_hashes
+from advcli.tasks.benchmark.check_records import check, pixel_hashes
 from advcli.threat import Norm, Threat
 
 CLASSES = 4

@@ -33,12 +33,13 @@ COMPONENTS = [(family, name) for family in FAMILIES for name in registry.names(f
 LAYERS = [
     {"cli", "__main__"},
     {"tasks"},
+    {"search"},
     set(FAMILIES),
     {"report"},
     {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers", "feature_map"}
     | {"frozen", "plain", "folding", "convolution"},
     {"threat", "png", "images", "draws", "l1_ball"},
-    {"backend", "registry", "records"},
+    {"backend", "registry", "records", "options", "parsing"},
     {"errors", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

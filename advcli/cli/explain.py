@@ -1,102 +1,55 @@
 """``advcli explain``: options, task, output."""
 
-from pathlib import Path
-
-from advcli.cli import app as shared
-from advcli.cli import explain_options as options
-from advcli.cli.app import app, listing
+from advcli.cli.options import Display, command
+from advcli.tasks.explaining.request import Request
 
 
-@app.command(epilog=listing("explainers", "attacks"))
-def explain(
-    files: options.Images = None,
-    model: shared.Model = "mobilenetv2",
-    compare: options.Compare = None,
-    weights: shared.ModelWeights = "imagenet",
-    labels: shared.Labels = None,
-    input_range: shared.InputRange = None,
-    edge: shared.Edge = None,
-    unsafe_load: shared.UnsafeLoad = False,
-    method: options.Method = None,
-    classes: options.Class = None,
-    top: options.Top = None,
-    contrast: options.Contrast = None,
-    label: options.Label = None,
-    layer: options.LayerName = None,
-    list_layers: options.ListLayers = False,
-    attack: options.Attack = None,
-    adversarial: options.Adversarial = None,
-    norm: shared.NormOption = None,
-    eps: shared.Eps = None,
-    out: options.Out = Path("maps"),
-    scale: options.Scale = "own",
-    separate: options.Separate = False,
-    raw: options.Raw = False,
-    report: options.Report = None,
-    skip_existing: options.SkipExisting = False,
-    overwrite: shared.Overwrite = False,
-    json: shared.Json = False,
-    quiet: shared.Quiet = False,
-    batch: shared.Batch = 8,
-    check: options.Check = False,
-    seed: shared.Seed = 0,
-    offline: shared.Offline = False,
-) -> int:
+@command("explainers", "attacks")
+def explain(request: Request, display: Display) -> int:
     """Show what a prediction rests on: advcli explain img.jpg --out maps/."""
+    from dataclasses import replace
+
     from advcli import registry
     from advcli.cli import explaining
     from advcli.cli.output import Output
-    from advcli.cli.resolve import common_threat, read_range
+    from advcli.search.threat_defaults import common_threat
     from advcli.tasks import explain as task
     from advcli.tasks.explaining import choosing
-    from advcli.tasks.explaining.request import Request
     from advcli.tasks.explaining.subject import Subject
     from advcli.tasks.explaining.views import check_words
-    from advcli.tasks.models import ModelChoice, load_all
+    from advcli.tasks.models import load_all
 
-    values = read_range(input_range)
-    choices = [ModelChoice(model, weights, labels, values, edge, unsafe_load)]
-    choices += [explaining.compared(value, labels, values, edge, unsafe_load) for value in compare or ()]
-    if list_layers:
-        with Output(json, quiet) as output:
-            return output.show(event for each in load_all(choices) for event in choosing.layers(each, seed))
-    explainers = explaining.methods(method, layer)
-    search = None if attack is None else registry.build("attacks", attack)
-    threat = common_threat([choice.recipe for choice in choices], norm, eps)
-    explaining.refuse_attack(search, attack, adversarial, norm, eps, threat)
-    request = Request(
-        classes=tuple(classes or ()),
-        top=top or 0,
-        contrast=explaining.read_contrast(contrast),
-        label=label,
-        attack=attack,
-        threat=threat,
-        given=adversarial is not None,
-        shared_scale=explaining.is_shared(scale),
-        separate=separate,
-        raw=raw,
-        batch=batch,
-        seed=seed,
-    )
-    with Output(json, quiet) as output:
+    choices = [request.choose(request.model)]
+    choices += [
+        explaining.compared(value, request.labels, request.input_range, request.edge, request.unsafe_load)
+        for value in request.compare
+    ]
+    if request.list_layers:
+        with Output(display.json, display.quiet) as output:
+            return output.show(event for each in load_all(choices) for event in choosing.layers(each, request.seed))
+    explainers = explaining.methods(request.methods, request.layer)
+    search = None if request.attack is None else registry.build("attacks", request.attack)
+    request = replace(request, threat=common_threat([choice.recipe for choice in choices], request.norm, request.eps))
+    explaining.refuse_attack(search, request.attack, request.adversarial, request.norm, request.eps, request.threat)
+    with Output(display.json, display.quiet) as output:
         outputs = explaining.plan(
-            files or [],
-            out,
+            request.files,
+            request.out,
             request,
             list(explainers),
             [choice.name for choice in choices],
-            report,
-            overwrite,
-            skip_existing,
+            request.report,
+            request.overwrite,
+            request.skip_existing,
         )
-        pairs = explaining.pairs(outputs, adversarial)
+        pairs = explaining.pairs(outputs, request.adversarial)
         if not outputs:
             return explaining.nothing_left()
         output.status("loading the model")
         subjects = []
         for classifier in load_all(choices):
             check_words(classifier, request, outputs)
-            chosen = explainers if method else choosing.usual(explainers, classifier)
+            chosen = explainers if request.methods else choosing.usual(explainers, classifier)
             subjects.append(Subject(classifier, chosen, request, search, pairs))
-        known = [explaining.remembered(choice, seed) for choice in choices] if check else []
-        return output.show(task.explain(subjects, outputs, request, remembered=known, report=report))
+        known = [explaining.remembered(choice, request.seed) for choice in choices] if request.check else []
+        return output.show(task.explain(subjects, outputs, request, remembered=known, report=request.report))

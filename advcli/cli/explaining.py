@@ -7,8 +7,8 @@ from typing import Any
 
 from advcli import images, registry
 from advcli.attacks import Attack, Suite, Universal, refuse_unsupported
-from advcli.cli.resolve import read_list, refuse_pattern, refuse_radius
-from advcli.errors import UsageError
+from advcli.errors import ExitStatus, UsageError
+from advcli.search.threat_defaults import refuse_pattern, refuse_radius
 from advcli.tasks.explaining.perturbed import check_kind
 from advcli.tasks.explaining.remembered import Remembered
 from advcli.tasks.explaining.request import SHEET, Request, endings
@@ -82,31 +82,6 @@ def refuse_attack(
     refuse_unsupported(search, threat)
 
 
-def read_contrast(text: str | None) -> tuple[str, str] | None:
-    """Read ``--contrast``: two classes.
-
-    Raises:
-        UsageError: it is not two different ones.
-    """
-    if text is None:
-        return None
-    parts = read_list(text)
-    if len(parts) != 2 or parts[0] == parts[1]:
-        raise UsageError(f"--contrast is not two classes: '{text}'", "write two names or indices, such as 3,7")
-    return parts[0], parts[1]
-
-
-def is_shared(scale: str) -> bool:
-    """Read ``--scale``.
-
-    Raises:
-        UsageError: it is neither own nor shared.
-    """
-    if scale not in ("own", "shared"):
-        raise UsageError(f"--scale has no '{scale}'", "choose from: own, shared")
-    return scale == "shared"
-
-
 def plan(
     files: Sequence[Path],
     out: Path,
@@ -169,7 +144,7 @@ def pairs(outputs: Mapping[Path, Path], adversarial: Path | None) -> dict[Path, 
 def nothing_left() -> int:
     """Say that there is nothing to do; that is no failure."""
     log.info("nothing is left to explain")
-    return 0
+    return ExitStatus.DONE
 
 
 def remembered(choice: ModelChoice, seed: int) -> Remembered:
