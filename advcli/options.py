@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from advcli.errors import UsageError, nearest
@@ -86,6 +87,27 @@ def changed(*parts: Any) -> set[str]:
     }
 
 
+def choices_of(kind: Any) -> tuple[str, ...]:
+    """List the values of a ``Literal`` or a ``StrEnum``, also of one that may be None or comes several times."""
+    for each in (kind, *get_args(kind)):
+        if get_origin(each) is Literal:
+            return get_args(each)
+        if isinstance(each, type) and issubclass(each, StrEnum):
+            return tuple(each)
+    return ()
+
+
+def read_choice(text: str, choices: tuple[str, ...], name: str) -> str:
+    """Return the one of some values that a text is.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if text not in choices:
+        raise UsageError(f"{name} has no '{text}'", nearest(text, choices))
+    return choices[choices.index(text)]
+
+
 def refuse_out_of_bounds(request: Any) -> None:
     """Refuse values that are not between an option's bounds, or not one of its choices.
 
@@ -94,12 +116,13 @@ def refuse_out_of_bounds(request: Any) -> None:
     """
     hints = get_type_hints(type(request))
     for field_name, given in options_of(request).items():
-        value, name = getattr(request, field_name), name_of(field_name, given)
+        value: Any = getattr(request, field_name)
+        name = name_of(field_name, given)
         if value is None:
             continue
-        for kind in (hints[field_name], *get_args(hints[field_name])):
-            if get_origin(kind) is Literal and value not in get_args(kind):
-                raise UsageError(f"{name} has no '{value}'", nearest(str(value), get_args(kind)))
+        if choices := choices_of(hints[field_name]):
+            for each in value if isinstance(value, tuple) else (value,):
+                read_choice(each, choices, name)
         if given.min is not None and not value >= given.min:
             raise UsageError(f"{name} is less than {given.min:g}: {value}")
         if given.max is not None and not value <= given.max:

@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, is_dataclass
+from functools import partial
 from keyword import iskeyword
 from operator import itemgetter
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -13,7 +14,7 @@ from typer.core import TyperCommand
 
 from advcli import registry
 from advcli.cli.app import app
-from advcli.options import OUTPUT, PANELS, Option, helps_of, name_of, option, options_of
+from advcli.options import OUTPUT, PANELS, Option, choices_of, helps_of, name_of, option, options_of, read_choice
 
 
 def _offline(asked: bool) -> None:
@@ -75,31 +76,26 @@ def command(*families: str) -> Callable[[Callable[..., int]], Callable[..., int]
 
 
 def _parameter(default: Any, kind: Any, text: str, field_name: str, given: Option) -> inspect.Parameter:
+    name, choices, required = name_of(field_name, given), choices_of(kind), default is MISSING
     several = get_origin(kind) is tuple and (given.several or given.parse is None)
     if several:
-        kind = list[get_args(kind)[0]]  # type: ignore[misc]
-    elif given.parse is not None:
+        kind = list[str if choices else get_args(kind)[0]]  # type: ignore[misc]
+    elif given.parse is not None or choices:
         kind = str
-    required = default is MISSING
-    if not required and (several or given.parse is not None):
+    if not required and (several or given.parse is not None or default is None):
         kind, default = kind | None, None
     text = (text[:1].upper() + text[1:]).replace("[", "\\[")
-    known: dict[str, Any] = {"metavar": given.metavar, "help": text, "show_default": given.shown}
-    if given.shown is None:
-        known["show_default"] = not several
-    if given.family:
-        known["autocompletion"] = _completion(given.family)
+    known: dict[str, Any] = {"metavar": given.metavar, "help": text}
     if given.argument:
-        declared = typer.Argument(metavar=given.metavar, help=text, show_default=False)
+        declared = typer.Argument(**known, show_default=False)
     else:
-        flags = given.flags if given.flags else (name_of(field_name, given),)
-        bounds: dict[str, Any] = {
-            "min": given.min,
-            "max": given.max,
-            "callback": given.callback,
-            "is_eager": given.eager,
-        }
-        declared = typer.Option(*flags, rich_help_panel=given.panel, envvar=given.env, **known, **bounds)
+        known["show_default"] = not several if given.shown is None else given.shown
+        known |= {"min": given.min, "max": given.max, "callback": given.callback, "is_eager": given.eager}
+        if choices:
+            known |= {"metavar": "|".join(choices), "parser": partial(read_choice, choices=choices, name=name)}
+        if given.family:
+            known["autocompletion"] = _completion(given.family)
+        declared = typer.Option(*(given.flags or (name,)), rich_help_panel=given.panel, envvar=given.env, **known)
     return inspect.Parameter(
         _parameter_name(field_name, given),
         inspect.Parameter.KEYWORD_ONLY,
