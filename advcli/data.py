@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -274,3 +275,11 @@ def _room(shape: tuple[int, ...], dtype: np.dtype, memory: int | None) -> np.nda
     log.info("decoded images: %.1f GB, kept on disk in '%s'", size / 1e9, folder)
     with tempfile.TemporaryFile(dir=folder) as file:
         return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def half_of_free_memory() -> int | None:
+    """Return half of the bytes that are free now; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):
+        return None

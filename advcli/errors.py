@@ -2,6 +2,24 @@
 
 import difflib
 from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What the exit code of a command says."""
+
+    DONE = 0
+    """All was done; an attack that fails to fool is a result."""
+    FAILED = 1
+    """Something failed; the rest was done where that could be."""
+    USAGE = 2
+    """The command was called wrongly; nothing was done."""
+    UNMET = 3
+    """A check that was asked for was not met."""
+    INTERRUPTED = 130
+    """The user stopped it."""
+    PIPE_CLOSED = 141
+    """The reader of the output has gone."""
 
 
 class AdvcliError(Exception):
@@ -12,7 +30,7 @@ class AdvcliError(Exception):
         hint: what to do about it.
     """
 
-    exit_code = 1
+    exit_code = ExitStatus.FAILED
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -23,13 +41,13 @@ class AdvcliError(Exception):
 class UsageError(AdvcliError):
     """The command was called wrongly; found before any work is done."""
 
-    exit_code = 2
+    exit_code = ExitStatus.USAGE
 
 
 class Interrupted(AdvcliError):
     """The user stopped it."""
 
-    exit_code = 130
+    exit_code = ExitStatus.INTERRUPTED
 
 
 def nearest(value: str, choices: Iterable[str]) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 
 from advcli.model import Classifier
 from advcli.records import Record
-from advcli.tasks.benchmarking.request import Request
-from advcli.tasks.benchmarking.run import Run, run
+from advcli.tasks.benchmark.request import Execution, Request
+from advcli.tasks.benchmark.run import run
 from conftest import make_classifier
 
 IMAGES = 40
@@ -68,7 +68,7 @@ def request(folder: Path, **changes: Any) -> Request:
 
 def records(asked: Request, **how: Any) -> list[Record]:
     """Carry an evaluation out; return its records."""
-    return [event for event in run(asked, Run(**how)) if isinstance(event, Record)]
+    return [event for event in run(asked, Execution(**how)) if isinstance(event, Record)]
 
 
 def untimed(found: Iterable[Record]) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ from advcli.data import to_float
 from advcli.errors import AdvcliError
 from advcli.model import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress, Record
-from advcli.tasks.attack import attack
-from advcli.tasks.request import Request
+from advcli.tasks.attack.request import Resolved
+from advcli.tasks.attack.run import attack
 from advcli.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -40,7 +40,7 @@ def events(
     **options: Any,
 ) -> list[Record | Progress]:
     outputs = {file: file.with_name(f"{file.stem}-out") for file in files}
-    request = Request(spec, threat, **options)
+    request = Resolved(spec=spec, threat=threat, **options)
     search = registry.build("attacks", spec)
     return list(attack(classifier, outputs, search, request, pattern=pattern, apply=apply))
 
@@ -130,7 +130,7 @@ def test_a_label_is_what_the_attack_moves_away_from(linear: Classifier, tmp_path
     file = write(tmp_path, "a.png", (8, 8, 3))
     likeliest = int(linear.predict(to_float(images.read(file))[None])[0].argmax())
     other = (likeliest + 1) % 4
-    (record,) = run(linear, [file], label=other)
+    (record,) = run(linear, [file], away=other)
     assert isinstance(record, Attacked)
     assert record.label == linear.labels[other]
     # It was not seen as that class before, so nothing was fooled.
@@ -244,7 +244,7 @@ def test_no_radius_is_smallest_where_nothing_fools(two_classes: Classifier, tmp_
 def test_an_image_that_is_wrong_already_needs_no_radius(two_classes: Classifier, tmp_path: Path) -> None:
     file = write(tmp_path, "a.png", (8, 8, 3))
     seen = int(two_classes.predict(to_float(images.read(file))[None])[0].argmax())
-    record = only(run(two_classes, [file], minimal=True, label=1 - seen))
+    record = only(run(two_classes, [file], minimal=True, away=1 - seen))
     assert (record.eps, record.linf, record.fooled, record.queries) == (0.0, 0.0, False, 1)
 
 

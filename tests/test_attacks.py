@@ -14,8 +14,8 @@ from advcli.draws import Draws
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import Classifier
 from advcli.tasks.adversary import Adversary
-from advcli.tasks.attack import attack
-from advcli.tasks.request import Request
+from advcli.tasks.attack.request import Resolved
+from advcli.tasks.attack.run import attack
 from advcli.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -204,7 +204,7 @@ def test_a_model_that_gives_no_numbers_is_named(name: str, pictures: np.ndarray,
         variable.assign(np.full(variable.shape, np.nan))
     file = tmp_path / "a.png"
     png.write(file, (pictures[0] * 255).astype(np.uint8))
-    request = Request(name, any_threat(build(name)))
+    request = Resolved(spec=name, threat=any_threat(build(name)))
     with pytest.raises(AdvcliError, match="'linear' gives values that are not numbers"):
         list(attack(broken, {file: tmp_path / "a"}, build(name), request, pattern=tmp_path / "a.pattern.png"))
 

@@ -12,7 +12,7 @@ from advcli.data import decode
 from advcli.errors import UsageError
 from advcli.model import Classifier
 from advcli.tasks.adversary import Adversary
-from advcli.tasks.benchmarking.perturbations import protocol_of
+from advcli.tasks.benchmark.perturbations import protocol_of
 from advcli.threat import Norm, Threat
 from conftest import make_classifier
 from test_attacks import check

@@ -10,8 +10,8 @@ from advcli.errors import AdvcliError
 from advcli.model import Classifier
 from advcli.records import Score
 from advcli.tasks.adversary import Adversary
-from advcli.tasks.benchmark import benchmark
-from advcli.tasks.benchmarking.subjects import class_indices
+from advcli.tasks.benchmark.models import class_indices
+from advcli.tasks.benchmark.quick_score import benchmark
 from advcli.threat import Threat
 from conftest import make_classifier
 

@@ -16,10 +16,10 @@ from advcli.linear_head import LOGARITHM
 from advcli.model import Classifier, wrap
 from advcli.records import Score
 from advcli.tasks.adversary import Adversary
-from advcli.tasks.benchmark import benchmark
-from advcli.tasks.benchmarking.checking import check
-from advcli.tasks.benchmarking.evidence import compared
-from advcli.tasks.benchmarking.subjects import Measured
+from advcli.tasks.benchmark.check_records import check
+from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.quick_score import benchmark
+from advcli.tasks.benchmark.sanity_checks import compared
 from advcli.threat import Norm, Threat
 
 CLASSES = 4

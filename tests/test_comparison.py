@@ -12,13 +12,13 @@ from advcli.datasets import find
 from advcli.errors import UsageError
 from advcli.model import Classifier
 from advcli.records import Epoch, Planned, Score
-from advcli.tasks.benchmark import benchmark
-from advcli.tasks.benchmarking.perturbations import noise_on_all
-from advcli.tasks.train import train
-from advcli.tasks.training.comparison import ATTACKS, NOISES
-from advcli.tasks.training.plan import plan
-from advcli.tasks.training.recipe import Recipe, prepare
-from advcli.tasks.training.run import Run
+from advcli.tasks.benchmark.perturbations import noise_on_all
+from advcli.tasks.benchmark.quick_score import benchmark
+from advcli.tasks.train.cost_estimate import plan
+from advcli.tasks.train.recipe import Recipe, prepare
+from advcli.tasks.train.run import train
+from advcli.tasks.train.run_folder import Run
+from advcli.tasks.train.twin_comparison import ATTACKS, NOISES
 from advcli.threat import Threat
 from conftest import make_classifier
 
@@ -27,7 +27,6 @@ TINY = Recipe(
     backbone="small:width=4",
     objective="n-fgsm",
     attack="pgd:steps=7",
-    norm="linf",
     eps=0.1,
     edge=8,
     weights="none",

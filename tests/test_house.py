@@ -27,18 +27,55 @@ FAMILIES = (
     "objectives",
     "schedules",
 )
+COMMANDS = ("train", "attack", "benchmark", "explain")
 COMPONENTS = [(family, name) for family in FAMILIES for name in registry.names(family)]
+
+# What has no name of its own yet.
+TO_BE_NAMED = set(
+    [
+        "Checked",
+        "Measured",
+        "Pages",
+        "Row",
+        "Shown",
+        "Subject",
+        "attack",
+        "benchmark",
+        "changed",
+        "compared",
+        "drawn",
+        "embedded",
+        "enlarged",
+        "explain",
+        "find",
+        "groups",
+        "load",
+        "percent",
+        "prepare",
+        "probability",
+        "radius",
+        "refuse_unknown",
+        "resolve",
+        "score",
+        "settled",
+        "shade",
+        "summary",
+        "train",
+        "write",
+    ]
+)
 
 # A module may import its own layer's lower neighbours and every layer below.
 LAYERS = [
     {"cli", "__main__"},
     {"tasks"},
+    {"search"},
     set(FAMILIES),
     {"report"},
     {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers", "feature_map", "spatial_axes"}
     | {"frozen", "plain", "folding", "convolution"},
     {"threat", "png", "images", "draws", "l1_ball"},
-    {"backend", "registry", "records", "class_order"},
+    {"backend", "registry", "records", "options", "parsing", "class_order"},
     {"errors", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -71,6 +108,60 @@ def test_imports_point_down(file: Path) -> None:
         if own in FAMILIES and target in FAMILIES:
             assert target == own, f"a component imports another family: {name}"
             assert len(parts) < 4 or parts[2].startswith("_") or (ROOT / own / f"{parts[2]}.py").exists() is False
+
+
+TASKS = {
+    "attack": "attack",
+    "benchmark": "benchmark",
+    "train": "train",
+    "explain": "explain",
+    "explaining": "explain",
+}
+# Training says at its end how two runs compare, by the score that the benchmark gives.
+ACROSS = {("train", "advcli.tasks.benchmark.quick_score"), ("train", "advcli.tasks.benchmark.perturbations")}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "tasks").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_task_imports_no_other_task(file: Path) -> None:
+    part = file.relative_to(ROOT / "tasks").parts[0].removesuffix(".py")
+    for name in imports(file):
+        parts = name.split(".")
+        if name.startswith("advcli.tasks.") and parts[2] in TASKS and (part, ".".join(parts[:4])) not in ACROSS:
+            assert part in TASKS, f"what tasks share imports {name}"
+            assert TASKS[part] == TASKS[parts[2]], f"{part} imports {name}"
+
+
+@pytest.mark.parametrize("task", ["attack", "benchmark", "train"])
+def test_a_task_has_a_run_its_options_and_its_rules(task: str) -> None:
+    names = {file.stem for file in (ROOT / "tasks" / task).glob("*.py")}
+    assert {"run", "request", "validate"} <= names
+
+
+def test_options_stand_in_requests_only() -> None:
+    assert not list((ROOT / "cli").glob("*_options.py"))
+    for file in (ROOT / "cli").rglob("*.py"):
+        assert file.name in ("app.py", "options.py") or "typer.Option" not in file.read_text(), file
+
+
+def test_folders_are_named_after_things() -> None:
+    folders = {file.parent.name for file in FILES}
+    assert {name for name in folders if name.endswith("ing")} <= {"explaining"}
+
+
+# Names that several modules define because callers use them in the same way.
+PROTOCOL = {"COMPONENT", "Request", "Execution", "run", "check", "plan", "read", "title"}
+
+
+def test_a_public_name_has_one_home() -> None:
+    homes: dict[str, set[str]] = {}
+    for file in FILES:
+        if file.parent.name in FAMILIES and not file.stem.startswith("_") and file.stem != "__init__":
+            continue
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add(str(file.relative_to(ROOT)))
+    shared = {name: files for name, files in homes.items() if len(files) > 1 and name not in PROTOCOL | TO_BE_NAMED}
+    assert not shared
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
@@ -118,6 +209,21 @@ def test_help_imports_nothing_heavy(arguments: str) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(("arguments", "budget"), [("", 0.6), *((name, 0.7) for name in COMMANDS)])
+def test_help_is_quick(arguments: str, budget: float) -> None:
+    code = (
+        "import resource, subprocess, sys\n"
+        f"command = [sys.executable, '-m', 'advcli', *{arguments.split()!r}, '--help']\n"
+        "subprocess.run(command, stdout=subprocess.DEVNULL, check=True)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)\n"
+    )
+    times = []
+    # A busy machine makes a process slower, never faster.
+    while len(times) < 6 and min(times, default=9.0) > budget:
+        times.append(float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout))
+    assert min(times) <= budget
 
 
 def test_the_readmes_tables_are_those_of_the_components() -> None:

@@ -3,7 +3,7 @@ import math
 from dataclasses import replace
 
 from advcli import __version__
-from advcli.cli import tables
+from advcli.cli.tables import attack_and_train as tables
 from advcli.records import Epoch, Explained, Prediction, Score
 from tiny_runs import epoch_record
 

@@ -9,7 +9,7 @@ import pytest
 from advcli import registry
 from advcli.errors import UsageError
 from advcli.schedules import Schedule, since_best
-from advcli.tasks.training.optimizer import LearningRate
+from advcli.tasks.train.optimizer import LearningRate
 
 SCHEDULES = registry.names("schedules")
 FALLING = [1.0, 0.5, 0.25, 0.12]

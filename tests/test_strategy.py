@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from advcli.errors import UsageError
-from advcli.tasks.training.strategy import Devices
-from advcli.tasks.training.workers import Workers, find_workers
+from advcli.tasks.train.distribution import Devices
+from advcli.tasks.train.workers import Workers, find_workers
 
 TWO = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
 
@@ -29,15 +29,15 @@ tf.config.set_logical_device_configuration(
 from advcli import registry
 from advcli.datasets import find
 from advcli.errors import UsageError
-from advcli.tasks.train import train
-from advcli.tasks.training.checkpoint import Checkpoint
-from advcli.tasks.training.recipe import Recipe, prepare
-from advcli.tasks.training.run import Run
-from advcli.tasks.training.strategy import find_devices
-from advcli.tasks.training.trainer import Trainer
+from advcli.tasks.train.run import train
+from advcli.tasks.train.checkpoint import Checkpoint
+from advcli.tasks.train.recipe import Recipe, prepare
+from advcli.tasks.train.run_folder import Run
+from advcli.tasks.train.distribution import find_devices
+from advcli.tasks.train.trainer import Trainer
 
 recipe = Recipe(
-    data="digits", backbone="small:width=4", objective="fgsm-rs", modifier=("awp",), attack="pgd", norm="linf", eps=0.1,
+    data="digits", backbone="small:width=4", objective="fgsm-rs", modifier=("awp",), attack="pgd", eps=0.1,
     edge=8, weights="none", epochs=2, batch=32, learning_rate=0.02, momentum=0.9, validation=0.15, robust_images=9,
     limit=200, weight_decay=0.01, clip_norm=1.0, ema=0.9, seed=0,
 )

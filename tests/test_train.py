@@ -18,11 +18,11 @@ from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import load
 from advcli.records import Epoch, Progress, Score, Trained
-from advcli.tasks.benchmark import benchmark
-from advcli.tasks.train import train
-from advcli.tasks.training import guard
-from advcli.tasks.training.recipe import Recipe, prepare
-from advcli.tasks.training.run import Run
+from advcli.tasks.benchmark.quick_score import benchmark
+from advcli.tasks.train import overfitting_guard as guard
+from advcli.tasks.train.recipe import Recipe, prepare
+from advcli.tasks.train.run import train
+from advcli.tasks.train.run_folder import Run
 from conftest import make_classifier
 from tiny_runs import RECIPE, TINY, data_for, run, trainer_for
 

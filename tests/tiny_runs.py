@@ -7,18 +7,17 @@ from typing import Any
 
 from advcli.datasets import find
 from advcli.records import Epoch, Trained
-from advcli.tasks.train import train
-from advcli.tasks.training.recipe import Recipe, TrainingData, prepare
-from advcli.tasks.training.run import Run
-from advcli.tasks.training.strategy import find_devices
-from advcli.tasks.training.trainer import Trainer
+from advcli.tasks.train.distribution import find_devices
+from advcli.tasks.train.recipe import Recipe, TrainingData, prepare
+from advcli.tasks.train.run import train
+from advcli.tasks.train.run_folder import Run
+from advcli.tasks.train.trainer import Trainer
 
 RECIPE = Recipe(
     data="digits",
     backbone="small",
     objective="clean",
     attack="pgd:steps=7",
-    norm="linf",
     eps=0.1,
     edge=32,
     weights="none",

@@ -24,10 +24,10 @@ def serve(descriptor: int) -> None:
     import matplotlib.figure  # noqa: F401
     import sklearn.datasets  # noqa: F401
 
-    import advcli.tasks.attack
-    import advcli.tasks.benchmark
+    import advcli.tasks.attack.run
+    import advcli.tasks.benchmark.run
     import advcli.tasks.explain.run
-    import advcli.tasks.train  # noqa: F401
+    import advcli.tasks.train.run  # noqa: F401
     from advcli.backend import keras, tf
     from advcli.cli import attack, benchmark, explain, train  # noqa: F401
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-PIPE_CLOSED = 141
+from advcli.errors import ExitStatus
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     except OSError:
         # Already told; what is left in the buffer cannot be written either.
         _pipe_closed()
-        code = code or 1
+        code = code or ExitStatus.FAILED
     sys.exit(code)
 
 
@@ -35,7 +35,7 @@ def _run() -> int:
 
     from advcli.cli import attack, benchmark, explain, train  # noqa: F401  they register themselves
     from advcli.cli.app import app
-    from advcli.errors import AdvcliError, Interrupted
+    from advcli.errors import AdvcliError
 
     try:
         result = app(prog_name="advcli", standalone_mode=False)
@@ -52,9 +52,9 @@ def _run() -> int:
         return _pipe_closed()
     except Exception as error:  # noqa: BLE001  whatever is left is a bug, and is told as one
         return _unexpected(error)
-    if result == Interrupted.exit_code:
+    if result == ExitStatus.INTERRUPTED:
         return _interrupted()
-    return result if isinstance(result, int) else 0
+    return result if isinstance(result, int) else ExitStatus.DONE
 
 
 def _wrong_usage(error: Exception) -> int:
@@ -62,14 +62,15 @@ def _wrong_usage(error: Exception) -> int:
 
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()  # type: ignore[attr-defined]
-        return 2
-    text = error.format_message().replace("Value error, ", "").rstrip(".")  # type: ignore[attr-defined]
-    message, _, possible = text.partition(" (Possible options: ")  # type: ignore[attr-defined]
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "advcli"
-    hint = f"did you mean {possible.rstrip(')')}?" if possible else f"see {command} --help"
-    write_error(message[:1].lower() + message[1:], hint)
-    return error.exit_code  # type: ignore[attr-defined]
+        return ExitStatus.USAGE
+    possible = getattr(error, "possibilities", None)
+    if possible:
+        write_error(error.message, f"did you mean {', '.join(sorted(possible))}?")  # type: ignore[attr-defined]
+    else:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "advcli"
+        write_error(error.format_message(), f"see {command} --help")  # type: ignore[attr-defined]
+    return ExitStatus.USAGE
 
 
 def _unexpected(error: Exception) -> int:
@@ -79,26 +80,25 @@ def _unexpected(error: Exception) -> int:
         return _pipe_closed()
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         write_error(f"cannot write: {error.strerror}")
-        return 1
+        return ExitStatus.FAILED
     if type(error).__name__ == "ResourceExhaustedError" or isinstance(error, MemoryError):
         write_error("out of memory", "give a smaller --batch")
-        return 1
+        return ExitStatus.FAILED
     import traceback
 
     traceback.print_exc()
     write_error("this is a bug in advcli", "please report it with the lines above")
-    return 1
+    return ExitStatus.FAILED
 
 
 def _interrupted() -> int:
     from advcli.cli.output import write_error
-    from advcli.errors import Interrupted
 
     write_error("interrupted")
-    return Interrupted.exit_code
+    return ExitStatus.INTERRUPTED
 
 
 def _pipe_closed() -> int:
     # What is still buffered must not be written when Python shuts down.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return PIPE_CLOSED
+    return ExitStatus.PIPE_CLOSED

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     }
     found: dict[str, Any] = {}
     for key, value in _content(path).items():
-        name = key.replace("-", "_")
+        name = _normal(context, key)
         if isinstance(value, dict):
             raise UsageError(f"'{key}' in '{path}' is a table, not a value", "write the options at the top of the file")
         if name not in known:
@@ -47,11 +48,29 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+def refuse_options(context: typer.Context, allowed: Collection[str], reason: str) -> None:
+    """Refuse options that would be ignored.
+
+    Raises:
+        UsageError: one that is not allowed was given.
+    """
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in allowed and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name.replace('_', '-')} has no effect here: {reason}", "leave it out")
+
+
 def given(context: typer.Context) -> set[str]:
     """Name the options that were asked for, on the command line or in a file that was written to ask for them."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     asked = ("COMMANDLINE", "ENVIRONMENT", "PROMPT", *(() if context.meta.get(_WHOLE) else ("DEFAULT_MAP",)))
     return {name for name, source in sources.items() if source is not None and source.name in asked}
+
+
+def _normal(context: typer.Context, key: str) -> str:
+    """Return the name of the parameter that a key in a file means."""
+    flag = key.replace("_", "-")
+    return (context.token_normalize_func or str)(flag).replace("-", "_")
 
 
 def _content(path: Path) -> dict[str, Any]:

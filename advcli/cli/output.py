@@ -13,13 +13,12 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from advcli.cli import tables
-from advcli.cli.drawing import title
+from advcli.cli.tables import attack_and_train as tables
+from advcli.cli.tables.style import title
+from advcli.errors import ExitStatus
 from advcli.records import Epoch, Failed, Gate, Progress, Record
 
 _WIDE = 100_000
-# The exit code of a check that was asked for and not met.
-_UNMET = 3
 
 
 class PipeClosed(Exception):
@@ -125,7 +124,7 @@ class Output:
                 self._write_line(event.to_json())
             else:
                 self._records.append(event)
-        return 1 if self._failures else _UNMET if self._unmet else 0
+        return ExitStatus.FAILED if self._failures else ExitStatus.UNMET if self._unmet else ExitStatus.DONE
 
     def status(self, what: str) -> None:
         """Say what is being done while nothing can be counted."""

@@ -1,35 +1,142 @@
-"""How an attack on image files is asked for."""
+"""Options that several tasks have: parts that their requests are made of."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from advcli.threat import Threat
+from advcli.options import OUTPUT, THREAT, WHAT, option, refuse_out_of_bounds
+from advcli.parsing import read_list, read_radius, read_range
+from advcli.threat import Norm
 
-# What can be written of an image -> the ending of its file.
-ENDINGS = {"adversarial": ".adv.png", "clean": ".clean.png", "difference": ".diff.png"}
-PATTERN_ENDING = ".pattern.png"
+if TYPE_CHECKING:
+    from advcli.tasks.models import ModelChoice
 
 
-@dataclass(frozen=True)
-class Request:
-    """How an attack on files is asked for.
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A request whose values are checked when it is made."""
+
+    def __post_init__(self) -> None:
+        refuse_out_of_bounds(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Checked):
+    """How models are read.
 
     Args:
-        spec: what the attack is called in records.
-        threat: the ball; it is narrowed to 8-bit values.
-        label: the class to move away from; None means what the classifier sees in each image.
-        resize: bring the images to the classifier's size first.
-        minimal: search for the smallest radius that fools, up to that of the threat.
-        save: which of ``ENDINGS`` are written.
-        batch: how many images of one size are attacked together.
-        seed: for the attack's random draws.
+        weights: for a backbone: where its weights come from.
+        labels: class names: one a line, or Keras' JSON.
+        input_range: for a model made elsewhere: its values for black and white, such as 0,255 or -1,1.
+        edge: side of the model's square input.
+        unsafe_load: run code a model file asks for: Lambda layers, your classes on PYTHONPATH.
     """
 
-    spec: str
-    threat: Threat
-    label: int | None = None
-    resize: bool = False
-    minimal: bool = False
-    save: Collection[str] = ("adversarial",)
-    batch: int = 16
-    seed: int = 0
+    weights: str = option("imagenet", panel=WHAT, metavar="imagenet|FILE")
+    labels: Path | None = option(None, panel=WHAT, metavar="FILE")
+    input_range: tuple[float, float] | None = option(None, panel=WHAT, metavar="LOW,HIGH", parse=read_range)
+    edge: int | None = option(None, "--image-size", panel=WHAT, metavar="PIXELS", alias="--edge", min=8)
+    unsafe_load: bool = option(False, panel=WHAT)
+
+    def choose(self, model: str) -> "ModelChoice":
+        """Look for a model.
+
+        Raises:
+            UsageError: it is not there.
+        """
+        from advcli.tasks.models import ModelChoice
+
+        return ModelChoice(model, self.weights, self.labels, self.input_range, self.edge, self.unsafe_load)
+
+
+def model_option() -> Any:
+    """Declare ``--model``."""
+    known = {"panel": WHAT, "metavar": "RUN|FILE|BACKBONE", "env": "ADVCLI_MODEL"}
+    return option("mobilenetv2", "--model", "-m", **known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(Checked):
+    """Which images of which data are used.
+
+    Args:
+        data: a named data set, a folder of class folders, a Tiny ImageNet folder or .zip, an .npz file.
+        classes: only these classes, by name or index.
+        limit: only a seeded stratified sample.
+        first: only the first ones in the data's order.
+        skip_bad: go on if more than 1% of the images are unreadable.
+    """
+
+    data: str = option("")
+    classes: tuple[str, ...] = option((), panel=WHAT, metavar="A,B,...", parse=read_list)
+    limit: int | None = option(None, panel=WHAT, metavar="N", min=1)
+    first: int | None = option(None, panel=WHAT, metavar="N", min=1)
+    skip_bad: bool = option(False, panel=WHAT)
+
+
+def data_option(default: str, shown: str | None = None) -> Any:
+    """Declare ``--data``."""
+    return option(default, "--data", "-d", panel=WHAT, metavar="NAME|PATH", family="datasets", shown=shown)
+
+
+def eps_option(shown: str) -> Any:
+    """Declare ``--eps`` as one radius."""
+    return option(None, panel=THREAT, metavar="RADIUS", parse=read_radius, shown=shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreatOptions(Checked):
+    """The ball that is searched.
+
+    Args:
+        norm: the norm perturbations are measured in.
+        eps: how far a perturbation may go, in units of [0, 1]: 0.03 or 8/255.
+    """
+
+    norm: Norm | None = option(None, panel=THREAT, shown="what the model was trained for, or linf")
+    eps: float | None = eps_option("what the model was trained for; 8/255, in l2 0.5, in l1 12")
+
+
+def attack_option(default: Any, shown: str | None = None, **known: Any) -> Any:
+    """Declare ``--attack``."""
+    return option(default, "--attack", "-a", panel=THREAT, metavar="SPEC", family="attacks", shown=shown, **known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkOptions(Checked):
+    """How the work is parted, and what all randomness comes from.
+
+    Args:
+        batch: images at once.
+        seed: for all random draws.
+    """
+
+    batch: int = option(16)
+    seed: int = option(0, min=0, max=2**31 - 1)
+
+
+def batch_option(default: int, **known: Any) -> Any:
+    """Declare ``--batch``."""
+    return option(default, metavar="N", min=1, **known)
+
+
+def memory_option() -> Any:
+    """Declare ``--memory``."""
+    return option(None, metavar="GB", min=0, shown="half of what is free")
+
+
+def bytes_of(memory: float | None) -> int | None:
+    """Return how many bytes of decoded images may be held in memory."""
+    from advcli.data import half_of_free_memory
+
+    return half_of_free_memory() if memory is None else int(min(memory, 1e9) * 1e9)
+
+
+def overwrite_option() -> Any:
+    """Declare ``--overwrite``."""
+    return option(False, panel=OUTPUT)
+
+
+def out_option(default: Path | None, **known: Any) -> Any:
+    """Declare ``--out``."""
+    return option(default, "--out", "-o", panel=OUTPUT, **known)

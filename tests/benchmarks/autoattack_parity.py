@@ -17,7 +17,7 @@ from advcli import registry
 from advcli.data import decode
 from advcli.datasets import find
 from advcli.records import Progress, Score
-from advcli.tasks.benchmark import benchmark
+from advcli.tasks.benchmark.quick_score import benchmark
 from advcli.tasks.models import ModelChoice
 from advcli.threat import Norm, Threat
 

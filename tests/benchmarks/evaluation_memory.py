@@ -18,12 +18,12 @@ from advcli import registry
 from advcli.data import Dataset, Images, Split
 from advcli.model import Classifier
 from advcli.records import Protocol
-from advcli.tasks.benchmarking.evaluation import evaluate_attacks, evaluate_shared
-from advcli.tasks.benchmarking.journal import Journal
-from advcli.tasks.benchmarking.perturbations import attacks_under, corruptions_of
-from advcli.tasks.benchmarking.plan import CLEAN, Plan
-from advcli.tasks.benchmarking.results import Results
-from advcli.tasks.benchmarking.subjects import measured
+from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
+from advcli.tasks.benchmark.models import measured
+from advcli.tasks.benchmark.perturbations import attacks_under, corruptions_of
+from advcli.tasks.benchmark.plan import CLEAN, Plan
+from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.results_file import Journal
 from advcli.threat import Threat
 
 EDGE, CLASSES = 32, 10

@@ -23,10 +23,10 @@ import numpy as np
 
 from advcli.backend import neural_structured_learning, tf
 from advcli.data import Dataset, Images, Split
-from advcli.tasks.training.checkpoint import Checkpoint
-from advcli.tasks.training.recipe import Recipe, TrainingData
-from advcli.tasks.training.strategy import find_devices
-from advcli.tasks.training.trainer import Trainer
+from advcli.tasks.train.checkpoint import Checkpoint
+from advcli.tasks.train.distribution import find_devices
+from advcli.tasks.train.recipe import Recipe, TrainingData
+from advcli.tasks.train.trainer import Trainer
 
 Clock = Callable[[], float]
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -36,7 +36,6 @@ RECIPE = Recipe(
     backbone="mobilenetv2:stem_stride=2",
     objective="clean",
     attack="pgd:steps=7",
-    norm="linf",
     eps=4 / 255,
     edge=EDGE,
     weights="none",

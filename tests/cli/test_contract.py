@@ -31,7 +31,7 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-TRAIN = ("train", "--backbone", "small:width=4", "--edge", 8, "--limit", 200, "--robust-images", 8)
+TRAIN = ("train", "--backbone", "small:width=4", "--image-size", 8, "--limit", 200, "--robust-images", 8)
 
 
 def test_version(advcli: Command) -> None:
@@ -56,14 +56,14 @@ def test_no_arguments_show_help(advcli: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
-        (["atack"], "no such command 'atack'. Did you mean 'attack'?", "advcli --help"),
-        (["attack"], "missing argument", "attack --help"),
-        (["attack", "cat.png", "--ep", "1"], "no such option: --ep", "--eps"),
+        (["atack"], "No such command 'atack'. Did you mean 'attack'?", "advcli --help"),
+        (["attack"], "Missing argument", "attack --help"),
+        (["attack", "cat.png", "--ep", "1"], "No such option: --ep", "--eps"),
         (["attack", "dog.png"], "no such file: 'dog.png'", "cat.png"),
         (["attack", "cat.png", "--attack", "pdg"], "unknown attack 'pdg'", "did you mean 'pgd'?"),
         (["attack", "cat.png", "--eps", "8"], "covers the whole pixel range", "8/255"),
         (["attack", "cat.png", "--eps", "big"], "--eps is not a number: 'big'", "8/255"),
-        (["attack", "cat.png", "--norm", "l7"], "l7", "attack --help"),
+        (["attack", "cat.png", "--norm", "l7"], "--norm has no 'l7'", "l1"),
         (["attack", "cat.png", "--model", "mobilenetv3"], "no model 'mobilenetv3'", "mobilenetv2"),
         (["attack", "cat.png", "--weights", "no.h5"], "no such file: 'no.h5'", "weights file"),
         (["attack", "cat.png", "--labels", "no.txt"], "no such file: 'no.txt'", "one class name a line"),

@@ -17,8 +17,8 @@ REFUSED = [
     ("--modifier awq", "unknown modifier 'awq'", "awp"),
     ("--augment flop", "unknown augmentation 'flop'", "flip"),
     ("--optimizer adamv", "unknown optimizer 'adamv'", "adamw"),
-    ("--guard stopp", "'--guard'", "train --help"),
-    ("--unfreeze tail", "'--unfreeze'", "train --help"),
+    ("--guard stopp", "--guard has no 'stopp'", "did you mean 'stop'?"),
+    ("--unfreeze tail", "--unfreeze has no 'tail'", "plateau, all, head"),
     # Values
     ("--schedule cyclic:peak=2", "peak of cyclic is between 0 and 1", ""),
     ("--learning-rate 0", "--learning-rate must be above 0", ""),

@@ -19,7 +19,7 @@ OPTIONS = "train --backbone small:width=4 --edge 8 --limit 200 --robust-images 9
 DYING = """
 import os, signal
 from advcli.cli import main
-from advcli.tasks.training.trainer import Trainer
+from advcli.tasks.train.trainer import Trainer
 
 take_steps = Trainer.epoch
 

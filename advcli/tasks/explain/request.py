@@ -3,8 +3,22 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advcli.errors import UsageError
+from advcli.options import OUTPUT, THREAT, WHAT, option
+from advcli.parsing import read_choices, read_list
+from advcli.tasks.request import (
+    ModelOptions,
+    ThreatOptions,
+    WorkOptions,
+    attack_option,
+    batch_option,
+    model_option,
+    out_option,
+    overwrite_option,
+)
 from advcli.threat import Threat
 
 if TYPE_CHECKING:
@@ -31,37 +45,98 @@ class Wanted:
     against: str | None = None
 
 
-@dataclass(frozen=True)
-class Request:
-    """How images are explained.
+def _read_contrast(text: str) -> tuple[str, str]:
+    """Read ``--contrast``: two classes.
+
+    Raises:
+        UsageError: it is not two different ones.
+    """
+    parts = read_list(text)
+    if len(parts) != 2 or parts[0] == parts[1]:
+        raise UsageError(f"--contrast is not two classes: '{text}'", "write two names or indices, such as 3,7")
+    return parts[0], parts[1]
+
+
+def _is_shared(scale: str) -> bool:
+    """Read ``--scale``.
+
+    Raises:
+        UsageError: it is neither own nor shared.
+    """
+    return read_choices(scale, ("own", "shared"), "--scale") == ("shared",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(ModelOptions, ThreatOptions, WorkOptions):
+    """How images are explained: the options of ``advcli explain``.
 
     Args:
-        classes: the classes to explain, each ``predicted``, ``true``, ``second`` or a class's name or index.
-        top: explain this many of the likeliest classes.
-        contrast: explain how far the logit of one class is ahead of another's.
-        label: the true class of all images; None means the name of an image's folder, if it is a class.
-        attack: the spec of the attack; None if there is none, or if its images are in files.
-        threat: its ball.
-        given: whether the adversarial images are read from files.
-        shared_scale: show all maps of a method on one scale.
+        files: image files, or folders that hold some.
+        model: a run folder, a .keras or .h5 file, or a backbone with ImageNet weights.
+        compare: another model to explain the same images by, beside the first; may be given several times.
+        methods: a method and its options; may be given several times.
+        classes: the class to explain, by name or index too; may be given several times.
+        top: explain each of the N likeliest classes.
+        contrast: explain why class A rather than class B.
+        label: the true class of the images.
+        layer: the layer that class activation maps show.
+        list_layers: list the layers that have a map, and stop.
+        attack: explain the adversarial image of this attack beside the clean one.
+        adversarial: the adversarial image that advcli attack made of IMAGE, or the folder where those of all images
+            are.
+        threat: the ball that is searched, once the models are known.
+        check: find out on up to 16 images whether the maps are to be believed; kept in a run's folder.
+        out: where files go.
+        shared_scale: brightness of a map: its own, or that of its method's maps.
         separate: write a PNG a map too.
-        raw: write the maps' values too.
-        batch: how many images are explained together.
-        seed: of the attack's, the noise's and the explainers' random numbers.
+        raw: write the maps' values too, as .npz files.
+        report: write a page with everything in it.
+        skip_existing: leave out images that have a contact sheet.
+        overwrite: replace existing outputs.
     """
 
-    classes: tuple[str, ...] = ()
-    top: int = 0
-    contrast: tuple[str, str] | None = None
-    label: str | None = None
-    attack: str | None = None
+    files: tuple[Path, ...] = option((), metavar="IMAGE...", argument=True)
+    model: str = model_option()
+    compare: tuple[str, ...] = option((), panel=WHAT, metavar="RUN|FILE")
+    methods: tuple[str, ...] = option(
+        (),
+        "--method",
+        panel=WHAT,
+        metavar="SPEC",
+        family="explainers",
+        shown="saliency, and gradcam or layercam where the model has a map",
+    )
+    classes: tuple[str, ...] = option(
+        (),
+        "--class",
+        panel=WHAT,
+        metavar="predicted|true|second|CLASS",
+        shown="predicted; of an adversarial image the original one too",
+    )
+    top: int | None = option(None, panel=WHAT, metavar="N", min=1)
+    contrast: tuple[str, str] | None = option(None, panel=WHAT, metavar="A,B", parse=_read_contrast)
+    label: str | None = option(
+        None, panel=WHAT, metavar="CLASS", shown="the name of an image's folder, if it is a class"
+    )
+    layer: str | None = option(None, panel=WHAT, metavar="NAME")
+    list_layers: bool = option(False, panel=WHAT)
+    attack: str | None = attack_option(None)
+    adversarial: Path | None = option(None, panel=THREAT, metavar="FILE|DIR")
     threat: Threat = field(default_factory=Threat)
-    given: bool = False
-    shared_scale: bool = False
-    separate: bool = False
-    raw: bool = False
-    batch: int = 8
-    seed: int = 0
+    check: bool = option(False)
+    out: Path = out_option(Path("maps"), metavar="DIR")
+    shared_scale: bool = option(False, "--scale", panel=OUTPUT, metavar="own|shared", parse=_is_shared, shown="own")
+    separate: bool = option(False, panel=OUTPUT)
+    raw: bool = option(False, panel=OUTPUT)
+    report: Path | None = option(None, panel=OUTPUT, metavar="FILE.html")
+    skip_existing: bool = option(False, panel=OUTPUT)
+    overwrite: bool = overwrite_option()
+    batch: int = batch_option(8)
+
+    @property
+    def given(self) -> bool:
+        """Whether the adversarial images are read from files."""
+        return self.adversarial is not None
 
     @property
     def attacked(self) -> bool:
@@ -72,7 +147,7 @@ class Request:
     def wanted(self) -> list[Wanted]:
         """The rows of maps, from top to bottom."""
         words: list[tuple[str, str | None]] = [(word, None) for word in self.classes]
-        words += [(f"top {place + 1}", None) for place in range(self.top)]
+        words += [(f"top {place + 1}", None) for place in range(self.top or 0)]
         if self.contrast:
             words.append(self.contrast)
         if not words:

@@ -81,31 +81,6 @@ def refuse_attack(
     refuse_unsupported(search, threat)
 
 
-def read_contrast(text: str | None) -> tuple[str, str] | None:
-    """Read ``--contrast``: two classes.
-
-    Raises:
-        UsageError: it is not two different ones.
-    """
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if len(parts) != 2 or parts[0] == parts[1]:
-        raise UsageError(f"--contrast is not two classes: '{text}'", "write two names or indices, such as 3,7")
-    return parts[0], parts[1]
-
-
-def is_shared(scale: str) -> bool:
-    """Read ``--scale``.
-
-    Raises:
-        UsageError: it is neither own nor shared.
-    """
-    if scale not in ("own", "shared"):
-        raise UsageError(f"--scale has no '{scale}'", "choose from: own, shared")
-    return scale == "shared"
-
-
 def output_paths(
     files: Sequence[Path],
     out: Path,

@@ -20,13 +20,13 @@ from advcli.errors import AdvcliError
 from advcli.explainers import enlarge_maps
 from advcli.model import Classifier, wrap
 from advcli.records import Attacked, Explained, Failed, Flipped, Progress, Shift, Shifted
-from advcli.tasks.attack import attack
+from advcli.tasks.attack.request import Resolved
+from advcli.tasks.attack.run import attack
 from advcli.tasks.explain.explain_model import ExplainedModel, explain_images
 from advcli.tasks.explain.request import Request, endings
 from advcli.tasks.explain.run import explain
 from advcli.tasks.models import ModelChoice
 from advcli.tasks.pictures import Picture
-from advcli.tasks.request import Request as AttackRequest
 from advcli.threat import Threat
 from conftest import Command, make_classifier
 
@@ -57,7 +57,9 @@ def run(classifier: Classifier | list[Classifier], files: list[Path], out: Path,
     explainers, search = options.pop("explainers", EXPLAINERS), options.pop("search", None)
     report, adversarial = options.pop("report", None), options.pop("adversarial", {})
     attack = None if search is None else "fgsm"
-    request = Request(**{"separate": True, "attack": attack, "given": bool(adversarial)} | options)
+    request = Request(
+        **{"separate": True, "attack": attack, "adversarial": Path("made") if adversarial else None} | options
+    )
     models = classifier if isinstance(classifier, list) else [classifier]
     explained_models = [ExplainedModel(model, explainers, request, search, adversarial) for model in models]
     return list(explain(explained_models, outputs, request, report=report))
@@ -280,7 +282,7 @@ def test_maps_on_one_scale_are_darker_where_they_are_weaker(tmp_path: Path) -> N
 
 def test_an_adversarial_image_from_a_file_is_explained(tmp_path: Path, classifier: Classifier) -> None:
     file = picture(tmp_path / "a.png", (24, 20))
-    request = AttackRequest("fgsm", Threat(eps=24 / 255))
+    request = Resolved(spec="fgsm", threat=Threat(eps=24 / 255))
     (made,) = (
         event for event in attack(classifier, {file: tmp_path / "a"}, FGSM, request) if isinstance(event, Attacked)
     )

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from advcli import registry
@@ -14,7 +16,7 @@ def test_unless_told_otherwise_the_prediction_is_explained() -> None:
     assert rows(Request()) == [("clean", "predicted", None)]
     assert (
         rows(Request(attack="pgd"))
-        == rows(Request(given=True))
+        == rows(Request(adversarial=Path("cat.adv.png")))
         == [
             ("clean", "predicted", None),
             ("adversarial", "predicted", None),
@@ -30,7 +32,9 @@ def test_every_class_that_is_asked_for_has_a_row_a_view() -> None:
 
 
 def test_no_two_rows_share_a_file() -> None:
-    request = Request(("predicted", "a b", "a/c"), 3, ("a b", "x"), attack="pgd", separate=True, raw=True)
+    request = Request(
+        classes=("predicted", "a b", "a/c"), top=3, contrast=("a b", "x"), attack="pgd", separate=True, raw=True
+    )
     found = endings(request, EXPLAINERS, ["base", "robust", "robust/last"])
     assert len(found) == len(set(found))
     assert {".explain.png", ".explain.npz", ".gradcam.png", ".adv.gradcam.png", ".robust.a_b-x.gradcam.png"} <= set(

@@ -1,0 +1,155 @@
+"""Make commands of functions that take requests: every field of a request is an option."""
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, is_dataclass
+from functools import partial
+from keyword import iskeyword
+from operator import itemgetter
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+
+from advcli import registry
+from advcli.cli.app import app
+from advcli.options import OUTPUT, PANELS, Option, choices_of, helps_of, name_of, option, options_of, read_choice
+
+
+def _offline(asked: bool) -> None:
+    if asked:
+        os.environ["ADVCLI_OFFLINE"] = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Display:
+    """How a command shows what it does.
+
+    Args:
+        json: write JSON Lines to standard output, nothing else.
+        quiet: no progress and no notes.
+        offline: never use the network.
+    """
+
+    json: bool = option(False, panel=OUTPUT)
+    quiet: bool = option(False, "--quiet", "-q", panel=OUTPUT)
+    offline: bool = option(False, env="ADVCLI_OFFLINE", callback=_offline)
+
+
+def command(*families: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Register a command; its parameters are requests, and the context if it wants it.
+
+    Args:
+        families: the components that its help lists.
+    """
+
+    def register(run: Callable[..., int]) -> Callable[..., int]:
+        hints = get_type_hints(run)
+        requests: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+        aliases: dict[str, str] = {}
+        parameters = []
+        for kind in requests.values():
+            types, helps = get_type_hints(kind), helps_of(kind)
+            for name, given in options_of(kind).items():
+                default = kind.__dataclass_fields__[name].default
+                parameters.append(
+                    (PANELS.index(given.panel), _parameter(default, types[name], helps[name], name, given))
+                )
+                if given.alias:
+                    aliases[given.alias.strip("-")] = name_of(name, given).strip("-")
+        parameters = [parameter for _, parameter in sorted(parameters, key=itemgetter(0))]
+
+        def called(context: typer.Context, **values: Any) -> int:
+            filled = {name: _fill(kind, values) for name, kind in requests.items()}
+            return run(context=context, **filled) if "context" in hints else run(**filled)
+
+        context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        called.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in (context, *parameters)}
+        called.__name__, called.__doc__ = run.__name__, run.__doc__
+        settings = {"token_normalize_func": lambda token: aliases.get(token, token)}
+        app.command(cls=_listing_command(families), context_settings=settings)(called)
+        return run
+
+    return register
+
+
+def _parameter(default: Any, kind: Any, text: str, field_name: str, given: Option) -> inspect.Parameter:
+    name, choices, required = name_of(field_name, given), choices_of(kind), default is MISSING
+    several = get_origin(kind) is tuple and (given.several or given.parse is None)
+    if several:
+        kind = list[str if choices else get_args(kind)[0]]  # type: ignore[misc]
+    elif given.parse is not None or choices:
+        kind = str
+    if not required and (several or given.parse is not None or default is None):
+        kind, default = kind | None, None
+    text = (text[:1].upper() + text[1:]).replace("[", "\\[")
+    known: dict[str, Any] = {"metavar": given.metavar, "help": text}
+    if given.argument:
+        declared = typer.Argument(**known, show_default=False)
+    else:
+        known["show_default"] = not several if given.shown is None else given.shown
+        known |= {"min": given.min, "max": given.max, "callback": given.callback, "is_eager": given.eager}
+        if choices:
+            known |= {"metavar": "|".join(choices), "parser": partial(read_choice, choices=choices, name=name)}
+        if given.family:
+            known["autocompletion"] = _completion(given.family)
+        declared = typer.Option(*(given.flags or (name,)), rich_help_panel=given.panel, envvar=given.env, **known)
+    return inspect.Parameter(
+        _parameter_name(field_name, given),
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[kind, declared],
+        default=inspect.Parameter.empty if required else default,
+    )
+
+
+def _parameter_name(field_name: str, given: Option) -> str:
+    name = field_name if given.argument else name_of(field_name, given).strip("-").replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
+
+
+def _fill(kind: Any, values: dict[str, Any]) -> Any:
+    """Make a request of what was typed; what was not typed has the request's own default."""
+    found = {}
+    for field_name, given in options_of(kind).items():
+        value = values[_parameter_name(field_name, given)]
+        if value is None:
+            continue
+        if given.parse is not None:
+            value = given.parse(value)
+        found[field_name] = tuple(value) if isinstance(value, list) else value
+    return kind(**found)
+
+
+def _completion(family: str) -> Callable[[str], list[tuple[str, str]]]:
+    """Complete a component's name on the shell's command line."""
+
+    def complete(incomplete: str) -> list[tuple[str, str]]:
+        found = [name for name in registry.names(family) if name.startswith(incomplete)]
+        return [(name, registry.summary(family, name)) for name in found]
+
+    return complete
+
+
+def _listing_command(families: tuple[str, ...]) -> type[TyperCommand]:
+    class Command(TyperCommand):
+        """A command that reads the components' sources for its help only when it is asked for it."""
+
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            self.epilog = _list(families)
+            super().format_help(ctx, formatter)
+
+    return Command
+
+
+def _list(families: tuple[str, ...]) -> str:
+    """List components with their options and summaries, for a command's help; nothing is imported."""
+    paragraphs = []
+    for family in families:
+        paragraphs.append(f"[bold]{family.capitalize()}[/bold]")
+        for name in registry.names(family):
+            options = ",".join(f"{key}={value}" for key, value in registry.options(family, name).items())
+            shown = f"{name}:{options}" if options else name
+            paragraphs.append(f"  [cyan]{shown}[/cyan]  {registry.summary(family, name)}")
+    return "\n\n".join(paragraphs)

@@ -1,0 +1,213 @@
+"""Records as rich tables."""
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from rich.table import Table
+from rich.text import Text
+
+from advcli.cli.tables.benchmark import benchmark_tables
+from advcli.cli.tables.explain import explain_tables
+from advcli.cli.tables.style import new_table, radius
+from advcli.records import Attacked, Crafted, Epoch, Planned, Prediction, Record, Trained
+
+_FEW = 4
+
+
+def tables(records: Sequence[Record]) -> Iterator[Table]:
+    """Yield the tables that show all records."""
+    if crafted := [record for record in records if isinstance(record, Crafted)]:
+        yield _crafted(crafted[-1])
+    if attacked := [record for record in records if isinstance(record, Attacked)]:
+        yield _attacked(attacked)
+    if planned := [record for record in records if isinstance(record, Planned)]:
+        yield _planned(planned[-1])
+    epochs = [record for record in records if isinstance(record, Epoch)]
+    for model in dict.fromkeys(record.model for record in epochs):
+        yield _epochs([record for record in epochs if record.model == model])
+    for record in records:
+        if isinstance(record, Trained):
+            yield _trained(record)
+    yield from benchmark_tables(records)
+    yield from explain_tables(records)
+
+
+def epoch_line(record: Epoch) -> Text:
+    """Return the line that tells of an epoch while training goes on."""
+    stage = f"  stage {record.stage}/{record.stages}" if record.stages > 1 else ""
+    averaged = "" if record.ema_robust is None else f"  ema {record.ema_clean:.1%}/{record.ema_robust:.1%}"
+    return Text.assemble(
+        f"epoch {record.epoch:>3}/{record.of}{stage}  loss {loss(record.loss)}  train {record.train_accuracy:.1%}  "
+        f"clean {record.clean:.1%}  robust {record.robust:.1%}{averaged}  {record.seconds:.1f} s",
+        ("  " + ", ".join(record.guard) if record.guard else "", "yellow"),
+    )
+
+
+def loss(value: float) -> str:
+    """Write a loss, also one that has run away."""
+    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
+
+
+def _attacked(records: Sequence[Attacked]) -> Table:
+    first = records[0]
+    fooled = sum(record.fooled for record in records)
+    threat = "" if first.minimal else radius(first.norm, first.eps)
+    caption = f"{fooled} of {len(records)} fooled; measured on the pixels that are written"
+    if first.minimal and fooled:
+        middle = median(record.eps for record in records if record.fooled and record.eps is not None)
+        caption += f"; median of their smallest radii: {radius(first.norm, middle)}"
+    times = sorted({record.difference_times for record in records if record.difference_times})
+    if times:
+        shown = f"{times[0]:g}" if len(times) == 1 else f"{times[0]:g} to {times[-1]:g}"
+        caption += f"; differences are shown {shown} times as large"
+    table = new_table(
+        ", ".join(
+            filter(
+                None,
+                [
+                    f"smallest {first.norm} {first.attack}" if first.minimal else first.attack,
+                    threat,
+                    f"towards {first.target}" if first.target else "",
+                    f"against {first.model}",
+                ],
+            )
+        ),
+        caption,
+    )
+    numbers = {"L-inf", "L2", "L1", "smallest radius", "queries"}
+    headings = ["image", "before", "after", "fooled", "L-inf", "L2", "queries", "output"]
+    if first.norm == "l1":
+        headings.insert(6, "L1")
+    if first.minimal:
+        headings.insert(4, "smallest radius")
+    for heading in headings:
+        table.add_column(heading, overflow="fold", justify="right" if heading in numbers else "left")
+    for record in records:
+        before, after = (
+            (record.before_top, record.after_top) if len(records) <= _FEW else ((record.before,), (record.after,))
+        )
+        cells = {
+            "image": Text(record.image),
+            "before": _ranking(before, record.before.index),
+            "after": _ranking(after, record.before.index),
+            "fooled": Text("yes", "bold red") if record.fooled else Text("no", "green"),
+            "smallest radius": _smallest(record),
+            "L-inf": f"{record.linf * 255:.0f}/255",
+            "L2": f"{record.l2:.3f}",
+            "L1": f"{record.l1:.3f}",
+            "queries": str(record.queries),
+            "output": Text("\n".join(filter(None, _written(record)))),
+        }
+        table.add_row(*(cells[heading] for heading in headings), end_section=len(records) <= _FEW)
+    return table
+
+
+def _smallest(record: Attacked) -> str:
+    if record.eps is None:
+        return ""
+    if record.eps == 0:
+        return "none needed"
+    return f"{record.eps * 255:.3g}/255" if record.fooled else f"above {record.eps * 255:.3g}/255"
+
+
+def _written(record: Attacked) -> tuple[str | None, ...]:
+    return record.output, record.clean_output, record.difference_output
+
+
+def _crafted(record: Crafted) -> Table:
+    caption = f"put it on other images with --apply '{record.output}'"
+    table = new_table(f"Crafted by {record.attack} against {record.model}", caption)
+    for heading in ("images", "radius", "target", "seconds", "pattern"):
+        table.add_column(heading, justify="right" if heading in ("images", "seconds") else "left", overflow="fold")
+    table.add_row(
+        str(record.images),
+        radius(record.norm, record.eps) or "none",
+        Text(record.target or "any wrong class"),
+        f"{record.seconds:.1f}",
+        Text(record.output),
+    )
+    return table
+
+
+def _ranking(predictions: Sequence[Prediction], original: int) -> Text:
+    lines = [
+        Text(f"{prediction.confidence:6.1%} {prediction.label}", "bold" if prediction.index == original else "")
+        for prediction in predictions
+    ]
+    return Text("\n").join(lines)
+
+
+def _epochs(records: Sequence[Epoch]) -> Table:
+    table = new_table(f"Training of {records[0].model} on {records[0].data}")
+    shown = {
+        "epoch": lambda record: str(record.epoch),
+        "stage": lambda record: f"{record.stage}/{record.stages}" if record.stages > 1 else "",
+        "loss": lambda record: loss(record.loss),
+        "train": lambda record: f"{record.train_accuracy:.1%}",
+        "clean": lambda record: f"{record.clean:.1%}",
+        "robust": lambda record: f"{record.robust:.1%}",
+        "one step": lambda record: f"{record.single_step:.1%}",
+        "EMA clean": lambda record: "" if record.ema_clean is None else f"{record.ema_clean:.1%}",
+        "EMA robust": lambda record: "" if record.ema_robust is None else f"{record.ema_robust:.1%}",
+        "learning rate": lambda record: f"{record.learning_rate:.2g}",
+        "seconds": lambda record: f"{record.seconds:.1f}",
+        "guard": lambda record: ", ".join(record.guard),
+    }
+    cells = {heading: [cell(record) for record in records] for heading, cell in shown.items()}
+    kept = {heading: column for heading, column in cells.items() if any(column)}
+    for heading in kept:
+        table.add_column(heading, justify="left" if heading == "guard" else "right")
+    for row in zip(*kept.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _trained(record: Trained) -> Table:
+    table = new_table(
+        f"Trained {record.backbone} with {record.objective}",
+        f"validation on {record.validation_images} images; "
+        f"robust: PGD-10, {radius(record.norm, record.eps)}, on {record.robust_images} of them",
+    )
+    for heading in ("best epoch", "clean", "robust", "seconds", "run"):
+        table.add_column(heading, justify="left" if heading == "run" else "right", overflow="fold")
+    table.add_row(
+        str(record.best_epoch),
+        f"{record.clean:.1%}",
+        f"{record.robust:.1%}",
+        f"{record.seconds:.0f}",
+        Text(record.output),
+    )
+    return table
+
+
+def _planned(record: Planned) -> Table:
+    caption = "timed on this machine with everything unfrozen"
+    if record.cheaper and record.cheaper_seconds_a_step:
+        ratio = record.seconds_a_step / record.cheaper_seconds_a_step
+        caption += (
+            f"; --objective {record.cheaper} takes {record.cheaper_seconds_a_step:.3g} s a step, {ratio:.1f} times less"
+        )
+    table = new_table(f"Plan of {record.model} on {record.data}", caption)
+    table.add_column("what")
+    table.add_column("estimate", justify="right")
+    for what, estimate in (
+        ("parameters", f"{record.parameters:,}"),
+        ("images to train on", f"{record.images:,}"),
+        ("steps an epoch", f"{record.steps_an_epoch:,}"),
+        ("before the first step", _duration(record.seconds_to_begin)),
+        ("a step", f"{record.seconds_a_step:.3g} s"),
+        ("a validation", _duration(record.seconds_a_validation)),
+        ("an epoch", _duration(record.seconds_an_epoch)),
+        (f"all {record.epochs} epochs", _duration(record.seconds)),
+        ("memory", f"{record.memory / 1e9:.1f} GB"),
+        ("disk", f"{record.disk / 1e6:,.0f} MB"),
+    ):
+        table.add_row(what, estimate)
+    return table
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,173 @@
+"""The records of an evaluation as rich tables."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from advcli.cli.tables import findings as finding
+from advcli.cli.tables.style import new_table, radius, title
+from advcli.records import (
+    Certified,
+    Change,
+    Checked,
+    ClassScore,
+    Compared,
+    Confused,
+    CorruptionError,
+    Exported,
+    Gate,
+    Group,
+    Record,
+    Score,
+    Transferred,
+)
+
+# With more models than these, and than perturbations, a row is a model, else a perturbation: so lines are short.
+_SIDE_BY_SIDE = 3
+
+
+def benchmark_tables(records: Sequence[Record]) -> Iterator[Table]:
+    """Yield the tables that show an evaluation."""
+    scores = [record for record in records if isinstance(record, Score)]
+    plain = [score for score in scores if score.severity is None]
+    if plain:
+        # Beside a single attack the worst case says nothing new.
+        attacks = {score.perturbation for score in plain if score.norm or score.protocol.startswith("right under")}
+        shown = [score for score in plain if score.perturbation != "worst" or len(attacks) > 2]
+        yield _scores(shown)
+    corrupted = [score for score in scores if score.severity is not None]
+    for model in dict.fromkeys(score.model for score in corrupted):
+        yield _corruptions([score for score in corrupted if score.model == model])
+    for kind, draw in _TABLES.items():
+        found = [record for record in records if isinstance(record, kind)]
+        if found:
+            yield draw(found)
+
+
+def _scores(records: Sequence[Score]) -> Table:
+    threats = list(dict.fromkeys(radius(record.norm, record.eps) for record in records if record.norm))
+    titles = list(dict.fromkeys(_heading(record, threats) for record in records))
+    models = list(dict.fromkeys(record.model for record in records))
+    by_place = {(record.model, _heading(record, threats)): record for record in records}
+    best = {
+        heading: max(record.accuracy for (_, other), record in by_place.items() if other == heading)
+        for heading in titles
+    }
+    table = new_table(
+        f"Accuracy on {records[0].data}" + (f", {threats[0]}" if len(threats) == 1 else ""), _caption(records, models)
+    )
+    if len(models) <= max(_SIDE_BY_SIDE, len(titles)):
+        table.add_column("perturbation", overflow="fold")
+        for model in models:
+            table.add_column(Text(model, "bold"), justify="right", no_wrap=True)
+        for heading in titles:
+            cells = [_score(by_place.get((model, heading)), best[heading], len(models) > 1, " ") for model in models]
+            table.add_row(Text(heading), *cells)
+        return table
+    table.add_column("model", overflow="fold")
+    table.add_column("images", justify="right")
+    for heading in titles:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in models:
+        rows = [by_place.get((model, heading)) for heading in titles]
+        cells = [_score(row, best[heading], len(models) > 1) for row, heading in zip(rows, titles, strict=True)]
+        table.add_row(Text(model, "bold"), str(max(row.images for row in rows if row)), *cells, end_section=True)
+    return table
+
+
+def _heading(record: Score, threats: Sequence[str]) -> str:
+    return title(record) if len(threats) > 1 else record.perturbation
+
+
+def _caption(records: Sequence[Score], models: Sequence[str]) -> str:
+    images = f"{records[0].images} images; " if len(models) > 0 else ""
+    caption = f"{images}still right of all images [Wilson 95% interval] (of those right when clean)"
+    if any(record.searched is not None for record in records):
+        caption += "; <=: an upper bound, for the time was over first"
+    return caption + ("; bold: best" if len(models) > 1 else "")
+
+
+def _score(record: Score | None, best: float, several: bool, between: str = "\n") -> Text:
+    if record is None:
+        return Text("")
+    style = "bold" if not several or record.accuracy == best else ""
+    bound = "" if record.searched is None else "<= "
+    interval = f" [{100 * record.low:.1f}, {100 * record.high:.1f}]"
+    text = Text.assemble((f"{bound}{record.accuracy:.1%}", style), interval)
+    if record.norm:
+        text.append(f"{between}({record.accuracy_of_clean_correct:.1%})", "dim")
+        if record.searched is not None:
+            text.append(f"{between}{record.searched} of {record.images} searched", "yellow")
+    return text
+
+
+def _corruptions(records: Sequence[Score]) -> Table:
+    severities = sorted({record.severity for record in records if record.severity})
+    first = records[0]
+    table = new_table(f"Accuracy of {first.model} on {first.data}, corrupted", f"{first.images} images; by severity")
+    table.add_column("corruption")
+    for severity in severities:
+        table.add_column(str(severity), justify="right")
+    if len(severities) > 1:
+        table.add_column("mean", justify="right")
+    for name in dict.fromkeys(record.perturbation for record in records):
+        found = {record.severity: record.accuracy for record in records if record.perturbation == name}
+        cells = [f"{found[severity]:.1%}" if severity in found else "" for severity in severities]
+        mean = [Text(f"{sum(found.values()) / len(found):.1%}", "bold")] if len(severities) > 1 else []
+        table.add_row(name, *cells, *mean)
+    return table
+
+
+def _groups(records: Sequence[Group]) -> Table:
+    table = new_table(
+        "Perturbations the model was trained with (seen), and others (unseen)", "mean accuracy at the same strength"
+    )
+    for heading in ("model", "group", "strength", "accuracy", "perturbations"):
+        table.add_column(heading, justify="right" if heading == "accuracy" else "left", overflow="fold")
+    for record in records:
+        accuracy = Text(f"{record.accuracy:.1%}", "bold")
+        members = Text(", ".join(record.perturbations))
+        table.add_row(Text(record.model), record.group, _strength(record), accuracy, members)
+    return table
+
+
+def _strength(record: Group) -> str:
+    if record.severities:
+        return f"severity {', '.join(map(str, record.severities))}"
+    return radius(record.norm, record.eps) or record.kind
+
+
+def _corruption_errors(records: Sequence[CorruptionError]) -> Table:
+    table = new_table("Corruption error", "mean over corruptions of the mean over severities")
+    compared = any(record.relative_to for record in records)
+    headings = ("model", "mean", "relative to", "relative", "of what is lost") if compared else ("model", "mean")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("model", "relative to") else "right", overflow="fold")
+    for record in records:
+        if not compared:
+            table.add_row(Text(record.model), Text(f"{record.mean:.1%}", "bold"))
+            continue
+        table.add_row(
+            Text(record.model),
+            Text(f"{record.mean:.1%}", "bold"),
+            Text(record.relative_to or ""),
+            "" if record.relative is None else f"{record.relative:.1%}",
+            "" if record.relative_to_clean is None else f"{record.relative_to_clean:.1%}",
+        )
+    return table
+
+
+_TABLES = {
+    Group: _groups,
+    CorruptionError: _corruption_errors,
+    Compared: finding.compared_table,
+    ClassScore: finding.classes_table,
+    Confused: finding.confused_table,
+    Transferred: finding.transfer_table,
+    Certified: finding.certified_table,
+    Exported: finding.exported_table,
+    Checked: finding.checks_table,
+    Change: finding.changes_table,
+    Gate: finding.gates_table,
+}

@@ -1,0 +1,173 @@
+"""What an evaluation found beside its scores, as rich tables."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from advcli.cli.tables.style import new_table, title
+from advcli.records import Certified, Change, Checked, ClassScore, Compared, Confused, Exported, Gate, Transferred
+
+_SURE = 0.05
+# Of more comparisons than these, those of each corruption are left to --json and the report.
+_FEW = 20
+
+
+def compared_table(records: Sequence[Compared]) -> Table:
+    """Show how models differ, image by image."""
+    against = records[0].against
+    table = new_table(
+        f"Compared with {against}, image by image",
+        f"McNemar's exact test; *: p < {_SURE}; only: images that only the one gets right",
+    )
+    for heading in ("model", "perturbation", "difference", "only it", f"only {against}", "p"):
+        table.add_column(heading, justify="left" if heading in ("model", "perturbation") else "right", overflow="fold")
+    for record in records:
+        if record.severity is not None and len(records) > _FEW:
+            continue
+        sure = record.p_value < _SURE
+        table.add_row(
+            Text(record.model),
+            Text(title(record)),
+            Text(f"{100 * record.difference:+.1f}", "bold" if sure else ""),
+            str(record.only_model),
+            str(record.only_against),
+            probability(record.p_value) + (" *" if sure else ""),
+        )
+    return table
+
+
+def classes_table(records: Sequence[ClassScore]) -> Table:
+    """Show the accuracy of each class."""
+    headings = list(dict.fromkeys((record.model, title(record)) for record in records))
+    several = len({record.model for record in records}) > 1
+    table = new_table("Accuracy by class", "[Wilson 95% interval]")
+    table.add_column("class", overflow="fold")
+    table.add_column("images", justify="right")
+    for model, heading in headings:
+        table.add_column(Text(f"{model}\n{heading}" if several else heading), justify="right", overflow="fold")
+    by_place = {(record.model, title(record), record.label): record for record in records}
+    for label in dict.fromkeys(record.label for record in records):
+        row = [by_place.get((*heading, label)) for heading in headings]
+        images = max(record.images for record in row if record)
+        cells = ["" if r is None else f"{r.accuracy:.0%} [{100 * r.low:.0f}, {100 * r.high:.0f}]" for r in row]
+        table.add_row(Text(label), str(images), *cells)
+    return table
+
+
+def confused_table(records: Sequence[Confused]) -> Table:
+    """Show which classes are taken for which."""
+    table = new_table("Most frequent confusions")
+    for heading in ("model", "perturbation", "class", "taken for", "images"):
+        table.add_column(heading, justify="right" if heading == "images" else "left", overflow="fold")
+    for record in records:
+        names = (record.model, title(record), record.label, record.taken_for)
+        table.add_row(*map(Text, names), str(record.images))
+    return table
+
+
+def transfer_table(records: Sequence[Transferred]) -> Table:
+    """Show how every model does on what was crafted on each."""
+    models = list(dict.fromkeys(record.model for record in records))
+    several = len({title(record) for record in records}) > 1
+    table = new_table(
+        "Transfer" if several else f"Transfer, {title(records[0])}",
+        "accuracy of each column's model on what was crafted on each row's",
+    )
+    table.add_column("crafted on", overflow="fold")
+    for model in models:
+        table.add_column(Text(model), justify="right", overflow="fold")
+    by_place = {(title(record), record.crafted_on, record.model): record for record in records}
+    for heading, crafted_on in dict.fromkeys((title(record), record.crafted_on) for record in records):
+        row = [by_place.get((heading, crafted_on, model)) for model in models]
+        cells = ["" if r is None else f"{r.accuracy:.1%} [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in row]
+        table.add_row(Text(f"{crafted_on}: {heading}" if several else crafted_on), *cells)
+    return table
+
+
+def certified_table(records: Sequence[Certified]) -> Table:
+    """Show what is certified."""
+    first = records[0]
+    table = new_table(
+        f"Certified accuracy, sigma {first.sigma:g}, {first.samples} samples",
+        f"right within an l2 radius, each wrong with probability {first.alpha:g} at most [Wilson 95% interval]",
+    )
+    for heading in ("model", "l2 radius", "accuracy", "abstained", "images"):
+        table.add_column(heading, justify="left" if heading == "model" else "right", overflow="fold")
+    for record in records:
+        table.add_row(
+            Text(record.model),
+            f"{record.radius:.3g}",
+            f"{record.accuracy:.1%} [{100 * record.low:.1f}, {100 * record.high:.1f}]",
+            str(record.abstained),
+            str(record.images),
+        )
+    return table
+
+
+def checks_table(records: Sequence[Checked]) -> Table:
+    """Show the checks of the evaluation."""
+    suspect = sum(record.verdict == "SUSPECT" for record in records)
+    table = new_table(
+        "Checks of the evaluation", f"{suspect} of {len(records)} suspect" if suspect else "nothing is suspect"
+    )
+    for heading in ("model", "check", "verdict", "evidence"):
+        table.add_column(heading, overflow="fold")
+    # What is the same for several models is said once.
+    same: dict[tuple[str, str, str, str], list[str]] = {}
+    for record in records:
+        same.setdefault((record.check, record.verdict, record.evidence, record.remedy), []).append(record.model)
+    for (check, verdict, said, remedy), models in same.items():
+        bad = verdict == "SUSPECT"
+        evidence = Text(said)
+        if bad and remedy:
+            evidence.append(f"\n{remedy}", "cyan")
+        table.add_row(Text("\n".join(models)), check, Text(verdict, "bold yellow" if bad else "green"), evidence)
+    return table
+
+
+def gates_table(records: Sequence[Gate]) -> Table:
+    """Show whether what was asked for was reached."""
+    table = new_table("Asked for")
+    for heading in ("model", "perturbation", "accuracy", "least", "met"):
+        table.add_column(heading, justify="right" if heading in ("accuracy", "least") else "left", overflow="fold")
+    for record in records:
+        met = Text("yes", "green") if record.met else Text("no", "bold red")
+        table.add_row(Text(record.model), Text(title(record)), f"{record.accuracy:.1%}", f"{record.least:.1%}", met)
+    return table
+
+
+def changes_table(records: Sequence[Change]) -> Table:
+    """Show what has changed since the baseline."""
+    regressions = sum(record.regression for record in records)
+    table = new_table(
+        "Since the baseline", f"{regressions} regressions: worse, with p < {_SURE} by Fisher's exact test"
+    )
+    for heading in ("model", "perturbation", "before", "now", "difference", "p", ""):
+        table.add_column(heading, justify="left" if heading in ("model", "perturbation", "") else "right")
+    for record in records:
+        table.add_row(
+            Text(record.model),
+            Text(title(record)),
+            f"{record.before:.1%}",
+            f"{record.after:.1%}",
+            f"{100 * record.difference:+.1f}",
+            probability(record.p_value),
+            Text("regression", "bold red") if record.regression else "",
+        )
+    return table
+
+
+def exported_table(records: Sequence[Exported]) -> Table:
+    """Show where corrupted images are."""
+    table = new_table(f"Corrupted images of {records[0].data}")
+    for heading in ("corruption", "images", "folder"):
+        table.add_column(heading, justify="right" if heading == "images" else "left", overflow="fold")
+    for record in records:
+        table.add_row(title(record), str(record.images), Text(record.output))
+    return table
+
+
+def probability(value: float) -> str:
+    """Write a p-value."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""What attacking, benchmarking, training and explaining share."""

@@ -1,0 +1,95 @@
+"""The threat that is meant where an option leaves it open, and what an attack cannot be asked for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from advcli import registry
+from advcli.errors import UsageError
+from advcli.parsing import read_radii
+from advcli.threat import USUAL_RADIUS, Norm, Threat
+
+# Where looking for the smallest radius ends: there a picture is hardly itself any more.
+_GREATEST = {Norm.LINF: 128 / 255, Norm.L2: 32.0, Norm.L1: 1024.0}
+
+
+def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> Threat:
+    """Choose the threat: what was asked for, else what the model was trained for, else linf 8/255.
+
+    Raises:
+        UsageError: the radius is none.
+    """
+    trained = Norm(recipe.get("norm", Norm.LINF))
+    norm = norm or trained
+    if eps is None:
+        eps = float(recipe["eps"]) if norm is trained and "eps" in recipe else USUAL_RADIUS[norm]
+    return Threat(norm, eps)
+
+
+def widest(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> Threat:
+    """Choose the greatest ball in which the smallest radius is looked for: what was asked for, or a very large one.
+
+    Raises:
+        UsageError: there is no step of 1/255 in it.
+    """
+    norm = norm or Norm(recipe.get("norm", Norm.LINF))
+    if eps is not None and eps * 255 + 1e-6 < 1:
+        raise UsageError(f"there is no radius up to {eps:g}: the smallest is 1/255", "give a larger --eps")
+    return Threat(norm, _GREATEST[norm] if eps is None else eps)
+
+
+def common_threat(recipes: Sequence[Mapping[str, Any]], norm: Norm | None, eps: float | None) -> Threat:
+    """Choose one threat for several models.
+
+    Raises:
+        UsageError: it was not asked for, and they were trained for different ones.
+    """
+    threats = {threat_for(recipe, norm, eps) for recipe in recipes if "eps" in recipe}
+    if not threats:
+        return threat_for({}, norm, eps)
+    if len(threats) > 1:
+        listed = " and ".join(sorted(f"{threat.norm} {threat.eps:.4g}" for threat in threats))
+        raise UsageError(f"the models were trained for different threats: {listed}", "say which with --norm and --eps")
+    return threats.pop()
+
+
+def read_threats(
+    recipes: Sequence[Mapping[str, Any]], norms: Sequence[Norm] | None, radii: Sequence[str] | None
+) -> tuple[Threat, ...]:
+    """Read ``--norm`` and ``--eps``: every radius in every norm, or ``l2=0.5,1`` in one of them only.
+
+    Args:
+        recipes: how the models were made, for what is not said.
+        norms: what was asked for.
+        radii: lists such as ``0,2/255``.
+
+    Raises:
+        UsageError: a radius is none, or belongs to a norm that is not asked for.
+    """
+    general: list[float] = []
+    own: dict[Norm, list[float]] = {}
+    for text in radii or ():
+        name, found = read_radii(text, list(Norm))
+        (general if name is None else own.setdefault(Norm(name), [])).extend(found)
+    wanted = list(dict.fromkeys([*(norms or ()), *own]))
+    if norms and (extra := [norm for norm in own if norm not in norms]):
+        raise UsageError(f"--eps has radii in {extra[0]}, which --norm leaves out", f"add --norm {extra[0]}")
+    threats: list[Threat] = []
+    for norm in wanted or [None]:
+        values = own.get(norm, general) if norm is not None else general
+        threats += [common_threat(recipes, norm, eps) for eps in (values or [None])]
+    return tuple(dict.fromkeys(threats))
+
+
+def with_queries(spec: str, queries: int | None) -> str:
+    """Add a budget of queries to an attack's spec.
+
+    Raises:
+        UsageError: the attack does not count queries, or the spec has a budget already.
+    """
+    if queries is None:
+        return spec
+    counting = [name for name in registry.names("attacks") if "queries" in registry.options("attacks", name)]
+    name = registry.canonical(spec)
+    if name in registry.names("attacks") and name not in counting:
+        raise UsageError(f"'{name}' has no budget of queries", f"these have: {', '.join(counting)}")
+    return f"{spec},queries={queries}" if ":" in spec else f"{spec}:queries={queries}"

@@ -1,0 +1,1 @@
+"""Attack image files."""

@@ -1,0 +1,88 @@
+"""How image files are attacked: the options of ``advcli attack``."""
+
+from dataclasses import MISSING, dataclass, field
+from pathlib import Path
+
+from advcli.options import OUTPUT, THREAT, WHAT, option, refuse_out_of_bounds
+from advcli.parsing import read_choices
+from advcli.tasks.request import (
+    ModelOptions,
+    ThreatOptions,
+    WorkOptions,
+    attack_option,
+    batch_option,
+    model_option,
+    out_option,
+    overwrite_option,
+)
+from advcli.threat import Threat
+
+# What can be written of an image -> the ending of its file.
+ENDINGS = {"adversarial": ".adv.png", "clean": ".clean.png", "difference": ".diff.png"}
+PATTERN_ENDING = ".pattern.png"
+
+
+def _read_kinds(text: str) -> tuple[str, ...]:
+    return read_choices(text, ENDINGS, "--save")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(ModelOptions, ThreatOptions, WorkOptions):
+    """How image files are attacked.
+
+    Args:
+        files: image files, or folders that hold some.
+        model: a run folder, a .keras or .h5 file, or a backbone with ImageNet weights.
+        attack: an attack and its options, such as pgd:steps=40.
+        minimal: search for the smallest radius that fools each image, in steps of 1/255, up to --eps if it is given.
+        target: the class to reach.
+        label: the true class, to move away from.
+        queries: how often a search without gradients may ask the model about an image (with --minimal: at each
+            radius); to begin and to check take up to 3 more.
+        apply: put on the pattern that an earlier call crafted, with its attack, radius and target.
+        resize: bring images to the model's size first.
+        out: where PNG files go.
+        save: what to write of each image: adversarial, clean, difference (enlarged about grey).
+        overwrite: replace existing outputs.
+    """
+
+    files: tuple[Path, ...] = option(MISSING, metavar="IMAGE...", argument=True)
+    model: str = model_option()
+    attack: str | None = attack_option(None, "pgd")
+    minimal: bool = option(False, panel=THREAT)
+    target: str | None = option(None, panel=THREAT, metavar="CLASS")
+    label: str | None = option(None, panel=THREAT, metavar="CLASS", shown="what the model sees")
+    queries: int | None = option(None, panel=THREAT, metavar="N", min=1)
+    apply: Path | None = option(None, panel=THREAT, metavar="FILE")
+    resize: bool = option(False, panel=WHAT)
+    out: Path = out_option(Path(), metavar="DIR")
+    save: tuple[str, ...] = option(
+        ("adversarial",), panel=OUTPUT, metavar="A,B,...", parse=_read_kinds, shown="adversarial"
+    )
+    overwrite: bool = overwrite_option()
+    batch: int = batch_option(16)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from advcli.tasks.attack.validate import check
+
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved(Request):
+    """A request in which nothing is left open.
+
+    Args:
+        spec: what the attack is called in records.
+        threat: the ball; it is narrowed to 8-bit values.
+        away: the class to move away from; None means what the classifier sees in each image.
+    """
+
+    files: tuple[Path, ...] = ()
+    spec: str = field()
+    threat: Threat = field()
+    away: int | None = None
+
+    def __post_init__(self) -> None:
+        refuse_out_of_bounds(self)

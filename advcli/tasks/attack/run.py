@@ -1,0 +1,252 @@
+"""Attack image files: what is reported is measured on the 8-bit pixels that are written."""
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advcli import images, png, registry
+from advcli.attacks import Attack, Suite, Universal, is_bounded
+from advcli.data import to_float
+from advcli.errors import AdvcliError, UsageError
+from advcli.model import Classifier
+from advcli.records import Attacked, Crafted, Failed, Progress
+from advcli.report.difference import amplification, enlarged
+from advcli.tasks.adversary import Adversary
+from advcli.tasks.attack.request import ENDINGS, PATTERN_ENDING, Request, Resolved
+from advcli.tasks.attack.universal_files import crafted, read_pattern
+from advcli.tasks.attack.validate import Chosen, choose
+from advcli.tasks.crafting import Applied
+from advcli.tasks.lattice import fooled, settled
+from advcli.tasks.pictures import Picture, by_size, groups
+from advcli.tasks.smallest import SmallestRadius
+from advcli.threat import Threat
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an attack made of images of one size: uint8 pixels, and for each image its queries and its radius."""
+
+    pixels: np.ndarray
+    queries: np.ndarray
+    radii: Sequence[float | None]
+
+
+Search = Callable[[np.ndarray, np.ndarray], Found]
+
+
+def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress]:
+    """Attack image files as a request says.
+
+    Raises:
+        UsageError: it cannot be done, or is in the way of existing files; before the model is loaded.
+    """
+    chosen = choose(request)
+    endings = [ENDINGS[kind] for kind in request.save]
+    outputs = images.plan(images.find(request.files), request.out, endings, request.overwrite)
+    pattern = request.apply
+    if isinstance(chosen.search, Universal) and pattern is None:
+        pattern = images.free(request.out / (registry.canonical(chosen.spec) + PATTERN_ENDING), request.overwrite)
+    return _run(request, chosen, outputs, pattern)
+
+
+def _run(
+    request: Request, chosen: Chosen, outputs: Mapping[Path, Path], pattern: Path | None
+) -> Iterator[Attacked | Crafted | Failed | Progress]:
+    yield Progress("loading the model", 0, 0)
+    classifier = request.choose(request.model).load()
+    resolved = resolve(request, chosen, classifier)
+    apply = request.apply is not None
+    yield from attack(classifier, outputs, chosen.search, resolved, pattern=pattern, apply=apply)
+
+
+def resolve(request: Request, chosen: Chosen, classifier: Classifier) -> Resolved:
+    """Find the classes that a request names.
+
+    Raises:
+        UsageError: there is no such class, or one is both the class to reach and the one to move away from.
+    """
+    threat = chosen.threat
+    if chosen.target is not None:
+        threat = replace(threat, target=classifier.index(chosen.target))
+        if request.label is not None and classifier.index(request.label) == threat.target:
+            raise UsageError(f"'{chosen.target}' is both the class to reach and the one to move away from")
+    away = None if request.label is None else classifier.index(request.label)
+    given: dict[str, Any] = {each.name: getattr(request, each.name) for each in fields(request)}
+    return Resolved(**given, spec=chosen.spec, threat=threat, away=away)
+
+
+def attack(
+    classifier: Classifier,
+    outputs: Mapping[Path, Path],
+    search: Attack | Suite | Universal,
+    request: Resolved,
+    *,
+    pattern: Path | None = None,
+    apply: bool = False,
+) -> Iterator[Attacked | Crafted | Failed | Progress]:
+    """Attack image files at their own resolution and write each result as an 8-bit PNG.
+
+    Args:
+        classifier: what is attacked.
+        outputs: image file -> its output's path without the ending.
+        search: the attack.
+        request: how it is used.
+        pattern: for an attack with one pattern for all images: the pattern's file.
+        apply: take the pattern from its file instead of crafting it.
+
+    Yields:
+        A record an image, those of one size together.
+    """
+    classifier = classifier.frozen
+    common = {"model": classifier.name, "data": "files", "seed": request.seed}
+    threat = request.threat.on_lattice()
+    if is_bounded(search) and threat.eps < request.threat.eps and threat.eps == 0:
+        log.warning(
+            "eps %.4g is less than one step of 8 bits (1/255): no pixel of a file can change", request.threat.eps
+        )
+    if isinstance(search, Universal):
+        assert pattern is not None
+        if not apply:
+            yield from crafted(classifier, search, threat, list(outputs), request, pattern, common)
+        adversary: Any = Applied(search, threat, read_pattern(classifier, search, threat, pattern), request.seed)
+    else:
+        adversary = Adversary(classifier, search, threat, request.seed)
+    if request.minimal:
+        find: Search = partial(_search_smallest, SmallestRadius(adversary))
+    else:
+        find = partial(_search, classifier, adversary, request.threat if is_bounded(search) else None, threat)
+    done = 0
+    for group in groups(by_size(outputs), classifier, request.resize, request.batch):
+        yield Progress("attacking", done, len(outputs))
+        if isinstance(group, tuple):
+            yield Failed(image=str(group[0]), error=group[1], **common)
+            done += 1
+            continue
+        for record in _attack_group(classifier, find, group, outputs, request, pattern, common):
+            yield record
+            done += 1
+    yield Progress("attacking", done, len(outputs))
+
+
+def _search(
+    classifier: Classifier,
+    adversary: Adversary | Applied,
+    asked: Threat | None,
+    threat: Threat,
+    originals: np.ndarray,
+    labels: np.ndarray,
+) -> Found:
+    adversarial, queries = adversary(to_float(originals), labels)
+    pixels = settled(classifier, originals, adversarial, threat, labels, bounded=asked is not None)
+    return Found(pixels, queries, [asked and asked.eps] * len(originals))
+
+
+def _search_smallest(smallest: SmallestRadius, originals: np.ndarray, labels: np.ndarray) -> Found:
+    pixels, queries, radii = smallest(originals, labels)
+    return Found(pixels, queries, [float(radius) for radius in radii])
+
+
+def _attack_group(
+    classifier: Classifier,
+    find: Search,
+    pictures: Sequence[Picture],
+    outputs: Mapping[Path, Path],
+    request: Resolved,
+    pattern: Path | None,
+    common: Mapping[str, Any],
+) -> Iterator[Attacked | Failed]:
+    start = time.perf_counter()
+    threat = request.threat
+    originals = np.stack([picture.pixels for picture in pictures])
+    before = classifier.answers(to_float(originals))
+    pictures, originals, before = yield from _with_numbers(classifier, pictures, originals, before, common)
+    if not pictures:
+        return
+    labels = before.argmax(axis=1) if request.away is None else np.full(len(pictures), request.away)
+    already = [fooled(row, threat, int(away)) for row, away in zip(before, labels, strict=True)]
+    for picture, so, row in zip(pictures, already, before, strict=True):
+        if so:
+            log.warning("'%s' is '%s' before any attack", picture.file, classifier.labels[row.argmax()])
+    found = find(originals, labels)
+    after = classifier.answers(to_float(found.pixels))
+    seconds = (time.perf_counter() - start) / len(pictures)
+    for i, picture in enumerate(pictures):
+        difference = (found.pixels[i].astype(np.int16) - originals[i]) / 255
+        paths = {
+            kind: outputs[picture.file].with_name(outputs[picture.file].name + ENDINGS[kind])
+            for kind in ENDINGS
+            if kind in request.save
+        }
+        if not np.isfinite(after[i]).all():
+            what = "the model gives values that are not numbers (NaN) for the adversarial image, which is not written"
+            yield Failed(image=str(picture.file), error=what, **common)
+            continue
+        radius = found.radii[i]
+        record = Attacked(
+            image=str(picture.file),
+            output=_text(paths.get("adversarial")),
+            attack=request.spec,
+            norm=None if radius is None else str(threat.norm),
+            eps=radius,
+            minimal=request.minimal,
+            target=None if threat.target is None else classifier.labels[threat.target],
+            target_index=threat.target,
+            label=classifier.labels[labels[i]],
+            before=classifier.top(before[i], 1)[0],
+            after=classifier.top(after[i], 1)[0],
+            before_top=classifier.top(before[i]),
+            after_top=classifier.top(after[i]),
+            fooled=fooled(after[i], threat, int(labels[i])) and not already[i],
+            linf=float(np.abs(difference).max()),
+            l2=float(np.linalg.norm(difference)),
+            l1=float(np.abs(difference).sum()),
+            pattern=_text(pattern),
+            clean_output=_text(paths.get("clean")),
+            difference_output=_text(paths.get("difference")),
+            difference_times=amplification(difference) if "difference" in paths else None,
+            queries=int(found.queries[i]),
+            seconds=seconds,
+            **common,
+        )
+        _write(record, paths, originals[i], found.pixels[i])
+        yield record
+
+
+def _with_numbers(
+    classifier: Classifier,
+    pictures: Sequence[Picture],
+    originals: np.ndarray,
+    answers: np.ndarray,
+    common: Mapping[str, Any],
+) -> Generator[Failed, None, tuple[list[Picture], np.ndarray, np.ndarray]]:
+    """Leave out the pictures for which the model gives NaN before any attack."""
+    finite = np.atleast_1d(np.isfinite(answers).all(axis=1))
+    for picture, good in zip(pictures, finite, strict=True):
+        if not good:
+            what = f"model '{classifier.name}' gives values that are not numbers (NaN)"
+            yield Failed(image=str(picture.file), error=what, **common)
+    kept = [picture for picture, good in zip(pictures, finite, strict=True) if good]
+    return kept, originals[finite], answers[finite]
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, adversarial: np.ndarray) -> None:
+    """Write what is wanted of an image; each file says of itself what it is and carries the record."""
+    for kind, path in paths.items():
+        pixels = {"adversarial": adversarial, "clean": original}.get(kind)
+        if pixels is None:
+            pixels = enlarged(original, adversarial, record.difference_times or 1)
+        png.write(path, pixels, {"advcli": record.to_text(), "advcli-kind": kind})
+        if not np.array_equal(images.read(path, pixels.shape[-1]), pixels):
+            raise AdvcliError(f"'{path}' does not hold what was written to it")

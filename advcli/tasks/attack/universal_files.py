@@ -1,0 +1,103 @@
+"""Patterns and their files: craft one over image files, read one back."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advcli import png, registry
+from advcli.attacks import Universal, is_bounded
+from advcli.data import to_float
+from advcli.errors import AdvcliError, UsageError
+from advcli.model import Classifier
+from advcli.records import Crafted, Progress
+from advcli.tasks.attack.request import Resolved
+from advcli.tasks.crafting import craft
+from advcli.tasks.pictures import groups
+from advcli.threat import Norm, Threat
+
+log = logging.getLogger(__name__)
+
+
+def crafted(
+    classifier: Classifier,
+    search: Universal,
+    threat: Threat,
+    files: Sequence[Path],
+    request: Resolved,
+    pattern: Path,
+    common: Mapping[str, Any],
+) -> Iterator[Crafted | Progress]:
+    """Craft a pattern over files at the classifier's size and write it."""
+    start = time.perf_counter()
+    labels: dict[Path, int] = {}
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for group in groups(files, classifier, resize=True, batch=request.batch):
+            if isinstance(group, tuple):
+                continue
+            pixels = to_float(np.stack([picture.pixels for picture in group]))
+            if group[0].file not in labels:
+                seen = (
+                    classifier.predict(pixels).argmax(axis=1) if request.away is None else [request.away] * len(group)
+                )
+                labels.update({picture.file: int(label) for picture, label in zip(group, seen, strict=True)})
+            yield pixels, np.array([labels[picture.file] for picture in group])
+
+    pixels = yield from craft(classifier, search, threat, batches, request.seed)
+    if not labels:
+        raise AdvcliError("there is no image to craft a pattern over", "none of the files could be read")
+    record = Crafted(
+        output=str(pattern),
+        attack=request.spec,
+        norm=str(threat.norm) if is_bounded(search) else None,
+        eps=request.threat.eps if is_bounded(search) else None,
+        target=None if threat.target is None else classifier.labels[threat.target],
+        images=len(labels),
+        seconds=time.perf_counter() - start,
+        **common,
+    )
+    png.write(pattern, pixels, {"advcli": record.to_text(), "advcli-kind": "pattern"})
+    yield record
+
+
+def read_pattern(classifier: Classifier, search: Universal, threat: Threat, file: Path) -> np.ndarray:
+    """Read a pattern's file and see that it is one for images of the classifier's kind."""
+    pixels = png.read(file)
+    start = search.pattern(search.start(classifier.edge, classifier.channels))
+    wanted = search.to_png(np.asarray(start), threat).shape[2]
+    if pixels.shape[2] != wanted:
+        message = f"'{file}' has {pixels.shape[2]} channels, a pattern for '{classifier.name}' has {wanted}"
+        raise AdvcliError(message, "apply it against a model of the same kind of images")
+    made_for = json.loads(png.text_in(file, "advcli") or "{}").get("model", classifier.name)
+    if made_for != classifier.name:
+        log.warning("'%s' was crafted against '%s', not against '%s'", file, made_for, classifier.name)
+    return pixels
+
+
+def pattern_of(
+    file: Path, attack: str | None, norm: Norm | None, eps: float | None, target: str | None
+) -> dict[str, Any]:
+    """Read what a pattern's file says of itself: its attack, norm, radius and target.
+
+    Raises:
+        UsageError: the file is no pattern, or something else was asked for than it is.
+    """
+    if not file.is_file():
+        raise UsageError(f"no such file: '{file}'", "--apply takes the .pattern.png that an attack has written")
+    text = png.text_in(file, "advcli")
+    if text is None or png.text_in(file, "advcli-kind") != "pattern":
+        raise UsageError(f"'{file}' is no pattern", "--apply takes the .pattern.png that an attack has written")
+    content = json.loads(text)
+    made = content["attack"]
+    if attack is not None and registry.canonical(attack) != registry.canonical(made):
+        raise UsageError(f"'{file}' was crafted by {made}, not by {attack}", "leave --attack out")
+    if norm or eps is not None:
+        raise UsageError(f"'{file}' has its own radius", "leave --norm and --eps out")
+    if target is not None and target != content["target"]:
+        raise UsageError(f"'{file}' was crafted towards {content['target'] or 'any wrong class'}", "leave --target out")
+    return content

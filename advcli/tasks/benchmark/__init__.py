@@ -1,0 +1,1 @@
+"""Measure models: clean, corrupted, under attack, certified."""

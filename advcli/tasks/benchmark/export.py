@@ -1,0 +1,71 @@
+"""Write corrupted images as folders, for others to measure with."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from advcli import png
+from advcli.corruptions import corrupted
+from advcli.data import decode, to_eight_bits
+from advcli.datasets import find
+from advcli.errors import UsageError
+from advcli.records import Exported, Progress
+from advcli.tasks.benchmark.request import Request, Shard
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+
+
+def refuse_existing(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds something already.
+
+    Raises:
+        UsageError: it does, or is a file.
+    """
+    if folder.is_file():
+        raise UsageError(f"'{folder}' is a file, not a folder", "give another folder with --export")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise UsageError(f"'{folder}' is not empty", "give --overwrite to write into it, or another --export")
+
+
+def export(request: Request, folder: Path, shard: Shard) -> Iterator[Exported | Progress]:
+    """Write every image under every corruption: FOLDER/corruption/severity/class/image.png.
+
+    Images are brought to --edge, else to the data's own size, before they are corrupted.
+    """
+    yield Progress("loading the data", 0, 0)
+    dataset = find(request.data)()
+    if request.classes:
+        dataset = dataset.restrict(request.classes)
+    sample = dataset.test.sample(request.limit, request.first, request.seed)
+    rows = shard.rows(len(sample))
+    images = decode(sample.take(rows), request.edge or dataset.edge, dataset.channels, request.skip_bad)
+    if images.places is not None:
+        rows = rows[images.places]
+    classes = _folder_names(dataset.labels)
+    digits = len(str(len(sample)))
+    for corruption in request.corruptions:
+        for severity in request.severities:
+            place = folder / corruption / str(severity)
+            for start in range(0, len(images), request.batch):
+                yield Progress(f"writing {corruption} {severity}", start, len(images))
+                pixels, labels = images.at(slice(start, start + request.batch))
+                changed = to_eight_bits(corrupted(corruption, pixels, severity, request.seed))
+                for row, label, picture in zip(rows[start:], labels, changed, strict=False):
+                    png.write(place / classes[label] / f"{row:0{digits}}.png", picture)
+            yield Exported(
+                model="",
+                data=dataset.name,
+                seed=request.seed,
+                perturbation=corruption,
+                norm=None,
+                eps=None,
+                severity=severity,
+                images=len(images),
+                output=str(place),
+            )
+
+
+def _folder_names(labels: tuple[str, ...]) -> list[str]:
+    """Make class names such that they can be folders, each of its own."""
+    names = [_FORBIDDEN.sub("_", label).strip(" .") or "class" for label in labels]
+    return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names)]

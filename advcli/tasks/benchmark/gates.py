@@ -1,0 +1,75 @@
+"""What a script asks of an evaluation: an accuracy that must be reached."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from advcli import registry
+from advcli.errors import UsageError, nearest
+from advcli.records import Gate, Score
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation
+from advcli.tasks.benchmark.plan import WORST
+
+
+@dataclass(frozen=True)
+class Least:
+    """The least accuracy that will do, at every radius and severity that is measured.
+
+    Args:
+        name: a perturbation's spec, or its name without options.
+        accuracy: from 0 to 1.
+    """
+
+    name: str
+    accuracy: float
+
+    @classmethod
+    def read(cls, text: str) -> "Least":
+        """Read ``--fail-under``: ``pgd=0.40``.
+
+        Raises:
+            UsageError: there is no accuracy in it.
+        """
+        name, separator, value = text.rpartition("=")
+        if not separator or not name.strip():
+            raise UsageError(f"--fail-under names no accuracy: '{text}'", "write it as pgd=0.40")
+        accuracy = registry.number(value.strip().removesuffix("%"), "--fail-under")
+        accuracy = accuracy / 100 if value.strip().endswith("%") else accuracy
+        if not 0 <= accuracy <= 1:
+            raise UsageError(f"--fail-under is no accuracy from 0 to 1: '{text}'", "write 40% as 0.40")
+        return cls(name.strip(), accuracy)
+
+    def is_about(self, perturbation: str) -> bool:
+        """Tell whether a perturbation is meant."""
+        return self.name == perturbation or (
+            ":" not in self.name and registry.canonical(self.name) == registry.canonical(perturbation)
+        )
+
+
+def refuse_unmeasured(gates: Sequence[Least], perturbations: Sequence[Perturbation]) -> None:
+    """Refuse to wait for an accuracy that nothing measures.
+
+    Raises:
+        UsageError: there is one.
+    """
+    known = [*dict.fromkeys(perturbation.spec for perturbation in perturbations)]
+    if any(perturbation.kind is Kind.ATTACK for perturbation in perturbations):
+        known.append(WORST)
+    for gate in gates:
+        if not any(gate.is_about(name) for name in known):
+            raise UsageError(f"--fail-under asks for '{gate.name}', which is not measured", nearest(gate.name, known))
+
+
+def judged(gates: Sequence[Least], scores: Sequence[Score]) -> Iterator[Gate]:
+    """Compare every score that is meant with the least that will do."""
+    for gate in gates:
+        for score in scores:
+            if gate.is_about(score.perturbation):
+                yield Gate(
+                    model=score.model,
+                    data=score.data,
+                    seed=score.seed,
+                    **score.place,
+                    accuracy=score.accuracy,
+                    least=gate.accuracy,
+                    met=score.accuracy >= gate.accuracy,
+                )

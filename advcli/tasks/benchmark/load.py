@@ -1,0 +1,133 @@
+"""Make an evaluation ready: load the models, read the images, say what is measured."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from advcli import __version__
+from advcli.class_order import has_names
+from advcli.data import Dataset, Images, Split, decode
+from advcli.datasets import find
+from advcli.errors import UsageError
+from advcli.records import Progress, Protocol
+from advcli.tasks.benchmark.models import Measured, measured
+from advcli.tasks.benchmark.numbering import note_order
+from advcli.tasks.benchmark.plan import Plan
+from advcli.tasks.benchmark.request import Request, Shard
+from advcli.tasks.models import load_all
+
+_PACKAGES = ("tensorflow", "keras", "numpy")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An evaluation that can begin."""
+
+    request: Request
+    shard: Shard
+    dataset: Dataset
+    sample: Split
+    models: tuple[Measured, ...]
+    plan: Plan
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """What is measured, and how."""
+        return Protocol(
+            model=", ".join(model.name for model in self.models),
+            data=self.plan.data,
+            seed=self.plan.seed,
+            models=tuple(
+                {
+                    "name": model.name,
+                    "fingerprint": model.subject.fingerprint,
+                    "edge": model.subject.edge,
+                    "channels": model.subject.channels,
+                    "head": model.classifier.head.name,
+                    "input_range": list(model.classifier.input_range),
+                    "labels": list(model.subject.labels),
+                    "recipe": json.loads(json.dumps(model.subject.recipe)),
+                    # Files of results from before there was a choice do not have it.
+                    **({"class_order": model.subject.class_order} if model.subject.class_order else {}),
+                }
+                for model in self.models
+            ),
+            classes=self.plan.classes,
+            images=self.plan.images,
+            sample=_identity(self.sample),
+            pixels={f"{edge}x{edge}x{channels}": digest for (edge, channels), digest in self._pixels.items()},
+            perturbations=tuple(perturbation.description() for perturbation in self.plan.perturbations),
+            certify=self.request.certify,
+            shard=None if self.shard.of == 1 else str(self.shard),
+            options=self.request.to_json(),
+            environment=_environment(),
+        )
+
+    @cached_property
+    def _pixels(self) -> dict[tuple[int, int], str]:
+        of_size = {model.size: model for model in self.models}
+        return {size: f"{model.images.parted_fingerprint(model.rows):016x}" for size, model in of_size.items()}
+
+
+def prepare(request: Request, shard: Shard, memory: int | None = None) -> Generator[Progress, None, Prepared]:
+    """Load the models and read the images.
+
+    Args:
+        request: what was asked for.
+        shard: which part of the images.
+        memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
+    """
+    yield Progress("loading the data", 0, 0)
+    dataset = find(request.data, request.class_order)()
+    if request.classes:
+        dataset = dataset.restrict(request.classes)
+    sample = dataset.test.sample(request.limit, request.first, request.seed)
+    yield Progress("loading the models", 0, 0)
+    classifiers = load_all(request.choices)
+    if request.transfer and len({classifier.channels for classifier in classifiers}) > 1:
+        raise UsageError("some models take grey images, some colour: nothing transfers", "leave --transfer out")
+    rows = shard.rows(len(sample))
+    if len(rows) == 0:
+        raise UsageError(f"shard {shard} of {len(sample)} images is empty", "take fewer shards")
+    decoded: dict[tuple[int, int], Images] = {}
+    for classifier in classifiers:
+        size = (classifier.edge, classifier.channels)
+        if size not in decoded:
+            yield Progress(f"{classifier.name}: reading the images", 0, 0)
+            decoded[size] = decode(sample.take(rows), *size, skip_bad=request.skip_bad, memory=memory)
+    images = [decoded[classifier.edge, classifier.channels] for classifier in classifiers]
+    models = measured(classifiers, dataset, images, rows, order_chosen=request.class_order is not None)
+    if request.class_order is not None and all(has_names(classifier.labels) for classifier in classifiers):
+        raise UsageError("--class-order has no effect: the models have class names, which decide", "leave it out")
+    note_order(models)
+    plan = Plan(
+        dataset.name,
+        dataset.labels,
+        request.seed,
+        len(sample),
+        models[0].rows,
+        tuple(model.subject for model in models),
+        request.perturbations,
+        request.smoothing,
+    )
+    return Prepared(request, shard, dataset, sample, tuple(models), plan)
+
+
+def _identity(sample: Split) -> str:
+    """Return a hash that tells one sample of images from another without reading them."""
+    digest = hashlib.sha256(np.ascontiguousarray(sample.labels, np.int32).tobytes())
+    for index in range(len(sample)):
+        digest.update(Path(sample.name(index)).name.encode() + b"\n")
+    return digest.hexdigest()[:16]
+
+
+def _environment() -> dict[str, str]:
+    versions = {"advcli": __version__, "python": platform.python_version(), "system": platform.platform()}
+    return versions | {package: version(package) for package in _PACKAGES}

@@ -1,0 +1,154 @@
+"""Measure what is not known yet, batch after batch, and score what is."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from advcli.records import Progress, Score, Verdicts
+from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.numbering import refuse_other_order
+from advcli.tasks.benchmark.perturb import changed, searched, unsearched
+from advcli.tasks.benchmark.perturbations import Perturbation
+from advcli.tasks.benchmark.plan import CLEAN, Plan, Worst
+from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.scores import score
+
+Keep = Callable[[Verdicts], None]
+
+
+def evaluate_shared(
+    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int
+) -> Iterator[Score | Progress]:
+    """Measure every model on clean, noisy and corrupted images.
+
+    Nobody searches for these perturbations: they fall on all images, and each is made once for all models of
+    one size.
+
+    Args:
+        plan: what is measured.
+        models: the models of the plan.
+        results: what is known already; what is found is added.
+        keep: is given each finished batch.
+        batch: how many images are worked on together.
+
+    Raises:
+        AdvcliError: clean images show that the classes of a model without class names are numbered in another order.
+    """
+    for perturbation in plan.shared:
+        for size in dict.fromkeys(model.size for model in models):
+            same = [model for model in models if model.size == size]
+            yield from _shared(plan, same, perturbation, results, keep, batch)
+        if perturbation is CLEAN:
+            refuse_other_order(models, results)
+        for subject in plan.subjects:
+            yield score(plan, results, subject, perturbation)
+
+
+def evaluate_attacks(
+    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int, *, search: bool = True
+) -> Iterator[Score | Progress]:
+    """Measure every model under every attack.
+
+    Only images that are right without any perturbation are attacked: the others count as wrong.
+
+    Args:
+        plan: what is measured.
+        models: the models of the plan.
+        results: what is known already; what is found is added.
+        keep: is given each finished batch.
+        batch: how many images are worked on together.
+        search: whether what is not known is searched for, or left as it is.
+    """
+    of_name = {model.name: model for model in models}
+    for subject, attack in plan.searched():
+        if search and not isinstance(attack, Worst):
+            yield from _attacked(plan, of_name[subject.name], attack, results, keep, batch)
+        yield score(plan, results, subject, attack)
+
+
+def _shared(
+    plan: Plan, models: Sequence[Measured], perturbation: Perturbation, results: Results, keep: Keep, batch: int
+) -> Iterator[Progress]:
+    """Show models of one size the same perturbed images."""
+    first = models[0]
+    change = changed(perturbation, plan.seed)
+    for done, places in enumerate(first.parts(first.rows, batch)):
+        rows = first.rows[places]
+        asked = [model for model in models if len(results.missing(model.name, perturbation, rows))]
+        if not asked:
+            continue
+        start = time.perf_counter()
+        pixels = change(first.images.at(places)[0])
+        making = time.perf_counter() - start
+        for model in asked:
+            yield Progress(f"{model.name}: {title(perturbation)}", done * batch, len(first.rows))
+            start = time.perf_counter()
+            ask = model.classifier.predicted if perturbation is CLEAN else model.classifier.classes
+            predicted = ask(pixels)
+            labels = model.labels[places] if perturbation is CLEAN else None
+            seconds = time.perf_counter() - start + making / len(asked)
+            add(plan, model.name, perturbation, rows, predicted, results, keep, seconds, labels=labels)
+
+
+def _attacked(
+    plan: Plan, model: Measured, attack: Perturbation, results: Results, keep: Keep, batch: int
+) -> Iterator[Progress]:
+    """Attack those images of a model that are right and not known yet."""
+    right = results.right(model.name, CLEAN)
+    rows = model.rows[right[model.rows]]
+    if len(results.missing(model.name, attack, rows)) == 0:
+        return
+    start = time.perf_counter()
+    # At no radius there is nothing to search.
+    still = attack.place["eps"] == 0
+    search = None if still else (yield from searched(model, attack, rows, batch, plan.seed))
+    for done, places in enumerate(model.parts(rows, batch)):
+        own = model.rows[places]
+        if len(results.missing(model.name, attack, own)):
+            yield Progress(f"{model.name}: {title(attack)}", done * batch, len(rows))
+            pixels = model.images.at(places)[0]
+            labels = model.labels[places]
+            found = search(pixels, labels) if search is not None else unsearched(model, pixels)
+            seconds = time.perf_counter() - start
+            add(plan, model.name, attack, own, found.predicted, results, keep, seconds, members=found.members)
+        start = time.perf_counter()
+
+
+def add(
+    plan: Plan,
+    model: str,
+    perturbation: Perturbation,
+    rows: np.ndarray,
+    predicted: np.ndarray,
+    results: Results,
+    keep: Keep,
+    seconds: float,
+    *,
+    labels: np.ndarray | None = None,
+    crafted_on: str | None = None,
+    members: np.ndarray | None = None,
+) -> None:
+    """Take in a finished batch, once it is kept."""
+    verdicts = Verdicts(
+        model=model,
+        data=plan.data,
+        seed=plan.seed,
+        **perturbation.place,
+        indices=tuple(rows.tolist()),
+        predicted=tuple(predicted.tolist()),
+        labels=() if labels is None else tuple(labels.tolist()),
+        crafted_on=crafted_on,
+        members=() if members is None else tuple(members.tolist()),
+        seconds=seconds,
+    )
+    keep(verdicts)
+    results.add(verdicts)
+
+
+def title(perturbation: Perturbation) -> str:
+    """Name a perturbation with its strength, as progress does."""
+    if perturbation.severity:
+        return f"{perturbation.spec} {perturbation.severity}"
+    place = perturbation.place
+    return perturbation.spec if place["eps"] is None else f"{perturbation.spec}, {place['norm']} {place['eps']:.3g}"

@@ -1,0 +1,124 @@
+"""Join the results of all shards, which come to what the whole would have."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from advcli.errors import UsageError
+from advcli.records import Progress, Protocol, Record, Score
+from advcli.tasks.benchmark.certify import certificates
+from advcli.tasks.benchmark.missing import first_unknown
+from advcli.tasks.benchmark.numbering import refuse_mixed
+from advcli.tasks.benchmark.per_class import transfer_matrix
+from advcli.tasks.benchmark.plan import Plan, Subject
+from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.read_results import read_batches, read_protocol
+from advcli.tasks.benchmark.report import Pages, write_pages
+from advcli.tasks.benchmark.request import Execution, Request, Shard
+from advcli.tasks.benchmark.results_file import Journal
+from advcli.tasks.benchmark.same_protocol import refuse_different
+from advcli.tasks.benchmark.scores import scores
+from advcli.tasks.benchmark.summary import Summary, summarized
+
+
+def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[Record | Progress]:
+    """Join files of results and sum up.
+
+    Args:
+        files: of all shards.
+        request: what was asked for of each, and of what they come to.
+        how: where the results go.
+
+    Raises:
+        UsageError: they do not belong together, one is missing, or one is not finished.
+    """
+    protocol = replace(_common(files), options=request.to_json())
+    results = Results(protocol.images)
+    batches = []
+    for number, file in enumerate(files):
+        yield Progress("reading results", number, len(files))
+        batches += read_batches(file)
+    for batch in batches:
+        results.add(batch)
+    plan = plan_of(protocol, results)
+    refuse_mixed(plan.subjects, request.summary.baseline)
+    if len(plan.rows) == 0:
+        raise UsageError(f"'{files[0]}' holds no results yet", "go on with it: --resume FILE")
+    if unknown := first_unknown(plan, results, plan.rows):
+        raise UsageError(f"there are no results of {unknown} for all images", "go on with each file: --resume FILE")
+    final: list[Record] = []
+    for record in _summed_up(plan, results, request.summary):
+        final.append(record)
+        yield record
+    if how.out is not None:
+        Journal.begin(how.out, protocol).append(*batches, *final)
+    yield from write_pages(Pages(how.report, how.figure), protocol, final)
+
+
+def plan_of(protocol: Protocol, results: Results) -> Plan:
+    """Return what was measured, as far as summing up needs it."""
+    request = Request.from_json(protocol.options)
+    subjects = tuple(
+        Subject(
+            model["name"],
+            tuple(model["labels"]),
+            model["edge"],
+            model["channels"],
+            model["recipe"],
+            model["fingerprint"],
+            model.get("class_order"),
+        )
+        for model in protocol.models
+    )
+    rows = np.flatnonzero(results.labels(subjects[0].name) >= 0)
+    return Plan(
+        protocol.data,
+        protocol.classes,
+        protocol.seed,
+        protocol.images,
+        rows,
+        subjects,
+        request.perturbations,
+        request.smoothing,
+    )
+
+
+def _summed_up(plan: Plan, results: Results, summary: Summary) -> Iterator[Record]:
+    found: list[Score] = []
+    for score in scores(plan, results):
+        found.append(score)
+        yield score
+    yield from transfer_matrix(plan, results)
+    if plan.smoothing is not None:
+        for subject in plan.subjects:
+            yield from certificates(plan, results, subject.name)
+    yield from summarized(plan, results, found, summary)
+
+
+def _common(files: Sequence[Path]) -> Protocol:
+    """Return what all files are of together.
+
+    Raises:
+        UsageError: they are not the shards of one whole.
+    """
+    protocols = [read_protocol(file) for file in files]
+    shards: dict[int, Path] = {}
+    for file, protocol in zip(files, protocols, strict=True):
+        refuse_different(protocols[0], protocol, file, free=("shard", "pixels"))
+        shard = Shard() if protocol.shard is None else Shard.read(protocol.shard)
+        if shard.number in shards:
+            raise UsageError(f"'{shards[shard.number]}' and '{file}' are the same shard {shard}", "leave one out")
+        shards[shard.number] = file
+    of = {(Shard.read(protocol.shard).of if protocol.shard else 1) for protocol in protocols}
+    if len(of) > 1:
+        raise UsageError(f"the files are of {' and of '.join(map(str, sorted(of)))} shards", "take those of one call")
+    missing = [str(number) for number in range(1, of.pop() + 1) if number not in shards]
+    if missing:
+        raise UsageError(f"shards are missing: {', '.join(missing)}", "measure them with --shard")
+    pixels = {
+        size: f"{sum(int(protocol.pixels[size], 16) for protocol in protocols) % 2**64:016x}"
+        for size in protocols[0].pixels
+    }
+    return replace(protocols[0], shard=None, pixels=pixels)

@@ -1,0 +1,29 @@
+"""What of an evaluation is not known yet."""
+
+import numpy as np
+
+from advcli.tasks.benchmark.perturbations import Kind
+from advcli.tasks.benchmark.plan import CLEAN, Plan
+from advcli.tasks.benchmark.predictions import UNKNOWN, Results
+
+
+def first_unknown(plan: Plan, results: Results, rows: np.ndarray) -> str:
+    """Name the first model and perturbation of which some of these images are not known; empty if there is none."""
+    for subject in plan.subjects:
+        for perturbation in plan.perturbations:
+            title = f"'{subject.name}' under '{perturbation.spec}'"
+            if perturbation.kind is Kind.TRANSFER:
+                crafted_on = [other.name for other in plan.subjects]
+                known = [results.predicted(subject.name, perturbation, other)[rows] for other in crafted_on]
+                if (np.stack(known) == UNKNOWN).any():
+                    return title
+                continue
+            unknown = results.predicted(subject.name, perturbation)[rows] == UNKNOWN
+            if perturbation.kind is Kind.ATTACK:
+                # What is wrong when clean is not attacked.
+                unknown &= results.right(subject.name, CLEAN)[rows]
+            if unknown.any():
+                return title
+        if plan.smoothing is not None and (results.smoothed(subject.name)[0][rows] == UNKNOWN).any():
+            return f"'{subject.name}', certified"
+    return ""

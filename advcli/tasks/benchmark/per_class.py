@@ -1,0 +1,80 @@
+"""What a model's mistakes are: accuracy by class, the classes it confuses, and how attacks transfer."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from advcli.records import ClassScore, Confused, Transferred
+from advcli.tasks.benchmark.intervals import wilson
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation
+from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject, above_zero
+from advcli.tasks.benchmark.predictions import UNKNOWN, Results
+from advcli.tasks.benchmark.scores import right_under
+
+_CONFUSIONS = 5
+
+
+def by_class(plan: Plan, results: Results) -> Iterator[ClassScore]:
+    """Score each class of the data by itself, clean and in the worst case."""
+    for subject in plan.subjects:
+        labels = results.labels(subject.name)[plan.rows]
+        for measured in (CLEAN, *above_zero(plan.worsts)):
+            right = right_under(results, subject.name, measured)[plan.rows]
+            for index in np.unique(labels):
+                own = right[labels == index]
+                yield ClassScore(
+                    **_common(plan, subject),
+                    **measured.place,
+                    label=subject.labels[index],
+                    **_counted(own),
+                )
+
+
+def confusions(plan: Plan, results: Results) -> Iterator[Confused]:
+    """Count the most frequent confusions of one class with another, clean and under every attack."""
+    for subject in plan.subjects:
+        labels = results.labels(subject.name)[plan.rows]
+        for measured in (CLEAN, *above_zero(plan.of_kind(Kind.ATTACK))):
+            predicted = results.predicted(subject.name, measured)[plan.rows]
+            if measured is not CLEAN:
+                # What is wrong when clean is not attacked.
+                clean = results.predicted(subject.name, CLEAN)[plan.rows]
+                predicted = np.where(predicted == UNKNOWN, clean, predicted)
+            wrong = predicted != labels
+            pairs = Counter(zip(labels[wrong].tolist(), predicted[wrong].tolist(), strict=True))
+            for (label, taken_for), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:_CONFUSIONS]:
+                yield Confused(
+                    **_common(plan, subject),
+                    **measured.place,
+                    label=subject.labels[label],
+                    taken_for=subject.labels[taken_for],
+                    images=count,
+                )
+
+
+def transferred(
+    plan: Plan, results: Results, perturbation: Perturbation, crafted_on: Subject, scored_on: Subject
+) -> Transferred:
+    """Score a model on the images that were perturbed against another, or against itself."""
+    right = results.right(scored_on.name, CLEAN, perturbation, crafted_on.name)[plan.rows]
+    return Transferred(**_common(plan, scored_on), **perturbation.place, crafted_on=crafted_on.name, **_counted(right))
+
+
+def transfer_matrix(plan: Plan, results: Results) -> Iterator[Transferred]:
+    """Score every model on what was crafted on each, in the order in which it becomes known."""
+    for perturbation in plan.of_kind(Kind.TRANSFER):
+        for crafted_on in plan.subjects:
+            for scored_on in plan.subjects:
+                yield transferred(plan, results, perturbation, crafted_on, scored_on)
+
+
+def _common(plan: Plan, subject: Subject) -> dict[str, Any]:
+    return {"model": subject.name, "data": plan.data, "seed": plan.seed}
+
+
+def _counted(right: np.ndarray) -> dict[str, Any]:
+    correct = int(right.sum())
+    low, high = wilson(correct, len(right))
+    return {"images": len(right), "correct": correct, "accuracy": float(right.mean()), "low": low, "high": high}

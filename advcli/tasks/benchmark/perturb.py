@@ -1,0 +1,78 @@
+"""Perturb a batch of images and ask a model what it sees."""
+
+from collections.abc import Callable, Generator
+from functools import partial
+
+import numpy as np
+
+from advcli.attacks import Universal
+from advcli.augmentations import Augmentation
+from advcli.backend import Tensor, tf
+from advcli.corruptions import corrupted
+from advcli.draws import Draws
+from advcli.records import Progress
+from advcli.tasks.adversary import Adversary, Outcome, image_seeds
+from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation
+from advcli.tasks.crafting import Applied, craft
+
+# (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
+Changed = Callable[[np.ndarray], np.ndarray]
+# Images and their classes -> what an attack made of them.
+Searched = Callable[[np.ndarray, np.ndarray], Outcome]
+
+
+def changed(perturbation: Perturbation, seed: int) -> Changed:
+    """Return what perturbs images whatever the model."""
+    if perturbation.kind is Kind.CLEAN:
+        return lambda pixels: pixels
+    if perturbation.kind is Kind.CORRUPTION:
+        assert perturbation.severity
+        return partial(_corrupted, perturbation.spec, perturbation.severity, seed)
+    traced = tf.function(partial(_noisy, perturbation.method), reduce_retracing=True)  # type: ignore[arg-type]
+    return lambda pixels: traced(tf.constant(pixels), tf.constant(image_seeds(pixels, seed))).numpy()
+
+
+def searched(
+    measured: Measured, perturbation: Perturbation, rows: np.ndarray, batch: int, seed: int
+) -> Generator[Progress, None, Searched]:
+    """Return what perturbs images against a model; one pattern for all images is crafted first.
+
+    Args:
+        measured: the model, and its images.
+        perturbation: the attack.
+        rows: the images a pattern is crafted over: the very ones it is measured on, for the adversary knows them.
+        batch: how many of them at once.
+        seed: for all random draws.
+    """
+    assert perturbation.threat is not None
+    attack, threat, classifier = perturbation.method, perturbation.threat, measured.classifier.frozen
+    if isinstance(attack, Universal):
+        parts = list(measured.parts(rows, batch))
+
+        def batches() -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
+            for part in parts:
+                yield measured.images.at(part)[0], measured.labels[part]
+
+        pattern = yield from craft(classifier, attack, threat, batches, seed)
+        applied = Applied(attack, threat, pattern, seed)
+
+        def apply(pixels: np.ndarray, labels: np.ndarray) -> Outcome:
+            points, queries = applied(pixels, labels)
+            return Outcome(points, queries, classifier.classes(points))
+
+        return apply
+    return Adversary(classifier, attack, threat, seed).search  # type: ignore[arg-type]
+
+
+def unsearched(measured: Measured, pixels: np.ndarray) -> Outcome:
+    """Have a model say what it sees in images that nobody perturbs."""
+    return Outcome(pixels, np.zeros(len(pixels), np.int32), measured.classifier.classes(pixels))
+
+
+def _corrupted(name: str, severity: int, seed: int, pixels: np.ndarray) -> np.ndarray:
+    return corrupted(name, pixels, severity, seed)
+
+
+def _noisy(noise: Augmentation, images: Tensor, seeds: Tensor) -> Tensor:
+    return tf.clip_by_value(noise(images, Draws(seeds)), 0.0, 1.0)

@@ -1,0 +1,53 @@
+"""Measure how many images one classifier still gets right, as other tasks need it."""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from advcli.attacks import Attack, Suite, Universal
+from advcli.augmentations import Augmentation
+from advcli.data import Dataset, Images
+from advcli.model import Classifier
+from advcli.records import Progress, Score
+from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
+from advcli.tasks.benchmark.models import measured
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation, attacks_under
+from advcli.tasks.benchmark.plan import CLEAN, Plan
+from advcli.tasks.benchmark.predictions import Results
+from advcli.threat import Threat
+
+
+def benchmark(
+    classifier: Classifier,
+    dataset: Dataset,
+    images: Images,
+    attacks: Mapping[str, Attack | Suite | Universal],
+    threat: Threat,
+    *,
+    noises: Mapping[str, Augmentation] = MappingProxyType({}),
+    batch: int = 64,
+    seed: int = 0,
+) -> Iterator[Score | Progress]:
+    """Score one classifier on images at its own size: clean, with noise, under each attack, and in the worst case.
+
+    Args:
+        classifier: what is measured.
+        dataset: what the images are of.
+        images: the images, decoded at the classifier's size.
+        attacks: spec -> attack.
+        threat: the ball of every attack.
+        noises: spec -> augmentation, each of which changes all images at random.
+        batch: how many images are worked on together.
+        seed: for the attacks' random draws.
+    """
+    (model,) = measured([classifier], dataset, [images], np.arange(len(images)))
+    what = (
+        CLEAN,
+        *(Perturbation(spec, Kind.NOISE, noise) for spec, noise in noises.items()),
+        *attacks_under(attacks, [threat]),
+    )
+    plan = Plan(dataset.name, dataset.labels, seed, len(images), model.rows, (model.subject,), what)
+    results = Results(len(images))
+    yield from evaluate_shared(plan, [model], results, lambda record: None, batch)
+    yield from evaluate_attacks(plan, [model], results, lambda record: None, batch)

@@ -1,0 +1,218 @@
+"""Randomized smoothing: which images a model provably gets right when it answers by vote under Gaussian noise.
+
+Cohen, Rosenfeld and Kolter 2019, https://arxiv.org/abs/1902.02918
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from advcli import registry
+from advcli.backend import Tensor, tf
+from advcli.data import Images
+from advcli.draws import Draws
+from advcli.errors import UsageError
+from advcli.model import Classifier
+from advcli.records import Certified, Progress
+from advcli.tasks.adversary import image_seeds
+from advcli.tasks.benchmark.intervals import clopper_pearson_low, wilson
+
+ABSTAINED = -1
+
+# No two uses of an image's draws may see the same noise.
+_STREAM = "randomized smoothing"
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """How a model is smoothed and how its answers are certified.
+
+    Args:
+        sigma: standard deviation of the noise, in units of the pixel range [0, 1].
+        n: how many noisy copies of an image are asked about to bound the probability of its class.
+        n0: how many others choose that class before.
+        alpha: the probability of a certificate that is wrong, for each image.
+    """
+
+    sigma: float
+    n: int = 1000
+    n0: int = 100
+    alpha: float = 0.001
+
+    def __post_init__(self) -> None:
+        if self.sigma <= 0:
+            raise UsageError(f"sigma is not positive: {self.sigma:g}", "it is in units of [0, 1]: try sigma=0.25")
+        for option in ("n", "n0"):
+            if getattr(self, option) < 1:
+                raise UsageError(f"{option} is less than one: {getattr(self, option)}")
+        if not 0 < self.alpha < 1:
+            raise UsageError(f"alpha is no probability between 0 and 1: {self.alpha:g}", "the usual one is 0.001")
+        if self.alpha ** (1 / self.n) <= 0.5:
+            least = math.floor(math.log2(1 / self.alpha)) + 1
+            raise UsageError(
+                f"n={self.n} cannot certify anything at alpha {self.alpha:g}",
+                f"even if all copies agree: it takes n={least} or more",
+            )
+
+    @property
+    def reach(self) -> float:
+        """The radius of an image all of whose copies agree; none has a larger one."""
+        return self.radius(self.n)
+
+    @property
+    def radii(self) -> tuple[float, ...]:
+        """The radii to report: zero, and each half of sigma up to what can be reached."""
+        return tuple(self.sigma * step / 2 for step in range(math.floor(2 * self.reach / self.sigma) + 1))
+
+    def radius(self, votes: int) -> float:
+        """Return the certified l2 radius of a class with so many of the n votes: -1 if it has none."""
+        low = clopper_pearson_low(votes, self.n, self.alpha)
+        return self.sigma * NormalDist().inv_cdf(low) if low > 0.5 else -1.0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What the smoothed model provably says of one image.
+
+    Args:
+        index: the place of the image in the data.
+        predicted: its class, or ``ABSTAINED``.
+        radius: the l2 distance, in units of [0, 1], within which the class is the same; 0 if it abstained.
+        seconds: how long this took.
+    """
+
+    index: int
+    predicted: int
+    radius: float
+    seconds: float = 0.0
+
+
+def read_smoothing(text: str) -> Smoothing:
+    """Read what ``--certify`` says: ``sigma=0.25,n=1000``.
+
+    Raises:
+        UsageError: an option is missing, unknown, or has no possible value.
+    """
+    return registry.filled(Smoothing, text, "--certify", "--certify ")
+
+
+def certify(
+    classifier: Classifier,
+    images: Images,
+    smoothing: Smoothing,
+    *,
+    rows: Sequence[int] | None = None,
+    batch: int = 64,
+    seed: int = 0,
+) -> Iterator[Certificate | Progress]:
+    """Certify images one by one.
+
+    The noise is added to the pixels in [0, 1], at the classifier's own size, and the sum is not clipped: the
+    proof holds for Gaussian noise, and pixels cut at black and white would no longer have it.
+
+    Args:
+        classifier: the model under the noise; one trained with noise of the same sigma is what this needs.
+        images: at the classifier's own size.
+        smoothing: the noise, the votes, and how sure a certificate is.
+        rows: which of the images; all if not given.
+        batch: how many noisy copies are classified together; the votes do not depend on it.
+        seed: together with an image's own pixels it determines its noise.
+    """
+    votes = _Votes(classifier.frozen, smoothing.sigma, batch)
+    rows = range(len(images)) if rows is None else rows
+    for done, row in enumerate(rows):
+        yield Progress(f"{classifier.name}: certifying", done, len(rows))
+        start = time.perf_counter()
+        pixels, _ = images.at(slice(row, row + 1))
+        seeds = image_seeds(pixels, seed)
+        chosen = int(votes(pixels[0], seeds, 0, smoothing.n0).argmax())
+        # The copies that choose the class must not bound its probability too, or the luckiest would seem the likeliest.
+        radius = smoothing.radius(int(votes(pixels[0], seeds, smoothing.n0, smoothing.n)[chosen]))
+        predicted = chosen if radius >= 0 else ABSTAINED
+        yield Certificate(int(row), predicted, max(radius, 0.0), time.perf_counter() - start)
+
+
+class _Votes:
+    """Counts which classes a classifier sees in noisy copies of an image; traced once.
+
+    Args:
+        classifier: what is asked.
+        sigma: standard deviation of the noise.
+        batch: how many copies it is asked about together.
+    """
+
+    def __init__(self, classifier: Classifier, sigma: float, batch: int) -> None:
+        self._classifier = classifier
+        self._sigma = sigma
+        self._batch = batch
+        size = (classifier.edge, classifier.edge, classifier.channels)
+        scalar = tf.TensorSpec((), tf.int32)
+        signature = [tf.TensorSpec(size, tf.float32), tf.TensorSpec((1, 2), tf.int32), scalar, scalar]
+        self._traced: Any = tf.function(self._count, input_signature=signature, autograph=False)
+
+    def __call__(self, pixels: np.ndarray, seeds: np.ndarray, first: int, copies: int) -> np.ndarray:
+        """Count the votes of some copies, known by their numbers: (H, W, C), (1, 2) -> (K,)."""
+        image, seeds, end = tf.constant(pixels), tf.constant(seeds), first + copies
+        parts = ((start, min(start + self._batch, end)) for start in range(first, end, self._batch))
+        return sum(
+            (self._traced(image, seeds, tf.constant(start), tf.constant(stop)).numpy() for start, stop in parts),
+            np.zeros(len(self._classifier.labels), np.int64),
+        )
+
+    def _count(self, image: Tensor, seeds: Tensor, start: Tensor, stop: Tensor) -> Tensor:
+        # A copy's noise depends on its number only, so the votes are the same in batches of any size.
+        noise = Draws(seeds).named(_STREAM).numbered(tf.range(start, stop)).normal(tf.shape(image))
+        scores = self._classifier.scores(image + self._sigma * noise)
+        return tf.math.bincount(
+            tf.argmax(scores, axis=1, output_type=tf.int32), minlength=tf.shape(scores)[1], dtype=tf.int64
+        )
+
+
+def certified(
+    certificates: Sequence[Certificate],
+    classes: np.ndarray,
+    smoothing: Smoothing,
+    *,
+    model: str,
+    data: str,
+    seed: int,
+    radii: Sequence[float] = (),
+) -> Iterator[Certified]:
+    """Count how many images are certified to be right at each radius.
+
+    Args:
+        certificates: of the images that are counted.
+        classes: (N,) the class, as the model numbers them, of each image of the data.
+        smoothing: what they were certified with.
+        model: its name.
+        data: its name.
+        seed: of the noise.
+        radii: others to report beside those of ``smoothing``.
+    """
+    predicted = np.array([certificate.predicted for certificate in certificates], int)
+    reached = np.array([certificate.radius for certificate in certificates], float)
+    right = predicted == classes[[certificate.index for certificate in certificates]]
+    for radius in sorted({*smoothing.radii, *radii}):
+        correct = int((right & (reached >= radius)).sum())
+        low, high = wilson(correct, len(certificates))
+        yield Certified(
+            model=model,
+            data=data,
+            seed=seed,
+            sigma=smoothing.sigma,
+            samples=smoothing.n,
+            alpha=smoothing.alpha,
+            radius=radius,
+            images=len(certificates),
+            correct=correct,
+            accuracy=correct / max(1, len(certificates)),
+            low=low,
+            high=high,
+            abstained=int((predicted == ABSTAINED).sum()),
+            seconds=sum(certificate.seconds for certificate in certificates),
+        )

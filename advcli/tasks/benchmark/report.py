@@ -1,0 +1,126 @@
+"""The pictures of an evaluation: its page, with a gallery, and the curves of accuracy over eps."""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from advcli import images
+from advcli.data import to_eight_bits
+from advcli.errors import UsageError
+from advcli.records import Progress, Protocol, Record, Score
+from advcli.tasks.benchmark.load import Prepared
+from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.perturb import searched
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation
+from advcli.tasks.benchmark.plan import CLEAN, above_zero
+from advcli.tasks.benchmark.predictions import UNKNOWN, Results
+
+if TYPE_CHECKING:
+    from advcli.report.gallery import Example
+
+_EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What is drawn, if anything.
+
+    Args:
+        report: the HTML page.
+        figure: the curves, as .png or .svg.
+    """
+
+    report: Path | None = None
+    figure: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.figure is not None and self.figure.suffix.lower() not in (".png", ".svg"):
+            raise UsageError(f"--figure is neither .png nor .svg: '{self.figure}'", "write --figure curves.png")
+        if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"--report is no .html file: '{self.report}'", "write --report report.html")
+
+
+def write_pages(
+    pages: Pages,
+    protocol: Protocol,
+    records: Sequence[Record],
+    prepared: Prepared | None = None,
+    results: Results | None = None,
+) -> Iterator[Progress]:
+    """Draw the page and the curves.
+
+    Args:
+        pages: what is drawn.
+        protocol: what was measured.
+        records: what it came to.
+        prepared: the models and images, which a gallery takes.
+        results: what each model sees in each image.
+    """
+    if pages.figure is not None:
+        from advcli.report.accuracy_curves import accuracy_curves
+
+        scores = [record for record in records if isinstance(record, Score)]
+        with images.whole_file(pages.figure) as file:
+            accuracy_curves(scores, file, "svg" if pages.figure.suffix.lower() == ".svg" else "png")
+    if pages.report is not None:
+        from advcli.report.benchmark import benchmark_page
+
+        yield Progress("drawing the report", 0, 0)
+        gallery = [] if prepared is None or results is None else (yield from _gallery(prepared, results))
+        with images.whole_file(pages.report) as file:
+            file.write(benchmark_page([protocol, *records], gallery).encode())
+
+
+def _gallery(prepared: Prepared, results: Results) -> "Generator[Progress, None, list[Example]]":
+    from advcli.report.gallery import Example
+
+    found: list[Example] = []
+    for model in prepared.models:
+        for attack in _shown(prepared):
+            rows = _fallen(model, results, attack)
+            if len(rows) == 0:
+                continue
+            # The same search on the same image comes to the same end.
+            search = yield from searched(model, attack, rows, prepared.request.batch, prepared.plan.seed)
+            (places,) = model.parts(rows, len(rows))
+            pixels, labels = model.images.at(places)[0], model.labels[places]
+            adversarial = search(pixels, labels).points
+            names = model.classifier.labels
+            for number, place in enumerate(places):
+                found.append(
+                    Example(
+                        clean=to_eight_bits(pixels[number]),
+                        adversarial=to_eight_bits(adversarial[number]),
+                        label=names[model.labels[place]],
+                        predicted_clean=names[results.predicted(model.name, CLEAN)[rows[number]]],
+                        predicted_adversarial=names[results.predicted(model.name, attack)[rows[number]]],
+                        perturbation=_title(attack),
+                        model=model.name,
+                    )
+                )
+    return found
+
+
+def _shown(prepared: Prepared) -> list[Perturbation]:
+    """Choose the attack that examples are shown of: the first one with a radius above zero."""
+    return above_zero(prepared.plan.of_kind(Kind.ATTACK))[:1]
+
+
+def _fallen(model: Measured, results: Results, attack: Perturbation) -> np.ndarray:
+    """Choose images that an attack broke, of as many classes as there are."""
+    right = results.right(model.name, CLEAN)[model.rows]
+    predicted = results.predicted(model.name, attack)[model.rows]
+    fallen = np.flatnonzero(right & (predicted != UNKNOWN) & (predicted != model.labels))
+    _, first = np.unique(model.labels[fallen], return_index=True)
+    chosen = [*np.sort(first), *np.setdiff1d(np.arange(len(fallen)), first)][:_EXAMPLES]
+    return model.rows[fallen[np.array(chosen, dtype=np.int64)]]
+
+
+def _title(attack: Perturbation) -> str:
+    place = attack.place
+    if place["eps"] is None:
+        return attack.spec
+    return f"{attack.spec}, {place['norm']} {place['eps']:.4g}"

@@ -1,0 +1,284 @@
+"""What an evaluation is to measure, and how it is carried out: the options of ``advcli benchmark``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advcli.class_order import ClassOrder
+from advcli.errors import UsageError
+from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed, option, options_of
+from advcli.parsing import read_duration, read_severities
+from advcli.tasks.request import (
+    Checked,
+    DataOptions,
+    ModelOptions,
+    WorkOptions,
+    attack_option,
+    batch_option,
+    data_option,
+    memory_option,
+    out_option,
+)
+from advcli.threat import Norm, Threat
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from advcli.tasks.benchmark.perturbations import Perturbation
+    from advcli.tasks.benchmark.randomized_smoothing import Smoothing
+    from advcli.tasks.benchmark.summary import Summary
+    from advcli.tasks.models import ModelChoice
+
+
+def _read_corruptions(text: str) -> tuple[str, ...]:
+    from advcli.corruptions import chosen
+
+    return chosen(text)
+
+
+def _read_attacks(specs: Sequence[str]) -> tuple[str, ...]:
+    return () if list(specs) == ["none"] else tuple(dict.fromkeys(specs))
+
+
+def _read_noises(specs: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(specs))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several equal parts of the images: every ``of``-th one, from the ``number``-th on."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def read(cls, text: str) -> "Shard":
+        """Read ``2/8``.
+
+        Raises:
+            UsageError: it is no such part.
+        """
+        number, _, of = text.partition("/")
+        if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+            raise UsageError(f"--shard is no part of a whole: '{text}'", "write 1/8 for the first of eight")
+        return cls(int(number), int(of))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def rows(self, images: int) -> "np.ndarray":
+        """Choose its images: -> (n,) their places."""
+        import numpy as np
+
+        return np.arange(self.number - 1, images, self.of)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(DataOptions, ModelOptions, WorkOptions):
+    """All that determines an evaluation.
+
+    Args:
+        models: run folders, model files or backbones; with --merge, files of results.
+        class_order: how names of class folders number the outputs of a model without class names: 1, 10, 2 or 1, 2, 10.
+        attacks: an attack and its options; may be given several times; none for no attack.
+        noises: random noise and its options, such as gaussian:std=0.2; may be given several times.
+        corruptions: all 15 of ImageNet-C, the groups noise, blur, weather, digital, extra, or some by name.
+        severities: of corruptions: 3, 1,3,5 or 1-5.
+        norms: the norm perturbations are measured in; may be given several times.
+        eps: how far a perturbation may go: 8/255, or several for a curve: 0,2/255,4/255; of one norm: l2=0.5,1.
+        threats: norm and radius of each ball; None means what the options before and the models say.
+        transfer: craft on each model, score on all: the transfer matrix.
+        certify: certify l2 radii by randomized smoothing; also n0=100 and alpha=0.001.
+        per_class: accuracy of each class, and what is taken for what.
+        relative_to: the model whose corruption errors are the measure of the others'.
+        fail_under: exit with 3 if an accuracy is lower: clean=0.9, pgd=0.40, worst=0.3; may be given several times.
+        baseline: earlier results: show what has become worse (the exit code stays 0).
+        checks: check the evaluation against ways to fool oneself.
+    """
+
+    models: tuple[str, ...] = option((), metavar="MODEL...", argument=True, of_results=True)
+    data: str = data_option("", shown="what the first model was trained on")
+    class_order: ClassOrder | None = option(None, panel=WHAT, shown="alphabetical, as Keras sorts folders")
+    attacks: tuple[str, ...] = attack_option(("fgsm", "pgd"), "fgsm and pgd", parse=_read_attacks, several=True)
+    noises: tuple[str, ...] = option(
+        (), "--noise", panel=THREAT, metavar="SPEC", family="augmentations", parse=_read_noises, several=True
+    )
+    corruptions: tuple[str, ...] = option(
+        (), panel=THREAT, metavar="all|GROUP|NAME,...", parse=_read_corruptions, shown=False
+    )
+    severities: tuple[int, ...] = option(
+        (1, 2, 3, 4, 5), "--severity", panel=THREAT, metavar="1-5", parse=read_severities, shown="1-5"
+    )
+    norms: tuple[Norm, ...] = option((), "--norm", panel=THREAT, shown="what the models were trained for, or linf")
+    eps: tuple[str, ...] = option(
+        (),
+        panel=THREAT,
+        metavar="RADIUS,...",
+        shown="what the models were trained for; 8/255, in l2 0.5, in l1 12",
+    )
+    threats: tuple[tuple[str, float], ...] | None = None
+    transfer: bool = option(False, panel=THREAT)
+    certify: str | None = option(None, panel=THREAT, metavar="sigma=0.25,n=1000")
+    batch: int = batch_option(64)
+    checks: bool = option(True, "--checks/--no-checks", panel=SUMMARY, of_results=True)
+    per_class: bool = option(False, panel=SUMMARY, of_results=True)
+    relative_to: str | None = option(
+        None, panel=SUMMARY, metavar="MODEL", of_results=True, shown="the first model, if there are several"
+    )
+    fail_under: tuple[str, ...] = option((), panel=SUMMARY, metavar="NAME=ACCURACY", of_results=True)
+    baseline: Path | None = option(None, panel=SUMMARY, metavar="FILE", of_results=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from advcli.tasks.benchmark.validate import check
+
+        check(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Request":
+        """Read what an earlier evaluation was asked for.
+
+        Raises:
+            UsageError: it was written by another version.
+        """
+        known = {each.name for each in fields(cls)}
+        if not set(content) <= known:
+            raise UsageError(f"the results have options unknown here: {', '.join(sorted(set(content) - known))}")
+        values = {key: _frozen(value) for key, value in content.items()}
+        for name in ("labels", "baseline"):
+            values[name] = Path(values[name]) if values.get(name) else None
+        if values.get("class_order"):
+            values["class_order"] = ClassOrder(values["class_order"])
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` reads; the radii as the balls they stand for."""
+        values = asdict(self) | {"threats": [(str(ball.norm), ball.eps) for ball in self.balls]}
+        return {key: _thawed(value) for key, value in values.items() if key not in ("norms", "eps")}
+
+    def summed_up_as(self, other: "Request") -> "Request":
+        """Return the same with what another one says of how results are summed up."""
+        given = changed(other)
+        anew = {name for name, each in options_of(self).items() if each.of_results and name in given}
+        return replace(self, **{name: getattr(other, name) for name in anew - {"models"}})
+
+    def resolved(self) -> "Request":
+        """Fill in what the models say: the data, its classes and the balls.
+
+        Raises:
+            UsageError: they do not say what they were trained on.
+        """
+        recipes = [choice.recipe for choice in self.choices]
+        trained_on = recipes[0] if recipes else {}
+        if not self.data and "data" not in trained_on:
+            hint = "say what to measure on with --data"
+            raise UsageError(f"'{self.models[0]}' does not say what it was trained on", hint)
+        classes = trained_on.get("classes", ()) if not self.data and not self.classes else self.classes
+        balls = tuple((str(ball.norm), ball.eps) for ball in self.balls)
+        return replace(self, data=self.data or trained_on["data"], classes=tuple(classes), threats=balls)
+
+    @cached_property
+    def choices(self) -> list["ModelChoice"]:
+        """The models, looked for.
+
+        Raises:
+            UsageError: one is not there.
+        """
+        return [self.choose(model) for model in self.models]
+
+    @cached_property
+    def balls(self) -> tuple[Threat, ...]:
+        """The balls that are searched.
+
+        Raises:
+            UsageError: a radius is none, or the models were trained for different ones.
+        """
+        if self.threats is not None:
+            return tuple(Threat(Norm(norm), eps) for norm, eps in self.threats)
+        from advcli.search.threat_defaults import read_threats
+
+        return read_threats([choice.recipe for choice in self.choices], self.norms, self.eps)
+
+    @cached_property
+    def perturbations(self) -> tuple["Perturbation", ...]:
+        """Everything the models are measured under, clean images first."""
+        from advcli import registry
+        from advcli.tasks.benchmark import perturbations
+        from advcli.tasks.benchmark.plan import CLEAN
+
+        methods = {spec: registry.build("attacks", spec) for spec in self.attacks}
+        return (
+            CLEAN,
+            *perturbations.noises_of(self.noises),
+            *perturbations.corruptions_of(self.corruptions, self.severities),
+            *perturbations.attacks_under(methods, self.balls),
+            *(perturbations.transfers_under(methods, self.balls) if self.transfer else ()),
+        )
+
+    @cached_property
+    def summary(self) -> "Summary":
+        """What the results are summed up to.
+
+        Raises:
+            UsageError: there is no such accuracy or baseline.
+        """
+        from advcli.tasks.benchmark.gates import Least
+        from advcli.tasks.benchmark.read_results import read_scores
+        from advcli.tasks.benchmark.summary import Summary
+
+        return Summary(
+            self.per_class,
+            self.relative_to,
+            tuple(Least.read(text) for text in self.fail_under),
+            () if self.baseline is None else tuple(read_scores(self.baseline)),
+        )
+
+    @cached_property
+    def smoothing(self) -> "Smoothing | None":
+        """How the models are certified, if they are."""
+        from advcli.tasks.benchmark.randomized_smoothing import read_smoothing
+
+        return None if self.certify is None else read_smoothing(self.certify)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution(Checked):
+    """How an evaluation is carried out, which its results do not depend on.
+
+    Args:
+        out: keep every finished batch and the results in this file (JSON Lines).
+        report: write all of it as one HTML page of its own.
+        figure: draw accuracy over eps as a .png or .svg.
+        export: write the corrupted images as folders: corruption/severity/class/image.png.
+        resume: go on with a file of results; without models, as the file says.
+        shard: only the K-th of N parts of the images.
+        merge: join the files of results of all shards.
+        ray: run shards on a Ray cluster (needs advcli[ray]); auto: the one there is, or this machine.
+        budget: spend so long on attacks, where most images fall: 90s, 10m, 1h30m. Gives upper bounds.
+        memory: decoded images that take more are kept on disk.
+        overwrite: replace existing outputs.
+    """
+
+    out: Path | None = out_option(None, metavar="FILE")
+    report: Path | None = option(None, panel=OUTPUT, metavar="FILE", of_results=True)
+    figure: Path | None = option(None, panel=OUTPUT, metavar="FILE", of_results=True)
+    export: Path | None = option(None, panel=OUTPUT, metavar="DIR")
+    resume: Path | None = option(None, metavar="FILE")
+    shard: Shard = option(Shard(), metavar="K/N", parse=Shard.read, shown=False)
+    merge: bool = option(False)
+    ray: str | None = option(None, metavar="auto|ADDRESS")
+    budget: float | None = option(None, metavar="TIME", parse=read_duration)
+    memory: float | None = memory_option()
+    overwrite: bool = option(False, panel=OUTPUT, of_results=True)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return [_thawed(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,128 @@
+"""Carry out an evaluation: measure what is not known yet, check it, sum up, and keep all of it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from advcli.errors import UsageError
+from advcli.records import Progress, Record, Score, Smoothed, Verdicts
+from advcli.tasks.benchmark.certify import smooth
+from advcli.tasks.benchmark.export import export
+from advcli.tasks.benchmark.load import Prepared, prepare
+from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
+from advcli.tasks.benchmark.merge_shards import merge
+from advcli.tasks.benchmark.numbering import refuse_mixed
+from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.read_results import read_protocol
+from advcli.tasks.benchmark.report import Pages, write_pages
+from advcli.tasks.benchmark.request import Execution, Request, Shard
+from advcli.tasks.benchmark.results_file import Journal
+from advcli.tasks.benchmark.sanity_checks import checks
+from advcli.tasks.benchmark.summary import summarized
+from advcli.tasks.benchmark.time_budget import spend
+from advcli.tasks.benchmark.transfer import evaluate_transfers
+from advcli.tasks.benchmark.validate import check_export, check_files, check_new, check_whole
+from advcli.tasks.request import bytes_of
+
+
+def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record | Progress]:
+    """Return the evaluation that is asked for: a new one, one that a file describes, or that of all shards' files.
+
+    Raises:
+        UsageError: there is no such evaluation; before anything is measured.
+    """
+    how = how or Execution()
+    check_files(request, how)
+    if how.merge:
+        return _merged(request, how)
+    if how.resume is not None and not request.models:
+        return _resumed(how.resume, request, how)
+    check_new(request, how)
+    request = request.resolved()
+    check_whole(request, how)
+    check_export(request, how)
+    exported = export(request, how.export, how.shard) if how.export is not None else ()
+    return chain(exported, run(request, how) if request.models else ())
+
+
+def _resumed(file: Path, summary: Request, how: Execution) -> Iterator[Record | Progress]:
+    protocol = read_protocol(file)
+    request = Request.from_json(protocol.options).summed_up_as(summary)
+    how = replace(how, shard=Shard() if protocol.shard is None else Shard.read(protocol.shard))
+    check_whole(request, how)
+    return run(request, how)
+
+
+def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
+    files = [Path(file) for file in summary.models]
+    if not files:
+        raise UsageError("no file of results is given", "advcli benchmark --merge shards/*.jsonl")
+    protocols = [read_protocol(file) for file in files]
+    request = Request.from_json(protocols[0].options).summed_up_as(summary)
+    check_whole(request, how, loads=False)
+    return merge(files, request, how)
+
+
+def run(request: Request, how: Execution) -> Iterator[Record | Progress]:
+    """Carry out an evaluation.
+
+    Yields:
+        A record a score as soon as it is known, and at last what all of them come to.
+    """
+    prepared = yield from prepare(request, how.shard, bytes_of(how.memory))
+    refuse_mixed(prepared.plan.subjects, request.summary.baseline)
+    results = Results(prepared.plan.images)
+    journal = None
+    if how.resume is not None:
+        journal, known = Journal.resume(how.resume, prepared.protocol)
+        for record in known:
+            results.add(record)
+    elif how.out is not None:
+        journal = Journal.begin(how.out, prepared.protocol)
+    final: list[Record] = []
+    for event in _measured(prepared, results, how, journal):
+        if isinstance(event, Record):
+            final.append(event)
+        yield event
+    if journal is not None:
+        journal.append(*final)
+    yield from write_pages(Pages(how.report, how.figure), prepared.protocol, final, prepared, results)
+
+
+def _measured(
+    prepared: Prepared, results: Results, how: Execution, journal: Journal | None
+) -> Iterator[Record | Progress]:
+    plan, models, batch = prepared.plan, prepared.models, prepared.request.batch
+
+    def keep(record: Verdicts | Smoothed) -> None:
+        if journal is not None:
+            journal.append(record)
+
+    # A part of the images says too little of the whole.
+    checked = prepared.request.checks and how.shard.of == 1
+    found: list[Score] = []
+
+    def noted(events: Iterator[Record | Progress]) -> Iterator[Record | Progress]:
+        for event in events:
+            if isinstance(event, Score):
+                found.append(event)
+            yield event
+
+    if how.ray is not None:
+        from advcli.tasks.benchmark.ray_cluster import measure_on_ray
+
+        # What comes back is all there is to know: nothing is left to measure below.
+        yield from measure_on_ray(prepared, results, keep, how.ray)
+    yield from noted(evaluate_shared(plan, models, results, keep, batch))
+    if checked:
+        yield from checks(prepared, results, found, after=False)
+    if how.budget is not None:
+        yield from spend(plan, models, results, keep, batch, how.budget)
+    yield from noted(evaluate_attacks(plan, models, results, keep, batch, search=how.budget is None))
+    yield from evaluate_transfers(plan, models, results, keep, batch)
+    if plan.smoothing is not None:
+        yield from smooth(plan, models, results, keep, batch)
+    if checked:
+        yield from checks(prepared, results, found, after=True)
+    yield from summarized(plan, results, found, prepared.request.summary)

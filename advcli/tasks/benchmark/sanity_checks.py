@@ -1,0 +1,85 @@
+"""Gather what the checks of an evaluation look at."""
+
+from collections.abc import Generator, Iterator, Sequence
+
+import numpy as np
+
+from advcli import images, registry
+from advcli.checks import Evidence, Overlap
+from advcli.data import Images, Split, stratified
+from advcli.errors import AdvcliError
+from advcli.records import Checked, Progress, Score
+from advcli.tasks.adversary import Adversary
+from advcli.tasks.benchmark.check_records import check, pixel_hashes
+from advcli.tasks.benchmark.load import Prepared
+from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.perturbations import Kind, verdict_only
+from advcli.tasks.benchmark.plan import CLEAN
+from advcli.tasks.benchmark.predictions import Results
+from advcli.threat import Threat
+
+# A few images show what is wrong with a model.
+_LOOKED_AT = 32
+_BETWEEN_REPORTS = 500
+
+
+def checks(
+    prepared: Prepared, results: Results, scores: Sequence[Score], *, after: bool
+) -> Iterator[Checked | Progress]:
+    """Check the evaluation of every model, before it is attacked or after."""
+    overlaps: dict[tuple[int, int], Overlap | None] = {}
+    for number, model in enumerate(prepared.models):
+        yield Progress(f"{model.name}: checking the evaluation", number, len(prepared.models))
+        if not after and model.size not in overlaps:
+            overlaps[model.size] = yield from compared(prepared.dataset.train, model)
+        own = [score for score in scores if score.model == model.name]
+        evidence = _gathered(prepared, results, model, own, overlaps.get(model.size))
+        yield from check(evidence, after=after, data=prepared.plan.data, seed=prepared.plan.seed)
+
+
+def compared(train: Split, model: Measured) -> Generator[Progress, None, Overlap | None]:
+    """Compare all images to train on with those that are measured, one after another: nothing is kept of them."""
+    if len(train) == 0:
+        return None
+    measured = list(pixel_hashes(model.images))
+    hashes = set(measured)
+    equal: set[bytes] = set()
+    edge, channels = model.size
+    unreadable = 0
+    for index in range(len(train)):
+        if index % _BETWEEN_REPORTS == 0:
+            yield Progress("comparing with the training images", index, len(train))
+        try:
+            pixels = images.resize(images.to_channels(train.read(index), channels), edge)
+        except (AdvcliError, OSError):
+            unreadable += 1
+            continue
+        equal.update(hashes.intersection(pixel_hashes(Images(pixels[None], np.zeros(1, np.int32)))))
+    return Overlap(sum(each in equal for each in measured), len(measured), len(train) - unreadable, unreadable)
+
+
+def _gathered(
+    prepared: Prepared, results: Results, model: Measured, scores: Sequence[Score], overlap: Overlap | None
+) -> Evidence:
+    looked_at = stratified(model.images.labels, _LOOKED_AT, prepared.plan.seed)
+    pixels, indices = model.images.at(looked_at)[0], model.labels[looked_at]
+    classifier = model.classifier.frozen
+
+    def right_under(spec: str, threat: Threat) -> np.ndarray:
+        attack = verdict_only(registry.build("attacks", spec))
+        found = Adversary(classifier, attack, threat, prepared.plan.seed).search(pixels, indices)  # type: ignore[arg-type]
+        return ~threat.reached(found.predicted, indices)
+
+    return Evidence(
+        classifier=classifier,
+        original=model.classifier,
+        pixels=pixels,
+        indices=indices,
+        labels=model.images.labels,
+        classes=len(prepared.dataset.labels),
+        clean_accuracy=float(results.right(model.name, CLEAN)[model.rows].mean()),
+        scores=scores,
+        right_under=right_under,
+        attacks=tuple(attack.spec for attack in prepared.plan.of_kind(Kind.ATTACK)),
+        overlap=overlap,
+    )

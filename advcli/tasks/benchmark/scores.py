@@ -1,0 +1,91 @@
+"""How many images each model gets right: scores, from what is known of each image."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from advcli.attacks import Suite
+from advcli.records import Score
+from advcli.tasks.benchmark.intervals import wilson
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation
+from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject, Worst
+from advcli.tasks.benchmark.predictions import UNKNOWN, Results
+from advcli.tasks.benchmark.training_coverage import was_seen
+
+
+def scores(plan: Plan, results: Results) -> Iterator[Score]:
+    """Score every model under every perturbation, in the order in which an evaluation gets to know them."""
+    for perturbation in plan.shared:
+        for subject in plan.subjects:
+            yield score(plan, results, subject, perturbation)
+    for subject, searched in plan.searched():
+        yield score(plan, results, subject, searched)
+
+
+def score(plan: Plan, results: Results, subject: Subject, measured: Perturbation | Worst) -> Score:
+    """Score one model under one perturbation, or in the worst case of several."""
+    right = right_under(results, subject.name, measured)[plan.rows]
+    clean = results.right(subject.name, CLEAN)[plan.rows]
+    low, high = wilson(int(right.sum()), len(right))
+    if isinstance(measured, Worst):
+        protocol = "right under every one of: " + ", ".join(attack.spec for attack in measured.attacks)
+        seconds = sum(results.seconds(subject.name, attack) for attack in measured.attacks)
+    else:
+        protocol = measured.protocol(len(subject.labels))
+        seconds = results.seconds(subject.name, measured)
+    known = _searched(results, subject.name, measured)[plan.rows]
+    return Score(
+        model=subject.name,
+        data=plan.data,
+        seed=plan.seed,
+        **measured.place,
+        protocol=protocol,
+        images=len(right),
+        correct=int(right.sum()),
+        accuracy=float(right.mean()),
+        low=low,
+        high=high,
+        accuracy_of_clean_correct=float(right.sum() / clean.sum()) if clean.any() else 0.0,
+        searched=None if known.all() else int(known.sum()),
+        not_a_number=_undefined(results, subject.name, measured, plan.rows),
+        seen=None if isinstance(measured, Worst) else was_seen(subject.recipe, measured),
+        class_order=subject.class_order,
+        fooled_by=None if isinstance(measured, Worst) else _fooled_by(plan, results, subject.name, measured),
+        seconds=seconds,
+    )
+
+
+def right_under(results: Results, model: str, measured: Perturbation | Worst) -> np.ndarray:
+    """Tell which of all images a model gets right under a perturbation, or in the worst case: -> (N,) bool."""
+    if isinstance(measured, Worst):
+        return np.logical_and.reduce([results.right(model, CLEAN, attack) for attack in measured.attacks])
+    return results.right(model, CLEAN, measured)
+
+
+def _undefined(results: Results, model: str, measured: Perturbation | Worst, rows: np.ndarray) -> int:
+    members = measured.attacks if isinstance(measured, Worst) else [measured]
+    return sum(results.undefined(model, member, rows) for member in members)
+
+
+def _fooled_by(plan: Plan, results: Results, model: str, attack: Perturbation) -> dict[str, int] | None:
+    """Count the images that each member of a suite fooled; None for other attacks, and where it is not known."""
+    if not isinstance(attack.method, Suite):
+        return None
+    fooled = (results.right(model, CLEAN) & ~results.right(model, CLEAN, attack))[plan.rows]
+    numbers = results.members(model, attack)[plan.rows][fooled]
+    if (numbers == UNKNOWN).any():
+        return None
+    counts = dict.fromkeys(attack.method.members, 0)
+    for number, member in enumerate(attack.method.members):
+        counts[member] += int((numbers == number).sum())
+    return counts
+
+
+def _searched(results: Results, model: str, measured: Perturbation | Worst) -> np.ndarray:
+    """Tell which of all images need no more searching: -> (N,) bool."""
+    if isinstance(measured, Worst):
+        every = np.logical_and.reduce([_searched(results, model, attack) for attack in measured.attacks])
+        return every | ~right_under(results, model, measured)
+    if measured.kind is not Kind.ATTACK:
+        return np.ones(results.images, dtype=bool)
+    return (results.predicted(model, measured) != UNKNOWN) | ~results.right(model, CLEAN)

@@ -1,0 +1,43 @@
+"""What all scores of an evaluation come to: groups, corruption errors, comparisons, details, gates."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from advcli.records import Record, Score
+from advcli.tasks.benchmark.corruption_records import corruption_errors
+from advcli.tasks.benchmark.gates import Least, judged
+from advcli.tasks.benchmark.per_class import by_class, confusions
+from advcli.tasks.benchmark.plan import Plan
+from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.significance import changes, compared
+from advcli.tasks.benchmark.training_coverage import groups
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the results are summed up to, beside the scores.
+
+    Args:
+        per_class: whether each class is scored and the most frequent confusions are listed.
+        relative_to: the model whose corruption errors are the measure of the others'.
+        gates: the accuracies that must be reached.
+        baseline: earlier scores.
+    """
+
+    per_class: bool = False
+    relative_to: str | None = None
+    gates: tuple[Least, ...] = ()
+    baseline: tuple[Score, ...] = ()
+
+
+def summarized(plan: Plan, results: Results, scores: Sequence[Score], summary: Summary) -> Iterator[Record]:
+    """Sum up all that is known."""
+    yield from groups(scores)
+    yield from corruption_errors(plan, scores, summary.relative_to)
+    if len(plan.subjects) > 1:
+        yield from compared(plan, results)
+    if summary.per_class:
+        yield from by_class(plan, results)
+        yield from confusions(plan, results)
+    yield from changes(scores, summary.baseline)
+    yield from judged(summary.gates, scores)

@@ -1,0 +1,92 @@
+"""Which perturbations a model was trained with, as far as its recipe says."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from advcli import registry
+from advcli.attacks import is_bounded
+from advcli.records import Group, Score
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation
+
+# What an augmentation does to training images is what these do to test images.
+_LIKE = {
+    "gaussian": ("gaussian", "gaussian_noise"),
+    "poisson": ("poisson", "shot_noise"),
+    "salt-pepper": ("salt-pepper", "impulse_noise"),
+    "jitter": ("brightness", "contrast", "saturate"),
+}
+# Attacks that look elsewhere than training did: along other roads, or for something else than a perturbed image.
+_OTHER_KINDS = ("score", "decision", "random", "geometry", "pattern")
+
+
+def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | None:
+    """Tell whether a model was trained with a perturbation; None if that is not known, or is no question."""
+    if not recipe or perturbation.kind in (Kind.CLEAN, Kind.TRANSFER) or perturbation.place["eps"] == 0:
+        return None
+    objective = registry.canonical(recipe["objective"])
+    if perturbation.kind is Kind.ATTACK:
+        threat = perturbation.threat
+        return (
+            getattr(registry.component("objectives", objective), "robust", False)
+            and threat is not None
+            and is_bounded(perturbation.method)  # type: ignore[arg-type]
+            and registry.component("attacks", perturbation.spec).kind not in _OTHER_KINDS
+            and str(threat.norm) == recipe["norm"]
+            and threat.eps <= float(recipe["eps"]) * 1.001
+        )
+    trained_with = [registry.canonical(spec) for spec in recipe.get("augment", ())]
+    if objective == "gaussian":
+        trained_with.append("gaussian")
+    known = {name for augmentation in trained_with for name in _LIKE.get(augmentation, ())}
+    return perturbation.spec.partition(":")[0].strip() in known
+
+
+def groups(scores: Sequence[Score]) -> Iterator[Group]:
+    """Average what each model was trained with, and what it was not, at the same strength only.
+
+    Attacks are averaged at one norm and radius, corruptions over the severities that all of them were measured
+    at, and neither with the other nor with noise.
+    """
+    for model in dict.fromkeys(score.model for score in scores):
+        strengths: dict[tuple[str, str | None, float | None], list[Score]] = {}
+        for score in scores:
+            if score.model == model and score.seen is not None:
+                strengths.setdefault((_kind(score), score.norm, score.eps), []).append(score)
+        for (kind, norm, eps), members in strengths.items():
+            severities = _common_severities(members)
+            for group, seen in (("seen", True), ("unseen", False)):
+                accuracies: dict[str, list[float]] = {}
+                for score in members:
+                    if score.seen is seen and (kind != Kind.CORRUPTION or score.severity in severities):
+                        accuracies.setdefault(score.perturbation, []).append(score.accuracy)
+                if accuracies:
+                    means = [fmean(values) for values in accuracies.values()]
+                    yield Group(
+                        model=model,
+                        data=members[0].data,
+                        seed=members[0].seed,
+                        group=group,
+                        kind=kind,
+                        norm=norm,
+                        eps=eps,
+                        severities=severities,
+                        perturbations=tuple(accuracies),
+                        accuracy=fmean(means),
+                    )
+
+
+def _kind(score: Score) -> str:
+    if score.severity is not None:
+        return Kind.CORRUPTION.value
+    is_attack = registry.canonical(score.perturbation) in registry.names("attacks")
+    return Kind.ATTACK.value if is_attack else Kind.NOISE.value
+
+
+def _common_severities(scores: Sequence[Score]) -> tuple[int, ...]:
+    """Return the severities that every corruption was measured at; empty if there are no corruptions."""
+    measured: dict[str, set[int]] = {}
+    for score in scores:
+        if score.severity is not None:
+            measured.setdefault(score.perturbation, set()).add(score.severity)
+    return tuple(sorted(set.intersection(*measured.values()))) if measured else ()

@@ -1,0 +1,61 @@
+"""Show every model what was crafted on each."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from advcli.records import Progress, Transferred
+from advcli.tasks.benchmark.measure import Keep, add, title
+from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.per_class import transferred
+from advcli.tasks.benchmark.perturb import searched
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation
+from advcli.tasks.benchmark.plan import Plan
+from advcli.tasks.benchmark.predictions import Results
+
+
+def evaluate_transfers(
+    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int
+) -> Iterator[Transferred | Progress]:
+    """Show every model what was crafted on each."""
+    for perturbation in plan.of_kind(Kind.TRANSFER):
+        for model in models:
+            yield from _transferred(plan, model, models, perturbation, results, keep, batch)
+
+
+def _transferred(
+    plan: Plan,
+    crafted_on: Measured,
+    models: Sequence[Measured],
+    attack: Perturbation,
+    results: Results,
+    keep: Keep,
+    batch: int,
+) -> Iterator[Progress | Transferred]:
+    """Perturb all images against one model, searching to the end, and show them to every model."""
+    others = [model for model in models if model.size[1] == crafted_on.size[1]]
+    search = None
+    for done, places in enumerate(crafted_on.parts(crafted_on.rows, batch)):
+        rows = crafted_on.rows[places]
+        if all(_known(results, model.name, attack, crafted_on.name, rows) for model in others):
+            continue
+        yield Progress(f"{title(attack)} crafted on {crafted_on.name}", done * batch, len(crafted_on.rows))
+        if search is None:
+            search = yield from searched(crafted_on, attack, rows, batch, plan.seed)
+        start = time.perf_counter()
+        pixels = search(crafted_on.images.at(places)[0], crafted_on.labels[places]).points
+        making = time.perf_counter() - start
+        for model in others:
+            if _known(results, model.name, attack, crafted_on.name, rows):
+                continue
+            start = time.perf_counter()
+            predicted = model.classifier.classes(pixels)
+            seconds = time.perf_counter() - start + making / len(others)
+            add(plan, model.name, attack, rows, predicted, results, keep, seconds, crafted_on=crafted_on.name)
+    for model in others:
+        yield transferred(plan, results, attack, crafted_on.subject, model.subject)
+
+
+def _known(results: Results, model: str, attack: Perturbation, crafted_on: str, rows: np.ndarray) -> bool:
+    return bool((results.predicted(model, attack, crafted_on)[rows] >= 0).all())

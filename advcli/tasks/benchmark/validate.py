@@ -1,0 +1,132 @@
+"""What an evaluation refuses before TensorFlow is imported."""
+
+from importlib.util import find_spec
+
+from advcli import registry
+from advcli.attacks import Universal, refuse_unsupported
+from advcli.datasets import find
+from advcli.errors import UsageError, nearest
+from advcli.images import free
+from advcli.options import changed, options_of
+from advcli.tasks.benchmark.export import refuse_existing
+from advcli.tasks.benchmark.gates import Least, refuse_unmeasured
+from advcli.tasks.benchmark.perturbations import noise_on_all
+from advcli.tasks.benchmark.report import Pages
+from advcli.tasks.benchmark.request import Execution, Request
+
+_OF_ONE_CALL = frozenset({"json", "quiet", "offline"})
+_OF_RESULTS = frozenset(
+    name for part in (Request, Execution) for name, each in options_of(part).items() if each.of_results
+)
+# What may be said beside --resume and --merge, which read the rest from their files.
+WITH_RESUME = _OF_RESULTS | _OF_ONE_CALL | {"resume", "budget", "memory", "ray"}
+WITH_MERGE = _OF_RESULTS | _OF_ONE_CALL | {"merge", "out"}
+
+
+def check(request: Request) -> None:
+    """Refuse values that mean nothing, whatever the models.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for spec in request.attacks:
+        registry.build("attacks", spec)
+    for spec in request.noises:
+        noise_on_all(spec)
+    for name in request.corruptions:
+        registry.build("corruptions", name)
+    for text in request.fail_under:
+        Least.read(text)
+    _ = request.smoothing
+
+
+def check_files(request: Request, how: Execution) -> None:
+    """Refuse output files that may not be written, and options that have no effect.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if how.out is not None and how.resume is not None:
+        raise UsageError("--resume goes on with its own file", "leave --out out")
+    for file in (how.out, how.report, how.figure):
+        if file is not None:
+            free(file, how.overwrite)
+    Pages(how.report, how.figure)
+    with_file = ("--merge", WITH_MERGE) if how.merge else ("--resume", WITH_RESUME)
+    if how.merge or (how.resume is not None and not request.models):
+        for name in sorted(changed(request, how) - with_file[1]):
+            raise UsageError(f"{name} has no effect here: {with_file[0]} reads it from the file", "leave it out")
+
+
+def check_new(request: Request, how: Execution) -> None:
+    """Refuse an evaluation of nothing.
+
+    Raises:
+        UsageError: there is no model, or no data.
+    """
+    if not request.models and how.export is None:
+        raise UsageError("no model is given", "name run folders, model files or backbones; see advcli benchmark --help")
+    if not request.models and not request.data:
+        raise UsageError("there is nothing to corrupt", "say what with --data")
+    if request.class_order is not None and not request.models:
+        raise UsageError("--class-order has no effect without a model", "leave it out")
+    if request.class_order is not None and request.classes:
+        raise UsageError(
+            "--class-order has no effect: --classes says the order of the classes", "leave one of them out"
+        )
+    if len(set(request.models)) < len(request.models):
+        raise UsageError("a model is given twice", "leave one out")
+
+
+def check_export(request: Request, how: Execution) -> None:
+    """Refuse to write no corruption, or over other files.
+
+    Raises:
+        UsageError: that was asked for.
+    """
+    if how.export is None:
+        return
+    if not request.corruptions:
+        raise UsageError("there is nothing to export", "say which corruptions with --corruptions all")
+    refuse_existing(how.export, how.overwrite)
+
+
+def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None:
+    """Refuse what cannot be measured, or means nothing, once the models are known.
+
+    Args:
+        request: what to measure, with nothing left open.
+        how: how to do it.
+        loads: whether the models are needed.
+
+    Raises:
+        UsageError: there is something of that kind.
+    """
+    if loads:
+        find(request.data, request.class_order)
+        _ = request.choices
+    methods = {spec: registry.build("attacks", spec) for spec in request.attacks}
+    for threat in request.balls:
+        for search in methods.values():
+            refuse_unsupported(search, threat)
+    patterns = [spec for spec, search in methods.items() if isinstance(search, Universal)]
+    apart = "--shard" if how.shard.of > 1 else "--ray" if how.ray else "--budget" if how.budget else None
+    if patterns and apart:
+        raise UsageError(
+            f"'{patterns[0]}' is one pattern over all images, which {apart} does not see together", "leave it out"
+        )
+    if how.shard.of > 1 and (request.fail_under or request.baseline):
+        raise UsageError("a part of the images does not decide", "give --fail-under and --baseline to --merge")
+    if request.transfer and len(request.models) < 2:
+        raise UsageError("--transfer needs two models or more", "name another model")
+    if how.budget is not None and (how.ray or how.shard.of > 1):
+        raise UsageError("--budget is for one process on all images", "leave it out, or take a smaller --limit")
+    if how.ray is not None and find_spec("ray") is None:
+        raise UsageError("ray is not installed", 'pip install "advcli[ray]"')
+    if how.ray is not None and how.shard.of > 1:
+        raise UsageError("--ray cuts the work into shards itself", "leave --shard out")
+    names = [*dict.fromkeys(choice.name for choice in request.choices), *request.models] if loads else []
+    relative_to = request.relative_to
+    if relative_to is not None and names and relative_to not in names:
+        raise UsageError(f"--relative-to names no model that is measured: '{relative_to}'", nearest(relative_to, names))
+    refuse_unmeasured(request.summary.gates, request.perturbations)

@@ -1,0 +1,85 @@
+"""What a run would take, from a few steps of it."""
+
+import resource
+import sys
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from advcli import registry
+from advcli.backend import keras
+from advcli.records import Planned, Progress
+from advcli.tasks.train.checkpoint import Checkpoint
+from advcli.tasks.train.distribution import find_devices
+from advcli.tasks.train.recipe import Recipe, TrainingData
+from advcli.tasks.train.trainer import Trainer
+
+# The objective that gives most robustness for its time.
+_CHEAPER = "n-fgsm"
+_TIMED = 2
+
+# Weights are kept four times as models, with the averages five, and once more in the checkpoint with the optimizer's.
+_COPIES = 4
+
+
+def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Progress]:
+    """Time the first step, two more, and a validation, on one device with everything unfrozen; write nothing.
+
+    Args:
+        recipe: what would be done.
+        data: the images.
+        name: what the run would be called.
+    """
+    yield Progress("timing", 0, 0)
+    keras.utils.set_random_seed(recipe.seed)
+    recipe = replace(recipe, unfreeze="all", adv_start_epoch=1)
+    trainer = Trainer(recipe, data, find_devices("one"))
+    first, each = yield from _timed(trainer)
+    yield Progress("timing the validation", 0, 0)
+    trainer.validate()
+    start = time.perf_counter()
+    trainer.validate()
+    validation = (time.perf_counter() - start) * (2 if recipe.ema else 1)
+    epoch = each * trainer.batches.steps + validation
+    cheaper = None
+    if trainer.objective.robust and registry.canonical(recipe.objective) != _CHEAPER and recipe.norm == "linf":
+        _, cheaper = yield from _timed(
+            Trainer(replace(recipe, objective=_CHEAPER, modifier=()), data, find_devices("one"))
+        )
+    weights = sum(int(variable.numpy().nbytes) for variable in trainer.model.variables)
+    kept = sum(int(variable.numpy().nbytes) for variable in trainer.variables)
+    yield Planned(
+        model=name,
+        data=data.dataset.name,
+        seed=recipe.seed,
+        parameters=trainer.model.count_params(),
+        images=len(data.train),
+        steps_an_epoch=trainer.batches.steps,
+        epochs=recipe.epochs,
+        seconds_to_begin=first - each,
+        seconds_a_step=each,
+        seconds_a_validation=validation,
+        seconds_an_epoch=epoch,
+        seconds=first - each + recipe.epochs * epoch,
+        memory=_peak_memory(),
+        disk=weights * (_COPIES + bool(recipe.ema)) + kept,
+        cheaper=_CHEAPER if cheaper is not None and cheaper < each else None,
+        cheaper_seconds_a_step=cheaper if cheaper is not None and cheaper < each else None,
+    )
+
+
+def _timed(trainer: Trainer) -> Generator[Progress, None, tuple[float, float]]:
+    """Return the seconds of the first step, tracing included, and of each of the next."""
+    times = [time.perf_counter()]
+    for _ in islice(trainer.epoch(Checkpoint()), 1 + _TIMED):
+        times.append(time.perf_counter())
+        yield Progress("timing", 0, 0)
+    first = times[1] - times[0]
+    return first, (times[-1] - times[1]) / (len(times) - 2) if len(times) > 2 else first
+
+
+def _peak_memory() -> int:
+    """Return the most bytes that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,160 @@
+"""How a training run is spread over devices and machines.
+
+The batch of a step is parted evenly over all devices; each takes the loss of its own part, divided
+by the size of the whole batch, and the gradients are added up. So a run does not depend on how many
+devices there are, but for what each device draws or measures on its own part: dropout, and the
+statistics of BatchNorm.
+"""
+
+import contextlib
+import json
+import logging
+import signal
+import threading
+import zlib
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+
+from advcli.backend import Tensor, tf
+from advcli.errors import AdvcliError, UsageError
+from advcli.tasks.train.workers import Workers, find_workers
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def find_devices(strategy: str) -> "Devices":
+    """Choose the devices of a run, and wait for the other workers; the same devices each time.
+
+    Nothing else may have been asked of TensorFlow before.
+
+    Args:
+        strategy: ``auto``, ``one``, ``mirrored`` or ``multiworker``.
+
+    Raises:
+        UsageError: TF_CONFIG does not say clearly what processes there are.
+        AdvcliError: the workers do not come together.
+    """
+    workers = find_workers(strategy)
+    if strategy == "multiworker" or workers.count > 1:
+        return Devices("multiworker", _join(workers), workers)
+    names = [device.name for kind in ("GPU", "CPU") for device in tf.config.list_logical_devices(kind)]
+    several = [name for name in names if "GPU" in name] or names
+    if strategy == "mirrored" or (strategy == "auto" and len(several) > 1 and "GPU" in several[0]):
+        return Devices("mirrored", tf.distribute.MirroredStrategy(several), workers)
+    return Devices("one", tf.distribute.get_strategy(), workers)
+
+
+def _join(workers: Workers) -> Any:
+    """Wait for the other workers."""
+    log.info("waiting for all %d workers", workers.count)
+    here = threading.current_thread() is threading.main_thread()
+    # Python would not hear Ctrl-C before they come; so it ends the process.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL) if here else None
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise AdvcliError(
+            f"the workers do not come together: {reason}", "look at the addresses in TF_CONFIG"
+        ) from error
+    finally:
+        if here:
+            signal.signal(signal.SIGINT, before)
+            # TensorFlow has taken this one for itself, and does nothing about it.
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
+
+
+class Devices:
+    """The devices of a run, as this process sees them.
+
+    Args:
+        name: how the work is spread: ``one``, ``mirrored`` or ``multiworker``.
+        strategy: TensorFlow's way of doing that.
+        workers: the processes; each has the same number of devices.
+    """
+
+    def __init__(self, name: str, strategy: Any, workers: Workers) -> None:
+        self.name = name
+        self.strategy = strategy
+        self.workers = workers
+        self.count = strategy.num_replicas_in_sync
+        self._own = self.count // workers.count
+
+    def part(self, batch: int) -> slice:
+        """Return which images of a batch this process works on.
+
+        Raises:
+            UsageError: the batch cannot be parted evenly.
+        """
+        if batch % self.count:
+            raise UsageError(
+                f"a batch of {batch} images cannot be parted evenly over {self.count} devices",
+                f"give a --batch that {self.count} divides, such as {max(1, batch // self.count) * self.count}",
+            )
+        size = batch // self.workers.count
+        return slice(self.workers.index * size, (self.workers.index + 1) * size)
+
+    def spread(self, values: Tensor) -> Any:
+        """Part what belongs to this process's images over its devices: (N, ...) -> (N / devices, ...) on each."""
+        if self._own == 1:
+            return values
+        size = len(values) // self._own
+
+        def share(context: Any) -> Tensor:
+            first = context.replica_id_in_sync_group % self._own * size
+            return values[first : first + size]
+
+        return self.strategy.experimental_distribute_values_from_function(share)
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Add up what each worker has counted; no worker goes on before all have got here."""
+        if self.workers.count == 1:
+            return values
+
+        def share(context: Any) -> Tensor:
+            # Each process counts once, however many devices it has.
+            first = context.replica_id_in_sync_group % self._own == 0
+            return tf.constant(values if first else np.zeros_like(values), tf.int64)
+
+        return self._sum(self.strategy.experimental_distribute_values_from_function(share)).numpy()
+
+    def meet(self) -> None:
+        """Wait until all workers have got here."""
+        self.total(np.zeros(1, np.int64))
+
+    def refuse_difference(self, plan: Mapping[str, Any]) -> None:
+        """Refuse to go on if the workers do not all have the same plan.
+
+        Raises:
+            AdvcliError: their options or their images differ.
+        """
+        digest = np.array([zlib.crc32(json.dumps(plan, sort_keys=True).encode())], np.int64)
+        if (self.total(digest) != digest * self.workers.count).any():
+            raise AdvcliError(
+                "the workers do not have the same options, images and checkpoint",
+                "start all with the same command line, on a file system that they share",
+            )
+
+    @contextlib.contextmanager
+    def watched(self, hint: str) -> Iterator[None]:
+        """Tell it in words if another worker has gone.
+
+        Raises:
+            AdvcliError: it has.
+        """
+        try:
+            yield
+        except tf.errors.OpError as error:
+            # Whichever kind of error the first sign of it is: a closed connection, or a heartbeat that is missing.
+            lost = "Collective ops is aborted" in str(error) or isinstance(error, tf.errors.UnavailableError)
+            if self.workers.count == 1 or not lost:
+                raise
+            raise AdvcliError("another worker is gone", hint) from error
+
+    @cached_property
+    def _sum(self) -> Any:
+        return tf.function(lambda values: self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))

@@ -1,0 +1,79 @@
+"""The optimizer of a run, and its learning rate at every step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from advcli import registry
+from advcli.backend import keras
+from advcli.errors import UsageError, nearest
+from advcli.schedules import Schedule
+from advcli.tasks.train.recipe import Recipe
+
+OPTIMIZERS = ("sgd", "adamw")
+
+
+def refuse_unknown(name: str) -> None:
+    """Refuse an optimizer that there is not.
+
+    Raises:
+        UsageError: it is none of ``OPTIMIZERS``.
+    """
+    if name not in OPTIMIZERS:
+        raise UsageError(f"unknown optimizer '{name}'", nearest(name, OPTIMIZERS))
+
+
+def make_optimizer(recipe: Recipe, weights: Sequence[Any]) -> Any:
+    """Build the optimizer on all weights, also those that are frozen at first, so that it never has to be rebuilt."""
+    if recipe.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
+        optimizer.exclude_from_weight_decay(var_list=[weight for weight in weights if not decays(weight)])
+    else:
+        optimizer = keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    optimizer.build(weights)
+    return optimizer
+
+
+def decays(weight: Any) -> bool:
+    """Tell whether weight decay is for this weight: kernels, not biases or BatchNorm's scales and shifts."""
+    return len(weight.shape) > 1
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """The rate of every step: a linear warm-up, then the schedule.
+
+    Args:
+        highest: what the schedule's fractions are of.
+        schedule: the course after the warm-up.
+        warm_up: the steps of the warm-up.
+        steps: all steps of the run.
+    """
+
+    highest: float
+    schedule: Schedule
+    warm_up: int
+    steps: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, steps_an_epoch: int) -> "LearningRate":
+        """Read the recipe; unless it says otherwise, the warm-up is an epoch, and at most a tenth of the run."""
+        schedule: Schedule = registry.build("schedules", recipe.schedule)
+        steps = recipe.epochs * steps_an_epoch
+        if recipe.warmup is not None:
+            warm_up = round(recipe.warmup * steps_an_epoch)
+        else:
+            warm_up = 0 if schedule.rises else min(steps_an_epoch, max(1, steps // 10))
+        return cls(recipe.learning_rate, schedule, min(warm_up, steps), steps)
+
+    def at(self, step: int, losses: Sequence[float]) -> float:
+        """Return the rate of a step.
+
+        Args:
+            step: from 0.
+            losses: the training losses of the whole epochs before.
+        """
+        if step < self.warm_up:
+            return self.highest * (step + 1) / self.warm_up
+        progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
+        return self.highest * self.schedule(progress, losses)

@@ -1,0 +1,125 @@
+"""A training request with nothing left open, and the images it is carried out with."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from advcli.augmentations import read as read_augmentations
+from advcli.data import Dataset, Images, decode, split_off
+from advcli.errors import UsageError
+from advcli.tasks.train.request import AUTO, Request, Unfreeze
+from advcli.threat import USUAL_RADIUS, Norm, Threat
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Request):
+    """A request in which nothing is left open; what ``run.json`` records."""
+
+    eps: float = field()
+    edge: int = field()
+    learning_rate: float = field()
+    augment: tuple[str, ...] = ()
+    unfreeze: Unfreeze = "all"
+    stages: int = 4
+
+    def __post_init__(self) -> None:
+        # The parts that a run is made of change what a person could not ask for, such as its twin's objective.
+        _ = self.threat
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Recipe":
+        """Read the recipe of an earlier run.
+
+        Raises:
+            UsageError: it was written by another version.
+        """
+        known = {each.name for each in fields(cls)}
+        if not set(content) <= known:
+            raise UsageError(f"the run has options unknown here: {', '.join(sorted(set(content) - known))}")
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
+        }
+        values["norm"] = Norm(values["norm"])
+        return cls(**values)
+
+    @property
+    def threat(self) -> Threat:
+        """The ball that is trained and validated against."""
+        return Threat(self.norm, self.eps)
+
+    @property
+    def twin_recipe(self) -> "Recipe":
+        """The same without any defence."""
+        return replace(
+            self, objective="clean", modifier=(), eps_warmup=0.0, adv_start_epoch=1, twin=False, against=None
+        )
+
+
+def draft(request: Request) -> Recipe:
+    """Fill in what other options decide; what only the data knows is empty."""
+    pretrained = request.weights != "none"
+    usual_rate = (0.01 if pretrained else 0.05) / (50 if request.optimizer == "adamw" else 1)
+    filled: dict[str, Any] = {each.name: getattr(request, each.name) for each in fields(request)}
+    filled.update(
+        eps=request.eps or 0.0,
+        edge=request.edge or 0,
+        learning_rate=usual_rate if request.learning_rate is None else request.learning_rate,
+        augment=() if request.augment == (AUTO,) else request.augment,
+        unfreeze=request.unfreeze or ("plateau" if pretrained and request.epochs > 1 else "all"),
+        stages=min(4, max(request.epochs, 2)) if request.stages is None else request.stages,
+    )
+    return Recipe(**filled)
+
+
+def resolve(request: Request, dataset: Dataset) -> Recipe:
+    """Fill in everything."""
+    usual = dataset.eps if request.norm is Norm.LINF else USUAL_RADIUS[request.norm]
+    return replace(
+        draft(request),
+        eps=usual if request.eps is None else request.eps,
+        edge=request.edge or dataset.edge,
+        augment=read_augmentations(AUTO, dataset.augment) if request.augment == (AUTO,) else request.augment,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Decoded images to learn from, and others of the same split to choose the best epoch by."""
+
+    dataset: Dataset
+    train: Images
+    validation: Images
+
+
+def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None) -> TrainingData:
+    """Part the training split into images to learn from and images to validate on, and decode them.
+
+    Args:
+        recipe: which images, and at what size.
+        dataset: where they are.
+        memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
+
+    Raises:
+        UsageError: there are not two images.
+    """
+    if recipe.classes:
+        dataset = dataset.restrict(recipe.classes)
+    images = dataset.train.sample(recipe.limit, recipe.first, recipe.seed)
+    if len(images) < 2:
+        raise UsageError(
+            f"{len(images)} of the {len(dataset.train)} training images: too few to train and to validate on",
+            "give a higher --limit" if recipe.limit is not None else "give a higher --first" if recipe.first else "",
+        )
+    rest, validation = split_off(images.labels, recipe.validation, seed=0)
+    unseen = len(dataset.labels) - len(set(images.labels[rest].tolist()))
+    if unseen:
+        log.warning("no image of %d of the %d classes is trained on", unseen, len(dataset.labels))
+    channels = 3 if recipe.weights != "none" else dataset.channels
+    return TrainingData(
+        dataset,
+        decode(images.take(rest), recipe.edge, channels, recipe.skip_bad, memory),
+        decode(images.take(validation), recipe.edge, channels, recipe.skip_bad, memory),
+    )

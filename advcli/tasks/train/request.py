@@ -1,0 +1,153 @@
+"""What a training run is to do: the options of ``advcli train``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from advcli.options import LEARNING, OUTPUT, THREAT, WHAT, option
+from advcli.tasks.request import (
+    Checked,
+    DataOptions,
+    WorkOptions,
+    attack_option,
+    batch_option,
+    data_option,
+    eps_option,
+    memory_option,
+    out_option,
+    overwrite_option,
+)
+from advcli.threat import Norm
+
+Unfreeze = Literal["plateau", "all", "head"]
+
+# The augmentation that stands for what suits the data.
+AUTO = "auto"
+
+
+def _read_augmentations(text: str) -> tuple[str, ...]:
+    from advcli.augmentations import read
+
+    return (AUTO,) if text.strip().lower() == AUTO else read(text, ())
+
+
+def _component(family: str, default: Any, *flags: str, **known: Any) -> Any:
+    return option(default, *flags, metavar="SPEC", family=family, **known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(DataOptions, WorkOptions):
+    """All that determines a run, and that ``run.json`` records by the same names.
+
+    What is None depends on other options or on the data; ``advcli.tasks.train.recipe`` fills it in.
+
+    Args:
+        edge: side of the model's square input.
+        backbone: the network and its options.
+        weights: where training starts from.
+        objective: what training minimises.
+        attack: an attack and its options, such as pgd:steps=40.
+        norm: the norm perturbations are measured in.
+        eps: how far perturbations go, in units of [0, 1]: 0.03 or 8/255.
+        modifier: what is added to the objective; may be given several times.
+        augment: random changes of the training images: what suits the data, all six of the article, or a list.
+        unfreeze: what learns: all at once, the head only, or the head first and a part more at each plateau.
+        stages: parts that 'plateau' unfreezes one by one.
+        patience: how long the training loss may stand still before the next part is unfrozen.
+        epochs: passes over the training images.
+        batch: images in a step.
+        optimizer: how weights are moved.
+        learning_rate: the highest rate.
+        schedule: how the rate goes after the warm-up.
+        warmup: how long the rate rises from zero.
+        momentum: of sgd, in Nesterov's form.
+        weight_decay: of kernels: coupled with sgd, decoupled with adamw.
+        clip_norm: longest gradient; 0: any.
+        ema: average the weights over the steps, such as 0.995, and validate and keep them, too.
+        eps_warmup: how long eps grows from zero.
+        adv_start_epoch: the first epoch of the objective; those before it are clean.
+        validation: the fraction of the training images that chooses the best epoch.
+        robust_images: how many validation images PGD-10 attacks after each epoch.
+        guard: on an alarm: say it; go back an epoch and on with half the rate, where that can help; or stop.
+        strategy: devices: one, all of this machine, those of the workers in TF_CONFIG, or as many as there are.
+        twin: train the clean twin on the same data in the same order, too, and compare the two on test images.
+        against: compare with this run on test images at the end.
+        amp: on a GPU: train in float16, with weights and attacks in float32.
+        deterministic: only operations that give the same bits every time.
+    """
+
+    data: str = data_option("digits")
+    edge: int | None = option(None, "--image-size", panel=WHAT, metavar="PIXELS", alias="--edge", min=8)
+    backbone: str = _component("backbones", "mobilenetv2", "--backbone", "-b", panel=WHAT)
+    weights: str = option("none", panel=WHAT, metavar="none|imagenet|FILE")
+    objective: str = _component("objectives", "nsl", panel=WHAT)
+    attack: str = attack_option("pgd:steps=7")
+    norm: Norm = option(Norm.LINF, panel=THREAT)
+    eps: float | None = eps_option("what is usual for the data; in l2 0.5, in l1 12")
+    modifier: tuple[str, ...] = _component("modifiers", (), panel=WHAT)
+    augment: tuple[str, ...] = option(
+        (AUTO,),
+        panel=WHAT,
+        metavar="auto|article|none|SPEC,...",
+        family="augmentations",
+        parse=_read_augmentations,
+        shown=AUTO,
+    )
+    unfreeze: Unfreeze | None = option(None, panel=LEARNING, shown="plateau with pretrained weights, else all")
+    stages: int | None = option(None, panel=LEARNING, metavar="N", min=2, shown="4, or as many as there are epochs")
+    patience: int = option(1, panel=LEARNING, metavar="EPOCHS", min=1)
+    epochs: int = option(6, "--epochs", "-e", panel=LEARNING, min=1)
+    batch: int = batch_option(32, panel=LEARNING)
+    optimizer: str = option("sgd", panel=LEARNING, metavar="sgd|adamw")
+    learning_rate: float | None = option(
+        None, panel=LEARNING, min=0, shown="0.05, or 0.01 with pretrained weights; a fiftieth with adamw"
+    )
+    schedule: str = _component("schedules", "cosine", panel=LEARNING)
+    warmup: float | None = option(
+        None,
+        panel=LEARNING,
+        metavar="EPOCHS",
+        min=0,
+        shown="1, at most a tenth of the run; 0 if the schedule itself rises",
+    )
+    momentum: float = option(0.9, panel=LEARNING, min=0, max=1)
+    weight_decay: float = option(0.0, panel=LEARNING, min=0)
+    clip_norm: float = option(0.0, panel=LEARNING, min=0)
+    ema: float = option(0.0, panel=LEARNING, metavar="DECAY", min=0, max=0.99999)
+    eps_warmup: float = option(0.0, panel=THREAT, metavar="EPOCHS", min=0)
+    adv_start_epoch: int = option(1, panel=THREAT, metavar="EPOCH", min=1)
+    validation: float = option(0.15, min=0.01, max=0.9)
+    robust_images: int = option(256, metavar="N", min=1)
+    guard: Literal["warn", "rollback", "stop"] = option("warn")
+    strategy: Literal["auto", "one", "mirrored", "multiworker"] = option("auto")
+    twin: bool = option(False)
+    against: str | None = option(None, metavar="RUN", parse=lambda text: str(Path(text)))
+    amp: bool = option(False)
+    deterministic: bool = option(False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from advcli.tasks.train.validate import check
+
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution(Checked):
+    """How a run is carried out, which its results do not depend on.
+
+    Args:
+        memory: decoded images that take more are kept on disk.
+        plan: only time a few steps, and say what the run would take; nothing is written.
+        resume: go on with a run from its checkpoint; what to do is read from the run.
+        out: the run's folder.
+        tensorboard: write event files into the run's folder (needs advcli[tensorboard]).
+        overwrite: replace existing outputs.
+    """
+
+    memory: float | None = memory_option()
+    plan: bool = option(False)
+    resume: Path | None = option(None, metavar="RUN")
+    out: Path | None = out_option(None, metavar="DIR", shown="runs/DATA-BACKBONE-OBJECTIVE")
+    tensorboard: bool = option(False, panel=OUTPUT)
+    overwrite: bool = overwrite_option()

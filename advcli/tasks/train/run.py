@@ -1,0 +1,325 @@
+"""Train a classifier: epochs of an objective, validated clean and under attack, guarded, resumable."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from advcli import registry
+from advcli.backend import keras, tf
+from advcli.data import Dataset
+from advcli.datasets import find
+from advcli.errors import AdvcliError, UsageError
+from advcli.model import NotNumbers
+from advcli.options import changed
+from advcli.records import Epoch, Progress, Record, Score, Trained
+from advcli.tasks.request import bytes_of
+from advcli.tasks.train import overfitting_guard as guard
+from advcli.tasks.train import tensorboard as events
+from advcli.tasks.train.checkpoint import Checkpoint
+from advcli.tasks.train.cost_estimate import plan
+from advcli.tasks.train.distribution import Devices, find_devices
+from advcli.tasks.train.recipe import Recipe, TrainingData, prepare, resolve
+from advcli.tasks.train.request import Execution, Request
+from advcli.tasks.train.run_folder import Run, UnwrittenRun
+from advcli.tasks.train.trainer import Diverged, Trainer
+from advcli.tasks.train.twin_comparison import compare, refuse_incomparable
+from advcli.tasks.train.validate import check_execution
+from advcli.tasks.train.workers import find_workers
+
+log = logging.getLogger(__name__)
+
+# How long a run may go on without a checkpoint, in seconds.
+_LONGEST = 600
+
+Events = Iterator[Epoch | Trained | Score | Progress]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request that has been checked, ready to be carried out.
+
+    Args:
+        recipe: what to do.
+        dataset: what on.
+        run: the folder.
+        how: how to do it.
+        writes: whether this process, of several, is the one that writes.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    run: Run
+    how: Execution
+    writes: bool
+
+    def events(self) -> Iterator[Record | Progress]:
+        """Train, or only say what it would take."""
+        yield Progress("reading the images", 0, 0)
+        data = prepare(self.recipe, self.dataset, bytes_of(self.how.memory))
+        if self.how.plan:
+            yield from plan(self.recipe, data, self.run.name)
+            return
+        yield from train(
+            self.recipe, data, self.run, resume=self.how.resume is not None, tensorboard=self.how.tensorboard
+        )
+
+
+def make_job(request: Request, how: Execution | None = None, asked: Collection[str] | None = None) -> Job:
+    """Check all that can be checked before images are read, and fill in what the request leaves open.
+
+    Args:
+        request: what to do.
+        how: how to do it.
+        asked: the options that were given; if that is not known, those that have another value than their default.
+
+    Raises:
+        UsageError: it cannot be done, or is in the way of another run.
+    """
+    how = how or Execution()
+    check_execution(request, how, asked)
+    if how.resume is not None:
+        run = Run(how.resume)
+        recipe = Recipe.from_json(run.read_recipe())
+        given = changed(request) if asked is None else asked
+        recipe = replace(recipe, **{name: getattr(request, name) for name in ("epochs", "strategy") if name in given})
+        return Job(recipe, find(recipe.data)(), run, how, find_workers(recipe.strategy).writes)
+    source = find(request.data)
+    writes = find_workers(request.strategy).writes
+    dataset = source()
+    parts = (dataset.name, registry.canonical(request.backbone), registry.canonical(request.objective))
+    run = Run(how.out or Path("runs") / "-".join(parts))
+    if writes and not how.overwrite and not how.plan:
+        run.refuse_existing()
+        if request.twin:
+            run.twin.refuse_existing()
+    return Job(resolve(request, dataset), dataset, run, how, writes)
+
+
+def train(recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False, tensorboard: bool = False) -> Events:
+    """Train, and after each epoch write history, curves, checkpoint and the best models into the run folder.
+
+    With a twin, the same is then done without any defence in a folder beside it; with a twin or another run to
+    compare with, the two are scored on test images.
+
+    Args:
+        recipe: what to do.
+        data: the images.
+        run: the folder.
+        resume: go on from the folder's checkpoint.
+        tensorboard: write event files into the folder, too.
+
+    Raises:
+        UsageError: the run to compare with knows other classes.
+        AdvcliError: the loss is no number any more and the guard does not go back.
+    """
+    if recipe.against is not None:
+        refuse_incomparable(Path(recipe.against), data.dataset)
+    devices = find_devices(recipe.strategy)
+    with devices.watched(f"start all workers again, with --resume {run.folder}"):
+        found = _runs(recipe, data, run, devices, resume, tensorboard)
+        if devices.workers.writes:
+            yield from found
+        else:
+            deque(found, maxlen=0)
+        # A worker that has left looks like one that is gone.
+        devices.meet()
+
+
+def _runs(recipe: Recipe, data: TrainingData, run: Run, devices: Devices, resume: bool, tensorboard: bool) -> Events:
+    """Train, train the twin, and let the chief compare."""
+    yield from _Training(recipe, data, run, devices, tensorboard).events(resume)
+    base = Path(recipe.against) if recipe.against else None
+    if recipe.twin:
+        base = run.twin.folder
+        twin = _Training(recipe.twin_recipe, data, run.twin, devices, tensorboard)
+        yield from twin.events(resume and run.twin.can_resume())
+    if base is not None and devices.workers.writes:
+        yield from compare([base, run.folder], data.dataset, recipe.threat, recipe.seed)
+
+
+class _Training:
+    """A run on its way."""
+
+    def __init__(self, recipe: Recipe, data: TrainingData, run: Run, devices: Devices, tensorboard: bool) -> None:
+        self.start = time.perf_counter()
+        self.recipe = recipe
+        self.data = data
+        self.run = run if devices.workers.writes else UnwrittenRun(run.folder)
+        self.devices = devices
+        self.board = run.folder / "tensorboard" if tensorboard and devices.workers.writes else None
+        self.common = {"model": run.name, "data": data.dataset.name, "seed": recipe.seed}
+        if recipe.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        keras.utils.set_random_seed(recipe.seed)
+        self.trainer = Trainer(recipe, data, devices)
+
+    def events(self, resume: bool) -> Events:
+        """Run to the end."""
+        with self.run.locked():
+            yield from self._run(resume)
+
+    def _run(self, resume: bool) -> Events:
+        checkpoint = self._begin(resume)
+        while checkpoint.epoch < self.recipe.epochs:
+            try:
+                record, ahead = yield from self._epoch(checkpoint)
+            except (Diverged, NotNumbers) as error:
+                checkpoint = self._after_divergence(checkpoint, error)
+                continue
+            if self._must_go_back(record, checkpoint):
+                yield record
+                checkpoint = self._roll_back("; ".join(record.guard))
+                continue
+            checkpoint = ahead
+            self._keep(checkpoint)
+            yield record
+            if record.guard and self.recipe.guard == "stop":
+                log.warning("stopped by the guard after epoch %d", checkpoint.epoch)
+                break
+        self.run.save_model(self.trainer.classifier, "last")
+        yield self._trained(checkpoint)
+
+    def _begin(self, resume: bool) -> Checkpoint:
+        resolved = self.trainer.resolved()
+        checkpoint = Checkpoint()
+        if resume:
+            self.run.refuse_other_data(resolved)
+            checkpoint = self.run.restore(self.trainer.variables)
+            self._refuse_done(checkpoint)
+        plan = {"recipe": asdict(self.recipe), "resolved": resolved, "checkpoint": asdict(checkpoint)}
+        self.devices.refuse_difference(plan | {"resume": resume})
+        if resume:
+            self.run.remove_unfinished()
+        else:
+            self.run.clear()
+        self.run.write_description(asdict(self.recipe), resolved)
+        if not resume:
+            self.run.save(checkpoint, self.trainer.variables)
+        return checkpoint
+
+    def _refuse_done(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.epoch > self.recipe.epochs:
+            raise UsageError(
+                f"'{self.run.folder}' has {checkpoint.epoch} epochs already", "give more than that with --epochs"
+            )
+        if checkpoint.epoch == self.recipe.epochs:
+            log.info("all %d epochs are done; --epochs goes further", checkpoint.epoch)
+
+    def _epoch(self, checkpoint: Checkpoint) -> Generator[Progress, None, tuple[Epoch, Checkpoint]]:
+        """Train and validate one epoch; return its record and the checkpoint after it."""
+        began = saved = time.perf_counter()
+        trainer, number = self.trainer, checkpoint.epoch + 1
+        yield trainer.progress("training", checkpoint)
+        for position in trainer.epoch(checkpoint):
+            checkpoint = position
+            if time.perf_counter() - saved > _LONGEST:
+                self.run.save(checkpoint, trainer.variables)
+                saved = time.perf_counter()
+            yield trainer.progress("training", checkpoint)
+        yield trainer.progress("validating", checkpoint)
+        found, averaged = trainer.validate(), None
+        if trainer.averages is not None:
+            with trainer.averages.in_place():
+                averaged = trainer.validate()
+        images = trainer.batches.steps * trainer.batches.size
+        record = Epoch(
+            epoch=number,
+            of=self.recipe.epochs,
+            stage=trainer.stage(checkpoint) + 1,
+            stages=len(trainer.stages),
+            loss=checkpoint.loss / images,
+            train_accuracy=checkpoint.right / images,
+            clean=found.clean,
+            robust=found.robust,
+            single_step=found.single_step,
+            zero_gradients=found.zero_gradients,
+            ema_clean=averaged.clean if averaged else None,
+            ema_robust=averaged.robust if averaged else None,
+            learning_rate=trainer.learning_rate(replace(checkpoint, step=checkpoint.step - 1)),
+            eps=trainer.eps(number * trainer.batches.steps - 1),
+            guard=(),
+            rollbacks=checkpoint.rollbacks,
+            seconds=time.perf_counter() - began,
+            **self.common,  # type: ignore[arg-type]
+        )
+        alarms = guard.alarms((*checkpoint.history, record), trainer.aims_at_robustness(number))
+        for alarm in alarms:
+            log.warning("epoch %d: %s: %s", number, alarm.kind, alarm.message)
+        record = replace(record, guard=tuple(alarm.kind for alarm in alarms))
+        return record, checkpoint.extended(record)
+
+    def _keep(self, checkpoint: Checkpoint) -> None:
+        """Write all that a whole epoch leaves; the checkpoint last, so that a run killed before redoes the epoch."""
+        trainer, run = self.trainer, self.run
+        robust = trainer.objective.robust
+        if checkpoint.best("robust", "clean") == checkpoint.epoch:
+            run.save_model(trainer.classifier, "best-robust")
+            if robust:
+                run.choose_model("best-robust")
+        if checkpoint.best("clean", "robust") == checkpoint.epoch:
+            run.save_model(trainer.classifier, "best-clean")
+            if not robust:
+                run.choose_model("best-clean")
+        if trainer.averages is not None and self._best_average(checkpoint) == checkpoint.epoch:
+            with trainer.averages.in_place():
+                run.save_model(trainer.classifier, "ema")
+        run.write_history(checkpoint.history)
+        if self.board is not None:
+            events.write(self.board, checkpoint.history[-1])
+        run.save(checkpoint, trainer.variables)
+
+    def _best_average(self, checkpoint: Checkpoint) -> int:
+        columns = ("ema_robust", "ema_clean") if self.trainer.objective.robust else ("ema_clean", "ema_robust")
+        return checkpoint.best(*columns)
+
+    def _must_go_back(self, record: Epoch, checkpoint: Checkpoint) -> bool:
+        curable = any(kind in guard.CURABLE for kind in record.guard)
+        return self.recipe.guard == "rollback" and curable and checkpoint.rollbacks < guard.MOST_ROLLBACKS
+
+    def _roll_back(self, reason: str) -> Checkpoint:
+        """Go back to the last checkpoint, and on from there with half the rate and in another order."""
+        checkpoint = self.run.restore(self.trainer.variables, whole=True).rolled_back()
+        # No worker may find what the chief writes next.
+        self.devices.meet()
+        self.run.save(checkpoint, self.trainer.variables)
+        log.warning(
+            "%s: back to %s, on with half the learning rate (rollback %d of %d)",
+            reason,
+            f"the end of epoch {checkpoint.epoch}" if checkpoint.epoch else "the beginning",
+            checkpoint.rollbacks,
+            guard.MOST_ROLLBACKS,
+        )
+        return checkpoint
+
+    def _after_divergence(self, checkpoint: Checkpoint, error: Diverged | NotNumbers) -> Checkpoint:
+        if self.recipe.guard == "rollback" and checkpoint.rollbacks < guard.MOST_ROLLBACKS:
+            return self._roll_back(error.message)
+        kept = f"; the weights of epoch {checkpoint.epoch} are kept" if checkpoint.epoch else ""
+        raise AdvcliError(
+            error.message + kept,
+            f"train it anew (--overwrite) with a lower --learning-rate than {self.recipe.learning_rate:g}, "
+            "--clip-norm 1, or --guard rollback",
+        ) from error
+
+    def _trained(self, checkpoint: Checkpoint) -> Trained:
+        columns = ("robust", "clean") if self.trainer.objective.robust else ("clean", "robust")
+        best = checkpoint.history[checkpoint.best(*columns) - 1]
+        return Trained(
+            output=str(self.run.folder),
+            backbone=self.recipe.backbone,
+            objective="+".join((self.recipe.objective, *self.recipe.modifier)),
+            norm=self.recipe.norm,
+            eps=self.recipe.eps,
+            best_epoch=best.epoch,
+            clean=best.clean,
+            robust=best.robust,
+            validation_images=len(self.data.validation),
+            robust_images=min(self.recipe.robust_images, len(self.data.validation)),
+            best_clean_epoch=checkpoint.best("clean", "robust"),
+            ema_epoch=self._best_average(checkpoint) if self.trainer.averages is not None else None,
+            seconds=time.perf_counter() - self.start,
+            **self.common,  # type: ignore[arg-type]
+        )

@@ -1,0 +1,268 @@
+"""A run folder: the models, the history, the curves, how it was made, and the checkpoint."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advcli import __version__
+from advcli.errors import AdvcliError, UsageError
+from advcli.images import whole_file
+from advcli.model import Classifier
+from advcli.records import Epoch
+from advcli.report.curves import draw_curves
+from advcli.tasks.train.checkpoint import Checkpoint
+
+try:
+    import fcntl
+except ImportError:  # Windows has nothing of the kind
+    fcntl = None
+
+_COLUMNS = (
+    "epoch",
+    "stage",
+    "loss",
+    "train_accuracy",
+    "clean",
+    "robust",
+    "single_step",
+    "zero_gradients",
+    "ema_clean",
+    "ema_robust",
+    "learning_rate",
+    "eps",
+    "guard",
+    "rollbacks",
+    "seconds",
+)
+_FILES = (
+    *("model.keras", "best-robust.keras", "best-clean.keras", "last.keras", "ema.keras"),
+    *("history.csv", "curves.png", "run.json", "checkpoint/midway.npz", "checkpoint/state.npz"),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, and what is in it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What the run's model is called in records."""
+        return self.folder.resolve().name
+
+    @property
+    def twin(self) -> "Run":
+        """Where the run's twin without any defence is."""
+        return Run(self.folder.with_name(f"{self.name}-twin"))
+
+    def can_resume(self) -> bool:
+        """Tell whether there is a checkpoint to go on from."""
+        return (self.folder / "checkpoint" / "state.npz").exists()
+
+    def refuse_existing(self) -> None:
+        """Refuse to write over another run.
+
+        Raises:
+            UsageError: the folder holds something.
+        """
+        there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise UsageError(f"'{there}' is a file, not a folder", "--out names the run's folder")
+        if not os.access(there, os.W_OK):
+            raise UsageError(f"nothing can be written in '{there}'", "give another --out")
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            also = f", or go on with --resume {self.folder}" if self.can_resume() else ""
+            raise UsageError(f"run folder exists: '{self.folder}'", f"give --overwrite or another --out{also}")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training here; of one that is killed, the system lets go.
+
+        Raises:
+            UsageError: another process trains here now.
+            AdvcliError: nothing can be written here.
+        """
+        if fcntl is None:
+            yield
+            return
+        path = self.folder / "checkpoint" / "lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            opened = path.open("w")
+        except OSError as error:
+            raise AdvcliError(f"cannot write in '{self.folder}': {error.strerror}", "give another --out") from error
+        with opened as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = f"another process is training in '{self.folder}'"
+                raise UsageError(message, "wait for it, or give another --out") from None
+            yield
+
+    def clear(self) -> None:
+        """Remove what an earlier run of the same name left, so that the two are never mixed."""
+        for name in _FILES:
+            (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
+        self.remove_unfinished()
+
+    def remove_unfinished(self) -> None:
+        """Remove the files that a killed process was about to write."""
+        for file in map(self.folder.joinpath, _FILES):
+            for unfinished in file.parent.glob(f".{file.name}.*"):
+                unfinished.unlink(missing_ok=True)
+
+    def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+        """Write ``run.json``: every option, what it resolved to, and the versions."""
+        packages = ("tensorflow", "keras", "numpy", "neural-structured-learning")
+        versions = {"advcli": __version__, "python": platform.python_version()}
+        versions |= {package: version(package) for package in packages}
+        content = {"recipe": recipe, "resolved": resolved, "versions": versions}
+        self._write("run.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def read_recipe(self) -> dict[str, Any]:
+        """Read the options of an earlier run.
+
+        Raises:
+            UsageError: there is none that can be resumed.
+        """
+        return dict(self._description()["recipe"])
+
+    def refuse_other_data(self, resolved: Mapping[str, Any]) -> None:
+        """Refuse to go on with images that are not those of the epochs before.
+
+        Raises:
+            AdvcliError: they have changed.
+        """
+        before = self._description()["resolved"]
+        for part in ("train", "validation"):
+            if before[part] != resolved[part]:
+                was, now = before[part], resolved[part]
+                raise AdvcliError(
+                    f"the {part} images of '{self.folder}' have changed: {was['images']} with fingerprint "
+                    f"{was['fingerprint']} before, {now['images']} with {now['fingerprint']} now",
+                    "bring the data back as it was, or train it anew with --overwrite",
+                )
+
+    def save_model(self, classifier: Classifier, name: str) -> None:
+        """Write one of the models that are kept side by side."""
+        classifier.save(self.folder / f"{name}.keras")
+
+    def choose_model(self, name: str) -> None:
+        """Let ``model.keras`` be one of the models."""
+        with whole_file(self.folder / "model.keras") as file:
+            file.write((self.folder / f"{name}.keras").read_bytes())
+
+    def write_history(self, history: Sequence[Epoch]) -> None:
+        """Write ``history.csv`` and ``curves.png``."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows([_cell(getattr(record, column)) for column in _COLUMNS] for record in history)
+        self._write("history.csv", text.getvalue())
+        with whole_file(self.folder / "curves.png") as file:
+            draw_curves(history, self.name, file)
+
+    def save(self, checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
+        """Write the history, and every variable of model and optimizer.
+
+        After a whole epoch that is ``checkpoint/state.npz``, in the middle of one ``checkpoint/midway.npz`` beside it.
+        """
+        state = asdict(checkpoint)
+        arrays: dict[str, Any] = {f"variable{i}": np.asarray(variable) for i, variable in enumerate(variables)}
+        midway = self.folder / "checkpoint" / "midway.npz"
+        with whole_file(midway if checkpoint.step else midway.with_name("state.npz")) as file:
+            np.savez(file, state=np.array(json.dumps(state)), **arrays)
+        if not checkpoint.step:
+            midway.unlink(missing_ok=True)
+
+    def restore(self, variables: Sequence[Any], *, whole: bool = False) -> Checkpoint:
+        """Read the checkpoint and give every variable its value again.
+
+        Args:
+            variables: what it was written of.
+            whole: go back to the end of an epoch, also from the middle of the next.
+
+        Raises:
+            AdvcliError: there is none to go on from, or it is of another network.
+        """
+        path = self.folder / "checkpoint" / "state.npz"
+        if not path.exists():
+            raise AdvcliError(f"no checkpoint to go on from in '{self.folder}'", "train it anew with --overwrite")
+        midway = path.with_name("midway.npz")
+        if not whole and midway.exists() and _attempt(midway) == _attempt(path):
+            path = midway
+        with np.load(path, allow_pickle=False) as stored:
+            if len(stored.files) != len(variables) + 1:
+                raise AdvcliError(f"'{path}' is the checkpoint of another network")
+            state = json.loads(str(stored["state"]))
+            for i, variable in enumerate(variables):
+                variable.assign(stored[f"variable{i}"])
+        history = tuple(Epoch(**record | {"guard": tuple(record["guard"])}) for record in state.pop("history"))
+        return Checkpoint(history, **state)
+
+    def _description(self) -> dict[str, Any]:
+        try:
+            content = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            return {"recipe": content["recipe"], "resolved": content["resolved"]}
+        except (OSError, ValueError, KeyError) as error:
+            raise UsageError(
+                f"cannot resume '{self.folder}': no readable run.json", "--resume names the folder of a run"
+            ) from error
+
+    def _write(self, name: str, text: str) -> None:
+        with whole_file(self.folder / name) as file:
+            file.write(text.encode())
+
+
+def _attempt(path: Path) -> Any:
+    """Return the epochs that a checkpoint follows and the rollbacks before it: two of the same are of one epoch."""
+    with np.load(path, allow_pickle=False) as stored:
+        state = json.loads(str(stored["state"]))
+    return state["history"], state["rollbacks"]
+
+
+class UnwrittenRun(Run):
+    """The folder as all workers but the chief see it: they read it, and leave the writing to the chief."""
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Leave that to the chief."""
+        yield
+
+    def clear(self) -> None:
+        """Leave it."""
+
+    def remove_unfinished(self) -> None:
+        """Leave it."""
+
+    def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+        """Leave it."""
+
+    def save_model(self, classifier: Classifier, name: str) -> None:
+        """Leave it."""
+
+    def choose_model(self, name: str) -> None:
+        """Leave it."""
+
+    def write_history(self, history: Sequence[Epoch]) -> None:
+        """Leave it."""
+
+    def save(self, checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
+        """Leave it."""
+
+
+def _cell(value: Any) -> Any:
+    return "; ".join(value) if isinstance(value, tuple) else value

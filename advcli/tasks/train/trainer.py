@@ -1,0 +1,244 @@
+"""The network of a training run and all that changes with it."""
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from advcli import registry
+from advcli.attacks import Attack
+from advcli.backbones import Backbone
+from advcli.backend import Tensor, tf
+from advcli.errors import AdvcliError, UsageError
+from advcli.model import Classifier
+from advcli.objectives import Objective, Replaying
+from advcli.objectives.clean import Clean
+from advcli.records import Progress
+from advcli.tasks.train.batches import Batches
+from advcli.tasks.train.checkpoint import Checkpoint
+from advcli.tasks.train.distribution import Devices
+from advcli.tasks.train.fused_batchnorm import fused_normalization
+from advcli.tasks.train.mixed_precision import LossScale, half, refuse_without_gpu
+from advcli.tasks.train.optimizer import LearningRate, make_optimizer
+from advcli.tasks.train.proof import pass_agrees
+from advcli.tasks.train.recipe import Recipe, TrainingData
+from advcli.tasks.train.training_step import Update
+from advcli.tasks.train.unfreezing import Stages, stage_after
+from advcli.tasks.train.validation import Validation, Validator
+from advcli.tasks.train.weight_averaging import Averages
+
+log = logging.getLogger(__name__)
+
+_PROVED = 4
+_ROUNDING = 1e-3
+_HALF_PRECISION = 5e-2
+
+
+class Diverged(AdvcliError):
+    """The loss is not a number any more."""
+
+
+class Trainer:
+    """The network, its optimizer, its averages, and the traced steps of one run.
+
+    Args:
+        recipe: what to do.
+        data: the images.
+        devices: what the work is spread over.
+
+    Raises:
+        UsageError: the work cannot be spread over these devices.
+    """
+
+    def __init__(self, recipe: Recipe, data: TrainingData, devices: Devices) -> None:
+        self.recipe = recipe
+        self.data = data
+        self.devices = devices
+        self.strategy = devices.strategy
+        self.objective: Objective = registry.build("objectives", recipe.objective)
+        self.modifiers = [registry.build("modifiers", spec) for spec in recipe.modifier]
+        self.attack: Attack = registry.build("attacks", recipe.attack)
+        self.backbone: Backbone = registry.build("backbones", recipe.backbone)
+        channels = data.train.pixels.shape[-1]
+        weights = None if recipe.weights == "none" else recipe.weights
+        self._refuse_replays()
+        part = devices.part(min(recipe.batch, len(data.train)))
+        if recipe.amp:
+            refuse_without_gpu()
+        with self.strategy.scope():
+            self.model = self.backbone(len(data.dataset.labels), recipe.edge, channels, weights)
+            self.weights = list(self.model.trainable_variables)
+            self.optimizer = make_optimizer(recipe, self.weights)
+            self.averages = Averages(self.weights, recipe.ema) if recipe.ema else None
+            self.scale = LossScale() if recipe.amp else None
+        self.stages = Stages(self.model, recipe.unfreeze, recipe.stages)
+        self.classifier = Classifier(
+            name=registry.canonical(recipe.backbone),
+            model=self.model,
+            labels=data.dataset.labels,
+            edge=recipe.edge,
+            channels=channels,
+            recipe=asdict(recipe),
+        )
+        attacked = recipe.robust_images
+        network = self.classifier.live
+        self.validator = Validator(network, data.validation, attacked, recipe.threat, recipe.seed, devices)
+        self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed, part)
+        self.rate = LearningRate.of(recipe, self.batches.steps)
+        self.fused = self._proven_passes()
+        self._kept = self._nothing_kept()
+        self._traced: dict[Any, Any] = {}
+
+    def resolved(self) -> dict[str, Any]:
+        """Spell out what the recipe's specs and defaults came to, and what the data is."""
+        train, validation = self.data.train, self.data.validation
+        components = {
+            "objective": self.objective,
+            "attack": self.attack,
+            "schedule": self.rate.schedule,
+            "augment": [registry.build("augmentations", spec) for spec in self.recipe.augment],
+            "modifier": self.modifiers,
+        }
+        return {
+            "backbone": self.backbone.resolved(self.recipe.edge),
+            **{name: _options(component) for name, component in components.items()},
+            "parameters": self.model.count_params(),
+            "channels": self.classifier.channels,
+            "strategy": {
+                "name": self.devices.name,
+                "devices": self.devices.count,
+                "workers": self.devices.workers.count,
+            },
+            "steps_an_epoch": self.batches.steps,
+            "warm_up_steps": self.rate.warm_up,
+            "stages": len(self.stages),
+            "labels": list(self.data.dataset.labels),
+            "train": {"images": len(train), "fingerprint": train.fingerprint()},
+            "validation": {"images": len(validation), "fingerprint": validation.fingerprint()},
+        }
+
+    @property
+    def variables(self) -> list[Any]:
+        """Everything that training changes."""
+        kept = [self._kept] if isinstance(self.objective, Replaying) else []
+        averages = self.averages.values if self.averages is not None else []
+        scale = self.scale.variables if self.scale is not None else []
+        return [*self.model.variables, *self.optimizer.variables, *averages, *kept, *scale]
+
+    def stage(self, checkpoint: Checkpoint) -> int:
+        """Return the stage of the epoch that follows, from 0."""
+        longest = math.ceil(self.recipe.epochs / len(self.stages))
+        # Never back, also where a run that is extended would have stayed longer in each stage.
+        reached = checkpoint.history[-1].stage - 1 if checkpoint.history else 0
+        return max(reached, stage_after(checkpoint.losses, len(self.stages), self.recipe.patience, longest))
+
+    def aims_at_robustness(self, epoch: int) -> bool:
+        """Tell whether an epoch is one of the objective that is meant to make the model robust."""
+        return self.objective.robust and epoch >= self.recipe.adv_start_epoch
+
+    def eps(self, step: int) -> float:
+        """Return the radius that a step, counted over the whole run, trains against."""
+        begun = step - (self.recipe.adv_start_epoch - 1) * self.batches.steps
+        growing = self.recipe.eps_warmup * self.batches.steps
+        if begun < 0:
+            return 0.0
+        return self.recipe.eps if begun + 1 >= growing else self.recipe.eps * (begun + 1) / growing
+
+    def learning_rate(self, checkpoint: Checkpoint) -> float:
+        """Return the rate of the step that follows; each rollback has halved it."""
+        step = checkpoint.epoch * self.batches.steps + checkpoint.step
+        return self.rate.at(step, checkpoint.losses) * 0.5**checkpoint.rollbacks
+
+    def progress(self, what: str, checkpoint: Checkpoint) -> Progress:
+        """Say how far the whole training is."""
+        done = checkpoint.epoch * self.batches.steps + checkpoint.step
+        return Progress(f"epoch {checkpoint.epoch + 1}: {what}", done, self.recipe.epochs * self.batches.steps)
+
+    def epoch(self, checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+        """Take the steps that an epoch still needs, and tell after each how far it is.
+
+        Raises:
+            Diverged: the loss is no number.
+        """
+        number = checkpoint.epoch + 1
+        stage = self.stage(checkpoint)
+        self.stages.enter(stage)
+        adversarial = number >= self.recipe.adv_start_epoch
+        step = self._step_of(stage, adversarial)
+        replays = self.objective.replays if adversarial and isinstance(self.objective, Replaying) else 1
+        batches = self.batches.epoch(number, checkpoint.rollbacks, checkpoint.step)
+        for batch in batches:
+            self.optimizer.learning_rate = self.learning_rate(checkpoint)
+            eps = tf.constant(self.eps((number - 1) * self.batches.steps + checkpoint.step), tf.float32)
+            spread = [self.devices.spread(values) for values in batch]
+            losses, right = math.nan, 0
+            for _ in range(replays):
+                losses, right, kept = step(*spread, self._kept, eps)
+                self._kept.assign(self.strategy.experimental_local_results(kept)[0])
+            if not math.isfinite(float(losses)):
+                raise Diverged(f"the loss is not a number any more in epoch {number}", "try a lower --learning-rate")
+            checkpoint = checkpoint.advanced(float(losses), int(right))
+            yield checkpoint
+
+    def validate(self) -> Validation:
+        """Measure the network as it is."""
+        return self.validator()
+
+    def _refuse_replays(self) -> None:
+        # The perturbation that is kept from batch to batch is one a device; the checkpoint has room for one in all.
+        if self.devices.count > 1 and isinstance(self.objective, Replaying):
+            raise UsageError(f"'{self.recipe.objective}' trains on one device only", "give --strategy one")
+
+    def _proven_passes(self) -> bool:
+        """Tell whether BatchNorm may be computed by one operation, and refuse float16 that changes the outputs."""
+        # On several devices each replica runs the same pass, which only one of them could prove.
+        if self.devices.count > 1:
+            return True
+        pixels, _ = self.data.train.at(slice(0, _PROVED))
+        images = tf.constant(pixels)
+        if self.scale is not None and not pass_agrees(self.model, images, lambda: half(self.model), _HALF_PRECISION):
+            raise UsageError(f"'{self.recipe.backbone}' computes something else in float16", "leave --amp out")
+        if pass_agrees(self.model, images, lambda: fused_normalization(self.model), _ROUNDING):
+            return True
+        log.warning("the fused BatchNorm differs from the layers of the model, which are used as they are")
+        return False
+
+    def _nothing_kept(self) -> Any:
+        edge, channels = self.recipe.edge, self.classifier.channels
+        shape = (self.batches.size, edge, edge, channels) if isinstance(self.objective, Replaying) else ()
+        return tf.Variable(tf.zeros(shape), trainable=False)
+
+    def _step_of(self, stage: int, adversarial: bool) -> Any:
+        """Return the traced step of a stage: other weights learn in each, so each has a trace of its own."""
+        if (stage, adversarial) not in self._traced:
+            update = Update(
+                self.recipe,
+                self.classifier,
+                self.objective if adversarial else Clean(),
+                self.modifiers if adversarial else (),
+                self.attack,
+                self.optimizer,
+                self.batches.size,
+                self.devices.count,
+                self.scale,
+                self.fused,
+            )
+            self._traced[stage, adversarial] = tf.function(self._make_step(update))
+        return self._traced[stage, adversarial]
+
+    def _make_step(self, update: Update) -> Any:
+        def step(images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor) -> tuple[Tensor, ...]:
+            losses, right, kept = self.strategy.run(update, args=(images, labels, seeds, kept, eps))
+            if self.averages is not None:
+                self.averages.move(self.optimizer.iterations)
+            total = tf.distribute.ReduceOp.SUM
+            return self.strategy.reduce(total, losses, axis=None), self.strategy.reduce(total, right, axis=None), kept
+
+        return step
+
+
+def _options(component: Any) -> Any:
+    if isinstance(component, list):
+        return [_options(item) for item in component]
+    return {"name": type(component).__module__.rpartition(".")[2].replace("_", "-"), **asdict(component)}

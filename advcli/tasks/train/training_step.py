@@ -1,0 +1,186 @@
+"""One step of training: perturb the batch, take the loss and its gradient, change the weights."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from advcli.attacks import Attack
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
+from advcli.model import Classifier
+from advcli.modifiers import Penalty, WeightPerturbation
+from advcli.objectives import Objective, Opponent, Replaying
+from advcli.tasks.train.fused_batchnorm import fused_normalization
+from advcli.tasks.train.mixed_precision import LossScale, half
+from advcli.tasks.train.optimizer import decays
+from advcli.tasks.train.recipe import Recipe
+
+
+class Update:
+    """What one device does with its part of a batch.
+
+    Args:
+        recipe: decay, clipping and the threat.
+        classifier: what is trained.
+        objective: the loss.
+        modifiers: what is added to it.
+        attack: the search of the training command.
+        optimizer: built on all weights of the model.
+        batch: the images of a whole step, on all devices.
+        devices: how many there are.
+        scale: of the loss, if the passes that train are in float16.
+        fused: whether BatchNorm is computed by one operation.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        classifier: Classifier,
+        objective: Objective,
+        modifiers: Sequence[Penalty | WeightPerturbation],
+        attack: Attack,
+        optimizer: Any,
+        batch: int,
+        devices: int,
+        scale: LossScale | None = None,
+        fused: bool = True,
+    ) -> None:
+        self.recipe = recipe
+        self.classifier = classifier
+        self.model = classifier.model
+        self.objective = objective
+        self.penalties = [modifier for modifier in modifiers if isinstance(modifier, Penalty)]
+        self.displacing = [modifier for modifier in modifiers if isinstance(modifier, WeightPerturbation)]
+        self.attack = attack
+        self.optimizer = optimizer
+        self.batch = batch
+        self.devices = devices
+        self.scale = scale
+        self.fused = fused
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Take the step: -> the sum of the losses, the images that are right, the perturbation to keep.
+
+        Args:
+            images: (N, H, W, C) in [0, 1].
+            labels: (N,).
+            seeds: (N, 2).
+            kept: the perturbation kept from the batch before.
+            eps: the radius now, if it is still growing.
+        """
+        opponent = self._opponent(seeds, kept, eps)
+        perturbed = tf.stop_gradient(self.objective.perturb(opponent, images, labels))
+        losses, logits, gradients, upwards = self._gradients(opponent, images, perturbed, labels)
+        if self.displacing:
+            gradients = self._displaced_gradients(opponent, images, perturbed, labels, gradients)
+        self._apply(self._summed(gradients))
+        self._equalize()
+        if isinstance(self.objective, Replaying):
+            kept = self.objective.climb(opponent, images, upwards)
+        right = tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int32)), kept
+
+    def _opponent(self, seeds: Tensor, kept: Tensor, eps: Tensor) -> Opponent:
+        threat = self.recipe.threat
+        if self.recipe.eps_warmup:
+            threat = replace(threat, eps=eps)
+        draws = Draws(seeds)
+        # The weights do not change while it is searched, so they are read and folded once.
+        logits = self.classifier.held().logits
+
+        def attack(images: Tensor, labels: Tensor) -> Tensor:
+            return self.attack(logits, images, labels, threat, draws)
+
+        return Opponent(logits, attack, threat, draws, kept)
+
+    def _gradients(
+        self, opponent: Opponent, images: Tensor, perturbed: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+        """Return losses, logits, and the gradients by the weights and by the perturbed images."""
+        with tf.GradientTape() as tape:
+            if isinstance(self.objective, Replaying):
+                tape.watch(perturbed)
+            with contextlib.ExitStack() as forms:
+                if self.fused:
+                    forms.enter_context(fused_normalization(self.model))
+                if self.scale:
+                    forms.enter_context(half(self.model))
+                losses, logits = self.objective(self.model, images, perturbed, labels)
+                for modifier in self.penalties:
+                    losses += modifier.penalty(self.model, opponent, images, labels)
+            loss = tf.reduce_sum(losses) / self.batch
+            if self.scale:
+                loss *= self.scale.scale
+        weights = self.model.trainable_variables
+        gradients, upwards = tape.gradient(loss, (weights, perturbed))
+        return losses, logits, gradients, upwards
+
+    def _displaced_gradients(
+        self, opponent: Opponent, images: Tensor, perturbed: Tensor, labels: Tensor, gradients: list[Tensor]
+    ) -> list[Tensor]:
+        """Return the gradients at other weights, and leave the real ones as they were to the bit."""
+        weights = self.model.trainable_variables
+        before = [tf.identity(weight) for weight in weights]
+        # All devices go the same way.
+        gradients = self._summed(gradients)
+        if self.scale:
+            gradients, _ = self.scale.undone(gradients)
+        for modifier in self.displacing:
+            for weight, step in zip(weights, modifier.displacement(before, gradients), strict=True):
+                weight.assign_add(step)
+        _, _, gradients, _ = self._gradients(opponent, images, perturbed, labels)
+        for weight, value in zip(weights, before, strict=True):
+            weight.assign(value)
+        return gradients
+
+    def _summed(self, gradients: list[Tensor]) -> list[Tensor]:
+        if self.devices == 1:
+            return gradients
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+
+    def _apply(self, gradients: list[Tensor]) -> None:
+        """Change the weights by the gradients of the whole batch."""
+        if self.scale:
+            self._apply_if_finite(gradients, self.scale)
+        else:
+            self._apply_all(gradients)
+
+    def _apply_if_finite(self, gradients: list[Tensor], scale: LossScale) -> None:
+        """Change nothing at all, if the gradients have overflowed."""
+        gradients, finite = scale.undone(gradients)
+        changing = [*self.model.trainable_variables, *self.optimizer.variables]
+        before = [tf.identity(variable) for variable in changing]
+        self._apply_all(gradients)
+        for variable, value in zip(changing, before, strict=True):
+            variable.assign(tf.where(finite, tf.convert_to_tensor(variable), value))
+        scale.move(finite)
+
+    def _apply_all(self, gradients: list[Tensor]) -> None:
+        weights = self.model.trainable_variables
+        if self.recipe.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm)
+        if self.recipe.weight_decay and self.recipe.optimizer == "sgd":
+            # Coupled: the decay goes through the momentum, as in the papers; Keras' own does not.
+            gradients = [
+                gradient + self.recipe.weight_decay * tf.convert_to_tensor(weight) if decays(weight) else gradient
+                for gradient, weight in zip(gradients, weights, strict=True)
+            ]
+        if self.devices > 1:
+            # The optimizer adds up what the devices give it.
+            gradients = [gradient / self.devices for gradient in gradients]
+        self.optimizer.apply(gradients, weights)
+
+    def _equalize(self) -> None:
+        """Give all devices the mean of BatchNorm's moving statistics, each having moved its own."""
+        layers = [layer for layer in self.model.layers if layer.trainable]
+        statistics = [weight for layer in layers for weight in layer.non_trainable_weights]
+        if self.devices == 1 or not statistics:
+            return
+        means = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.MEAN, [tf.convert_to_tensor(weight) for weight in statistics]
+        )
+        for weight, mean in zip(statistics, means, strict=True):
+            weight.assign(mean)

@@ -1,0 +1,159 @@
+"""What training refuses before it reads an image or imports TensorFlow."""
+
+import math
+from collections.abc import Collection
+from importlib.util import find_spec
+from pathlib import Path
+
+from advcli import registry
+from advcli.attacks import Suite, is_bounded, refuse_unsupported
+from advcli.augmentations import read as read_augmentations
+from advcli.errors import UsageError
+from advcli.options import changed
+from advcli.search.threat_defaults import refuse_pattern
+from advcli.tasks.train.mixed_precision import SEARCHES_WHILE_TRAINING
+from advcli.tasks.train.optimizer import refuse_unknown as refuse_unknown_optimizer
+from advcli.tasks.train.recipe import Recipe, draft
+from advcli.tasks.train.request import AUTO, Execution, Request
+
+# What may be said beside --resume: how far to go, and how to show it.
+WITH_RESUME = ("resume", "epochs", "strategy", "memory", "tensorboard", "json", "quiet", "offline")
+
+
+def check(request: Request) -> None:
+    """Refuse a request that cannot be carried out on any data.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if request.augment and request.augment != (AUTO,):
+        read_augmentations(",".join(request.augment), ())
+    recipe = draft(request)
+    refuse_unknown(recipe)
+    refuse_contradictions(recipe)
+
+
+def check_execution(request: Request, how: Execution, asked: Collection[str] | None) -> None:
+    """Refuse options that have no effect, and those that do not go together with how a run is carried out.
+
+    Args:
+        request: what to do.
+        how: how to do it.
+        asked: the options that were given; if that is not known, those that have another value than their default.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if how.tensorboard and find_spec("tensorboard") is None:
+        raise UsageError("tensorboard is not installed", 'pip install "advcli[tensorboard]"')
+    given = changed(request, how) if asked is None else asked
+    if how.resume is not None:
+        for name in sorted(changed(request, how) - set(WITH_RESUME)) if asked is None else ():
+            raise UsageError(f"{name} has no effect here: --resume reads it from the run", "leave it out")
+        return
+    refuse_without_effect(draft(request), given)
+    if request.against is not None and how.out is not None and Path(request.against).resolve() == how.out.resolve():
+        raise UsageError(f"'{how.out}' cannot be compared with itself", "give another --out")
+
+
+def refuse_unknown(recipe: Recipe) -> None:
+    """Build every component once, and look whether files are there.
+
+    Raises:
+        UsageError: there is no such component, option or file.
+    """
+    registry.build("backbones", recipe.backbone)
+    registry.build("objectives", recipe.objective)
+    registry.build("schedules", recipe.schedule)
+    for spec in recipe.modifier:
+        registry.build("modifiers", spec)
+    refuse_unknown_optimizer(recipe.optimizer)
+    search = registry.build("attacks", recipe.attack)
+    if isinstance(search, Suite):
+        raise UsageError(
+            f"'{recipe.attack}' is a suite: too much for every step of training", "give one of its attacks"
+        )
+    refuse_pattern(search, recipe.attack, "training needs an attack on each image, such as pgd")
+    if not is_bounded(search):
+        raise UsageError(f"'{recipe.attack}' searches no ball to be robust in", "give an attack such as pgd")
+    if recipe.weights not in ("none", "imagenet") and not Path(recipe.weights).is_file():
+        raise UsageError(f"no such file: '{recipe.weights}'", "--weights is none, imagenet or a weights file")
+    if recipe.against is not None and not (Path(recipe.against) / "model.keras").is_file():
+        raise UsageError(
+            f"'{recipe.against}' is no run folder: it has no model.keras", "--against names a finished run"
+        )
+
+
+def refuse_without_effect(recipe: Recipe, given: Collection[str]) -> None:
+    """Refuse options that would be ignored.
+
+    Args:
+        recipe: all options.
+        given: the names of those that were asked for.
+
+    Raises:
+        UsageError: one was asked for.
+    """
+    if "attack" in given and "attack" not in registry.build("objectives", recipe.objective).uses:
+        name = registry.canonical(recipe.objective)
+        raise UsageError(f"'{name}' does not train with --attack", "leave it out; pgd-at does")
+    if recipe.unfreeze != "plateau" and {"stages", "patience"} & set(given):
+        raise UsageError(
+            "--stages and --patience are of --unfreeze plateau", "leave them out, or unfreeze on a plateau"
+        )
+    if recipe.optimizer == "adamw" and "momentum" in given:
+        raise UsageError("adamw has no --momentum", "leave it out, or take --optimizer sgd")
+
+
+def refuse_contradictions(recipe: Recipe) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        UsageError: there are some.
+    """
+    for option in ("learning_rate", "warmup", "weight_decay", "clip_norm", "eps_warmup"):
+        if getattr(recipe, option) == math.inf:
+            raise UsageError(f"--{option.replace('_', '-')} is infinite", "give a number")
+    objective = registry.build("objectives", recipe.objective)
+    name = registry.canonical(recipe.objective)
+    names = [registry.canonical(spec) for spec in recipe.modifier]
+    for modifier in names:
+        if names.count(modifier) > 1:
+            raise UsageError(f"modifier '{modifier}' is given twice", "leave one out")
+    losses = {name: objective} | {
+        registry.canonical(spec): registry.build("modifiers", spec) for spec in recipe.modifier
+    }
+    if recipe.eps_warmup and not any("eps" in loss.uses for loss in losses.values()):
+        raise UsageError(f"'{name}' does not train in the ball of --eps, so nothing can grow", "leave --eps-warmup out")
+    if "attack" in objective.uses:
+        refuse_unsupported(registry.build("attacks", recipe.attack), recipe.threat)
+    for part, loss in losses.items():
+        norms = getattr(loss, "norms", ("linf", "l2", "l1"))
+        if "eps" in loss.uses and recipe.norm not in norms:
+            raise UsageError(f"'{part}' does not train in {recipe.norm} balls", f"its norms: {', '.join(norms)}")
+    inside = [part for part in losses if part in SEARCHES_WHILE_TRAINING]
+    if recipe.amp and inside:
+        raise UsageError(
+            f"'{inside[0]}' searches with the pass that trains, and would with --amp search in float16",
+            "leave --amp out, or take another such as n-fgsm",
+        )
+    if recipe.adv_start_epoch > 1 and name == "clean":
+        raise UsageError("'clean' is clean from the first epoch", "leave --adv-start-epoch out")
+    if recipe.adv_start_epoch > recipe.epochs:
+        raise UsageError(f"there are only {recipe.epochs} epochs", "give a lower --adv-start-epoch or more --epochs")
+    if recipe.unfreeze != "all" and recipe.weights == "none":
+        raise UsageError(
+            "a head on untrained features learns little", f"give --weights, or leave --unfreeze {recipe.unfreeze} out"
+        )
+    if recipe.unfreeze == "plateau" and recipe.stages > recipe.epochs:
+        raise UsageError(
+            f"{recipe.stages} stages do not fit into {recipe.epochs} epochs", "give fewer --stages or more --epochs"
+        )
+    if recipe.warmup is not None and recipe.warmup > recipe.epochs:
+        raise UsageError(f"there are only {recipe.epochs} epochs", "give a shorter --warmup or more --epochs")
+    if recipe.learning_rate <= 0:
+        raise UsageError("--learning-rate must be above 0")
+    if recipe.twin and recipe.against:
+        raise UsageError("--twin trains what --against has already", "give one of them")
+    if recipe.twin and name == "clean" and not recipe.modifier:
+        raise UsageError("a clean run is its own twin", "leave --twin out")

@@ -1,0 +1,93 @@
+"""Validation after every epoch: clean, after one gradient step, and under PGD-10."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advcli.attacks import ascent
+from advcli.attacks.pgd import PGD
+from advcli.backend import Tensor, tf
+from advcli.data import Images, stratified
+from advcli.model import Classifier
+from advcli.tasks.adversary import Adversary
+from advcli.tasks.train.distribution import Devices
+from advcli.threat import Threat
+
+ATTACK = PGD(steps=10)
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the images kept for validation say about an epoch.
+
+    Args:
+        clean: accuracy on all of them.
+        robust: accuracy under PGD-10 on a fixed part of them, of all in that part.
+        single_step: accuracy under FGSM on the same part; far above ``robust`` it is a warning.
+        zero_gradients: the share of the part whose gradient is exactly zero.
+    """
+
+    clean: float
+    robust: float
+    single_step: float
+    zero_gradients: float
+
+
+class Validator:
+    """Measures a classifier while it is trained; traced once.
+
+    Each worker measures on a share of the images, and all come to the same numbers.
+
+    Args:
+        classifier: reads the weights as they are when it is asked.
+        images: all images kept for validation.
+        part: how many of them are attacked, a fixed stratified sample.
+        threat: the ball.
+        seed: for the attack's draws.
+        devices: what the work is spread over.
+    """
+
+    def __init__(
+        self, classifier: Classifier, images: Images, part: int, threat: Threat, seed: int, devices: Devices
+    ) -> None:
+        self._classifier = classifier
+        chosen = stratified(images.labels, part, seed=0)
+        share = slice(devices.workers.index, None, devices.workers.count)
+        self._sizes = np.array([len(images), len(chosen), len(chosen), len(chosen)])
+        self._images = Images(images.pixels[share], images.labels[share])
+        self._attacked = images.take(chosen[share])
+        self._devices = devices
+        self._threat = threat
+        self._adversary = Adversary(classifier, ATTACK, threat, seed)
+        self._traced_step = tf.function(
+            self._step,
+            input_signature=[
+                tf.TensorSpec((None, classifier.edge, classifier.edge, classifier.channels), tf.float32),
+                tf.TensorSpec((None,), tf.int32),
+            ],
+        )
+
+    def __call__(self) -> Validation:
+        """Measure."""
+        right = sum(int(self._right(pixels, labels).sum()) for pixels, labels in self._images.batches(_BATCH))
+        counts = np.zeros(3, np.int64)
+        for pixels, labels in self._attacked.batches(_BATCH):
+            # An image that is wrong without any perturbation is not robust, whatever the attack made of it.
+            clean = self._right(pixels, labels)
+            adversarial, _ = self._adversary(pixels, labels)
+            ahead, vanished = self._traced_step(tf.constant(pixels), tf.constant(labels))
+            robust = clean & self._right(adversarial, labels)
+            single_step = clean & self._right(ahead.numpy(), labels)
+            counts += [robust.sum(), single_step.sum(), vanished.numpy().sum()]
+        shares = self._devices.total(np.array([right, *counts])) / self._sizes
+        return Validation(*map(float, shares))
+
+    def _right(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return self._classifier.predict(pixels).argmax(axis=1) == labels
+
+    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Take the single step of FGSM, and tell which images have no gradient."""
+        gradient, _ = ascent(self._classifier.logits, images, labels, self._threat)
+        ahead = self._threat.project(images + self._threat.eps * self._threat.steepest(gradient, images), images)
+        return ahead, tf.reduce_all(gradient == 0, axis=(1, 2, 3))

@@ -1,0 +1,274 @@
+"""What scores come to: groups, comparisons, gates, changes, classes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advcli import registry
+from advcli.corruptions import PUBLISHED
+from advcli.errors import UsageError
+from advcli.records import Score, Verdicts
+from advcli.tasks.benchmark.corruption_error import ALEXNET
+from advcli.tasks.benchmark.corruption_records import corruption_errors
+from advcli.tasks.benchmark.gates import Least, judged, refuse_unmeasured
+from advcli.tasks.benchmark.per_class import by_class, confusions
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation, attacks_under
+from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject
+from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.scores import scores
+from advcli.tasks.benchmark.significance import changes, compared
+from advcli.tasks.benchmark.training_coverage import groups, was_seen
+from advcli.threat import Norm, Threat
+
+NAMES = ("cat", "dog")
+LABELS = (0, 0, 0, 0, 0, 1, 1, 1, 1, 1)
+PGD, FGSM = attacks_under(
+    {"pgd": registry.build("attacks", "pgd"), "fgsm": registry.build("attacks", "fgsm")}, [Threat(eps=0.1)]
+)
+
+
+def subject(name: str, recipe: dict | None = None) -> Subject:
+    return Subject(name, NAMES, 8, 3, recipe or {}, "f")
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return Plan("toys", NAMES, 0, 10, np.arange(10), (subject("a"), subject("b")), (CLEAN, PGD, FGSM))
+
+
+def verdicts(model: str, perturbation: Perturbation, predicted: dict[int, int]) -> Verdicts:
+    rows = tuple(predicted)
+    labels = tuple(LABELS[row] for row in rows) if perturbation is CLEAN else ()
+    return Verdicts(
+        model=model, data="toys", seed=0, **perturbation.place, indices=rows, predicted=tuple(predicted.values()),
+        labels=labels, seconds=1.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def results() -> Results:
+    """Model a is wrong on image 0; pgd breaks 1 to 3, fgsm 3 and 4. Model b is right but for image 9, and robust."""
+    known = Results(10)
+    right = dict(enumerate(LABELS))
+    known.add(verdicts("a", CLEAN, right | {0: 1}))
+    known.add(verdicts("a", PGD, {row: 1 if row in (1, 2, 3) else LABELS[row] for row in range(1, 10)}))
+    known.add(verdicts("a", FGSM, {row: 1 if row in (3, 4) else LABELS[row] for row in range(1, 10)}))
+    known.add(verdicts("b", CLEAN, right | {9: 0}))
+    known.add(verdicts("b", PGD, {row: LABELS[row] for row in range(9)}))
+    known.add(verdicts("b", FGSM, {row: LABELS[row] for row in range(9)}))
+    return known
+
+
+def test_scores_by_hand(plan: Plan, results: Results) -> None:
+    found = {(record.model, record.perturbation): record for record in scores(plan, results)}
+    correct = {key: record.correct for key, record in found.items()}
+    assert correct == {
+        ("a", "clean"): 9, ("b", "clean"): 9, ("a", "pgd"): 6, ("a", "fgsm"): 7, ("a", "worst"): 5, ("b", "pgd"): 9,
+        ("b", "fgsm"): 9, ("b", "worst"): 9,
+    }  # fmt: skip
+    assert found["a", "worst"].accuracy_of_clean_correct == pytest.approx(5 / 9)
+    assert found["a", "worst"].seconds == 2.0
+    assert found["a", "pgd"].searched is None
+
+
+def test_what_is_not_searched_counts_as_right_and_is_said(plan: Plan) -> None:
+    results = Results(10)
+    for model in "ab":
+        results.add(verdicts(model, CLEAN, dict(enumerate(LABELS))))
+    results.add(verdicts("a", PGD, {0: 1, 1: 0, 2: 0}))
+    results.add(verdicts("a", FGSM, {1: 0}))
+    found = {(record.model, record.perturbation): record for record in scores(plan, results)}
+    assert (found["a", "pgd"].correct, found["a", "pgd"].searched) == (9, 3)
+    # Image 0 is broken, image 1 was searched by both.
+    assert (found["a", "worst"].correct, found["a", "worst"].searched) == (9, 2)
+    assert found["b", "worst"].searched == 0
+
+
+def test_comparison_by_hand(plan: Plan, results: Results) -> None:
+    found = {record.perturbation: record for record in compared(plan, results)}
+    worst = found["worst"]
+    assert (worst.model, worst.against, worst.only_model, worst.only_against) == ("b", "a", 5, 1)
+    assert worst.difference == pytest.approx(0.4)
+    # Six images fall to one side only: at most one against five has the probability 2 * 7 / 64.
+    assert worst.p_value == pytest.approx(14 / 64)
+    assert found["clean"].p_value == 1.0
+
+
+def test_classes_and_confusions_by_hand(plan: Plan, results: Results) -> None:
+    classes = {(record.model, record.perturbation, record.label): record for record in by_class(plan, results)}
+    assert (classes["a", "worst", "cat"].correct, classes["a", "worst", "cat"].images) == (0, 5)
+    assert classes["a", "worst", "dog"].correct == 5
+    found = [(r.model, r.perturbation, r.label, r.taken_for, r.images) for r in confusions(plan, results)]
+    assert found == [
+        ("a", "clean", "cat", "dog", 1),
+        ("a", "pgd", "cat", "dog", 4),
+        ("a", "fgsm", "cat", "dog", 3),
+        ("b", "clean", "dog", "cat", 1),
+        ("b", "pgd", "dog", "cat", 1),
+        ("b", "fgsm", "dog", "cat", 1),
+    ]
+
+
+def test_gates(plan: Plan, results: Results) -> None:
+    known = list(scores(plan, results))
+    gates = [Least.read("pgd=0.7"), Least.read("clean = 90%"), Least.read("worst=0.5")]
+    found = [(gate.model, gate.perturbation, gate.met) for gate in judged(gates, known)]
+    assert found == [
+        ("a", "pgd", False), ("b", "pgd", True), ("a", "clean", True), ("b", "clean", True), ("a", "worst", True),
+        ("b", "worst", True),
+    ]  # fmt: skip
+    refuse_unmeasured(gates, plan.perturbations)
+    with pytest.raises(UsageError, match="asks for 'apgd', which is not measured"):
+        refuse_unmeasured([Least.read("apgd=0.1")], plan.perturbations)
+    # Every version of an attack is meant by its name, one by its spec.
+    assert Least.read("pgd=0.1").is_about("pgd:steps=40")
+    assert Least.read("pgd:steps=40=0.1").is_about("pgd:steps=40")
+    assert not Least.read("pgd:steps=40=0.1").is_about("pgd:steps=20")
+    for text in ("pgd", "pgd=", "=0.4", "pgd=40", "pgd=much"):
+        with pytest.raises(UsageError):
+            Least.read(text)
+
+
+def test_changes_since_a_baseline(plan: Plan, results: Results) -> None:
+    now = list(scores(plan, results))
+    before = [replace(score, correct=10 * score.correct, images=100) for score in now if score.model == "a"]
+    assert all(not change.regression and change.difference == 0 for change in changes(now, before))
+    better = [replace(score, correct=100, images=100, accuracy=1.0) for score in before]
+    found = {change.perturbation: change for change in changes(now, better)}
+    # Ten images say that 5 of 10 is worse than 100 of 100, but not that 9 of 10 is.
+    assert found["worst"].regression
+    assert not found["clean"].regression or found["clean"].p_value < 0.05
+    assert found["worst"].before == 1.0
+    assert isinstance(found["worst"].to_json(), str)
+
+
+def test_what_the_baseline_says_nothing_of_is_said(
+    plan: Plan, results: Results, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = list(scores(plan, results))
+    before = [
+        replace(score, protocol="right under every one of: fgsm") for score in now if score.perturbation == "worst"
+    ]
+    # The worst case of other attacks is not the same question.
+    assert list(changes(now, before)) == []
+    assert "the baseline says nothing of 8 of 8 accuracies: a under clean, " in caplog.text
+
+
+def made(
+    model: str,
+    perturbation: str,
+    accuracy: float,
+    severity: int | None = None,
+    seen: bool | None = None,
+    eps: float | None = None,
+    norm: str = "linf",
+) -> Score:
+    return Score(
+        model=model, data="toys", seed=0, perturbation=perturbation, norm=norm if eps else None, eps=eps,
+        severity=severity, protocol="", images=100, correct=round(100 * accuracy), accuracy=accuracy, low=0, high=1,
+        accuracy_of_clean_correct=1.0, seen=seen, seconds=0,
+    )  # fmt: skip
+
+
+def test_groups_count_a_corruption_once() -> None:
+    known = [made("a", "fog", 0.1 * severity, severity, seen=False) for severity in (1, 3, 5)]
+    known += [made("a", "frost", 0.6, severity, seen=False) for severity in (1, 3)]
+    known += [made("a", "gaussian", 0.9, seen=True), made("a", "clean", 1.0)]
+    seen, unseen = sorted(groups(known), key=lambda group: group.group)
+    # Severity 5 of fog has nothing to compare with: fog is 0.2 on the severities of both.
+    assert unseen.accuracy == pytest.approx(0.4)
+    assert (unseen.perturbations, unseen.severities, unseen.kind) == (("fog", "frost"), (1, 3), "corruption")
+    assert (seen.accuracy, seen.kind) == (pytest.approx(0.9), "noise")
+
+
+def test_groups_average_one_radius_of_one_norm() -> None:
+    known = [
+        made("a", "pgd", 0.9, seen=True, eps=0.05), made("a", "pgd", 0.6, seen=True, eps=0.1),
+        made("a", "apgd", 0.4, seen=True, eps=0.1), made("a", "pgd", 0.1, seen=False, eps=0.3),
+        made("a", "square", 0.95, seen=False, eps=0.05), made("a", "square", 0.8, seen=False, eps=0.1),
+        made("a", "pgd", 0.3, seen=False, eps=0.1, norm="l2"), made("a", "spatial", 0.2, seen=False),
+        made("a", "gaussian", 0.7, seen=False), made("a", "fog", 0.55, 3, seen=False),
+        made("b", "pgd", 0.0, seen=True, eps=0.1),
+    ]  # fmt: skip
+    found = {
+        (group.model, group.group, group.kind, group.norm, group.eps): (group.accuracy, group.perturbations)
+        for group in groups(known)
+    }
+    assert found == {
+        ("a", "seen", "attack", "linf", 0.05): (0.9, ("pgd",)),
+        ("a", "unseen", "attack", "linf", 0.05): (0.95, ("square",)),
+        ("a", "seen", "attack", "linf", 0.1): (0.5, ("pgd", "apgd")),
+        ("a", "unseen", "attack", "linf", 0.1): (0.8, ("square",)),
+        ("a", "unseen", "attack", "linf", 0.3): (0.1, ("pgd",)),
+        ("a", "unseen", "attack", "l2", 0.1): (0.3, ("pgd",)),
+        ("a", "unseen", "attack", None, None): (0.2, ("spatial",)),
+        ("a", "unseen", "noise", None, None): (0.7, ("gaussian",)),
+        ("a", "unseen", "corruption", None, None): (0.55, ("fog",)),
+        ("b", "seen", "attack", "linf", 0.1): (0.0, ("pgd",)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "threat", "seen"),
+    [
+        ("pgd", Threat(eps=0.1), True),
+        ("autoattack", Threat(eps=0.05), True),
+        ("pgd", Threat(eps=0.2), False),
+        ("pgd", Threat(Norm.L2, 0.1), False),
+        ("square", Threat(eps=0.1), False),
+        ("spatial", Threat(eps=0.1), False),
+        ("pgd", Threat(eps=0.0), None),
+    ],
+)
+def test_attacks_a_model_was_trained_with(spec: str, threat: Threat, seen: bool | None) -> None:
+    recipe = {"objective": "trades:beta=3", "norm": "linf", "eps": 0.1, "augment": ["flip"]}
+    (attack,) = attacks_under({spec: registry.build("attacks", spec)}, [threat])
+    assert was_seen(recipe, attack) is seen
+    assert was_seen({}, attack) is None
+    if seen is not None:
+        assert was_seen(recipe | {"objective": "clean"}, attack) is False
+
+
+def test_corruptions_a_model_was_trained_with() -> None:
+    recipe = {"objective": "nsl", "norm": "linf", "eps": 0.1, "augment": ["flip", "jitter:strength=0.2", "salt-pepper"]}
+    seen = {
+        name: was_seen(recipe, Perturbation(name, Kind.CORRUPTION, registry.build("corruptions", name), severity=3))
+        for name in ("gaussian_noise", "impulse_noise", "fog", "contrast")
+    }
+    assert seen == {"gaussian_noise": False, "impulse_noise": True, "fog": False, "contrast": True}
+
+
+def test_corruption_errors_are_relative_to_the_first_model(plan: Plan) -> None:
+    known = [made(model, "clean", 0.9) for model in "ab"]
+    known += [made("a", "fog", 0.5, severity) for severity in (1, 2)] + [
+        made("a", "snow", 0.7, 1),
+        made("a", "snow", 0.7, 2),
+    ]
+    known += [made("b", "fog", 0.75, severity) for severity in (1, 2)] + [
+        made("b", "snow", 0.1, 1),
+        made("b", "snow", 0.1, 2),
+    ]
+    first, second = corruption_errors(plan, known, None)
+    assert (first.relative_to, first.relative) == ("a", pytest.approx(1.0))
+    assert second.mean == pytest.approx((0.25 + 0.9) / 2)
+    assert second.relative == pytest.approx((0.25 / 0.5 + 0.9 / 0.3) / 2)
+    assert second.relative_to_clean == pytest.approx((0.15 / 0.4 + 0.8 / 0.2) / 2)
+    other, _ = corruption_errors(plan, known, "b")
+    assert other.relative == pytest.approx((0.5 / 0.25 + 0.3 / 0.9) / 2)
+    assert list(corruption_errors(plan, [score for score in known if score.severity is None], None)) == []
+
+
+def test_alexnet_is_the_measure_of_imagenet_at_224_only() -> None:
+    classes = tuple(map(str, range(1000)))
+    large = Subject("a", classes, 224, 3, {}, "f")
+    plan = Plan("imagenet", classes, 0, 10, np.arange(10), (large,), (CLEAN,))
+    known = [made("a", "clean", 0.9)]
+    known += [made("a", name, 1 - ALEXNET.errors[name] / 2, severity) for name in PUBLISHED for severity in range(1, 6)]
+    alone, relative = corruption_errors(plan, known, None)
+    assert (alone.relative_to, alone.relative) == (None, None)
+    assert relative.relative_to == "alexnet"
+    # Half of its error under every corruption.
+    assert relative.relative == pytest.approx(0.5)
+    for changed in (replace(plan, subjects=(replace(large, edge=64),)), replace(plan, classes=classes[:10])):
+        assert [record.relative_to for record in corruption_errors(changed, known, None)] == [None]
