@@ -77,7 +77,7 @@ def helps_of(request: type) -> dict[str, str]:
     return found
 
 
-def changed(*parts: Any) -> set[str]:
+def changed_options(*parts: Any) -> set[str]:
     """Name the fields that have another value than their default."""
     return {
         each.name
@@ -121,9 +121,11 @@ def refuse_out_of_bounds(request: Any) -> None:
         if value is None:
             continue
         if choices := choices_of(hints[field_name]):
-            for each in value if isinstance(value, tuple) else (value,):
+            several = value if isinstance(value, tuple) else (value,)
+            for each in several:
                 read_choice(each, choices, name)
-        if given.min is not None and not value >= given.min:
+            continue
+        if given.min is not None and not float(value) >= given.min:
             raise UsageError(f"{name} is less than {given.min:g}: {value}")
-        if given.max is not None and not value <= given.max:
+        if given.max is not None and not float(value) <= given.max:
             raise UsageError(f"{name} is more than {given.max:g}: {value}")

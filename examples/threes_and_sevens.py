@@ -1,6 +1,7 @@
-"""Why adversarial examples exist, on the linear model: threes and sevens, as in figure 2 of the FGSM paper.
+r"""Why adversarial examples exist, on the linear model: threes and sevens, as in figure 2 of the FGSM paper.
 
-    advcli train --classes 3,7 --backbone linear --objective clean --augment none --image-size 8 --epochs 20 --out runs/threes
+    advcli train --classes 3,7 --backbone linear --objective clean --augment none --image-size 8 \
+        --epochs 20 --out runs/threes
     python examples/threes_and_sevens.py runs/threes picture.png
 
 Weights, their signs (which are the perturbation), digits, and the same digits after FGSM at 0.25. With --data mnist

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class Validated:
     """A request whose values are checked when it is made."""
 
     def __post_init__(self) -> None:
@@ -21,7 +21,7 @@ class Checked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions(Checked):
+class ModelOptions(Validated):
     """How models are read.
 
     Args:
@@ -56,7 +56,7 @@ def model_option() -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions(Checked):
+class DataOptions(Validated):
     """Which images of which data are used.
 
     Args:
@@ -85,7 +85,7 @@ def eps_option(shown: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThreatOptions(Checked):
+class ThreatOptions(Validated):
     """The ball that is searched.
 
     Args:
@@ -103,7 +103,7 @@ def attack_option(default: Any, shown: str | None = None, **known: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkOptions(Checked):
+class WorkOptions(Validated):
     """How the work is parted, and what all randomness comes from.
 
     Args:

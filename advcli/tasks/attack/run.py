@@ -62,12 +62,12 @@ def _run(
 ) -> Iterator[Attacked | Crafted | Failed | Progress]:
     yield Progress("loading the model", 0, 0)
     classifier = request.choose(request.model).load()
-    resolved = resolve(request, chosen, classifier)
+    resolved = find_classes(request, chosen, classifier)
     apply = request.apply is not None
     yield from attack(classifier, outputs, chosen.search, resolved, pattern=pattern, apply=apply)
 
 
-def resolve(request: Request, chosen: Chosen, classifier: Classifier) -> Resolved:
+def find_classes(request: Request, chosen: Chosen, classifier: Classifier) -> Resolved:
     """Find the classes that a request names.
 
     Raises:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, refuse_unsupported
+from advcli.attacks import Attack, Suite, Universal, refuse_radius, refuse_unsupported
 from advcli.parsing import read_choices
-from advcli.search.threat_defaults import refuse_radius, threat_for, widest, with_queries
+from advcli.search.threat_defaults import threat_for, widest, with_queries
 from advcli.tasks.attack.request import ENDINGS, Request
 from advcli.tasks.attack.universal_files import pattern_of
 from advcli.threat import Norm, Threat

@@ -30,7 +30,7 @@ def refuse_existing(folder: Path, overwrite: bool) -> None:
 def export(request: Request, folder: Path, shard: Shard) -> Iterator[Exported | Progress]:
     """Write every image under every corruption: FOLDER/corruption/severity/class/image.png.
 
-    Images are brought to --edge, else to the data's own size, before they are corrupted.
+    Images are brought to --image-size, else to the data's own size, before they are corrupted.
     """
     yield Progress("loading the data", 0, 0)
     dataset = find(request.data)()

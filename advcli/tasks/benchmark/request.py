@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from advcli.class_order import ClassOrder
 from advcli.errors import UsageError
-from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed, option, options_of
+from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed_options, option, options_of
 from advcli.parsing import read_duration, read_severities
 from advcli.tasks.request import (
-    Checked,
     DataOptions,
     ModelOptions,
+    Validated,
     WorkOptions,
     attack_option,
     batch_option,
@@ -160,7 +160,7 @@ class Request(DataOptions, ModelOptions, WorkOptions):
 
     def summed_up_as(self, other: "Request") -> "Request":
         """Return the same with what another one says of how results are summed up."""
-        given = changed(other)
+        given = changed_options(other)
         anew = {name for name, each in options_of(self).items() if each.of_results and name in given}
         return replace(self, **{name: getattr(other, name) for name in anew - {"models"}})
 
@@ -244,7 +244,7 @@ class Request(DataOptions, ModelOptions, WorkOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Execution(Checked):
+class Execution(Validated):
     """How an evaluation is carried out, which its results do not depend on.
 
     Args:

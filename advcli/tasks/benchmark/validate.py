@@ -7,7 +7,7 @@ from advcli.attacks import Universal, refuse_unsupported
 from advcli.datasets import find
 from advcli.errors import UsageError, nearest
 from advcli.images import free
-from advcli.options import changed, options_of
+from advcli.options import changed_options, options_of
 from advcli.tasks.benchmark.export import refuse_existing
 from advcli.tasks.benchmark.gates import Least, refuse_unmeasured
 from advcli.tasks.benchmark.perturbations import noise_on_all
@@ -54,7 +54,7 @@ def check_files(request: Request, how: Execution) -> None:
     Pages(how.report, how.figure)
     with_file = ("--merge", WITH_MERGE) if how.merge else ("--resume", WITH_RESUME)
     if how.merge or (how.resume is not None and not request.models):
-        for name in sorted(changed(request, how) - with_file[1]):
+        for name in sorted(changed_options(request, how) - with_file[1]):
             raise UsageError(f"{name} has no effect here: {with_file[0]} reads it from the file", "leave it out")
 
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from advcli.options import LEARNING, OUTPUT, THREAT, WHAT, option
 from advcli.tasks.request import (
-    Checked,
     DataOptions,
+    Validated,
     WorkOptions,
     attack_option,
     batch_option,
@@ -133,7 +133,7 @@ class Request(DataOptions, WorkOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Execution(Checked):
+class Execution(Validated):
     """How a run is carried out, which its results do not depend on.
 
     Args:

@@ -13,7 +13,7 @@ from advcli.data import Dataset
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import NotNumbers
-from advcli.options import changed
+from advcli.options import changed_options
 from advcli.records import Epoch, Progress, Record, Score, Trained
 from advcli.tasks.request import bytes_of
 from advcli.tasks.train import overfitting_guard as guard
@@ -83,7 +83,7 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
     if how.resume is not None:
         run = Run(how.resume)
         recipe = Recipe.from_json(run.read_recipe())
-        given = changed(request) if asked is None else asked
+        given = changed_options(request) if asked is None else asked
         recipe = replace(recipe, **{name: getattr(request, name) for name in ("epochs", "strategy") if name in given})
         return Job(recipe, find(recipe.data)(), run, how, find_workers(recipe.strategy).writes)
     source = find(request.data)

@@ -6,11 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from advcli import registry
-from advcli.attacks import Suite, is_bounded, refuse_unsupported
+from advcli.attacks import Suite, is_bounded, refuse_pattern, refuse_unsupported
 from advcli.augmentations import read as read_augmentations
 from advcli.errors import UsageError
-from advcli.options import changed
-from advcli.search.threat_defaults import refuse_pattern
+from advcli.options import changed_options
 from advcli.tasks.train.mixed_precision import SEARCHES_WHILE_TRAINING
 from advcli.tasks.train.optimizer import refuse_unknown as refuse_unknown_optimizer
 from advcli.tasks.train.recipe import Recipe, draft
@@ -46,9 +45,9 @@ def check_execution(request: Request, how: Execution, asked: Collection[str] | N
     """
     if how.tensorboard and find_spec("tensorboard") is None:
         raise UsageError("tensorboard is not installed", 'pip install "advcli[tensorboard]"')
-    given = changed(request, how) if asked is None else asked
+    given = changed_options(request, how) if asked is None else asked
     if how.resume is not None:
-        for name in sorted(changed(request, how) - set(WITH_RESUME)) if asked is None else ():
+        for name in sorted(changed_options(request, how) - set(WITH_RESUME)) if asked is None else ():
             raise UsageError(f"{name} has no effect here: --resume reads it from the run", "leave it out")
         return
     refuse_without_effect(draft(request), given)

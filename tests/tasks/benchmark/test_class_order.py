@@ -14,8 +14,7 @@ from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
 from advcli.records import Score
 from advcli.tasks.benchmark.merge_shards import merge
-from advcli.tasks.benchmark.request import Request, Shard
-from advcli.tasks.benchmark.run import Run
+from advcli.tasks.benchmark.request import Execution, Request, Shard
 from conftest import Command
 from evaluations import records
 
@@ -160,12 +159,12 @@ def test_results_of_two_orders_are_not_mixed(place: Path, tmp_path: Path) -> Non
     for number, (file, order) in enumerate(zip(files, ("natural", "alphabetical"), strict=True), 1):
         records(asked(place, class_order=order), out=file, shard=Shard(number, 2))
     with pytest.raises(UsageError, match="class_order"):
-        list(merge(files, asked(place, class_order="natural"), Run()))
+        list(merge(files, asked(place, class_order="natural"), Execution()))
     with pytest.raises(UsageError, match="class_order natural"):
         records(asked(place, class_order="alphabetical"), out=files[0], shard=Shard(1, 2), resume=True)
     records(asked(place, class_order="natural"), out=files[1], shard=Shard(2, 2))
     whole = tmp_path / "whole.jsonl"
-    merged = list(merge(files, asked(place, class_order="natural"), Run(out=whole)))
+    merged = list(merge(files, asked(place, class_order="natural"), Execution(out=whole)))
     assert clean(merged).class_order == "natural"
     mixed = asked(place, class_order="alphabetical", baseline=str(whole))
     with pytest.raises(UsageError, match="the baseline took the class folders of 'natural' in natural order"):
