@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from advcli.tasks.explain.request import Request as ExplainRequest
 
 import advcli
 from advcli.errors import ExitStatus, UsageError
 from advcli.tasks.attack.request import Request as AttackRequest
 from advcli.tasks.benchmark.request import Execution
 from advcli.tasks.benchmark.request import Request as BenchmarkRequest
+from advcli.tasks.explain.request import Request as ExplainRequest
 from advcli.tasks.train.request import Request as TrainRequest
 from advcli.tasks.train.run import make_job
 from advcli.threat import Norm

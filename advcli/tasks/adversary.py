@@ -22,7 +22,7 @@ _LENGTHENED = (1.0003, 1.001, 1.003, 1.01, 1.03, 1.1)
 NO_MEMBER = -1
 
 
-class Outcome(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search found.
 
     Args:
@@ -62,7 +62,7 @@ class Adversary:
         found = self.search(pixels, labels)
         return found.points, found.queries
 
-    def search(self, pixels: np.ndarray, labels: np.ndarray) -> Outcome:
+    def search(self, pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
         """Search, and have the model itself say what it sees: (N, H, W, C) in [0, 1], (N,) -> what was found."""
         if self._members:
             return self._in_turn(pixels, labels)
@@ -73,7 +73,7 @@ class Adversary:
         # A search without a ball has no way to go further along.
         if is_bounded(self.attack):
             self._cross(points, predicted, pixels, labels)
-        return Outcome(points, queries, predicted)
+        return SearchResult(points, queries, predicted)
 
     def _searched(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         own_size = pixels.shape[1:3] == (self.classifier.edge, self.classifier.edge)
@@ -143,7 +143,7 @@ class Adversary:
         traced = (self.__dict__.get(name) for name in ("_at_model_size", "_at_any_size"))
         return sum(function.experimental_get_tracing_count() for function in traced if function is not None)
 
-    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> Outcome:
+    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
         """Let each member search for the images that none before it fooled, and keep each image's best point."""
         fooled_by = np.full(len(pixels), NO_MEMBER)
         found = np.array(pixels, np.float32)
@@ -164,7 +164,7 @@ class Adversary:
             fooled[left] = reached
             fooled_by[left[reached]] = number
             queries[left] += asked + 1
-        return Outcome(found, queries, predicted, fooled_by)
+        return SearchResult(found, queries, predicted, fooled_by)
 
     def _losses(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return what the adversary increases: (N, H, W, C), (N,) -> (N,)."""

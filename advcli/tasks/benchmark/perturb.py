@@ -11,7 +11,7 @@ from advcli.backend import Tensor, tf
 from advcli.corruptions import corrupted
 from advcli.draws import Draws
 from advcli.records import Progress
-from advcli.tasks.adversary import Adversary, Outcome, image_seeds
+from advcli.tasks.adversary import Adversary, SearchResult, image_seeds
 from advcli.tasks.benchmark.models import Measured
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.crafting import Applied, craft
@@ -19,7 +19,7 @@ from advcli.tasks.crafting import Applied, craft
 # (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 Changed = Callable[[np.ndarray], np.ndarray]
 # Images and their classes -> what an attack made of them.
-Searched = Callable[[np.ndarray, np.ndarray], Outcome]
+Searched = Callable[[np.ndarray, np.ndarray], SearchResult]
 
 
 def changed(perturbation: Perturbation, seed: int) -> Changed:
@@ -57,17 +57,17 @@ def searched(
         pattern = yield from craft(classifier, attack, threat, batches, seed)
         applied = Applied(attack, threat, pattern, seed)
 
-        def apply(pixels: np.ndarray, labels: np.ndarray) -> Outcome:
+        def apply(pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
             points, queries = applied(pixels, labels)
-            return Outcome(points, queries, classifier.classes(points))
+            return SearchResult(points, queries, classifier.classes(points))
 
         return apply
     return Adversary(classifier, attack, threat, seed).search  # type: ignore[arg-type]
 
 
-def unsearched(measured: Measured, pixels: np.ndarray) -> Outcome:
+def unsearched(measured: Measured, pixels: np.ndarray) -> SearchResult:
     """Have a model say what it sees in images that nobody perturbs."""
-    return Outcome(pixels, np.zeros(len(pixels), np.int32), measured.classifier.classes(pixels))
+    return SearchResult(pixels, np.zeros(len(pixels), np.int32), measured.classifier.classes(pixels))
 
 
 def _corrupted(name: str, severity: int, seed: int, pixels: np.ndarray) -> np.ndarray:
