@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks.fab import FAB, to_hyperplane
+from advcli.attacks._minimal import to_hyperplane
+from advcli.attacks.fab import FAB
 from advcli.backend import tf
 from advcli.draws import Draws
 from advcli.errors import UsageError

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks._minimal import to_hyperplane
 from advcli.attacks._rounds import (
     Batch,
     Network,
@@ -20,7 +21,7 @@ from advcli.attacks._rounds import (
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Norm, Threat
+from advcli.threat import Threat
 
 
 class _State(NamedTuple):
@@ -75,7 +76,8 @@ class FAB:
         def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch, restart)
 
-        return in_rounds(run, logits_fn, images, labels, threat, draws, restarts=self.restarts, targets=self.targets)
+        rounds = {"restarts": self.restarts, "targets": self.targets, "nearest": not self.stop}
+        return in_rounds(run, logits_fn, images, labels, threat, draws, **rounds)
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch, restart: Tensor) -> Tensor:
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
@@ -131,42 +133,6 @@ class FAB:
         alpha = by_image(tf.minimum(near / (near + far), self.alpha_max))
         ahead = (state.point + self.eta * from_point) * (1 - alpha) + (state.image + self.eta * from_image) * alpha
         return tf.clip_by_value(ahead, 0.0, 1.0)
-
-
-def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) -> Tensor:
-    """Return the smallest steps that reach ``height + <normal, step> = 0`` inside [0, 1].
-
-    A coordinate moves as far as all others (linf), or in proportion to its weight (l2), until it
-    is at its end of [0, 1]. The height removed by a reach is therefore concave and piecewise linear,
-    with bends where coordinates stop: Newton's steps from zero never pass the reach that removes all
-    of it, and are there once no coordinate stops any more. Where none does, every one goes to its end.
-
-    Args:
-        points: (N, H, W, C).
-        normal: (N, H, W, C).
-        height: (N,).
-        norm: what is smallest.
-    """
-    downhill = -tf.sign(by_image(height)) * normal
-    room = tf.where(downhill > 0, 1 - points, points)
-    weight = tf.abs(normal)
-    pace = tf.ones_like(weight) if norm is Norm.LINF else weight
-    bends = tf.math.divide_no_nan(room, pace)
-    at_end, slopes = weight * room, weight * pace
-    wanted = tf.abs(height)
-
-    def further(reach: Tensor, stopped: Tensor, settled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        moving = bends > by_image(reach)
-        slope = tf.reduce_sum(tf.where(moving, slopes, 0.0), axis=(1, 2, 3))
-        left = wanted - tf.reduce_sum(tf.where(moving, 0.0, at_end), axis=(1, 2, 3))
-        newly = tf.reduce_sum(tf.cast(~moving, tf.int32), axis=(1, 2, 3))
-        ahead = tf.where(slope > 0, tf.math.divide_no_nan(left, slope), reach)
-        return tf.maximum(ahead, reach), newly, tf.reduce_all(newly == stopped)
-
-    none = tf.zeros_like(height, tf.int32) - 1
-    start = (tf.zeros_like(height), none, tf.constant(False))
-    reach, _, _ = tf.while_loop(lambda reach, stopped, settled: ~settled, further, start)
-    return tf.sign(downhill) * tf.minimum(by_image(reach) * pace, room)
 
 
 COMPONENT = FAB
