@@ -243,9 +243,9 @@ def test_other_draws_make_something_else(spec: str, small: Classifier, pictures:
     "spec",
     [
         "clean:smoothing=1",
-        "fgsm-rs:step=0",
-        "n-fgsm:k=-1",
-        "n-fgsm:step=0",
+        "fgsm-rs:step=-1",
+        "n-fgsm:noise_ratio=-1",
+        "n-fgsm:step=-1",
         "free:replays=0",
         "trades:steps=0",
         "trades:step=-1",
@@ -370,7 +370,7 @@ def test_trades_climbs_the_divergence_from_the_prediction_of_the_image(
         ahead = ascended("infinity" if norm is Norm.LINF else "l2", tape.gradient(losses, at).numpy())
         delta = brought_back("infinity" if norm is Norm.LINF else "l2", point + 0.05 * ahead - pictures, 0.1)
         point = np.clip(pictures + delta, 0, 1).astype(np.float32)
-    perturbed = perturbed_by(build("trades:steps=3,step=0.5"), opponent, pictures)
+    perturbed = perturbed_by(build("trades:steps=3,step=0.05"), opponent, pictures)
     np.testing.assert_allclose(perturbed, point, atol=1e-5)
 
 

@@ -23,11 +23,12 @@ class DDN:
     Args:
         steps: number of gradient steps.
         gamma: by which fraction the radius changes at each step.
-        radius: the first radius, in units of the pixel range.
+        radius: the first radius, in the units of eps: l2 of pixel values in [0, 1].
     """
 
     kind: ClassVar[str] = "smallest"
     norms: ClassVar[tuple[str, ...]] = ("l2",)
+    lengths: ClassVar[tuple[str, ...]] = ("radius",)
 
     steps: int = 300
     gamma: float = 0.05

@@ -29,7 +29,7 @@ class HopSkipJump:
     Args:
         queries: passes an image may take.
         samples: neighbours for the first estimate of the boundary's normal.
-        reach: how far the neighbours are, as a fraction of the distance to the image.
+        reach_ratio: how far the neighbours are, as a ratio of the distance to the image.
     """
 
     kind: ClassVar[str] = "decision"
@@ -37,15 +37,15 @@ class HopSkipJump:
 
     queries: int = 5000
     samples: int = 100
-    reach: float = 0.01
+    reach_ratio: float = 0.01
 
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise UsageError(f"samples is less than one: {self.samples}")
         if self.queries < _TRIES + 100:
             raise UsageError(f"queries is too small to find a start: {self.queries}", f"give at least {_TRIES + 100}")
-        if not 0 < self.reach < 1:
-            raise UsageError(f"reach is not a fraction of the distance: {self.reach:g}")
+        if not 0 < self.reach_ratio < 1:
+            raise UsageError(f"reach_ratio is not a fraction of the distance: {self.reach_ratio:g}")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
@@ -57,7 +57,7 @@ class HopSkipJump:
 
         dimensions = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
         # The boundary must be known better than the neighbours are far; float32 sets the limit.
-        bisections = tf.cast(tf.minimum(tf.math.log(tf.sqrt(dimensions) / self.reach) / tf.math.log(2.0), 20), tf.int32)
+        bisections = tf.cast(tf.minimum(tf.math.log(tf.sqrt(dimensions) / self.reach_ratio) / tf.math.log(2.0), 20), tf.int32)
         already = won(images)
         start, found = _start(won, images, already, draws)
         point = _to_boundary(won, images, start, bisections, threat)
@@ -80,7 +80,7 @@ class HopSkipJump:
         self, won: Callable[[Tensor], Tensor], images: Tensor, point: Tensor, samples: Tensor, draws: Draws
     ) -> Tensor:
         """Estimate the boundary's normal from the neighbours' classes, their mean taken off."""
-        reach = self.reach * by_image(euclidean(point - images))
+        reach = self.reach_ratio * by_image(euclidean(point - images))
         ways, votes, share = tf.zeros_like(point), tf.zeros_like(point), tf.zeros(tf.shape(point)[:1])
         for i in tf.range(samples):
             way = draws.fold(i).normal(tf.shape(point)[1:])

@@ -13,7 +13,7 @@ import numpy as np
 from advcli import images, png
 from advcli.attacks import Attack, Suite, Universal, is_bounded
 from advcli.data import to_float
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, UsageError
 from advcli.model import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress
 from advcli.report.difference import amplification, enlarged
@@ -70,6 +70,7 @@ def attack(
         log.warning(
             "eps %.4g is less than one step of 8 bits (1/255): no pixel of a file can change", request.threat.eps
         )
+    threat.warn_of_long_step(search, request.spec)
     if isinstance(search, Universal):
         assert pattern is not None
         if not apply:
@@ -87,6 +88,14 @@ def attack(
         if isinstance(group, tuple):
             yield Failed(image=str(group[0]), error=group[1], **common)
             done += 1
+            continue
+        try:
+            if is_bounded(search) and not request.minimal:
+                threat.refuse_impossible(group[0].pixels.shape)
+        except UsageError as error:
+            for picture in group:
+                yield Failed(image=str(picture.file), error=f"{error.message} ({error.hint})", **common)
+            done += len(group)
             continue
         for record in _attack_group(classifier, find, group, outputs, request, pattern, common):
             yield record
