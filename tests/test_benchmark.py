@@ -75,8 +75,10 @@ def test_the_interval_is_wilsons(linear: Classifier, images: Images) -> None:
 
 def test_the_protocol_spells_out_every_option(linear: Classifier, images: Images) -> None:
     score = scores(linear, images, {"pgd:steps=2": registry.build("attacks", "pgd:steps=2")})["pgd:steps=2"]
-    assert score.protocol == "pgd:steps=2,step=0.0,random_start=True,restarts=1,schedule=constant,eot=1,stop=True" \
+    assert (
+        score.protocol == "pgd:steps=2,step=0.0,random_start=True,restarts=1,schedule=constant,eot=1,stop=True"
         " (step in pixel values of [0, 1])"
+    )
 
 
 def test_classes_are_matched_by_name() -> None:

@@ -46,5 +46,5 @@ def test_a_wrong_spec_says_what_is_wrong(spec: str, message: str, hint: str) -> 
 
 
 def test_options_are_read_without_importing() -> None:
-    assert registry.options("attacks", "deepfool") == {"steps": "50", "candidates": "9", "overshoot": "0.02"}
+    assert registry.options("attacks", "deepfool") == {"steps": "100", "candidates": "9", "overshoot": "0.02"}
     assert registry.options("objectives", "pgd-at") == {}

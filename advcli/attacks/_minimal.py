@@ -1,6 +1,7 @@
 """What the searches for the smallest perturbation share."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from advcli.attacks._rounds import best_other, by_image, of_class
@@ -103,3 +104,31 @@ def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) ->
     start = (tf.zeros_like(height), none, tf.constant(False))
     reach, _, _ = tf.while_loop(lambda reach, stopped, settled: ~settled, further, start)
     return tf.sign(downhill) * tf.minimum(by_image(reach) * pace, room)
+
+
+def bisected(
+    won: Callable[[Tensor], Tensor], images: Tensor, points: Tensor, bisections: int | Tensor, threat: Threat
+) -> Tensor:
+    """Bring adversarial points nearer to their images for as long as they stay adversarial; others stay.
+
+    Args:
+        won: (N, H, W, C) -> (N,) bool: which points are adversarial.
+        images: (N, H, W, C).
+        points: (N, H, W, C); the way to the image is straight or, in linf, that of an ever narrower box.
+        bisections: how often the way is halved.
+        threat: the norm.
+    """
+    nearest = points
+    low, high = tf.zeros(tf.shape(points)[:1]), tf.ones(tf.shape(points)[:1])
+    size = by_image(threat.size(points - images))
+    for _ in tf.range(bisections):
+        middle = (low + high) / 2
+        share = by_image(middle)
+        if threat.norm is Norm.LINF:
+            candidate = tf.clip_by_value(points, images - share * size, images + share * size)
+        else:
+            candidate = images + share * (points - images)
+        inside = won(candidate)
+        nearest = tf.where(by_image(inside), candidate, nearest)
+        low, high = tf.where(inside, low, middle), tf.where(inside, middle, high)
+    return nearest

@@ -12,11 +12,12 @@ first misclassified point, is to be compared with DeepFool.
 
 import math
 import os
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import peers
@@ -63,6 +64,7 @@ def main(
             fooled = classifier.predict(found).argmax(axis=1) != labels
             size = np.where(fooled, Threat(one).size(tf.constant(found - pixels)).numpy(), math.inf)
             rows.append((name, int(fooled.sum()), float(np.median(size)), float(np.mean(size[fooled])), seconds))
+            print(f"{name}: median {rows[-1][2]:.4f}, {seconds:.0f} s", file=sys.stderr, flush=True)
         show(one, rows, len(labels))
 
 
