@@ -329,6 +329,18 @@ def test_n_fgsm_steps_from_beyond_the_ball_and_stays_there(small: Classifier, pi
     assert np.abs(perturbed - pictures).max() > 0.14
 
 
+@pytest.mark.parametrize("eps", [0.05, 0.2])
+def test_the_step_of_one_step_training_is_a_length(eps: float, small: Classifier, pictures: np.ndarray) -> None:
+    opponent = make_opponent(small, Threat(eps=eps))
+    beyond = np.clip(pictures + 2 * eps * opponent.draws.uniform([8, 8, 3], -1.0, 1.0).numpy(), 0, 1)
+    expected = np.clip(beyond + 4 / 255 * np.sign(gradient_at(small, beyond)), 0, 1)
+    np.testing.assert_allclose(perturbed_by(build("n-fgsm:step=4/255"), opponent, pictures), expected, atol=1e-6)
+    start = opponent.threat.sample(tf.constant(pictures), opponent.draws).numpy()
+    moved = start + 4 / 255 * np.sign(gradient_at(small, start))
+    expected = np.clip(np.clip(moved, pictures - eps, pictures + eps), 0, 1)
+    np.testing.assert_allclose(perturbed_by(build("fgsm-rs:step=4/255"), opponent, pictures), expected, atol=1e-6)
+
+
 def test_free_wears_what_it_kept_and_keeps_it_in_the_ball(small: Classifier, pictures: np.ndarray) -> None:
     objective = build("free")
     assert isinstance(objective, Replaying)

@@ -13,8 +13,8 @@ def test_names_come_from_files() -> None:
 
 
 def test_a_spec_sets_options_of_their_types() -> None:
-    built = registry.build("attacks", "pgd:steps=7,step=1/4,random-start=no")
-    assert asdict(built).items() >= {"steps": 7, "step": 0.25, "random_start": False, "schedule": "constant"}.items()
+    built = registry.build("attacks", "pgd:steps=7,step=2/255,random-start=no")
+    assert asdict(built).items() >= {"steps": 7, "step": 2 / 255, "random_start": False, "schedule": "constant"}.items()
 
 
 def test_underscores_and_hyphens_are_one() -> None:

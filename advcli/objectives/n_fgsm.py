@@ -14,7 +14,7 @@ from advcli.opponent import Opponent
 
 @dataclass(frozen=True)
 class NoiseFGSM:
-    """``CE(f(x'), y)`` with ``x' = x + u + step * sign(gradient at x + u)``, u uniform in [-noise_ratio * eps, noise_ratio * eps].
+    """``CE(f(x'), y)`` with ``x' = x + u + step * sign(gradient at x + u)``, u uniform in noise_ratio * [-eps, eps].
 
     One forward and one backward pass to the input, then one of each to the weights. Both points are cut to
     [0, 1] but not to the ball: x' may be noise_ratio * eps + step away. The step is taken in inference mode, the

@@ -1,4 +1,4 @@
-"""The minimum-norm attacks here beside those of Foolbox and the Adversarial Robustness Toolbox, in a ball without a bound.
+"""The minimum-norm attacks here beside those of Foolbox and of ART, in a ball without a bound.
 
     pip install -e ".[bench]"
     ADVCLI_TEST_DATA=DIR python tests/benchmarks/minimum_norm.py DIR/models/trades_mnist.keras
