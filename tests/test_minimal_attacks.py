@@ -22,7 +22,7 @@ SEARCHES = [
     ("deepfool", Norm.LINF, 1.021),
     ("ddn:steps=100,refine=0", Norm.L2, 1.03),
     ("fmn:steps=100,refine=0", Norm.L2, 1.01),
-    ("fmn:steps=100,refine=0", Norm.LINF, 1.05),
+    ("fmn:steps=100,step=3,refine=0", Norm.LINF, 1.05),
     ("cw:steps=150,binary_steps=7,learning_rate=0.003,refine=0", Norm.L2, 1.02),
 ]
 TARGETED = [search for search in SEARCHES if search[0] != "deepfool"]
@@ -202,10 +202,16 @@ def test_fmn_by_hand(norm: Norm, linear: Classifier, pictures: np.ndarray) -> No
 
     def logits_fn(images: Tensor) -> Tensor:
         seen.append(images.numpy())
-        return linear.logits(images)
+        # Were it linear, the first estimate would end on the boundary itself, where rounding decides.
+        logits = linear.logits(images)
+        return logits + 0.7 * tf.sin(3 * logits) / 3
 
-    labels, first, steps = linear.predict(pictures).argmax(axis=1), {Norm.L2: 0.2, Norm.LINF: 2.0}[norm], 8
-    attack = registry.build("attacks", f"fmn:steps={steps},step={first},gamma=0.3,refine=0")
+    labels, first, steps = (
+        linear.predict(pictures).argmax(axis=1),
+        {Norm.L2: 0.2, Norm.LINF: 2.0}[norm],
+        8,
+    )
+    attack = registry.build("attacks", f"fmn:steps={steps},step={first},gamma=0.4,refine=0")
     draws = Draws(tf.constant(image_seeds(pictures, 0)))
     attack(logits_fn, tf.constant(pictures), tf.constant(labels, tf.int32), WIDE[norm], draws)
     kernel, bias = (variable.numpy().astype(float) for variable in linear.model.weights)
@@ -215,11 +221,16 @@ def test_fmn_by_hand(norm: Norm, linear: Classifier, pictures: np.ndarray) -> No
         point, radius, best = image.copy(), np.inf, np.inf
         for i in range(steps):
             np.testing.assert_allclose(seen[i][row].ravel(), point, atol=2e-5, err_msg=f"step {i}")
-            logits = point @ kernel + bias
+            linear_logits = point @ kernel + bias
+            logits = linear_logits + 0.7 * np.sin(3 * linear_logits) / 3
+            slope = 1 + 0.7 * np.cos(3 * linear_logits)
             others = np.where(np.arange(4) == label, -np.inf, logits)
-            behind, way = logits[label] - others.max(), kernel[:, others.argmax()] - kernel[:, label]
+            nearest = others.argmax()
+            behind = logits[label] - others.max()
+            assert abs(behind) > 1e-3, "rounding must not decide"
+            way = slope[nearest] * kernel[:, nearest] - slope[label] * kernel[:, label]
             share = (1 + np.cos(np.pi * i / steps)) / 2
-            gamma, length = 0.001 + 0.299 * share, first / 100 + 0.99 * first * share
+            gamma, length = 0.001 + 0.399 * share, first / 100 + 0.99 * first * share
             far = np.linalg.norm(point - image, order)
             if behind < 0:
                 best = min(best, far)
@@ -264,7 +275,7 @@ def test_ddn_by_hand(linear: Classifier, pictures: np.ndarray) -> None:
 def test_the_walk_along_the_boundary_finds_what_is_nearer(linear: Classifier, pictures: np.ndarray) -> None:
     labels = linear.predict(pictures).argmax(axis=1)
     exact = distances(linear, pictures, Norm.L2).min(axis=1)
-    for spec in ("ddn:steps=5,refine=", "fmn:steps=5,refine=", "cw:steps=5,binary_steps=1,refine="):
+    for spec in ("ddn:steps=5,refine=", "fmn:steps=5,step=0.001,refine=", "cw:steps=5,binary_steps=1,refine="):
         alone, walked = (
             Adversary(linear, registry.build("attacks", spec + steps), WIDE[Norm.L2])(pictures, labels)[0]
             for steps in ("0", "30")

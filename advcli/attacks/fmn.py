@@ -22,8 +22,8 @@ class FMN:
 
     Args:
         steps: number of gradient steps.
-        step: l2 length of the first step, pixel values in [0, 1]; it falls to a hundredth. 0 means 3 in l2 and 30 in
-            linf; the paper takes 1 or 10.
+        step: l2 length of the first step, in pixel values of [0, 1]; it falls to a hundredth. 0 means the paper's: 1 in
+            l2, 10 in linf.
         gamma: by which fraction the radius changes at first; it falls to 0.001.
         refine: steps of a walk along the boundary towards each of nine likely classes, FAB's, after the search, which
             ends in a local minimum; 0: the paper's search alone.
@@ -51,7 +51,7 @@ class FMN:
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
-        first = self.step or (30.0 if threat.norm is Norm.LINF else 3.0)
+        first = self.step or (10.0 if threat.norm is Norm.LINF else 1.0)
         point, best = images, nothing_yet(images)
         largest = threat.size(tf.maximum(images, 1 - images))
         radius = largest
