@@ -55,6 +55,14 @@ def options(family: str, name: str) -> dict[str, str]:
     }
 
 
+def lengths(family: str, name: str) -> tuple[str, ...]:
+    """Return which of a component's options are lengths in the units of eps, as its source says."""
+    for node in ast.walk(_source(family, name)):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "lengths":
+            return ast.literal_eval(node.value) if node.value else ()
+    return ()
+
+
 def canonical(spec: str) -> str:
     """Return the name in a spec: ``pgd_at:steps=7`` becomes ``pgd-at``, ``gradcam++`` ``gradcam-plus-plus``."""
     return spec.partition(":")[0].strip().lower().replace("_", "-").replace("++", "-plus-plus")

@@ -1,6 +1,8 @@
 """The threat model: how far an adversary may go, which way is up, and what counts as won."""
 
+import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ from advcli.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+
+log = logging.getLogger(__name__)
 
 
 class Norm(StrEnum):
@@ -49,6 +53,47 @@ class Threat:
             raise UsageError(
                 f"eps {self.eps:g} covers the whole pixel range",
                 f"eps is in units of [0, 1]: did you mean {self.eps:g}/255?",
+            )
+
+    def length(self, given: float, ratio: float) -> float | Tensor:
+        """Return a length in the units of eps: what was given or, for zero, a ratio of eps."""
+        return given or ratio * self.eps
+
+    def refuse_impossible(self, shape: Sequence[int]) -> None:
+        """Refuse a radius that no image of a shape can reach.
+
+        Args:
+            shape: height, width and channels.
+
+        Raises:
+            UsageError: the whole of [0, 1] is inside the ball, with room to spare.
+        """
+        size = " x ".join(map(str, shape))
+        if self.norm is not Norm.LINF and self.eps > self.largest(shape) * (1 + 1e-6):
+            raise UsageError(
+                f"eps {self.eps:g} is more than any image of {size} can change in {self.norm}: "
+                f"{self.largest(shape):g} at the most",
+                f"eps is in units of [0, 1]: did you mean {self.eps:g}/255?",
+            )
+
+    def largest(self, shape: Sequence[int]) -> float:
+        """Return the size of the largest perturbation that an image of a shape can have: height, width, channels."""
+        values = math.prod(shape)
+        return {Norm.LINF: 1.0, Norm.L2: math.sqrt(values), Norm.L1: float(values)}[self.norm]
+
+    def warn_of_long_step(self, component: object, spec: str) -> None:
+        """Warn of a step that leads out of the ball from wherever it starts, if the component's step is a length in it.
+
+        Args:
+            component: an attack or an objective; ``lengths`` names its options that are lengths.
+            spec: what it was made from.
+        """
+        step = getattr(component, "step", 0.0)
+        searches_ball = getattr(component, "kind", "") != "smallest"
+        if "step" in getattr(component, "lengths", ()) and searches_ball and step > 2 * self.eps:
+            log.warning(
+                "the step %g of '%s' is more than twice eps %g: a step is in the units of eps, not a fraction of it",
+                *(step, spec.partition(":")[0], self.eps),
             )
 
     @as_written

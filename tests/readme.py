@@ -44,7 +44,9 @@ def _corruptions() -> str:
 
 
 def _options(family: str, name: str) -> str:
-    return ", ".join(f"`{key}={value}`" for key, value in registry.options(family, name).items())
+    lengths = registry.lengths(family, name)
+    options = registry.options(family, name).items()
+    return ", ".join(f"`{key}={value}`" + " (length)" * (key in lengths) for key, value in options)
 
 
 def _cited(family: str, name: str) -> str:

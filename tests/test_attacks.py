@@ -9,10 +9,11 @@ import pytest
 
 from advcli import png, registry
 from advcli.attacks import KINDS, Attack, Suite, Universal, is_bounded, norms_of, refuse_unsupported
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, keras, tf
 from advcli.draws import Draws
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import Classifier
+from advcli.records import Attacked
 from advcli.tasks.adversary import Adversary
 from advcli.tasks.attack.request import Resolved
 from advcli.tasks.attack.run import attack
@@ -26,9 +27,9 @@ EPS = {Norm.LINF: 0.05, Norm.L2: 0.5, Norm.L1: 2.0}
 # Attacks that take thousands of passes are held to the same with fewer.
 FEWER = {
     "autoattack": "autoattack:version=rand",
-    "cw": "cw:steps=40,binary_steps=5,learning_rate=0.05",
-    "ddn": "ddn:steps=50",
-    "fmn": "fmn:steps=50",
+    "cw": "cw:steps=40,binary_steps=5,learning_rate=0.05,refine=5",
+    "ddn": "ddn:steps=50,refine=5",
+    "fmn": "fmn:steps=50,refine=5",
     "hopskipjump": "hopskipjump:queries=260",
     "nes": "nes:queries=255",
     "simba": "simba:queries=200",
@@ -184,6 +185,80 @@ def test_a_model_without_gradient_is_survived(name: str, pictures: np.ndarray) -
     adversarial, _ = Adversary(constant, attack, threat)(pictures, np.zeros(5))
     assert np.isfinite(adversarial).all()
     assert_in_ball(attack, adversarial, pictures, threat)
+
+
+@pytest.mark.parametrize("name", registry.names("attacks"))
+def test_a_model_that_rounds_its_input_is_survived(
+    name: str, small: Classifier, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    """Rounding has no gradient at all: not zeros, but nothing."""
+    inputs = keras.Input((8, 8, 3))
+    rounded = keras.layers.Rescaling(1 / 16)(keras.ops.round(keras.layers.Rescaling(16.0)(inputs)))
+    rounding = Classifier("rounding", keras.Model(inputs, small.model(rounded)), small.labels, 8, 3)
+    search, file = build(name), tmp_path / "a.png"
+    norms = norms_of(search) if is_bounded(search) else ("linf",)
+    png.write(file, (pictures[0] * 255).astype(np.uint8))
+    for norm in norms:
+        request = Request(name, Threat(Norm(norm), EPS[Norm(norm)]))
+        found = list(
+            attack(rounding, {file: tmp_path / norm}, search, request, pattern=tmp_path / f"{norm}.pattern.png")
+        )
+        assert [event.type for event in found if isinstance(event, Attacked)] == ["attacked"]
+
+
+# The option that is a length, and how far one step of it goes in linf and in l2; what else makes it one step.
+STEPS = {
+    "bim": "steps=1",
+    "pgd": "steps=1,random_start=false",
+    "mifgsm": "steps=1",
+    "nifgsm": "steps=1",
+    "difgsm": "steps=1,probability=0",
+    "tifgsm": "steps=1,kernel=1",
+    "vmifgsm": "steps=1,samples=1",
+    "nes": "samples=4,queries=5",
+}
+
+
+@pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_is_as_long_as_it_says_whatever_eps_is(
+    name: str, norm: Norm, linear: Classifier, pictures: np.ndarray
+) -> None:
+    labels = linear.predict(pictures).argmax(axis=1)
+    search = registry.build("attacks", f"{name}:{STEPS[name]},step=2/255")
+    for eps in (0.05, 0.4):
+        found, _ = Adversary(linear, search, Threat(norm, eps))(pictures, labels)
+        moved = Threat(norm).size(tf.constant(found - pictures)).numpy()
+        np.testing.assert_allclose(moved, 2 / 255, rtol=1e-3)
+
+
+def test_every_step_is_a_length() -> None:
+    """An option called step, sigma or eps that does not say that it is a length is taken for one by its user."""
+    for family in ("attacks", "objectives"):
+        for name in registry.names(family):
+            named = {"step", "sigma", "adv_step_size", "pgd_epsilon"} & set(registry.options(family, name))
+            assert named <= set(registry.lengths(family, name)), name
+            assert set(registry.lengths(family, name)) <= set(registry.options(family, name)), name
+
+
+@pytest.mark.parametrize(
+    ("spec", "norm", "eps", "warned"),
+    [
+        ("pgd:step=0.21", Norm.LINF, 0.1, True),
+        ("pgd:step=0.2", Norm.LINF, 0.1, False),
+        ("pgd", Norm.LINF, 0.1, False),
+        ("nes:sigma=0.5,step=0.1", Norm.L2, 0.1, False),
+        ("nes:step=1", Norm.L2, 0.4, True),
+        ("fgsm", Norm.LINF, 0.1, False),
+        ("fmn:step=10", Norm.LINF, 0.1, False),
+    ],
+)
+def test_a_step_of_more_than_twice_eps_is_warned_of(
+    spec: str, norm: Norm, eps: float, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    Threat(norm, eps).warn_of_long_step(registry.build("attacks", spec), spec)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * warned
+    assert ("the units of eps" in caplog.text) == warned
 
 
 @pytest.mark.parametrize("classes", [2, 3])

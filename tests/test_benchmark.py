@@ -75,7 +75,10 @@ def test_the_interval_is_wilsons(linear: Classifier, images: Images) -> None:
 
 def test_the_protocol_spells_out_every_option(linear: Classifier, images: Images) -> None:
     score = scores(linear, images, {"pgd:steps=2": registry.build("attacks", "pgd:steps=2")})["pgd:steps=2"]
-    assert score.protocol == "pgd:steps=2,step=0.0,random_start=True,restarts=1,schedule=constant,eot=1,stop=True"
+    assert (
+        score.protocol == "pgd:steps=2,step=0.0,random_start=True,restarts=1,schedule=constant,eot=1,stop=True"
+        " (step in pixel values of [0, 1])"
+    )
 
 
 def test_classes_are_matched_by_name() -> None:
@@ -121,7 +124,7 @@ def test_an_attack_is_done_with_an_image_that_is_broken(linear: Classifier, imag
     labels = images.labels
     point, right = images.pixels, linear.predict(images.pixels).argmax(axis=1) == labels
     for steps in range(1, 41):
-        attack = registry.build("attacks", f"pgd:steps={steps},step=0.0625,random_start=false")
+        attack = registry.build("attacks", f"pgd:steps={steps},step=0.00125,random_start=false")
         point, _ = Adversary(linear, attack, Threat(eps=0.02))(images.pixels, labels)
         right &= linear.predict(point).argmax(axis=1) == labels
     assert found[spec].correct == right.sum()

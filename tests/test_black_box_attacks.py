@@ -138,7 +138,7 @@ def test_hopskipjump_without_a_start_leaves_the_image(linear: Classifier, pictur
 def test_nes_estimates_the_gradient(linear: Classifier, pictures: np.ndarray) -> None:
     """With n pairs in d dimensions the cosine is about sqrt(n / (n + d)): 0.92 here."""
     threat = Threat(Norm.L2, 0.01)
-    step, queries = run("nes:samples=2000,queries=2001,step=1", linear, pictures, threat)
+    step, queries = run("nes:samples=2000,queries=2001,step=0.01", linear, pictures, threat)
     steepest, _ = run("fgsm", linear, pictures, threat)
     cosine = ((step - pictures) * (steepest - pictures)).sum(axis=(1, 2, 3)) / 0.01**2
     assert cosine.min() > 0.88
@@ -181,12 +181,12 @@ def test_noise_is_weaker_than_a_search(linear: Classifier, pictures: np.ndarray)
         "nes:samples=3",
         "nes:queries=50",
         "nes:sigma=0",
-        "nes:step=0",
+        "nes:step=-1",
         "simba:queries=2",
         "simba:step=-1",
         "hopskipjump:queries=150",
         "hopskipjump:samples=0",
-        "hopskipjump:reach=1",
+        "hopskipjump:reach_ratio=1",
     ],
 )
 def test_options_out_of_range_are_refused(spec: str) -> None:

@@ -49,7 +49,7 @@ def uniform(draws: Draws) -> np.ndarray:
 @pytest.mark.parametrize("threat", [LINF, L2], ids=["linf", "l2"])
 def test_bim_is_pgd_from_the_image(threat: Threat, small: Classifier, pictures: np.ndarray) -> None:
     found, queries = run("bim:steps=6", small, pictures, threat)
-    expected, _ = run(f"pgd:steps=6,step={1.25 / 6},random_start=false", small, pictures, threat)
+    expected, _ = run(f"pgd:steps=6,step={1.25 / 6 * threat.eps},random_start=false", small, pictures, threat)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert queries == 6
 
@@ -70,7 +70,7 @@ def test_rfgsm_steps_at_random_then_along_the_gradient(linear: Classifier, pictu
 
 
 def test_rfgsm_without_a_start_is_fgsm(small: Classifier, pictures: np.ndarray) -> None:
-    np.testing.assert_array_equal(run("rfgsm:start=0", small, pictures)[0], run("fgsm", small, pictures)[0])
+    np.testing.assert_array_equal(run("rfgsm:start_ratio=0", small, pictures)[0], run("fgsm", small, pictures)[0])
 
 
 def test_mifgsm_by_hand(linear: Classifier, pictures: np.ndarray) -> None:
@@ -78,7 +78,7 @@ def test_mifgsm_by_hand(linear: Classifier, pictures: np.ndarray) -> None:
     momentum = by_l1(ascent(linear, pictures, labels))
     first = pictures + 0.01 * np.sign(momentum)
     momentum = 0.7 * momentum + by_l1(ascent(linear, first, labels))
-    found, queries = run("mifgsm:steps=2,step=0.2,decay=0.7", linear, pictures)
+    found, queries = run("mifgsm:steps=2,step=0.01,decay=0.7", linear, pictures)
     np.testing.assert_allclose(found, first + 0.01 * np.sign(momentum), atol=1e-6)
     assert queries == 2
 
@@ -88,7 +88,7 @@ def test_mifgsm_in_l2_by_hand(linear: Classifier, pictures: np.ndarray) -> None:
     momentum = by_l1(ascent(linear, pictures, labels))
     first = pictures + 0.1 * unit(momentum)
     momentum = 0.7 * momentum + by_l1(ascent(linear, first, labels))
-    found, _ = run("mifgsm:steps=2,step=0.2,decay=0.7", linear, pictures, L2)
+    found, _ = run("mifgsm:steps=2,step=0.1,decay=0.7", linear, pictures, L2)
     np.testing.assert_allclose(found, first + 0.1 * unit(momentum), atol=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_nifgsm_by_hand(threat: Threat, linear: Classifier, pictures: np.ndarray
     first = pictures + length * direction(momentum)
     ahead = first + length * 0.7 * momentum
     momentum = 0.7 * momentum + by_l1(ascent(linear, ahead, labels)) * 192 / flat
-    found, queries = run("nifgsm:steps=2,step=0.2,decay=0.7", linear, pictures, threat)
+    found, queries = run(f"nifgsm:steps=2,step={length},decay=0.7", linear, pictures, threat)
     np.testing.assert_allclose(found, first + length * direction(momentum), atol=2e-5)
     assert queries == 2
 
@@ -115,7 +115,7 @@ def test_nifgsm_by_hand(threat: Threat, linear: Classifier, pictures: np.ndarray
         ("difgsm:steps=4,probability=0", "mifgsm:steps=4"),
         ("difgsm:steps=4,probability=1,smallest=1", "mifgsm:steps=4"),
         ("tifgsm:steps=4,kernel=1", "mifgsm:steps=4"),
-        ("vmifgsm:steps=4,samples=2,radius=0", "mifgsm:steps=4"),
+        ("vmifgsm:steps=4,samples=2,radius_ratio=0", "mifgsm:steps=4"),
     ],
 )
 def test_without_its_own_part_it_is_mifgsm(
@@ -138,7 +138,7 @@ def test_vmifgsm_by_hand(linear: Classifier, pictures: np.ndarray) -> None:
     neighbours = [pictures + 1.5 * 0.05 * uniform(draws.fold(i)) for i in range(3)]
     variance = np.mean([ascent(linear, at, labels) for at in neighbours], axis=0) - gradient
     momentum = momentum + by_l1(ascent(linear, first, labels) + variance)
-    found, queries = run("vmifgsm:steps=2,step=0.2,samples=3", linear, pictures)
+    found, queries = run("vmifgsm:steps=2,step=0.01,samples=3", linear, pictures)
     np.testing.assert_allclose(found, first + 0.01 * np.sign(momentum), atol=1e-6)
     assert queries == 2 + 3
 
@@ -191,7 +191,7 @@ def test_half_of_the_images_are_diversified() -> None:
     [
         "bim:steps=0",
         "bim:step=-1",
-        "rfgsm:start=1",
+        "rfgsm:start_ratio=1",
         "mifgsm:decay=-1",
         "nifgsm:steps=0",
         "difgsm:probability=2",
@@ -199,7 +199,7 @@ def test_half_of_the_images_are_diversified() -> None:
         "tifgsm:kernel=4",
         "tifgsm:deviations=0",
         "vmifgsm:samples=0",
-        "vmifgsm:radius=-1",
+        "vmifgsm:radius_ratio=-1",
     ],
 )
 def test_options_out_of_range_are_refused(spec: str) -> None:

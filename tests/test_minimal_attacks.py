@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import refuse_unsupported
-from advcli.attacks._minimal import annealed, margin, settled
-from advcli.backend import tf
+from advcli.attacks import norms_of, refuse_unsupported
+from advcli.attacks._minimal import annealed, margin, settled, to_hyperplane
+from advcli.backend import Tensor, tf
+from advcli.draws import Draws
 from advcli.errors import UsageError
 from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary
+from advcli.tasks.adversary import Adversary, image_seeds
 from advcli.threat import Norm, Threat
+from conftest import make_classifier, weights_of
 
 WIDE = {Norm.LINF: Threat(eps=0.9), Norm.L2: Threat(Norm.L2, 10.0)}
 
@@ -18,10 +20,10 @@ WIDE = {Norm.LINF: Threat(eps=0.9), Norm.L2: Threat(Norm.L2, 10.0)}
 SEARCHES = [
     ("deepfool", Norm.L2, 1.021),
     ("deepfool", Norm.LINF, 1.021),
-    ("ddn:steps=100", Norm.L2, 1.03),
-    ("fmn:steps=100", Norm.L2, 1.01),
-    ("fmn:steps=100", Norm.LINF, 1.05),
-    ("cw:steps=150,binary_steps=7,learning_rate=0.003", Norm.L2, 1.02),
+    ("ddn:steps=100,refine=0", Norm.L2, 1.03),
+    ("fmn:steps=100,refine=0", Norm.L2, 1.01),
+    ("fmn:steps=100,step=3,refine=0", Norm.LINF, 1.05),
+    ("cw:steps=150,binary_steps=7,learning_rate=0.003,refine=0", Norm.L2, 1.02),
 ]
 TARGETED = [search for search in SEARCHES if search[0] != "deepfool"]
 
@@ -128,8 +130,6 @@ def test_cw_goes_on_to_the_confidence_asked_for(linear: Classifier, pictures: np
 @pytest.mark.parametrize("distance", [0.03, 0.3])
 @pytest.mark.parametrize("scale", [1.0, 0.05])
 def test_cw_finds_near_boundaries_with_its_defaults(distance: float, scale: float, pictures: np.ndarray) -> None:
-    from conftest import make_classifier
-
     model = make_classifier("linear", classes=2)
     kernel, bias = model.model.weights
     kernel.assign(scale * np.random.default_rng(0).normal(size=kernel.shape))
@@ -140,10 +140,149 @@ def test_cw_finds_near_boundaries_with_its_defaults(distance: float, scale: floa
     pictures = on_one_plane.reshape(pictures.shape).astype(np.float32)
     height = np.linalg.norm(weights[:, 1] - weights[:, 0])
     bias.assign([(flat[0] @ normal + distance) * height, 0])
-    found, queries = Adversary(model, registry.build("attacks", "cw"), WIDE[Norm.L2])(pictures, np.zeros(5))
+    found, queries = Adversary(model, registry.build("attacks", "cw:refine=0"), WIDE[Norm.L2])(pictures, np.zeros(5))
     assert (size(found - pictures, Norm.L2) <= 1.05 * distance).all()
     assert (model.predict(found).argmax(axis=1) == 1).all()
     assert (queries < 9 * 1000).all()
+
+
+@pytest.fixture
+def boxed() -> tuple[Classifier, np.ndarray]:
+    """Logistic regression, and images nine tenths of which are black or white where it would have them so."""
+    classifier = make_classifier("linear")
+    kernel, bias = classifier.model.weights
+    generator = np.random.default_rng(7)
+    kernel.assign(generator.normal(size=kernel.shape))
+    bias.assign([2.0, 0.0, 0.0, 0.0])
+    weights = kernel.numpy()
+    # The way to the mean of the other classes leads out of [0, 1] at most pixels.
+    outward = (weights[:, 1:].mean(axis=1) - weights[:, 0] > 0).astype(np.float32)
+    images = np.where(generator.uniform(size=(6, 192)) < 0.9, outward, generator.uniform(size=(6, 192)))
+    logits = images @ weights
+    bias.assign([2.0 + (logits[:, 1:] - logits[:, :1]).max(), 0.0, 0.0, 0.0])
+    return classifier, images.reshape(6, 8, 8, 3).astype(np.float32)
+
+
+@pytest.mark.parametrize("norm", list(WIDE))
+@pytest.mark.parametrize("spec", ["deepfool", "fmn", "fmn:refine=0", "fab", "ddn", "cw:steps=200,binary_steps=6"])
+def test_black_and_white_pixels_are_no_obstacle(spec: str, norm: Norm, boxed: tuple[Classifier, np.ndarray]) -> None:
+    classifier, pictures = boxed
+    search = registry.build("attacks", spec)
+    if norm not in norms_of(search):
+        return
+    labels = np.zeros(len(pictures), np.int32)
+    assert (classifier.predict(pictures).argmax(axis=1) == 0).all()
+    # The exact distance inside [0, 1], of each class, from the projection that test_fab holds to a slow one.
+    points, logits = tf.constant(pictures), classifier.logits(tf.constant(pictures)).numpy()
+    exact = []
+    for index in range(1, 4):
+        normals = np.tile(
+            weights_of(classifier, np.array([index])) - weights_of(classifier, np.array([0])), (6, 1, 1, 1)
+        )
+        heights = (logits[:, index] - logits[:, 0]).astype(np.float32)
+        steps = to_hyperplane(points, tf.constant(normals, tf.float32), tf.constant(heights), norm)
+        reached = heights + (normals * steps.numpy()).sum(axis=(1, 2, 3)) > -1e-3
+        exact.append(np.where(reached, size(steps.numpy(), norm), np.inf))
+    exact = np.min(exact, axis=0)
+    assert np.isfinite(exact).all()
+    free = distances(classifier, pictures, norm).min(axis=1)
+    assert (exact > 1.5 * free).all(), "the images are to make it harder than without [0, 1]"
+    threat = Threat(norm, 0.999 if norm is Norm.LINF else np.sqrt(192))
+    found, _ = Adversary(classifier, search, threat)(pictures, labels)
+    assert (classifier.predict(found).argmax(axis=1) != 0).all()
+    needed = size(found - pictures, norm) / exact
+    assert needed.min() >= 1 - 1e-3
+    assert needed.max() <= (1.3 if spec == "deepfool" or "refine=0" in spec else 1.02), needed
+
+
+@pytest.mark.parametrize("norm", list(WIDE))
+def test_fmn_by_hand(norm: Norm, linear: Classifier, pictures: np.ndarray) -> None:
+    """Eight steps in float64 by the paper's formulas, with the step and gamma falling along their cosines."""
+    seen: list[np.ndarray] = []
+
+    def logits_fn(images: Tensor) -> Tensor:
+        seen.append(images.numpy())
+        # Were it linear, the first estimate would end on the boundary itself, where rounding decides.
+        logits = linear.logits(images)
+        return logits + 0.7 * tf.sin(3 * logits) / 3
+
+    labels, first, steps = (
+        linear.predict(pictures).argmax(axis=1),
+        {Norm.L2: 0.2, Norm.LINF: 2.0}[norm],
+        8,
+    )
+    attack = registry.build("attacks", f"fmn:steps={steps},step={first},gamma=0.4,refine=0")
+    draws = Draws(tf.constant(image_seeds(pictures, 0)))
+    attack(logits_fn, tf.constant(pictures), tf.constant(labels, tf.int32), WIDE[norm], draws)
+    kernel, bias = (variable.numpy().astype(float) for variable in linear.model.weights)
+    order = np.inf if norm is Norm.LINF else 2
+    shrunk = grown = 0
+    for row, (image, label) in enumerate(zip(pictures.reshape(5, -1).astype(float), labels, strict=True)):
+        point, radius, best = image.copy(), np.inf, np.inf
+        for i in range(steps):
+            np.testing.assert_allclose(seen[i][row].ravel(), point, atol=2e-5, err_msg=f"step {i}")
+            linear_logits = point @ kernel + bias
+            logits = linear_logits + 0.7 * np.sin(3 * linear_logits) / 3
+            slope = 1 + 0.7 * np.cos(3 * linear_logits)
+            others = np.where(np.arange(4) == label, -np.inf, logits)
+            nearest = others.argmax()
+            behind = logits[label] - others.max()
+            assert abs(behind) > 1e-3, "rounding must not decide"
+            way = slope[nearest] * kernel[:, nearest] - slope[label] * kernel[:, label]
+            share = (1 + np.cos(np.pi * i / steps)) / 2
+            gamma, length = 0.001 + 0.399 * share, first / 100 + 0.99 * first * share
+            far = np.linalg.norm(point - image, order)
+            if behind < 0:
+                best = min(best, far)
+                radius, shrunk = min(radius * (1 - gamma), best), shrunk + 1
+            elif np.isfinite(best):
+                radius, grown = radius * (1 + gamma), grown + 1
+            else:
+                radius = far + abs(behind) / (np.abs(way).sum() if norm is Norm.LINF else np.linalg.norm(way))
+            delta = point + length * way / np.linalg.norm(way) - image
+            short = (
+                np.clip(delta, -radius, radius) if norm is Norm.LINF else delta * min(1, radius / np.linalg.norm(delta))
+            )
+            point = np.clip(image + short, 0, 1)
+    assert shrunk
+    assert grown
+
+
+def test_ddn_by_hand(linear: Classifier, pictures: np.ndarray) -> None:
+    """Six steps: the direction is normalised, the sphere grows and shrinks by the same fraction."""
+    seen: list[np.ndarray] = []
+
+    def logits_fn(images: Tensor) -> Tensor:
+        seen.append(images.numpy())
+        return linear.logits(images)
+
+    labels = linear.predict(pictures).argmax(axis=1)
+    attack = registry.build("attacks", "ddn:steps=6,gamma=0.2,radius=0.1,refine=0")
+    draws = Draws(tf.constant(image_seeds(pictures, 0)))
+    attack(logits_fn, tf.constant(pictures), tf.constant(labels, tf.int32), WIDE[Norm.L2], draws)
+    kernel = linear.model.weights[0].numpy().astype(float)
+    for row, (image, label) in enumerate(zip(pictures.reshape(5, -1).astype(float), labels, strict=True)):
+        delta, radius = np.zeros(192), 0.1
+        for i in range(6):
+            np.testing.assert_allclose(seen[i][row].ravel(), image + delta, atol=2e-5, err_msg=f"step {i}")
+            probabilities = linear.predict(seen[i][row : row + 1])[0]
+            gradient = kernel @ (probabilities - np.eye(4)[label])
+            delta = delta + (0.01 + 0.99 * (1 + np.cos(np.pi * i / 6)) / 2) * gradient / np.linalg.norm(gradient)
+            radius *= 0.8 if probabilities.argmax() != label else 1.2
+            delta = np.clip(image + radius * delta / np.linalg.norm(delta), 0, 1) - image
+
+
+def test_the_walk_along_the_boundary_finds_what_is_nearer(linear: Classifier, pictures: np.ndarray) -> None:
+    labels = linear.predict(pictures).argmax(axis=1)
+    exact = distances(linear, pictures, Norm.L2).min(axis=1)
+    for spec in ("ddn:steps=5,refine=", "fmn:steps=5,step=0.001,refine=", "cw:steps=5,binary_steps=1,refine="):
+        alone, walked = (
+            Adversary(linear, registry.build("attacks", spec + steps), WIDE[Norm.L2])(pictures, labels)[0]
+            for steps in ("0", "30")
+        )
+        assert (size(walked - pictures, Norm.L2) <= 1.01 * exact).all()
+        fooled = linear.predict(alone).argmax(axis=1) != labels
+        assert not fooled.all() or (size(alone - pictures, Norm.L2) > 1.1 * exact).any()
 
 
 def test_the_step_falls_along_a_cosine() -> None:
@@ -192,7 +331,10 @@ def test_what_it_cannot_do_is_refused(spec: str, threat: Threat) -> None:
         "ddn:gamma=1",
         "ddn:radius=0",
         "fmn:steps=0",
-        "fmn:step=0",
+        "fmn:step=-1",
+        "fmn:refine=-1",
+        "ddn:refine=-1",
+        "cw:refine=-1",
         "fmn:gamma=0",
         "cw:steps=0",
         "cw:binary_steps=0",

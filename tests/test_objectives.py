@@ -243,9 +243,9 @@ def test_other_draws_make_something_else(spec: str, small: Classifier, pictures:
     "spec",
     [
         "clean:smoothing=1",
-        "fgsm-rs:step=0",
-        "n-fgsm:k=-1",
-        "n-fgsm:step=0",
+        "fgsm-rs:step=-1",
+        "n-fgsm:noise_ratio=-1",
+        "n-fgsm:step=-1",
         "free:replays=0",
         "trades:steps=0",
         "trades:step=-1",
@@ -329,6 +329,18 @@ def test_n_fgsm_steps_from_beyond_the_ball_and_stays_there(small: Classifier, pi
     assert np.abs(perturbed - pictures).max() > 0.14
 
 
+@pytest.mark.parametrize("eps", [0.05, 0.2])
+def test_the_step_of_one_step_training_is_a_length(eps: float, small: Classifier, pictures: np.ndarray) -> None:
+    opponent = make_opponent(small, Threat(eps=eps))
+    beyond = np.clip(pictures + 2 * eps * opponent.draws.uniform([8, 8, 3], -1.0, 1.0).numpy(), 0, 1)
+    expected = np.clip(beyond + 4 / 255 * np.sign(gradient_at(small, beyond)), 0, 1)
+    np.testing.assert_allclose(perturbed_by(build("n-fgsm:step=4/255"), opponent, pictures), expected, atol=1e-6)
+    start = opponent.threat.sample(tf.constant(pictures), opponent.draws).numpy()
+    moved = start + 4 / 255 * np.sign(gradient_at(small, start))
+    expected = np.clip(np.clip(moved, pictures - eps, pictures + eps), 0, 1)
+    np.testing.assert_allclose(perturbed_by(build("fgsm-rs:step=4/255"), opponent, pictures), expected, atol=1e-6)
+
+
 def test_free_wears_what_it_kept_and_keeps_it_in_the_ball(small: Classifier, pictures: np.ndarray) -> None:
     objective = build("free")
     assert isinstance(objective, Replaying)
@@ -370,7 +382,7 @@ def test_trades_climbs_the_divergence_from_the_prediction_of_the_image(
         ahead = ascended("infinity" if norm is Norm.LINF else "l2", tape.gradient(losses, at).numpy())
         delta = brought_back("infinity" if norm is Norm.LINF else "l2", point + 0.05 * ahead - pictures, 0.1)
         point = np.clip(pictures + delta, 0, 1).astype(np.float32)
-    perturbed = perturbed_by(build("trades:steps=3,step=0.5"), opponent, pictures)
+    perturbed = perturbed_by(build("trades:steps=3,step=0.05"), opponent, pictures)
     np.testing.assert_allclose(perturbed, point, atol=1e-5)
 
 

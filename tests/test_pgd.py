@@ -110,13 +110,15 @@ def test_one_trace_serves_every_batch_size(options: str, small: Classifier, many
 
 
 def test_the_lengths_of_the_steps() -> None:
-    np.testing.assert_allclose(PGD(steps=4).lengths, [0.625] * 4)
-    np.testing.assert_allclose(PGD(steps=4, step=0.1).lengths, [0.1] * 4)
-    np.testing.assert_allclose(PGD(steps=4, step=1, schedule="linear").lengths, [1, 0.75, 0.5, 0.25])
-    cosine = PGD(steps=4, step=1, schedule="cosine").lengths
+    threat = Threat(eps=0.2)
+    np.testing.assert_allclose(PGD(steps=4).paces(threat), [0.125] * 4)
+    np.testing.assert_allclose(PGD(steps=4, step=0.1).paces(threat), [0.1] * 4)
+    np.testing.assert_allclose(PGD(steps=4, step=0.1).paces(Threat(eps=0.4)), [0.1] * 4)
+    np.testing.assert_allclose(PGD(steps=4, step=1, schedule="linear").paces(threat), [1, 0.75, 0.5, 0.25])
+    cosine = PGD(steps=4, step=1, schedule="cosine").paces(threat)
     np.testing.assert_allclose(cosine, [1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2])
     for schedule in ("linear", "cosine"):
-        assert sum(PGD(steps=7, schedule=schedule).lengths) == pytest.approx(2.5)
+        assert sum(PGD(steps=7, schedule=schedule).paces(threat)) == pytest.approx(2.5 * 0.2)
 
 
 def test_steps_have_the_lengths_of_the_schedule(linear: Classifier, many: np.ndarray) -> None:
@@ -127,7 +129,7 @@ def test_steps_have_the_lengths_of_the_schedule(linear: Classifier, many: np.nda
         return linear.logits(images)
 
     labels = tf.constant(linear.predict(many).argmax(axis=1), tf.int32)
-    attack = PGD(steps=4, step=0.4, random_start=False, schedule="linear")
+    attack = PGD(steps=4, step=4e-3, random_start=False, schedule="linear")
     last = attack(logits_fn, tf.constant(many), labels, Threat(Norm.L2, 1e-2), start(many)).numpy()
     moves = np.diff([*seen, last], axis=0)
     np.testing.assert_allclose(np.sqrt(np.square(moves).sum(axis=(2, 3, 4)))[:2], [[4e-3] * 16, [3e-3] * 16], rtol=1e-3)

@@ -13,8 +13,8 @@ def test_names_come_from_files() -> None:
 
 
 def test_a_spec_sets_options_of_their_types() -> None:
-    built = registry.build("attacks", "pgd:steps=7,step=1/4,random-start=no")
-    assert asdict(built).items() >= {"steps": 7, "step": 0.25, "random_start": False, "schedule": "constant"}.items()
+    built = registry.build("attacks", "pgd:steps=7,step=2/255,random-start=no")
+    assert asdict(built).items() >= {"steps": 7, "step": 2 / 255, "random_start": False, "schedule": "constant"}.items()
 
 
 def test_underscores_and_hyphens_are_one() -> None:
@@ -46,5 +46,5 @@ def test_a_wrong_spec_says_what_is_wrong(spec: str, message: str, hint: str) -> 
 
 
 def test_options_are_read_without_importing() -> None:
-    assert registry.options("attacks", "deepfool") == {"steps": "50", "candidates": "9", "overshoot": "0.02"}
+    assert registry.options("attacks", "deepfool") == {"steps": "100", "candidates": "9", "overshoot": "0.02"}
     assert registry.options("objectives", "pgd-at") == {}

@@ -129,3 +129,18 @@ def test_the_lattice_narrows_and_never_widens() -> None:
     assert Threat(eps=0.003).on_lattice().eps == 0
     assert Threat(Norm.L2, 0.5).on_lattice().eps == 0.5
     assert Threat(Norm.L1, 0.5).on_lattice().eps == 0.5
+
+
+@pytest.mark.parametrize(("norm", "largest"), [(Norm.L2, 28.0), (Norm.L1, 784.0)], ids=["l2", "l1"])
+def test_a_radius_that_no_image_can_reach_is_refused(norm: Norm, largest: float) -> None:
+    Threat(norm, largest).refuse_impossible((28, 28, 1))
+    Threat(norm, largest * 1.5).refuse_impossible((56, 56, 1))
+    with pytest.raises(UsageError) as refused:
+        Threat(norm, largest * 1.01).refuse_impossible((28, 28, 1))
+    assert f"did you mean {largest * 1.01:g}/255?" in refused.value.hint
+    assert Threat(norm, 1.0).largest((28, 28, 1)) == pytest.approx(largest)
+
+
+def test_a_length_is_absolute_and_zero_is_a_ratio_of_eps() -> None:
+    assert Threat(eps=0.3).length(0.01, 0.25) == 0.01
+    assert Threat(eps=0.3).length(0.0, 0.25) == pytest.approx(0.075)

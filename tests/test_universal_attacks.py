@@ -184,7 +184,7 @@ def test_a_model_without_gradient_is_survived(name: str, pictures: np.ndarray) -
 
 @pytest.mark.parametrize(
     "spec",
-    ["steps=0", "step=0", "decay=1", "clip=0"],
+    ["steps=0", "step=-1", "decay=1", "clip=0"],
 )
 def test_options_of_the_perturbation_are_checked(spec: str) -> None:
     with pytest.raises(UsageError):

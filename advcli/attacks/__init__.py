@@ -23,7 +23,8 @@ class Attack(Protocol):
     ``norms: ClassVar[tuple[str, ...]]`` lists the norms it knows (without it: linf and l2);
     ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class, and
     ``bounded: ClassVar[bool] = False`` that it does not search the ball of the threat, so that neither
-    norm nor eps mean anything to it.
+    norm nor eps mean anything to it; ``lengths: ClassVar[tuple[str, ...]]`` names the options that are
+    lengths in the units of eps (pixel values in [0, 1]): an option that is a ratio says so in its name.
 
     An attack whose paper looks for the smallest perturbation returns the smallest it found, brought
     back into the ball if it is larger; one that found none, its last try inside the ball or the image.

@@ -14,7 +14,7 @@ class Pace:
 
     Args:
         steps: number of steps.
-        length: length of a step, in pixels' units.
+        length: length of a step, in the units of eps.
         decay: how much of the accumulated gradient is kept from step to step.
     """
 
@@ -32,7 +32,7 @@ def check(steps: int, step: float, decay: float = 0.0) -> None:
     if steps < 1:
         raise UsageError(f"steps is less than one: {steps}")
     if step < 0:
-        raise UsageError(f"step is negative: {step:g}", "give a fraction of eps")
+        raise UsageError(f"step is negative: {step:g}", "give a length in the units of eps, or 0 for the usual one")
     if decay < 0:
         raise UsageError(f"decay is negative: {decay:g}", "give 0 for no momentum, 1 for all of it")
 

@@ -39,6 +39,7 @@ def in_rounds(
     *,
     restarts: int,
     targets: int = 1,
+    nearest: bool = False,
 ) -> Tensor:
     """Search several times, each time for the images that are not broken yet.
 
@@ -54,6 +55,7 @@ def in_rounds(
         draws: each round is given others.
         restarts: rounds for each target.
         targets: how many classes are targets in turn: the likeliest ones besides the first, or the threat's own.
+        nearest: search in every round for every image, and return the nearest point that breaks it.
     """
     if threat.eps == 0:
         return images
@@ -62,9 +64,11 @@ def in_rounds(
     order = tf.argsort(logits, direction="DESCENDING", stable=True)
     found = images
     broken = threat.won(logits, labels)
+    # How far the point that broke an image is from it: infinitely, where there is none yet.
+    size = tf.where(broken, 0.0, float("inf"))
     loss = headway(threat, logits, labels)
     for index in tf.range(targets * restarts):
-        rows = tf.where(~broken)[:, 0]
+        rows = tf.where(size > 0)[:, 0]
         if tf.size(rows) > 0:
             towards = order[:, 1 + index // restarts]
             if threat.target is not None:
@@ -75,10 +79,12 @@ def in_rounds(
             logits_there = network(points)
             won = threat.won(logits_there, batch.labels)
             reached = headway(threat, logits_there, batch.labels)
-            better = won | (reached > tf.gather(loss, rows))
+            reach = tf.where(won, threat.size(points - batch.images) if nearest else 0.0, float("inf"))
+            so_far = tf.gather(size, rows)
+            better = (reach < so_far) | (tf.math.is_inf(so_far) & (reached > tf.gather(loss, rows)))
             found = _put(found, rows, better, points)
             loss = _put(loss, rows, better, reached)
-            broken = _put(broken, rows, better, won)
+            size = _put(size, rows, better, reach)
     return found
 
 

@@ -19,10 +19,11 @@ class BIM:
 
     Args:
         steps: number of gradient steps.
-        step: length of a step as a fraction of eps; 0 means 1.25 / steps, the paper's choice.
+        step: length of a step, in the units of eps; 0 means 1.25 eps / steps, the paper's choice.
     """
 
     kind: ClassVar[str] = "gradient"
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     steps: int = 10
     step: float = 0.0
@@ -34,7 +35,7 @@ class BIM:
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
-        pace = _momentum.Pace(self.steps, threat.eps * (self.step or 1.25 / self.steps), decay=0.0)
+        pace = _momentum.Pace(self.steps, threat.length(self.step, 1.25 / self.steps), decay=0.0)
         return _momentum.climb(lambda at, *_: ascent(logits_fn, at, labels, threat)[0], images, threat, pace)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import Smallest, margin, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
@@ -40,6 +41,8 @@ class CW:
         c: the first c.
         learning_rate: of Adam, at the most: once an adversarial image is found, steps are a tenth as long as it is far.
         confidence: by how much the logit of the wrong class must be ahead.
+        refine: steps of a walk along the boundary towards each of nine likely classes, FAB's, after the search, which
+            ends in a local minimum; 0, or a confidence: the paper's search alone.
     """
 
     kind: ClassVar[str] = "smallest"
@@ -50,6 +53,7 @@ class CW:
     c: float = 0.001
     learning_rate: float = 0.01
     confidence: float = 0.0
+    refine: int = 100
 
     def __post_init__(self) -> None:
         for option in ("steps", "binary_steps"):
@@ -60,6 +64,8 @@ class CW:
                 raise UsageError(f"{option} is not positive: {getattr(self, option):g}")
         if self.confidence < 0:
             raise UsageError(f"confidence is negative: {self.confidence:g}")
+        if self.refine < 0:
+            raise UsageError(f"refine is negative: {self.refine}", "give 0 for the paper's search alone")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
@@ -71,7 +77,9 @@ class CW:
         for _ in tf.range(self.binary_steps):
             best, point, won = self._descend(logits_fn, images, labels, threat, weight.value, best)
             weight = weight.refined(won)
-        return best.within(images, threat, otherwise=point)
+        # The walk stops at the boundary, where no class is ahead.
+        steps = 0 if self.confidence else self.refine
+        return refined(best, logits_fn, images, labels, threat, draws, steps).within(images, threat, otherwise=point)
 
     def _descend(
         self,
@@ -97,7 +105,7 @@ class CW:
                 distance = tf.reduce_sum(tf.square(point - images), axis=(1, 2, 3))
                 loss = distance + weight * tf.nn.relu(behind + self.confidence)
                 total = tf.reduce_sum(loss)
-            gradient = tape.gradient(total, w)
+            gradient = tape.gradient(total, w, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             if i % pause == 0:
                 # Only where the descent comes to rest does it tell about c: its first steps may jump the boundary.
                 sufficed &= ~active

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.attacks import ascent
+from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import annealed, euclidean, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
@@ -23,15 +24,19 @@ class DDN:
     Args:
         steps: number of gradient steps.
         gamma: by which fraction the radius changes at each step.
-        radius: the first radius, in units of the pixel range.
+        radius: the first radius, in the units of eps: l2 of pixel values in [0, 1].
+        refine: steps of a walk along the boundary towards each of nine likely classes, FAB's, after the search, which
+            ends in a local minimum; 0: the paper's search alone.
     """
 
     kind: ClassVar[str] = "smallest"
     norms: ClassVar[tuple[str, ...]] = ("l2",)
+    lengths: ClassVar[tuple[str, ...]] = ("radius",)
 
     steps: int = 300
     gamma: float = 0.05
     radius: float = 1.0
+    refine: int = 100
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -40,6 +45,8 @@ class DDN:
             raise UsageError(f"gamma is not between 0 and 1: {self.gamma:g}")
         if self.radius <= 0:
             raise UsageError(f"radius is not positive: {self.radius:g}")
+        if self.refine < 0:
+            raise UsageError(f"refine is negative: {self.refine}", "give 0 for the paper's search alone")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
@@ -58,6 +65,7 @@ class DDN:
             point = tf.clip_by_value(images + delta, 0.0, 1.0)
             delta = point - images
         best = best.updated(point, threat.won(logits_fn(point), labels), images, threat)
+        best = refined(best, logits_fn, images, labels, threat, draws, self.refine)
         return best.within(images, threat, otherwise=point)
 
 

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from advcli.attacks._minimal import dual_size, settled
+from advcli.attacks._minimal import dual_size, settled, to_hyperplane
 from advcli.attacks._rounds import Network, by_image, of_class, until_broken
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
 from advcli.threat import Threat
+
+# As a share of the largest perturbation that there is: robust networks bend on the way to a far hyperplane.
+_LONGEST = 0.03
 
 
 class _State(NamedTuple):
@@ -27,6 +30,8 @@ class _State(NamedTuple):
 class DeepFool:
     """Steps to the nearest of the hyperplanes where a wrong class would catch up, a little beyond.
 
+    The distance to a hyperplane is that inside [0, 1]: a pixel that is black or white can go one way only.
+
     Args:
         steps: number of steps at the most; an image is done when it is misclassified.
         candidates: how many of the likeliest wrong classes to look at; each costs a gradient a step.
@@ -36,7 +41,7 @@ class DeepFool:
     kind: ClassVar[str] = "smallest"
     targeted: ClassVar[bool] = False
 
-    steps: int = 50
+    steps: int = 100
     candidates: int = 9
     overshoot: float = 0.02
 
@@ -77,11 +82,20 @@ class DeepFool:
                 logits = network(state.point)
                 behind = of_class(logits, state.label) - of_class(logits, state.classes[:, i])
                 total = -tf.reduce_sum(behind)
-            gradient = tape.gradient(total, state.point)
-            distance = tf.abs(behind) / dual_size(gradient, threat)
-            # A class whose logit does not move is never reached: its distance is infinite or not a number.
-            nearer = distance < least
-            way = tf.where(by_image(nearer), by_image(distance) * threat.steepest(gradient), way)
+            gradient = tape.gradient(total, state.point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            # Aiming at the boundary itself, float32 may stop short of it for ever.
+            height = tf.abs(behind) + 1e-6 * tf.reduce_max(tf.abs(logits), axis=1)
+            step = to_hyperplane(state.point, gradient, -height, threat.norm)
+            gain = tf.reduce_sum(gradient * step, axis=(1, 2, 3))
+            # What no point of [0, 1] reaches counts by how much of the way is left.
+            size = threat.size(step)
+            distance = tf.math.divide_no_nan(size, tf.minimum(gain / height, 1.0))
+            # The linearisation is not trusted farther than without [0, 1]: a network is not linear as far as that.
+            trusted = tf.math.divide_no_nan(height, dual_size(gradient, threat))
+            trusted = tf.minimum(trusted, _LONGEST * threat.size(tf.ones_like(step)))
+            step *= by_image(tf.minimum(1.0, tf.math.divide_no_nan(trusted, size)))
+            nearer = (gain > 0) & (distance < least)
+            way = tf.where(by_image(nearer), step, way)
             least = tf.where(nearer, distance, least)
             won = threat.won(logits, state.label)
         return way, won

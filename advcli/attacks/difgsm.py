@@ -23,13 +23,14 @@ class DIFGSM:
 
     Args:
         steps: number of gradient steps.
-        step: length of a step as a fraction of eps; 0 means 1 / steps.
+        step: length of a step, in the units of eps; 0 means eps / steps.
         decay: how much of the accumulated gradient is kept from step to step.
         probability: how often an image is transformed.
         smallest: side of the smallest shrunk image, as a fraction of the whole.
     """
 
     kind: ClassVar[str] = "transfer"
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     steps: int = 10
     step: float = 0.0
@@ -48,7 +49,7 @@ class DIFGSM:
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
-        pace = _momentum.Pace(self.steps, threat.eps * (self.step or 1 / self.steps), self.decay)
+        pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
 
         def gradient(at: Tensor, _: Tensor, i: Tensor) -> Tensor:
             own = draws.fold(i)

@@ -5,31 +5,15 @@ Croce and Hein 2020, https://arxiv.org/abs/1907.02044, in its targeted form; the
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from advcli.attacks._rounds import (
-    Batch,
-    Network,
-    best_other,
-    by_image,
-    in_rounds,
-    of_class,
-    on_the_surface,
-    until_broken,
-)
+from advcli.attacks._boundary import BISECTIONS, Walk
+from advcli.attacks._minimal import bisected, settled
+from advcli.attacks._rounds import Batch, Network, in_rounds, on_the_surface
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Norm, Threat
-
-
-class _State(NamedTuple):
-    image: Tensor
-    label: Tensor
-    target: Tensor
-    point: Tensor
-    size: Tensor
-    answer: Tensor
+from advcli.threat import Threat
 
 
 @dataclass(frozen=True)
@@ -46,7 +30,8 @@ class FAB:
         alpha_max: the greatest weight of the step that starts from the image.
         eta: how far a step goes, 1 being to the boundary.
         beta: where to go on after a point across the boundary, 0 being the image.
-        stop: an image is done at the first point that breaks it; false: it goes on to a smaller perturbation.
+        stop: an image is done at the first point that breaks it; false: each class is searched to the end, and the
+            least of all perturbations found is returned.
     """
 
     kind: ClassVar[str] = "smallest"
@@ -75,98 +60,20 @@ class FAB:
         def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch, restart)
 
-        return in_rounds(run, logits_fn, images, labels, threat, draws, restarts=self.restarts, targets=self.targets)
+        rounds = {"restarts": self.restarts, "targets": self.targets, "nearest": not self.stop}
+        found = in_rounds(run, logits_fn, images, labels, threat, draws, **rounds)
+        if self.stop:
+            return found
+        closer = bisected(lambda points: threat.won(logits_fn(points), labels), images, found, BISECTIONS, threat)
+        return settled(closer, images, threat)
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch, restart: Tensor) -> Tensor:
-        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
-            lead, gradient = self._boundary(network, threat, state)
-            point = self._towards(state, lead, gradient, threat)
-            won = threat.won(network(point), state.label)
-            size = threat.size(point - state.image)
-            nearer = won & (size < state.size)
-            # Until a first point is across, the answer is where the search stands.
-            update = nearer | ~tf.math.is_finite(state.size)
-            state = state._replace(
-                point=tf.where(by_image(won), state.image + self.beta * (point - state.image), point),
-                size=tf.where(nearer, size, state.size),
-                answer=tf.where(by_image(update), point, state.answer),
-            )
-            return state, (state.size <= threat.eps) & self.stop
-
         start = batch.images
         if self.restarts > 1:
             delta = on_the_surface(threat, start, batch.draws) / 2
             start = tf.clip_by_value(start + tf.where(restart == 0, 0.0, delta), 0.0, 1.0)
-        size = tf.zeros_like(batch.labels, tf.float32) + float("inf")
-        state = _State(batch.images, batch.labels, batch.targets, start, size, start)
-        found = until_broken(step, logits_fn, lambda state: state.answer, state, self.steps)
-        inside = threat.size(found - batch.images) <= threat.eps
-        return tf.where(by_image(inside), found, threat.project(found, batch.images))
-
-    def _boundary(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, state: _State) -> tuple[Tensor, Tensor]:
-        """Return by how much the target's logit leads, and the gradient of that."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(state.point)
-            logits = logits_fn(state.point)
-            if threat.target is None:
-                lead = of_class(logits, state.target) - of_class(logits, state.label)
-            else:
-                lead = of_class(logits, state.target) - best_other(logits, state.target)
-            total = tf.reduce_sum(lead)
-        return lead, tape.gradient(total, state.point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-
-    def _towards(self, state: _State, lead: Tensor, gradient: Tensor, threat: Threat) -> Tensor:
-        """Mean of two steps past the hyperplane, from where the search stands and from the image."""
-        # The hyperplane's equation holds at the image too: only the distance to it differs.
-        lead_of_image = lead + tf.reduce_sum(gradient * (state.image - state.point), axis=(1, 2, 3))
-        both = to_hyperplane(
-            tf.concat([state.point, state.image], 0),
-            tf.tile(gradient, [2, 1, 1, 1]),
-            tf.concat([lead, lead_of_image], 0),
-            threat.norm,
-        )
-        from_point, from_image = tf.split(both, 2)
-        near = tf.maximum(threat.size(from_point), 1e-8)
-        far = tf.maximum(threat.size(from_image), 1e-8)
-        alpha = by_image(tf.minimum(near / (near + far), self.alpha_max))
-        ahead = (state.point + self.eta * from_point) * (1 - alpha) + (state.image + self.eta * from_image) * alpha
-        return tf.clip_by_value(ahead, 0.0, 1.0)
-
-
-def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) -> Tensor:
-    """Return the smallest steps that reach ``height + <normal, step> = 0`` inside [0, 1].
-
-    A coordinate moves as far as all others (linf), or in proportion to its weight (l2), until it
-    is at its end of [0, 1]. The height removed by a reach is therefore concave and piecewise linear,
-    with bends where coordinates stop: Newton's steps from zero never pass the reach that removes all
-    of it, and are there once no coordinate stops any more. Where none does, every one goes to its end.
-
-    Args:
-        points: (N, H, W, C).
-        normal: (N, H, W, C).
-        height: (N,).
-        norm: what is smallest.
-    """
-    downhill = -tf.sign(by_image(height)) * normal
-    room = tf.where(downhill > 0, 1 - points, points)
-    weight = tf.abs(normal)
-    pace = tf.ones_like(weight) if norm is Norm.LINF else weight
-    bends = tf.math.divide_no_nan(room, pace)
-    at_end, slopes = weight * room, weight * pace
-    wanted = tf.abs(height)
-
-    def further(reach: Tensor, stopped: Tensor, settled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        moving = bends > by_image(reach)
-        slope = tf.reduce_sum(tf.where(moving, slopes, 0.0), axis=(1, 2, 3))
-        left = wanted - tf.reduce_sum(tf.where(moving, 0.0, at_end), axis=(1, 2, 3))
-        newly = tf.reduce_sum(tf.cast(~moving, tf.int32), axis=(1, 2, 3))
-        ahead = tf.where(slope > 0, tf.math.divide_no_nan(left, slope), reach)
-        return tf.maximum(ahead, reach), newly, tf.reduce_all(newly == stopped)
-
-    none = tf.zeros_like(height, tf.int32) - 1
-    start = (tf.zeros_like(height), none, tf.constant(False))
-    reach, _, _ = tf.while_loop(lambda reach, stopped, settled: ~settled, further, start)
-    return tf.sign(downhill) * tf.minimum(by_image(reach) * pace, room)
+        found = Walk(self.steps, self.alpha_max, self.eta, self.beta, self.stop)(logits_fn, threat, batch, start)
+        return found if not self.stop else settled(found, batch.images, threat)
 
 
 COMPONENT = FAB

@@ -3,12 +3,12 @@
 Pintor, Roli, Brendel and Biggio 2021, https://arxiv.org/abs/2102.12827
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks._minimal import Smallest, annealed, dual_size, euclidean, margin, nothing_yet
+from advcli.attacks._boundary import refined
+from advcli.attacks._minimal import Smallest, annealed, dual_size, euclidean, margin, nothing_yet, uphill
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
@@ -22,63 +22,89 @@ class FMN:
 
     Args:
         steps: number of gradient steps.
-        step: length (l2) of the first step, which falls to a hundredth of it; the paper takes 1 or 10.
+        step: l2 length of the first step, in pixel values of [0, 1]; it falls to a hundredth. 0 means the paper's: 1 in
+            l2, 10 in linf.
         gamma: by which fraction the radius changes at first; it falls to 0.001.
+        refine: steps of a walk along the boundary towards each of nine likely classes, FAB's, after the search, which
+            ends in a local minimum; 0: the paper's search alone.
     """
 
     kind: ClassVar[str] = "smallest"
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     steps: int = 300
-    step: float = 3.0
+    step: float = 0.0
     gamma: float = 0.05
+    refine: int = 100
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise UsageError(f"steps is less than one: {self.steps}")
-        if self.step <= 0:
-            raise UsageError(f"step is not positive: {self.step:g}")
+        if self.step < 0:
+            raise UsageError(f"step is negative: {self.step:g}")
         if not 0 < self.gamma < 1:
             raise UsageError(f"gamma is not between 0 and 1: {self.gamma:g}")
+        if self.refine < 0:
+            raise UsageError(f"refine is negative: {self.refine}", "give 0 for the paper's search alone")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
+        first = self.step or (10.0 if threat.norm is Norm.LINF else 1.0)
         point, best = images, nothing_yet(images)
-        radius = tf.fill(tf.shape(labels), math.inf)
+        largest = threat.size(tf.maximum(images, 1 - images))
+        radius = largest
         for i in tf.range(self.steps):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(point)
-                logits = logits_fn(point)
-                behind = margin(logits, labels, threat)
-                total = -tf.reduce_sum(behind)
-            gradient = tape.gradient(total, point)
-            won = threat.won(logits, labels)
+            gradient, behind, won = self._look(logits_fn, point, labels, threat)
             best = best.updated(point, won, images, threat)
+            gradient = uphill(gradient, point)
             # Until something is found, the boundary is estimated to first order.
             estimate = threat.size(point - images) + tf.abs(behind) / dual_size(gradient, threat)
             radius = self._radius(radius, estimate, won, best, annealed(self.gamma, 0.001, i, self.steps))
+            radius = tf.minimum(radius, largest)
             # The paper scales the gradient to l2 length one for every norm.
-            length = annealed(self.step, self.step / 100, i, self.steps)
-            way = by_image(tf.math.divide_no_nan(length, euclidean(gradient))) * gradient
-            point = _in_ball(point + way, images, radius, threat)
-        best = best.updated(point, threat.won(logits_fn(point), labels), images, threat)
+            length = annealed(first, first / 100, i, self.steps)
+            point = _in_ball(point + length * scaled(gradient), images, radius, threat)
+        _, _, won = self._look(logits_fn, point, labels, threat)
+        best = best.updated(point, won, images, threat)
+        best = refined(best, logits_fn, images, labels, threat, draws, self.refine)
         return best.within(images, threat, otherwise=point)
+
+    def _look(
+        self, logits_fn: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor, threat: Threat
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradient that leads to the adversary's aim, how far behind it is, and whether it is reached."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(point)
+            logits = logits_fn(point)
+            behind = margin(logits, labels, threat)
+            total = -tf.reduce_sum(behind)
+        gradient = tape.gradient(total, point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return gradient, behind, threat.won(logits, labels)
 
     def _radius(self, radius: Tensor, estimate: Tensor, won: Tensor, best: Smallest, gamma: Tensor) -> Tensor:
         outside = tf.where(tf.math.is_finite(best.size), radius * (1 + gamma), estimate)
         return tf.where(won, tf.minimum(radius * (1 - gamma), best.size), outside)
 
 
+def scaled(gradient: Tensor) -> Tensor:
+    """Scale to l2 length one: (N, H, W, C) -> (N, H, W, C); zero stays zero."""
+    scale = tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
+    gradient = tf.math.divide_no_nan(gradient, scale)
+    return tf.math.divide_no_nan(gradient, by_image(euclidean(gradient)))
+
+
 def _in_ball(points: Tensor, images: Tensor, radius: Tensor, threat: Threat) -> Tensor:
-    """Project onto balls of one radius an image, then onto [0, 1]; a radius that is not finite leaves them."""
-    radius = by_image(tf.where(tf.math.is_finite(radius), radius, 1e6))
-    delta = points - images
+    """Project onto [0, 1], then onto balls of one radius an image."""
+    # In the other order a step that [0, 1] cuts would end well inside the ball: the radius would not be used.
+    delta = tf.clip_by_value(points, 0.0, 1.0) - images
+    radius = by_image(radius)
     if threat.norm is Norm.LINF:
-        delta = tf.clip_by_value(delta, -radius, radius)
-    else:
-        delta *= tf.minimum(1.0, radius / tf.maximum(by_image(euclidean(delta)), 1e-12))
-    return tf.clip_by_value(images + delta, 0.0, 1.0)
+        return tf.clip_by_value(images + tf.clip_by_value(delta, -radius, radius), 0.0, 1.0)
+    return tf.clip_by_value(
+        images + delta * tf.minimum(1.0, tf.math.divide_no_nan(radius, by_image(euclidean(delta)))), 0.0, 1.0
+    )
 
 
 COMPONENT = FMN

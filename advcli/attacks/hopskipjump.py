@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks._minimal import euclidean, nothing_yet
+from advcli.attacks._minimal import bisected, euclidean, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Norm, Threat
+from advcli.threat import Threat
 
 _TRIES = 100  # for a start
 _SHORTER = 10  # times that a step which leaves the wrong class is halved
@@ -29,7 +29,7 @@ class HopSkipJump:
     Args:
         queries: passes an image may take.
         samples: neighbours for the first estimate of the boundary's normal.
-        reach: how far the neighbours are, as a fraction of the distance to the image.
+        reach_ratio: how far the neighbours are, as a ratio of the distance to the image.
     """
 
     kind: ClassVar[str] = "decision"
@@ -37,15 +37,15 @@ class HopSkipJump:
 
     queries: int = 5000
     samples: int = 100
-    reach: float = 0.01
+    reach_ratio: float = 0.01
 
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise UsageError(f"samples is less than one: {self.samples}")
         if self.queries < _TRIES + 100:
             raise UsageError(f"queries is too small to find a start: {self.queries}", f"give at least {_TRIES + 100}")
-        if not 0 < self.reach < 1:
-            raise UsageError(f"reach is not a fraction of the distance: {self.reach:g}")
+        if not 0 < self.reach_ratio < 1:
+            raise UsageError(f"reach_ratio is not a fraction of the distance: {self.reach_ratio:g}")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
@@ -57,10 +57,12 @@ class HopSkipJump:
 
         dimensions = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
         # The boundary must be known better than the neighbours are far; float32 sets the limit.
-        bisections = tf.cast(tf.minimum(tf.math.log(tf.sqrt(dimensions) / self.reach) / tf.math.log(2.0), 20), tf.int32)
+        bisections = tf.cast(
+            tf.minimum(tf.math.log(tf.sqrt(dimensions) / self.reach_ratio) / tf.math.log(2.0), 20), tf.int32
+        )
         already = won(images)
         start, found = _start(won, images, already, draws)
-        point = _to_boundary(won, images, start, bisections, threat)
+        point = bisected(won, images, start, bisections, threat)
         best = nothing_yet(images).updated(point, found, images, threat)
         # What a step may take is what it is charged, so that the images of a batch all take the same number.
         used = 1 + _TRIES + bisections
@@ -69,7 +71,7 @@ class HopSkipJump:
             way = threat.steepest(self._normal(won, images, point, samples, draws.fold(step)))
             length = threat.size(point - images) / tf.sqrt(tf.cast(step, tf.float32))
             point = _forward(won, point, way, length)
-            point = _to_boundary(won, images, point, bisections, threat)
+            point = bisected(won, images, point, bisections, threat)
             best = best.updated(point, found, images, threat)
             used += samples + _SHORTER + bisections
             step += 1
@@ -80,7 +82,7 @@ class HopSkipJump:
         self, won: Callable[[Tensor], Tensor], images: Tensor, point: Tensor, samples: Tensor, draws: Draws
     ) -> Tensor:
         """Estimate the boundary's normal from the neighbours' classes, their mean taken off."""
-        reach = self.reach * by_image(euclidean(point - images))
+        reach = self.reach_ratio * by_image(euclidean(point - images))
         ways, votes, share = tf.zeros_like(point), tf.zeros_like(point), tf.zeros(tf.shape(point)[:1])
         for i in tf.range(samples):
             way = draws.fold(i).normal(tf.shape(point)[1:])
@@ -114,26 +116,6 @@ def _start(won: Callable[[Tensor], Tensor], images: Tensor, already: Tensor, dra
         start = tf.where(by_image(fresh), noise, start)
         found |= fresh
     return start, found
-
-
-def _to_boundary(
-    won: Callable[[Tensor], Tensor], images: Tensor, points: Tensor, bisections: Tensor, threat: Threat
-) -> Tensor:
-    """Bring adversarial points nearer to their images for as long as they stay adversarial."""
-    nearest = points
-    low, high = tf.zeros(tf.shape(points)[:1]), tf.ones(tf.shape(points)[:1])
-    size = by_image(threat.size(points - images))
-    for _ in tf.range(bisections):
-        middle = (low + high) / 2
-        share = by_image(middle)
-        if threat.norm is Norm.LINF:
-            candidate = tf.clip_by_value(points, images - share * size, images + share * size)
-        else:
-            candidate = images + share * (points - images)
-        inside = won(candidate)
-        nearest = tf.where(by_image(inside), candidate, nearest)
-        low, high = tf.where(inside, low, middle), tf.where(inside, middle, high)
-    return nearest
 
 
 def _forward(won: Callable[[Tensor], Tensor], points: Tensor, way: Tensor, length: Tensor) -> Tensor:

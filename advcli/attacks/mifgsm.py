@@ -19,11 +19,12 @@ class MIFGSM:
 
     Args:
         steps: number of gradient steps.
-        step: length of a step as a fraction of eps; 0 means 1 / steps.
+        step: length of a step, in the units of eps; 0 means eps / steps.
         decay: how much of the accumulated gradient is kept from step to step.
     """
 
     kind: ClassVar[str] = "transfer"
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     steps: int = 10
     step: float = 0.0
@@ -36,7 +37,7 @@ class MIFGSM:
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
-        pace = _momentum.Pace(self.steps, threat.eps * (self.step or 1 / self.steps), self.decay)
+        pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
         return _momentum.climb(lambda at, *_: ascent(logits_fn, at, labels, threat)[0], images, threat, pace)
 
 

@@ -28,25 +28,27 @@ class NES:
     Args:
         queries: passes an image may take; it is done at the first step that wins.
         samples: passes for one estimate of the gradient, in pairs.
-        sigma: how far the neighbours are, in units of the pixel range.
-        step: length of a step as a fraction of eps.
+        sigma: how far the neighbours are: standard deviation of a pixel value in [0, 1].
+        step: length of a step, in the units of eps; 0 means 0.2 eps.
     """
 
     kind: ClassVar[str] = "score"
+    lengths: ClassVar[tuple[str, ...]] = ("sigma", "step")
 
     queries: int = 5000
     samples: int = 50
     sigma: float = 0.001
-    step: float = 0.2
+    step: float = 0.0
 
     def __post_init__(self) -> None:
         if self.samples < 2 or self.samples % 2:
             raise UsageError(f"samples is not a number of pairs: {self.samples}", "give an even number")
         if self.queries <= self.samples:
             raise UsageError(f"queries is too small for one step: {self.queries}", f"a step takes {self.samples + 1}")
-        for option in ("sigma", "step"):
-            if getattr(self, option) <= 0:
-                raise UsageError(f"{option} is not positive: {getattr(self, option):g}")
+        if self.sigma <= 0:
+            raise UsageError(f"sigma is not positive: {self.sigma:g}")
+        if self.step < 0:
+            raise UsageError(f"step is negative: {self.step:g}")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
@@ -56,7 +58,7 @@ class NES:
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             won = threat.won(network(state.point), state.label)
             gradient = self._estimate(network, state, threat, Draws(state.seeds).fold(index))
-            moved = state.point + self.step * threat.eps * threat.steepest(gradient)
+            moved = state.point + threat.length(self.step, 0.2) * threat.steepest(gradient)
             moved = threat.project(moved, state.image)
             return state._replace(point=tf.where(by_image(won), state.point, moved)), won
 

@@ -32,7 +32,7 @@ class PGD:
 
     Args:
         steps: number of gradient steps.
-        step: length of the first step as a fraction of eps; 0 means that all together are 2.5 long.
+        step: length of the first step, in the units of eps; 0 means that all together are 2.5 eps long.
         random_start: begin at a random point of the ball, not at the image.
         restarts: runs from other random points, for images that are not broken yet.
         schedule: how long the steps after the first are: constant, or falling to zero: linear, cosine.
@@ -42,6 +42,7 @@ class PGD:
 
     kind: ClassVar[str] = "gradient"
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     steps: int = 20
     step: float = 0.0
@@ -62,9 +63,8 @@ class PGD:
         if self.restarts > 1 and not self.random_start:
             raise UsageError("restarts from the image itself are all the same", "leave random_start=false out")
 
-    @property
-    def lengths(self) -> list[float]:
-        """The lengths of the steps as fractions of eps."""
+    def paces(self, threat: Threat) -> list[float | Tensor]:
+        """Return the lengths of the steps."""
         progress = [index / self.steps for index in range(self.steps)]
         if self.schedule == "constant":
             shares = [1.0] * self.steps
@@ -72,7 +72,7 @@ class PGD:
             shares = [1 - done for done in progress]
         else:
             shares = [(1 + math.cos(math.pi * done)) / 2 for done in progress]
-        return [(self.step or 2.5 / sum(shares)) * share for share in shares]
+        return [threat.length(self.step, 2.5 / sum(shares)) * share for share in shares]
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
@@ -117,7 +117,7 @@ class PGD:
 
     def _scaled(self, threat: Threat) -> Tensor:
         # The last look needs no step, but has an index.
-        return threat.eps * tf.constant([*self.lengths, 0.0], tf.float32)
+        return tf.stack([tf.cast(length, tf.float32) for length in (*self.paces(threat), 0.0)])
 
     def _gradient(
         self, logits_fn: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor, threat: Threat

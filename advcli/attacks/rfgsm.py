@@ -19,25 +19,25 @@ class RFGSM:
     """``x' = x + alpha * sign(noise)``, then ``x' + (eps - alpha) * sign(gradient at x')`` (R+FGSM).
 
     Args:
-        start: length of the random step as a fraction of eps (the paper's alpha); 0 is fgsm.
+        start_ratio: length of the random step (the paper's alpha) as a ratio of eps; 0 is fgsm.
     """
 
     kind: ClassVar[str] = "gradient"
 
-    start: float = 0.5
+    start_ratio: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start < 1:
-            raise UsageError(f"start is not a fraction of eps: {self.start:g}", "give a number from 0 to below 1")
+        if not 0 <= self.start_ratio < 1:
+            raise UsageError(f"start_ratio is not a fraction: {self.start_ratio:g}", "give a number from 0 to below 1")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
     ) -> Tensor:
         """Take both steps: (N, H, W, C), (N,) -> (N, H, W, C)."""
         noise = threat.steepest(draws.normal(tf.shape(images)[1:]))
-        begun = threat.project(images + self.start * threat.eps * noise, images)
+        begun = threat.project(images + self.start_ratio * threat.eps * noise, images)
         gradient, _ = ascent(logits_fn, begun, labels, threat)
-        return threat.project(begun + (1 - self.start) * threat.eps * threat.steepest(gradient), images)
+        return threat.project(begun + (1 - self.start_ratio) * threat.eps * threat.steepest(gradient), images)
 
 
 COMPONENT = RFGSM

@@ -29,10 +29,11 @@ class SimBA:
 
     Args:
         queries: passes an image may take; it is done at the first step that wins.
-        step: length of a step in units of the pixel range; 0 means eps for linf and the paper's 0.2 for l2.
+        step: by how much a pixel value in [0, 1] is changed; 0 means eps for linf and the paper's 0.2 for l2.
     """
 
     kind: ClassVar[str] = "score"
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     queries: int = 5000
     step: float = 0.0

@@ -36,24 +36,26 @@ class UniversalPerturbation:
 
     Args:
         steps: number of gradient steps, each on a batch of images.
-        step: length of a step as a fraction of eps.
+        step: length of a step, in the units of eps; 0 means 0.1 eps.
         decay: how much of the accumulated gradient is kept from batch to batch.
         clip: an image whose cross-entropy is greater is fooled enough and no longer counts; a target has no bound.
     """
 
     kind: ClassVar[str] = "pattern"
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     steps: int = 200
-    step: float = 0.1
+    step: float = 0.0
     decay: float = 0.9
     clip: float = 9.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise UsageError(f"steps is less than one: {self.steps}")
-        for option in ("step", "clip"):
-            if getattr(self, option) <= 0:
-                raise UsageError(f"{option} is not positive: {getattr(self, option):g}")
+        if self.step < 0:
+            raise UsageError(f"step is negative: {self.step:g}")
+        if self.clip <= 0:
+            raise UsageError(f"clip is not positive: {self.clip:g}")
         if not 0 <= self.decay < 1:
             raise UsageError(f"decay is not a fraction below one: {self.decay:g}")
 
@@ -76,7 +78,7 @@ class UniversalPerturbation:
         gradients, logits = ascent(logits_fn, tf.clip_by_value(images + state.delta, 0.0, 1.0), labels, threat)
         counts = threat.loss(logits, labels) < self.clip
         velocity = self.decay * state.velocity + tf.reduce_sum(tf.where(by_image(counts), gradients, 0.0), axis=0)
-        moved = state.delta + self.step * threat.eps * threat.steepest(velocity[None])[0]
+        moved = state.delta + threat.length(self.step, 0.1) * threat.steepest(velocity[None])[0]
         return _State(_within(moved, threat), velocity)
 
     def pattern(self, state: _State) -> Tensor:

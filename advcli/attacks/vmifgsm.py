@@ -20,32 +20,33 @@ class VMIFGSM:
 
     Args:
         steps: number of gradient steps.
-        step: length of a step as a fraction of eps; 0 means 1 / steps.
+        step: length of a step, in the units of eps; 0 means eps / steps.
         decay: how much of the accumulated gradient is kept from step to step.
         samples: number of neighbours.
-        radius: how far away they are drawn, as a multiple of eps.
+        radius_ratio: how far away they are drawn, as a ratio of eps.
     """
 
     kind: ClassVar[str] = "transfer"
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     steps: int = 10
     step: float = 0.0
     decay: float = 1.0
     samples: int = 20
-    radius: float = 1.5
+    radius_ratio: float = 1.5
 
     def __post_init__(self) -> None:
         _momentum.check(self.steps, self.step, self.decay)
         if self.samples < 1:
             raise UsageError(f"samples is less than one: {self.samples}", "mifgsm is the attack without them")
-        if self.radius < 0:
-            raise UsageError(f"radius is negative: {self.radius:g}", "give a multiple of eps")
+        if self.radius_ratio < 0:
+            raise UsageError(f"radius_ratio is negative: {self.radius_ratio:g}", "give a multiple of eps")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
-        length = threat.eps * (self.step or 1 / self.steps)
+        length = threat.length(self.step, 1 / self.steps)
         adversarial, momentum, variance = images, tf.zeros_like(images), tf.zeros_like(images)
         for i in tf.range(self.steps):
             gradient, _ = ascent(logits_fn, adversarial, labels, threat)
@@ -54,7 +55,7 @@ class VMIFGSM:
             wanted = tf.where(i + 1 < self.steps, self.samples, 0)
             total = tf.zeros_like(images)
             for j in tf.range(wanted):
-                offset = self.radius * threat.eps * threat.within(tf.shape(images)[1:], draws.fold(i).fold(j))
+                offset = self.radius_ratio * threat.eps * threat.within(tf.shape(images)[1:], draws.fold(i).fold(j))
                 total += ascent(logits_fn, adversarial + offset, labels, threat)[0]
             variance = total / self.samples - gradient
             adversarial = threat.project(adversarial + length * threat.steepest(momentum), images)

@@ -151,5 +151,7 @@ def _list(families: tuple[str, ...]) -> str:
         for name in registry.names(family):
             options = ",".join(f"{key}={value}" for key, value in registry.options(family, name).items())
             shown = f"{name}:{options}" if options else name
-            paragraphs.append(f"  [cyan]{shown}[/cyan]  {registry.summary(family, name)}")
+            lengths = registry.lengths(family, name)
+            unit = f" ({', '.join(lengths)}: pixel values in \\[0, 1])" if lengths else ""
+            paragraphs.append(f"  [cyan]{shown}[/cyan]  {registry.summary(family, name)}{unit}")
     return "\n\n".join(paragraphs)

@@ -51,7 +51,7 @@ def _slope(model: Any, images: Tensor, labels: Tensor) -> Tensor:
         tape.watch(images)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True))
         total = tf.reduce_sum(losses)
-    return tape.gradient(total, images)
+    return tape.gradient(total, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
 @as_written

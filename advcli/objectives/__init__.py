@@ -14,7 +14,8 @@ class Objective(Protocol):
     ``robust: ClassVar[bool]`` tells whether it is meant to make the model robust (then the best epoch is
     the one with the best accuracy under attack, else the one with the best clean accuracy);
     ``uses: ClassVar[tuple[str, ...]]`` names which of "eps" (the ball of the command) and "attack" (its
-    attack) mean anything to it; ``norms: ClassVar[tuple[str, ...]]`` the balls it knows, if "eps" is used.
+    attack) mean anything to it; ``norms: ClassVar[tuple[str, ...]]`` the balls it knows, if "eps" is used;
+    ``lengths: ClassVar[tuple[str, ...]]`` which options are lengths in the units of eps.
     """
 
     robust: ClassVar[bool]

@@ -47,9 +47,9 @@ def ascend(
         images: the centres of the balls.
         threat: the ball.
         steps: how many steps.
-        step: the length of one as a fraction of eps; 0 means that all together are 2.5 long.
+        step: the length of one, in the units of eps; 0 means that all together are 2.5 eps long.
     """
-    length = (step or 2.5 / steps) * threat.eps
+    length = threat.length(step, 2.5 / steps)
     point = start
     for _ in tf.range(steps):
         gradient = slope(loss, point)

@@ -14,7 +14,7 @@ from advcli.opponent import Opponent
 
 @dataclass(frozen=True)
 class FastAdversarialTraining:
-    """``CE(f(x'), y)`` with ``x' = project(x + u + step * eps * sign(gradient at x + u))``, u uniform in the ball.
+    """``CE(f(x'), y)`` with ``x' = project(x + u + step * sign(gradient at x + u))``, u uniform in the ball.
 
     One forward and one backward pass to the input, then one of each to the weights. The step is taken in
     inference mode, the published code took it in training mode. Known failure: catastrophic overfitting;
@@ -22,18 +22,19 @@ class FastAdversarialTraining:
     under a single step rises.
 
     Args:
-        step: length of the step as a fraction of eps.
+        step: length of the step, in the units of eps; 0 means 1.25 eps, the paper's choice.
     """
 
     robust: ClassVar[bool] = True
     uses: ClassVar[tuple[str, ...]] = ("eps",)
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
-    step: float = 1.25
+    step: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.step <= 0:
-            raise UsageError(f"step is not positive: {self.step:g}")
+        if self.step < 0:
+            raise UsageError(f"step is negative: {self.step:g}")
 
     @as_written
     def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ class FastAdversarialTraining:
         threat = opponent.threat
         start = threat.sample(images, opponent.draws)
         gradient = slope(lambda point: threat.loss(opponent.logits(point), labels), start)
-        return threat.project(start + self.step * threat.eps * threat.steepest(gradient, start), images)
+        return threat.project(start + threat.length(self.step, 1.25) * threat.steepest(gradient, start), images)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits, both of the perturbed images: -> (N,), (N, K)."""

@@ -19,11 +19,12 @@ class GaussianNoise:
     noise of this sigma only.
 
     Args:
-        sigma: standard deviation of the noise, in units of [0, 1].
+        sigma: standard deviation of the noise: pixel values in [0, 1].
     """
 
     robust: ClassVar[bool] = False
     uses: ClassVar[tuple[str, ...]] = ()
+    lengths: ClassVar[tuple[str, ...]] = ("sigma",)
 
     sigma: float = 0.25
 

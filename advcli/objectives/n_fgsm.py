@@ -14,39 +14,40 @@ from advcli.opponent import Opponent
 
 @dataclass(frozen=True)
 class NoiseFGSM:
-    """``CE(f(x'), y)`` with ``x' = x + u + step * eps * sign(gradient at x + u)``, u uniform in [-k eps, k eps].
+    """``CE(f(x'), y)`` with ``x' = x + u + step * sign(gradient at x + u)``, u uniform in noise_ratio * [-eps, eps].
 
     One forward and one backward pass to the input, then one of each to the weights. Both points are cut to
-    [0, 1] but not to the ball: x' may be (k + step) eps away. The step is taken in inference mode, the
+    [0, 1] but not to the ball: x' may be noise_ratio * eps + step away. The step is taken in inference mode, the
     published code took it in training mode. Known failure: catastrophic overfitting where eps is large
     for the data; more noise puts it off.
 
     Args:
-        k: reach of the noise as a multiple of eps.
-        step: length of the step as a fraction of eps.
+        noise_ratio: reach of the noise as a ratio of eps (the paper's k).
+        step: length of the step, in the units of eps; 0 means eps, the paper's choice.
     """
 
     robust: ClassVar[bool] = True
     uses: ClassVar[tuple[str, ...]] = ("eps",)
     norms: ClassVar[tuple[str, ...]] = ("linf",)
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
-    k: float = 2.0
-    step: float = 1.0
+    noise_ratio: float = 2.0
+    step: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.k < 0:
-            raise UsageError(f"k is negative: {self.k:g}")
-        if self.step <= 0:
-            raise UsageError(f"step is not positive: {self.step:g}")
+        if self.noise_ratio < 0:
+            raise UsageError(f"noise_ratio is negative: {self.noise_ratio:g}")
+        if self.step < 0:
+            raise UsageError(f"step is negative: {self.step:g}")
 
     @as_written
     def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
         """Add the noise and take the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
         threat = opponent.threat
         noise = threat.within(tf.shape(images)[1:], opponent.draws)
-        start = tf.clip_by_value(images + self.k * threat.eps * noise, 0.0, 1.0)
+        start = tf.clip_by_value(images + self.noise_ratio * threat.eps * noise, 0.0, 1.0)
         gradient = slope(lambda point: threat.loss(opponent.logits(point), labels), start)
-        return tf.clip_by_value(start + self.step * threat.eps * threat.steepest(gradient), 0.0, 1.0)
+        return tf.clip_by_value(start + threat.length(self.step, 1.0) * threat.steepest(gradient), 0.0, 1.0)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits, both of the perturbed images: -> (N,), (N, K)."""

@@ -26,16 +26,17 @@ class NSL:
 
     Args:
         multiplier: weight of the adversarial loss.
-        adv_step_size: length of a step, in units of [0, 1].
+        adv_step_size: length of a step: pixel values in [0, 1], in the norm of adv_grad_norm.
         adv_grad_norm: infinity, l2 or l1: the norm in which the step has that length.
         pgd_iterations: number of steps.
-        pgd_epsilon: radius of the ball that each step is projected to; 0 is none.
+        pgd_epsilon: radius of the ball that each step is projected to, in the same unit; 0 is none.
         random_init: begin at a random point of that ball, or of one as large as a step.
         clip: keep the neighbour in [0, 1]; false is the library's own tutorial.
     """
 
     robust: ClassVar[bool] = True
     uses: ClassVar[tuple[str, ...]] = ()
+    lengths: ClassVar[tuple[str, ...]] = ("adv_step_size", "pgd_epsilon")
 
     multiplier: float = 0.2
     adv_step_size: float = 0.2

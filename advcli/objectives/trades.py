@@ -25,12 +25,13 @@ class Trades:
     Args:
         beta: how much robustness counts against accuracy; the paper has 1 for MNIST, 6 for CIFAR-10.
         steps: number of steps of the search.
-        step: length of a step as a fraction of eps; 0 means that all together are 2.5 long.
+        step: length of a step, in the units of eps; 0 means that all together are 2.5 eps long.
     """
 
     robust: ClassVar[bool] = True
     uses: ClassVar[tuple[str, ...]] = ("eps",)
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     beta: float = 6.0
     steps: int = 10

@@ -5,13 +5,16 @@ from typing import ClassVar
 
 from advcli.records.base import Prediction, Record
 
+LENGTHS = "pixel values in [0, 1]"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked(Record):
     """One image attacked; predictions and sizes are measured on the 8-bit pixels of ``output``.
 
     ``norm`` and ``eps`` are null for an attack that has no radius; with ``minimal`` the radius is the
-    smallest that fooled. ``queries`` counts how often the model was asked about this image.
+    smallest that fooled. ``lengths`` is the unit of ``eps``, of the sizes and of lengths in ``attack``.
+    ``queries`` counts how often the model was asked about this image.
     """
 
     type: ClassVar[str] = "attacked"
@@ -39,6 +42,7 @@ class Attacked(Record):
     difference_times: float | None
     queries: int
     seconds: float
+    lengths: str = LENGTHS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +58,4 @@ class Crafted(Record):
     target: str | None
     images: int
     seconds: float
+    lengths: str = LENGTHS

@@ -80,7 +80,7 @@ def pgd(images: int = 64, steps: int = 20, rounds: Rounds = 3, edge: int = 64, s
     labels = predicted(model, pixels)
     searches = {
         BASELINE: gradients_alone(model, steps),
-        OURS: our_search(model, f"pgd:steps={steps},step={budget.step / budget.eps}", budget.eps, seed),
+        OURS: our_search(model, f"pgd:steps={steps},step={budget.step}", budget.eps, seed),
         **peer_searches(model, budget),
         "cleverhans": peers.cleverhans_pgd(model, budget),
     }

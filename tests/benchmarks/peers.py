@@ -9,13 +9,14 @@ CleverHans 4.0.0 and torchattacks 3.5.1 on TensorFlow 2.21, Keras 3.15 and PyTor
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from advcli.backend import tf
+from advcli.threat import Norm
 
 Search = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -64,12 +65,8 @@ def foolbox_pgd(model: Callable[..., Any], budget: Budget) -> Search:
 def art_pgd(model: Callable[..., Any], budget: Budget, shape: tuple[int, ...], classes: int) -> Search:
     """PGD of the Adversarial Robustness Toolbox, which takes its TensorFlow implementation for this classifier."""
     from art.attacks.evasion import ProjectedGradientDescent
-    from art.estimators.classification import TensorFlowV2Classifier
 
-    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    estimator = TensorFlowV2Classifier(
-        model=model, nb_classes=classes, input_shape=shape, loss_object=loss, clip_values=(0.0, 1.0)
-    )
+    estimator = _art_classifier(model, shape, classes)
 
     def search(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         attack = ProjectedGradientDescent(
@@ -84,6 +81,70 @@ def art_pgd(model: Callable[..., Any], budget: Budget, shape: tuple[int, ...], c
         return attack.generate(images, labels)
 
     return search
+
+
+def foolbox_minimum_norm(model: Callable[..., Any], norm: Norm) -> Iterator[tuple[str, Search]]:
+    """The minimum-norm attacks of Foolbox, with its defaults but for the number of steps, in an unbounded ball."""
+    from foolbox import attacks
+
+    if norm is Norm.L2:
+        found = {
+            "deepfool": attacks.L2DeepFoolAttack(),
+            # The projection of its L2 FMN does nothing in 3.3.4.
+            "fmn": attacks.L2FMNAttack(steps=1000),
+            "ddn": attacks.DDNAttack(steps=1000),
+            "cw": attacks.L2CarliniWagnerAttack(steps=1000),
+            "brendel-bethge": attacks.L2BrendelBethgeAttack(init_attack=attacks.DDNAttack(steps=300)),
+        }
+    else:
+        found = {
+            "deepfool": attacks.LinfDeepFoolAttack(),
+            "fmn": attacks.LInfFMNAttack(steps=1000),
+            "brendel-bethge": attacks.LinfinityBrendelBethgeAttack(init_attack=attacks.LInfFMNAttack(steps=300)),
+        }
+    for name, attack in found.items():
+        yield f"foolbox {name}", _in_foolbox(model, attack)
+
+
+def _in_foolbox(model: Callable[..., Any], attack: Any) -> Search:
+    from foolbox import TensorFlowModel
+
+    wrapped = TensorFlowModel(model, bounds=(0, 1))
+
+    def search(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        # EagerPy 0.30 calls a function that NumPy 2 dropped, unless labels are of argmax's own type.
+        points, _, _ = attack(wrapped, tf.constant(images), tf.constant(labels, tf.int64), epsilons=None)
+        return points.numpy()
+
+    return search
+
+
+def art_minimum_norm(
+    model: Callable[..., Any], norm: Norm, shape: tuple[int, ...], classes: int
+) -> Iterator[tuple[str, Search]]:
+    """The minimum-norm attacks of the Adversarial Robustness Toolbox, which measure in l2 or in l-inf."""
+    from art.attacks.evasion import CarliniL2Method, CarliniLInfMethod, DeepFool
+
+    estimator = _art_classifier(model, shape, classes)
+    many = {"classifier": estimator, "batch_size": 64, "verbose": False}
+    if norm is Norm.L2:
+        found = {
+            "deepfool": DeepFool(epsilon=0.02, **many),
+            "cw": CarliniL2Method(max_iter=1000, binary_search_steps=9, **many),
+        }
+    else:
+        found = {"cw-linf": CarliniLInfMethod(**many)}
+    for name, attack in found.items():
+        yield f"art {name}", lambda images, labels, attack=attack: attack.generate(images, labels)
+
+
+def _art_classifier(model: Callable[..., Any], shape: tuple[int, ...], classes: int) -> Any:
+    from art.estimators.classification import TensorFlowV2Classifier
+
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return TensorFlowV2Classifier(
+        model=model, nb_classes=classes, input_shape=shape, loss_object=loss, clip_values=(0.0, 1.0)
+    )
 
 
 def cleverhans_pgd(model: Any, budget: Budget) -> Search:

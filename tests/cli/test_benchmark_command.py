@@ -140,6 +140,7 @@ def test_corrupted_images_are_exported_as_folders(advcli: Command, evaluated: Pa
         (["first.keras", "--data", "data.npz", "--report", "first.keras"], "first.keras", ""),
         (["first.keras", "--data", "data.npz", "--attack", "cw", "--norm", "l2", "--norm", "linf"], "linf", ""),
         (["first.keras", "--data", "data.npz", "--eps", "0.1,9"], "covers the whole pixel range", "9/255"),
+        (["first.keras", "--data", "data.npz", "--norm", "l2", "--eps", "99"], "more than any image", "99/255"),
     ],
 )
 def test_wrong_usage(advcli: Command, evaluated: Path, arguments: list[str], message: str, hint: str) -> None:

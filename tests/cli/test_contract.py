@@ -45,6 +45,7 @@ def test_help_lists_the_components(advcli: Command, command: str) -> None:
     assert result.returncode == 0
     assert "pgd:steps=20" in result.stdout
     assert "linf|l2|l1" in result.stdout
+    assert "(step: pixel values in [0, 1])" in result.stdout
 
 
 def test_no_arguments_show_help(advcli: Command) -> None:
@@ -177,6 +178,29 @@ def test_l1_from_end_to_end(advcli: Command, model: Path, picture: Path, attack:
     measured = advcli("benchmark", "digits.keras", "--data", "digits", "--limit", 6, "--norm", "l1", "--attack", attack)
     assert measured.returncode == 0, measured.stderr
     assert "l1 12" in measured.stdout
+
+
+def test_an_l2_radius_that_no_image_can_reach_is_refused(advcli: Command, model: Path, picture: Path) -> None:
+    # The image has 20 x 24 x 3 values, the model 16 x 16 x 3: sqrt(1440) is 37.9, sqrt(768) is 27.7.
+    given = ("--model", model, "--norm", "l2", "--attack", "pgd:steps=1", "--json")
+    refused = advcli("attack", picture, *given, "--eps", 38)
+    assert refused.returncode == 1
+    assert "did you mean 38/255?" in json.loads(refused.stdout)["error"]
+    assert advcli("attack", picture, *given, "--eps", 37.9).returncode == 0
+    small = advcli("attack", picture, *given, "--eps", 37.9, "--resize", "--overwrite")
+    assert "27.7" in json.loads(small.stdout)["error"]
+    unbounded = advcli("attack", picture, *given[:-1], "--eps", 37.94733, "--overwrite", "--json")
+    assert unbounded.returncode == 0
+
+
+def test_a_long_step_is_warned_of_and_the_record_says_the_unit(advcli: Command, model: Path, picture: Path) -> None:
+    given = ("attack", picture, "--model", model, "--json", "--overwrite", "--eps", "8/255")
+    long = advcli(*given, "--attack", "pgd:steps=2,step=0.1")
+    assert long.returncode == 0
+    assert "warning: the step 0.1 of 'pgd' is more than twice eps" in long.stderr
+    short = advcli(*given, "--attack", "pgd:steps=2,step=2/255")
+    assert "warning" not in short.stderr
+    assert json.loads(short.stdout)["lengths"] == "pixel values in [0, 1]"
 
 
 def test_the_table_is_whole_in_a_pipe(advcli: Command, model: Path, picture: Path) -> None:

@@ -112,6 +112,7 @@ def attack(
         log.warning(
             "eps %.4g is less than one step of 8 bits (1/255): no pixel of a file can change", request.threat.eps
         )
+    threat.warn_of_long_step(search, request.spec)
     if isinstance(search, Universal):
         assert pattern is not None
         if not apply:
@@ -129,6 +130,14 @@ def attack(
         if isinstance(group, tuple):
             yield Failed(image=str(group[0]), error=group[1], **common)
             done += 1
+            continue
+        try:
+            if is_bounded(search) and not request.minimal:
+                threat.refuse_impossible(group[0].pixels.shape)
+        except UsageError as error:
+            for picture in group:
+                yield Failed(image=str(picture.file), error=f"{error.message} ({error.hint})", **common)
+            done += len(group)
             continue
         for record in _attack_group(classifier, find, group, outputs, request, pattern, common):
             yield record

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli import __version__
+from advcli import __version__, registry
+from advcli.attacks import is_bounded
 from advcli.class_order import has_names
 from advcli.data import Dataset, Images, Split, decode
 from advcli.datasets import find
 from advcli.errors import UsageError
+from advcli.model import Classifier
 from advcli.records import Progress, Protocol
 from advcli.tasks.benchmark.models import Measured, measured
 from advcli.tasks.benchmark.numbering import note_order
@@ -93,6 +95,7 @@ def prepare(request: Request, shard: Shard, memory: int | None = None) -> Genera
     classifiers = load_all(request.choices)
     if request.transfer and len({classifier.channels for classifier in classifiers}) > 1:
         raise UsageError("some models take grey images, some colour: nothing transfers", "leave --transfer out")
+    _check_lengths(request, classifiers)
     rows = shard.rows(len(sample))
     if len(rows) == 0:
         raise UsageError(f"shard {shard} of {len(sample)} images is empty", "take fewer shards")
@@ -118,6 +121,17 @@ def prepare(request: Request, shard: Shard, memory: int | None = None) -> Genera
         request.smoothing,
     )
     return Prepared(request, shard, dataset, sample, tuple(models), plan)
+
+
+def _check_lengths(request: Request, classifiers: Sequence[Classifier]) -> None:
+    """Refuse radii that a model's images cannot reach, and warn of steps that are too long for their ball."""
+    searches = {spec: registry.build("attacks", spec) for spec in request.attacks}
+    for threat in request.balls:
+        for spec, search in searches.items():
+            if is_bounded(search):
+                threat.warn_of_long_step(search, spec)
+                for classifier in classifiers:
+                    threat.refuse_impossible((classifier.edge, classifier.edge, classifier.channels))
 
 
 def _identity(sample: Split) -> str:

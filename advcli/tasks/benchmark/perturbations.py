@@ -142,4 +142,6 @@ def protocol_of(spec: str, method: Any, classes: int) -> str:
         return f"{method.title(classes)}: {'; '.join(members)}"
     options = ",".join(f"{key}={value}" for key, value in dataclasses.asdict(method).items())
     name = spec.partition(":")[0]
-    return f"{name}:{options}" if options else name
+    lengths = ", ".join(getattr(method, "lengths", ()))
+    unit = f" ({lengths} in pixel values of [0, 1])" if lengths else ""
+    return f"{name}:{options}{unit}" if options else name

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from advcli import images
-from advcli.attacks import Attack
+from advcli.attacks import Attack, is_bounded
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
 from advcli.model import Classifier
@@ -53,6 +53,10 @@ class ExplainedModel:
                 f"'{self.classifier.name}' takes images of {self.classifier.edge} pixels a side: too small to explain",
                 f"a map needs {LEAST_SIDE} at least",
             )
+        if self.search is not None and self.request.attack is not None and is_bounded(self.search):
+            edge = self.classifier.edge
+            self.request.threat.refuse_impossible((edge, edge, self.classifier.channels))
+            self.request.threat.warn_of_long_step(self.search, self.request.attack)
         for explainer in self.explainers.values():
             explainer.shown(self.classifier)
 

@@ -155,6 +155,20 @@ class _Training:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(recipe.seed)
         self.trainer = Trainer(recipe, data, devices)
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        """Refuse a radius that images of this size cannot reach, and warn of steps that are too long for it."""
+        specs = {self.recipe.objective: "objectives"} | dict.fromkeys(self.recipe.modifier, "modifiers")
+        losses = {spec: registry.build(family, spec) for spec, family in specs.items()}
+        if any("attack" in loss.uses for loss in losses.values()):
+            losses[self.recipe.attack] = registry.build("attacks", self.recipe.attack)
+        elif not any("eps" in loss.uses for loss in losses.values()):
+            return
+        classifier = self.trainer.classifier
+        self.recipe.threat.refuse_impossible((classifier.edge, classifier.edge, classifier.channels))
+        for spec, loss in losses.items():
+            self.recipe.threat.warn_of_long_step(loss, spec)
 
     def events(self, resume: bool) -> Events:
         """Run to the end."""
