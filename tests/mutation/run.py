@@ -38,11 +38,29 @@ PATHS = {
     "advcli/threat.py": ("test_threat.py", "test_l1_ball.py", "test_pgd.py"),
     "advcli/l1_ball.py": ("test_l1_ball.py", "test_threat.py"),
     "advcli/draws.py": ("test_draws.py", "test_threat.py"),
-    "advcli/attacks/*.py": (
-        *("test_apgd.py", "test_attack_formulas.py", "test_attacks.py", "test_autoattack.py"),
-        *("test_black_box_attacks.py", "test_fab.py", "test_gradient_attacks.py", "test_minimal_attacks.py"),
-        *("test_pgd.py", "test_spatial.py", "test_square.py", "test_universal_attacks.py", "test_options.py"),
+    "advcli/attacks/__init__.py": ("test_pgd.py", "test_minimal_attacks.py", "test_apgd.py"),
+    "advcli/attacks/apgd.py": ("test_apgd.py",),
+    "advcli/attacks/_sparse.py": ("test_apgd.py",),
+    "advcli/attacks/autoattack.py": ("test_autoattack.py",),
+    "advcli/attacks/square.py": ("test_square.py",),
+    "advcli/attacks/_rounds.py": ("test_pgd.py", "test_square.py", "test_apgd.py", "test_minimal_attacks.py"),
+    "advcli/attacks/pgd.py": ("test_pgd.py", "test_attack_formulas.py"),
+    "advcli/attacks/spatial.py": ("test_spatial.py",),
+    "advcli/attacks/_warp.py": ("test_spatial.py", "test_universal_attacks.py"),
+    "advcli/attacks/patch.py": ("test_universal_attacks.py", "test_attack_formulas.py"),
+    "advcli/attacks/universal.py": ("test_universal_attacks.py", "test_attack_formulas.py"),
+    "advcli/attacks/fab.py": ("test_fab.py",),
+    "advcli/attacks/_minimal.py": ("test_minimal_attacks.py", "test_attack_formulas.py"),
+    **dict.fromkeys(
+        [f"advcli/attacks/{name}.py" for name in ("cw", "ddn", "deepfool", "fmn")],
+        ("test_minimal_attacks.py", "test_attack_formulas.py"),
     ),
+    **dict.fromkeys(
+        [f"advcli/attacks/{name}.py" for name in ("hopskipjump", "nes", "noise", "simba")],
+        ("test_black_box_attacks.py", "test_attack_formulas.py"),
+    ),
+    # The fast gradient sign family.
+    "advcli/attacks/*.py": ("test_gradient_attacks.py", "test_attack_formulas.py"),
     "advcli/objectives/*.py": ("test_objective*.py", "test_augmix.py", "test_options.py"),
     "advcli/modifiers/*.py": ("test_modifiers.py", "test_objective_formulas.py"),
     "advcli/explainers/*.py": ("explainers/*.py", "test_feature_map.py"),
@@ -211,7 +229,6 @@ def fork_tests(tree: Path, tests: list[str], seconds: float, trace: bool, report
         return child
     recorder = Recorder(trace)
     try:
-        os.nice(5)
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
         resource.setrlimit(resource.RLIMIT_DATA, (8 << 30, 8 << 30))
         silent = os.open(report.with_suffix(".log"), os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
