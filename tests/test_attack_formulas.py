@@ -296,6 +296,19 @@ def test_simba_keeps_what_raises_the_loss(logistic: Logistic, pictures: np.ndarr
     compare(run("simba:queries=81", logistic.classifier, pictures, labels, threat), point)
 
 
+def test_simba_goes_up_before_it_goes_down() -> None:
+    # From the top of a hill both ways raise the loss by as much.
+    images = tf.fill((2, 2, 2, 1), 0.5)
+
+    def hill(points: Tensor) -> Tensor:
+        height = 3 - tf.reduce_sum(tf.square(points - 0.5), axis=(1, 2, 3))
+        return tf.stack([height, 0 * height], axis=1)
+
+    attack = registry.build("attacks", "simba:queries=9")
+    found = attack(hill, images, tf.zeros(2, tf.int32), Threat(Norm.L2, 10.0), own_draws(images.numpy()))
+    np.testing.assert_allclose(found, 0.7, atol=1e-6)
+
+
 def test_the_normal_that_hopskipjump_estimates(logistic: Logistic, pictures: np.ndarray) -> None:
     plane = np.random.default_rng(4).normal(size=(8, 8, 3))
     point = np.roll(pictures, 1, axis=0)
