@@ -109,6 +109,15 @@ def test_motion_of_up_to_45_degrees(photos: np.ndarray) -> None:
     tells(raw("motion_blur", photos, 4), np.stack(expected))
 
 
+def test_a_line_is_twice_its_radius_long_and_the_first_pixel() -> None:
+    image = np.zeros((9, 30), np.float32)
+    image[4, 20] = 1
+    weights = np.exp(-(np.arange(7) ** 2) / 32)
+    expected = np.zeros_like(image)
+    expected[4, 20:13:-1] = weights / weights.sum()
+    tells(_motion.moved(image, 3, 4.0, 0), expected, expected[:, ::-1])
+
+
 def luma(images: np.ndarray) -> np.ndarray:
     return (images * [0.299, 0.587, 0.114]).sum(axis=-1, keepdims=True)
 

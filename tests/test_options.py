@@ -3,6 +3,7 @@
 import pytest
 
 from advcli import registry
+from advcli.errors import UsageError
 
 # Lengths of steps have tests of their own, in units.
 DEFAULTS = {
@@ -61,3 +62,64 @@ def test_defaults(family: str, name: str) -> None:
     component = registry.build(family, name)
     expected = DEFAULTS[family][name]
     assert {option: getattr(component, option) for option in expected} == pytest.approx(expected)
+
+
+ALLOWED = {
+    "attacks": [
+        *("bim:steps=1", "mifgsm:decay=0", "difgsm:probability=0", "difgsm:probability=1", "difgsm:smallest=1"),
+        *("tifgsm:kernel=1", "vmifgsm:samples=1", "vmifgsm:radius=0", "pgd:steps=1", "pgd:eot=1", "apgd:steps=1"),
+        *("apgd:targets=1", "cw:steps=1", "cw:binary_steps=1", "cw:confidence=0", "ddn:steps=1"),
+        *("nes:samples=2,queries=3", "simba:queries=3", "hopskipjump:samples=1", "hopskipjump:queries=200"),
+        *("noise:queries=1", "patch:size=1", "patch:scale=0", "patch:degrees=0", "patch:degrees=180", "patch:steps=1"),
+        *("universal:steps=1", "universal:decay=0", "spatial:degrees=0", "spatial:degrees=180", "spatial:shift=0"),
+        *("spatial:shift=1", "spatial:angles=1", "spatial:places=1", "square:queries=1", "square:p=1"),
+    ],
+    "objectives": [
+        *("trades:beta=0", "trades:steps=1", "mart:beta=0", "mart:steps=1", "free:replays=1", "n-fgsm:k=0"),
+        *("augmix:width=1", "augmix:depth=0", "augmix:severity=1", "augmix:severity=10", "augmix:jsd=0"),
+        *("nsl:multiplier=0", "nsl:adv_step_size=0", "nsl:pgd_iterations=1", "clean:smoothing=0.99"),
+    ],
+    "explainers": [
+        *("activation-maximization:steps=1", "activation-maximization:rate=0", "activation-maximization:jitter=0"),
+        *("activation-maximization:smoothness=0", "integrated-gradients:steps=1", "occlusion:window=3,stride=3"),
+        *("rise:masks=1", "rise:cells=1", "scorecam:channels=0", "smoothgrad:samples=1", "smoothgrad:noise=0"),
+    ],
+}
+REFUSED = {
+    "attacks": [
+        *("cw:c=0", "cw:learning_rate=0", "ddn:gamma=0", "ddn:gamma=1", "ddn:radius=0", "difgsm:probability=1.1"),
+        *("difgsm:probability=-0.1", "difgsm:smallest=0", "difgsm:smallest=1.1", "tifgsm:kernel=2", "tifgsm:kernel=-1"),
+        *("tifgsm:deviations=0", "nes:samples=0", "nes:samples=5", "nes:samples=6,queries=6", "nes:sigma=0"),
+        *("hopskipjump:queries=199", "hopskipjump:reach=0", "hopskipjump:reach=1", "patch:size=0", "patch:size=1.1"),
+        *("patch:scale=1", "patch:scale=-0.1", "patch:degrees=-1", "patch:degrees=180.5", "patch:learning_rate=0"),
+        *("universal:clip=0", "universal:decay=1", "universal:decay=-0.1", "spatial:degrees=-1", "spatial:degrees=181"),
+        *("spatial:shift=-0.1", "spatial:shift=1.1", "spatial:angles=0", "spatial:places=0", "square:p=0"),
+    ],
+    "objectives": [
+        *("clean:smoothing=-0.1", "clean:smoothing=1", "gaussian:sigma=0", "augmix:severity=0", "augmix:severity=11"),
+        *("augmix:width=0", "augmix:depth=-1", "augmix:jsd=-1", "free:replays=0", "mart:steps=0"),
+    ],
+    "modifiers": ["awp:gamma=0", "gradalign:weight=0"],
+    "explainers": [
+        *("activation-maximization:steps=0", "activation-maximization:rate=-1", "activation-maximization:jitter=-1"),
+        *("activation-maximization:smoothness=-1", "integrated-gradients:steps=0", "integrated-gradients:baseline=red"),
+        *("occlusion:window=3,stride=4", "occlusion:window=-1", "occlusion:stride=-1", "occlusion:fill=red"),
+        *("rise:masks=0", "rise:cells=0", "rise:keep=0", "rise:keep=1", "rise:fill=red", "scorecam:channels=-1"),
+        *("scorecam:fill=red", "smoothgrad:samples=0", "smoothgrad:noise=-0.1"),
+    ],
+}
+
+
+def each(specs: dict[str, list[str]]) -> list[tuple[str, str]]:
+    return [(family, spec) for family in specs for spec in specs[family]]
+
+
+@pytest.mark.parametrize(("family", "spec"), each(ALLOWED))
+def test_the_least_and_the_most_are_allowed(family: str, spec: str) -> None:
+    registry.build(family, spec)
+
+
+@pytest.mark.parametrize(("family", "spec"), each(REFUSED))
+def test_what_is_just_beyond_is_refused(family: str, spec: str) -> None:
+    with pytest.raises(UsageError):
+        registry.build(family, spec)

@@ -58,8 +58,11 @@ def fork_tests(tree: Path, tests: list[str], seconds: float, trace: bool, report
         sys.path[:] = [str(tree), *(path for path in sys.path if Path(path or ".").resolve() != ROOT)]
         import pytest
 
-        options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:randomly"]
-        code = pytest.main([*options, *([] if trace else ["-x"]), *tests], plugins=[recorder])
+        # Plugins and collections of garbage would take longer than most of the tests.
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        quick = ("-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception")
+        options = ["-q", "-o", "addopts=", "-m", "not slow", *quick, *([] if trace else ["-x"])]
+        code = pytest.main([*options, *tests], plugins=[recorder])
         report.write_text(json.dumps({"tests": recorder.tests, "failed": recorder.failed}))
         os._exit(code)
     finally:

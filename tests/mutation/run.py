@@ -12,6 +12,7 @@ those of a file that has changed are forgotten. Needs Linux.
 
 import argparse
 import fnmatch
+import gc
 import itertools
 import json
 import math
@@ -54,14 +55,15 @@ PATHS = {
     # The fast gradient sign family.
     "advcli/attacks/*.py": ("test_gradient_attacks.py", "test_attack_formulas.py"),
     "advcli/objectives/*.py": ("test_objective*.py", "test_augmix.py", "test_options.py"),
-    "advcli/modifiers/*.py": ("test_modifiers.py", "test_objective_formulas.py"),
-    "advcli/explainers/*.py": ("explainers/*.py", "test_feature_map.py"),
+    "advcli/modifiers/*.py": ("test_modifiers.py", "test_options.py"),
+    "advcli/explainers/*.py": ("explainers/*.py", "test_feature_map.py", "test_options.py"),
     "advcli/corruptions/*.py": ("test_corruption*.py",),
     "advcli/tasks/benchmarking/statistics.py": ("benchmarking/test_statistics.py",),
-    "advcli/tasks/benchmarking/pairs.py": ("benchmarking/test_summary.py", "benchmarking/test_statistics.py"),
+    "advcli/tasks/benchmarking/pairs.py": ("benchmarking/test_summary.py", "benchmarking/test_pairs.py"),
     "advcli/tasks/benchmarking/certification.py": ("benchmarking/test_certification.py",),
     "advcli/tasks/benchmarking/corruption_error.py": ("benchmarking/test_corruption_error.py",),
 }
+PATHS |= {path: (*files, "test_options.py") for path, files in PATHS.items() if path.startswith("advcli/attacks/")}
 
 
 def wilson(part: int, whole: int) -> tuple[float, float]:
@@ -106,6 +108,8 @@ def test_mutants(mutants: list[Mutant], kept: dict[str, Any], options: Any) -> N
     import scipy.ndimage
     import scipy.stats  # noqa: F401
     import tensorflow  # noqa: F401
+
+    gc.freeze()
 
     def save() -> None:
         new = options.results.with_suffix(".new")
