@@ -44,6 +44,34 @@ def tells(found: np.ndarray, expected: np.ndarray, *wrong: np.ndarray, atol: flo
         assert np.abs(other - expected).max() > 10 * atol
 
 
+def test_noise_value_by_value(photos: np.ndarray) -> None:
+    image = photos[:1].astype(np.float64)
+
+    def drawn(draw: Any) -> np.ndarray:
+        return draw(generators()[0])[None].astype(np.float64)
+
+    normal = drawn(lambda generator: generator.standard_normal(photos.shape[1:], np.float32))
+    even = drawn(lambda generator: generator.random(photos.shape[1:], np.float32))
+    tells(
+        raw("gaussian_noise", photos[:1], 3), np.clip(image + 0.12 * normal, 0, 1), np.clip(image - 0.12 * normal, 0, 1)
+    )
+    tells(raw("speckle_noise", photos[:1], 3), np.clip(image * (1 + 0.25 * normal), 0, 1), image + 0.25 * normal)
+    lost = np.where(even < 0.025, 1.0, np.where(even < 0.05, 0.0, image))
+    tells(raw("impulse_noise", photos[:1], 3), lost, np.where(even < 0.05, 0.5, image))
+    counts = drawn(lambda generator: generator.poisson(photos[0].astype(np.float64) * 50))
+    tells(raw("shot_noise", photos[:1], 3), np.clip(counts / 50, 0, 1), counts / 50)
+
+
+@pytest.mark.parametrize("name", registry.names("corruptions"))
+def test_nothing_leaves_the_box(name: str) -> None:
+    # Halves of black and white, whose noise and light would lead out of it.
+    images = np.zeros((2, 32, 32, 3), np.float32)
+    images[:, :, 16:] = 1
+    changed = raw(name, images, 5)
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+
+
 @pytest.mark.parametrize("decay", [1.5, 3.0])
 def test_plasma_pixel_by_pixel(decay: float) -> None:
     side = 16

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from advcli.backend import keras
+from advcli.explainers.activation_maximization import ActivationMaximization, _coarsened, _roughening
 from advcli.explainers.gradcam import GradCAM
 from advcli.explainers.gradcam_plus_plus import GradCAMPlusPlus
 from advcli.explainers.integrated_gradients import IntegratedGradients
 from advcli.explainers.layercam import LayerCAM
 from advcli.explainers.rise import RISE
 from advcli.explainers.saliency import Saliency
+from advcli.explainers.scorecam import ScoreCAM
 from advcli.explainers.smoothgrad import SmoothGrad
 from advcli.model import Classifier
+from conftest import make_classifier, weights_of
 
 WEIGHTS = np.random.default_rng(1).normal(size=(3, 6, 6, 2))
 CLASSES = np.array([2, 0])
@@ -128,3 +131,36 @@ def test_the_weights_of_the_activation_maps() -> None:
     np.testing.assert_allclose(GradCAM().combined(feature, gradient), gradcam)
     np.testing.assert_allclose(LayerCAM().combined(feature, gradient), layercam)
     np.testing.assert_allclose(GradCAMPlusPlus().combined(feature, gradient), plus_plus)
+
+
+def test_scorecam_takes_the_channels_that_vary_most_in_their_order() -> None:
+    generator = np.random.default_rng(4)
+    feature = generator.normal(size=(4, 5, 4)) * [1, 0, 3, 2]
+    feature[..., 1] = 7
+    np.testing.assert_array_equal(ScoreCAM(channels=2)._chosen(feature), feature[..., [2, 3]])
+    np.testing.assert_array_equal(ScoreCAM(channels=0)._chosen(feature), feature[..., [0, 2, 3]])
+    np.testing.assert_array_equal(ScoreCAM(channels=4)._chosen(feature), feature[..., [0, 2, 3]])
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    return values / np.sqrt((values**2).sum())
+
+
+@pytest.mark.parametrize(("edge", "jitter", "most"), [(16, 4, 1), (47, 4, 2), (48, 2, 2)])
+def test_the_steps_of_activation_maximization(edge: int, jitter: int, most: int) -> None:
+    classifier = make_classifier("linear", edge=edge)
+    kernel, _ = classifier.model.weights
+    kernel.assign(np.random.default_rng(6).normal(size=kernel.shape))
+    weights = weights_of(classifier, np.arange(4))
+    slope = weights[2] - weights.mean(axis=0)
+    picture = 0.45 + 0.1 * np.random.default_rng([5, 2, 0]).random((edge, edge, 3))
+    shifts = np.random.default_rng(5).integers(-most, most + 1, (3, 2))
+    for shift in shifts:
+        # What is shifted is the image; the gradient is shifted back.
+        back = np.roll(slope, -shift, axis=(0, 1)).astype(np.float32)
+        direction = unit(_coarsened(back[None])[0]) - 0.3 * unit(_roughening(picture[None].astype(np.float32))[0])
+        picture = np.clip(picture + 0.04 * np.sqrt(picture.size) * unit(direction), 0, 1)
+    method = ActivationMaximization(steps=3, rate=0.04, smoothness=0.3, jitter=jitter)
+    images = np.zeros((1, edge, edge, 3), np.float32)
+    np.testing.assert_allclose(method(classifier, images, np.array([2]), 5)[0], picture, atol=1e-4)
+    assert np.abs(shifts).max() == most

@@ -126,7 +126,8 @@ def mutants_of(path: str) -> list[Mutant]:
         elif isinstance(node, (ast.Raise, ast.JoinedStr, ast.Import, ast.ImportFrom)):
             return
         else:
-            children = list(ast.iter_child_nodes(node))
+            decorators = getattr(node, "decorator_list", [])
+            children = [child for child in ast.iter_child_nodes(node) if child not in decorators]
         # Without a first assignment nothing runs: only those that change something that is there are left out.
         if isinstance(node, ast.AugAssign):
             add(node, "pass", functions)
