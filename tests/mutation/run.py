@@ -2,7 +2,7 @@
 
     python tests/mutation/run.py --sample 150 --seed 0        a random sample of all mutants
     python tests/mutation/run.py --paths advcli/threat.py     all mutants of some files
-    python tests/mutation/run.py --sample 150 --again         those of the sample that survived, after new tests
+    python tests/mutation/run.py --again                      those that survived once more, after new tests
 
 The unchanged tests run first and show which functions each of them calls; a mutant is run against the tests that call
 its function, fast ones first, in a fork that has TensorFlow imported already. More than a few times the processor time
@@ -90,13 +90,16 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(tempfile.gettempdir(), "advcli-mutants.json"))
     options = parser.parse_args()
     listed = sorted({str(file.relative_to(ROOT)) for pattern in options.paths for file in ROOT.glob(pattern)})
-    mutants = [mutant for path in listed for mutant in mutants_of(path)]
-    print(f"{len(mutants)} mutants of {len(listed)} files")
-    if options.sample:
-        mutants = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
+    every = {mutant.key(): mutant for path in listed for mutant in mutants_of(path)}
+    print(f"{len(every)} mutants of {len(listed)} files")
     kept = json.loads(options.results.read_text()) if options.results.exists() else {"files": {}, "mutants": {}}
-    test_mutants(mutants, kept, options)
-    print_table(mutants, kept["mutants"])
+    chosen = random.Random(options.seed).sample(list(every), min(options.sample or len(every), len(every)))
+    if options.again:
+        chosen = [key for key in every if not kept["mutants"].get(key, {"killed": True})["killed"]]
+        for key in chosen:
+            del kept["mutants"][key]
+    test_mutants([every[key] for key in chosen if key not in kept["mutants"]], kept, options)
+    print_table([mutant for key, mutant in every.items() if key in kept["mutants"]], kept["mutants"])
 
 
 def test_mutants(mutants: list[Mutant], kept: dict[str, Any], options: Any) -> None:
@@ -160,15 +163,14 @@ def test_mutants(mutants: list[Mutant], kept: dict[str, Any], options: Any) -> N
 
     times = itertools.count(10**9)
     results = kept["mutants"]
-    todo = [m for m in mutants if m.key() not in results or (options.again and not results[m.key()]["killed"])]
-    for mutant in todo:
+    for mutant in mutants:
         if not tests_of(mutant):
             keep(mutant, False, "no test calls it", 0)
-    run_all([mutant for mutant in todo if tests_of(mutant)], options.workers, start, judge)
+    run_all([mutant for mutant in mutants if tests_of(mutant)], options.workers, start, judge)
 
 
 def print_table(mutants: list[Mutant], results: dict[str, Any]) -> None:
-    """Print the score of each file, and what survived."""
+    """Print the score of each file so far, and what survived."""
     total = [0, 0]
     print(f"\n{'file':50} killed      95% interval")
     for path in sorted({mutant.path for mutant in mutants}):
