@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from advcli import registry
 from advcli.attacks.hopskipjump import HopSkipJump
@@ -191,6 +192,47 @@ def test_vmifgsm_adds_the_variance_of_the_step_before(
         variance = np.mean(around, axis=0) - slope
         point = project(point + threat.eps / 4 * ahead(total, threat), pictures, threat)
     compare(run("vmifgsm:steps=4,samples=2", logistic.classifier, pictures, labels, threat), point)
+
+
+@by_threat
+def test_tifgsm_smooths_before_it_sums(
+    threat: Threat, logistic: Logistic, pictures: np.ndarray, labels: np.ndarray
+) -> None:
+    weights = np.exp(-(np.linspace(-3, 3, 5) ** 2) / 2)
+    kernel = np.outer(weights, weights)[None, :, :, None] / weights.sum() ** 2
+
+    def slope(at: np.ndarray) -> np.ndarray:
+        return ndimage.convolve(logistic.slope(at, labels, threat), kernel, mode="constant")
+
+    expected = climb(slope, pictures, threat, steps=10, share=0.1, momentum=1.0)
+    compare(run("tifgsm:kernel=5", logistic.classifier, pictures, labels, threat), expected)
+
+
+@by_threat
+def test_difgsm_takes_the_gradient_through_the_shrunk_image(
+    threat: Threat, logistic: Logistic, pictures: np.ndarray, labels: np.ndarray
+) -> None:
+    step, shrunk = iter(range(10)), 0
+
+    def slope(at: np.ndarray) -> np.ndarray:
+        nonlocal shrunk
+        drawn = own_draws(pictures).fold(next(step)).uniform((4, 1)).numpy().astype(np.float64)[..., 0]
+        # A row of the matrix is where a pixel of the shrunk image is read from, by nearest neighbours; zero is black.
+        matrices = np.stack([np.eye(8)] * 10).reshape(2, 5, 8, 8)
+        for row in np.flatnonzero(drawn[:, 0] < 0.5):
+            side = int(np.round(8 * (0.5 + 0.5 * drawn[row, 1])))
+            shrunk += side < 8
+            for axis in range(2):
+                start = int(drawn[row, 2 + axis] * (8 - side + 1))
+                matrices[axis, row] = 0
+                for place in range(side):
+                    matrices[axis, row, start + place, int((place + 0.5) * 8 / side)] = 1
+        seen = np.einsum("nij,njlc,nkl->nikc", matrices[0], at, matrices[1])
+        return np.einsum("nij,nikc,nkl->njlc", matrices[0], logistic.slope(seen, labels, threat), matrices[1])
+
+    expected = climb(slope, pictures, threat, steps=10, share=0.1, momentum=1.0)
+    assert shrunk > 10
+    compare(run("difgsm:smallest=0.5", logistic.classifier, pictures, labels, threat), expected)
 
 
 def test_pgd_in_l1_moves_three_coordinates(logistic: Logistic, pictures: np.ndarray, labels: np.ndarray) -> None:
