@@ -213,3 +213,16 @@ def test_the_step_of_fgsm_rs(threat: Threat, sure: Classifier, pictures: np.ndar
 def test_the_noise_of_gaussian(sure: Classifier, pictures: np.ndarray) -> None:
     noise = make_opponent(sure, Threat()).draws.normal([8, 8, 3]).numpy()
     differ(perturbed_by("gaussian", sure, pictures, Threat()), pictures + 0.25 * noise, pictures + 0.25**2 * noise)
+
+
+@pytest.mark.parametrize("spec", ["fgsm-rs", "n-fgsm", "free", "trades", "mart"])
+def test_the_perturbed_stay_in_the_box(spec: str, sure: Classifier) -> None:
+    # Halves of black and white, from which half of all steps and of all noise lead out.
+    images = np.zeros((5, 8, 8, 3), np.float32)
+    images[:, 4:] = 1
+    kept = np.random.default_rng(7).uniform(-0.1, 0.1, images.shape).astype(np.float32)
+    opponent = make_opponent(sure, Threat(eps=0.1), kept=tf.constant(kept))
+    found = np.asarray(registry.build("objectives", spec).perturb(opponent, tf.constant(images), tf.constant(LABELS)))
+    assert found.min() == 0
+    assert found.max() == 1
+    assert (np.abs(found - images) > 0.01).mean() > 0.2

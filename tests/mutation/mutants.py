@@ -21,6 +21,8 @@ REVERSED = {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
 PARTNERS = {"reduce_sum": "reduce_mean", "minimum": "maximum", "argmax": "argmin", "reduce_max": "reduce_min"}
 PARTNERS |= {"sum": "mean", "min": "max", "floor": "ceil", "reduce_any": "reduce_all", "any": "all"}
 PARTNERS |= {partner: name for name, partner in PARTNERS.items()}
+# Calls whose arguments can be swapped without a change.
+SYMMETRIC = {"minimum", "maximum", "min", "max", "hypot"}
 # Calls that may be replaced by their first argument.
 WRAPPERS = {
     "abs",
@@ -93,7 +95,8 @@ def alternatives(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Constant(2 * value if value else 1.0)
         case ast.Call(func=func, args=args):
             name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
-            if len(args) > 1 and not any(isinstance(argument, ast.Starred) for argument in args):
+            starred = any(isinstance(argument, ast.Starred) for argument in args)
+            if len(args) > 1 and not starred and name not in SYMMETRIC:
                 yield changed(lambda new: new.args.__setitem__(slice(-2, None), [args[-1], args[-2]]))
             if name in PARTNERS:
                 field = "attr" if isinstance(func, ast.Attribute) else "id"
