@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from advcli import registry
-from advcli.attacks.hopskipjump import HopSkipJump
+from advcli.attacks.hopskipjump import HopSkipJump, _forward
 from advcli.attacks.patch import Patch
 from advcli.attacks.universal import UniversalPerturbation
 from advcli.backend import Tensor, tf
@@ -320,6 +320,17 @@ def test_the_estimate_of_nes(threat: Threat, logistic: Logistic, pictures: np.nd
     np.testing.assert_allclose(moved / length(moved), estimate / length(estimate), atol=2e-3)
 
 
+@pytest.mark.parametrize("threat", [Threat(eps=0.01), Threat(Norm.L2, 0.1)], ids=["linf", "l2"])
+def test_nes_stays_in_the_ball_and_reaches_its_surface(
+    threat: Threat, logistic: Logistic, pictures: np.ndarray, labels: np.ndarray
+) -> None:
+    found = run("nes:queries=36,samples=2,sigma=0.1", logistic.classifier, pictures, labels, threat)
+    assert not logistic.won(found, labels).any(), "an image that is won takes fewer steps"
+    size = threat.size(tf.constant(found - pictures)).numpy()
+    assert size.max() <= threat.eps * (1 + 1e-5)
+    assert size.max() > 0.6 * threat.eps
+
+
 def test_simba_keeps_what_raises_the_loss(logistic: Logistic, pictures: np.ndarray, labels: np.ndarray) -> None:
     threat = Threat(Norm.L2, 0.7)
     order = np.argsort(own_draws(pictures).uniform([192]).numpy(), axis=1)
@@ -372,6 +383,22 @@ def test_the_normal_that_hopskipjump_estimates(logistic: Logistic, pictures: np.
     expected = ((votes - share)[..., None, None, None] * ways).sum(axis=0)
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert np.abs((votes[..., None, None, None] * ways).sum(axis=0) - expected).max() > 0.1
+
+
+def test_hopskipjump_halves_a_step_until_it_stays_wrong() -> None:
+    # The first image is wrong up to .1 away, the second never, the third anywhere.
+    start = np.full((3, 2, 2, 1), 0.2, np.float32)
+    limits = tf.constant([0.1, -1.0, 9.0])
+    seen = []
+
+    def won(points: Tensor) -> Tensor:
+        distance = tf.reduce_max(points - start, axis=(1, 2, 3))
+        seen.append(distance.numpy())
+        return distance < limits
+
+    moved = _forward(won, tf.constant(start), tf.ones_like(start), tf.constant([0.64, 0.64, 0.5])).numpy()
+    np.testing.assert_allclose((moved - start).max(axis=(1, 2, 3)), [0.08, 0, 0.5], atol=1e-6)
+    np.testing.assert_allclose(np.stack(seen)[:, 1], 0.64 / 2.0 ** np.arange(10), rtol=1e-3)
 
 
 def test_the_steps_of_a_patch(logistic: Logistic, pictures: np.ndarray, labels: np.ndarray) -> None:
