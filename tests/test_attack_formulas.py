@@ -416,6 +416,11 @@ def test_the_steps_of_a_patch(logistic: Logistic, pictures: np.ndarray, labels: 
         np.testing.assert_allclose(attack.pattern(state)[..., :3], texture, atol=2e-4)
 
 
+@pytest.mark.parametrize(("size", "side"), [(0.01, 1), (0.2, 2), (0.5, 4), (1.0, 8)])
+def test_the_pixels_of_a_patch(size: float, side: int) -> None:
+    assert Patch(size=size).start(8, 3).texture.shape == (side, side, 3)
+
+
 @pytest.mark.parametrize("threat", [Threat(eps=0.1), Threat(Norm.L2, 1.0), Threat(eps=0.1, target=2)])
 def test_the_steps_of_a_universal_perturbation(threat: Threat, logistic: Logistic) -> None:
     attack, state = UniversalPerturbation(clip=0.3), UniversalPerturbation().start(8, 3)

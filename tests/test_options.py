@@ -4,6 +4,7 @@ import pytest
 
 from advcli import registry
 from advcli.errors import UsageError
+from advcli.threat import USUAL_RADIUS, Norm
 
 # Lengths of steps have tests of their own, in units.
 DEFAULTS = {
@@ -62,6 +63,10 @@ def test_defaults(family: str, name: str) -> None:
     component = registry.build(family, name)
     expected = DEFAULTS[family][name]
     assert {option: getattr(component, option) for option in expected} == pytest.approx(expected)
+
+
+def test_the_usual_radii() -> None:
+    assert USUAL_RADIUS == {Norm.LINF: 8 / 255, Norm.L2: 0.5, Norm.L1: 12}
 
 
 ALLOWED = {

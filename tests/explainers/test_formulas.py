@@ -98,6 +98,19 @@ def test_integrated_gradients(against: np.ndarray | None, cubic: Classifier, une
         assert np.abs(shares(wrong) - found).max() > 1e-3
 
 
+@pytest.mark.parametrize(("edge", "sigma"), [(20, 2.0), (112, 5.0)])
+def test_the_blur_that_a_way_starts_at(edge: int, sigma: float) -> None:
+    # At 20 pixels the standard deviation is the least, where its square is its double.
+    image = np.zeros((1, edge, edge, 1), np.float32)
+    image[0, edge // 2, edge // 2] = 1
+    places = np.arange(edge) - edge // 2
+    bell = np.exp(-(places**2) / (2 * sigma**2))
+    expected = np.outer(bell, bell) / bell.sum() ** 2
+    found = IntegratedGradients().start(image)[0, :, :, 0]
+    near = np.abs(places) < 2
+    np.testing.assert_allclose(found[near][:, near], expected[near][:, near], rtol=1e-3)
+
+
 def test_rise(cubic: Classifier, uneven: np.ndarray) -> None:
     method = RISE(masks=30, cells=3, keep=0.3)
     found = method(cubic, uneven, CLASSES, 7)

@@ -28,7 +28,7 @@ from mutants import ROOT, Mutant, digest, mutants_of
 
 # What is mutated, and the test files that are to notice.
 PATHS = {
-    "advcli/threat.py": ("test_threat.py", "test_l1_ball.py", "test_pgd.py"),
+    "advcli/threat.py": ("test_threat.py", "test_l1_ball.py", "test_options.py", "test_pgd.py"),
     "advcli/l1_ball.py": ("test_l1_ball.py", "test_threat.py"),
     "advcli/draws.py": ("test_draws.py", "test_threat.py"),
     "advcli/attacks/__init__.py": ("test_pgd.py", "test_minimal_attacks.py", "test_apgd.py"),
