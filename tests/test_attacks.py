@@ -199,7 +199,8 @@ def test_a_model_that_rounds_its_input_is_survived(
     norms = norms_of(search) if is_bounded(search) else ("linf",)
     png.write(file, (pictures[0] * 255).astype(np.uint8))
     for norm in norms:
-        request = Request(name, Threat(Norm(norm), EPS[Norm(norm)]))
+        threat = Threat(Norm(norm), EPS[Norm(norm)])
+        request = Resolved(spec=name, threat=threat)
         found = list(
             attack(rounding, {file: tmp_path / norm}, search, request, pattern=tmp_path / f"{norm}.pattern.png")
         )

@@ -91,6 +91,13 @@ def test_movements_are_those_of_pillow(strength: float, sign: int, cat: np.ndarr
         assert np.quantile(both, 0.95) <= 1.1, name
 
 
+@pytest.mark.parametrize(("name", "axis"), [("translate-x", 1), ("translate-y", 0)])
+def test_what_moves_in_is_black(name: str, axis: int) -> None:
+    moved = ours(np.full((30, 30, 3), 200, np.uint8), name, 5.0)
+    lines = moved.mean(axis=(1 - axis, 2))
+    np.testing.assert_allclose(lines, [200] * 25 + [0] * 5, atol=1e-3)
+
+
 def test_flat_images_stay_finite() -> None:
     for value in (0.0, 0.5, 1.0):
         images = tf.fill((len(OPERATIONS), 8, 8, 1), value)
