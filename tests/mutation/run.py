@@ -28,7 +28,7 @@ from mutants import ROOT, Mutant, digest, mutants_of
 
 # What is mutated, and the test files that are to notice.
 PATHS = {
-    "advcli/threat.py": ("test_threat.py", "test_l1_ball.py", "test_options.py", "test_pgd.py"),
+    "advcli/threat.py": ("test_threat.py", "test_l1_ball.py", "test_component_defaults.py", "test_pgd.py"),
     "advcli/l1_ball.py": ("test_l1_ball.py", "test_threat.py"),
     "advcli/draws.py": ("test_draws.py", "test_threat.py"),
     "advcli/attacks/__init__.py": ("test_pgd.py", "test_minimal_attacks.py", "test_apgd.py"),
@@ -54,16 +54,16 @@ PATHS = {
     ),
     # The fast gradient sign family.
     "advcli/attacks/*.py": ("test_gradient_attacks.py", "test_attack_formulas.py"),
-    "advcli/objectives/*.py": ("test_objective*.py", "test_augmix.py", "test_options.py"),
-    "advcli/modifiers/*.py": ("test_modifiers.py", "test_options.py"),
-    "advcli/explainers/*.py": ("explainers/*.py", "test_feature_map.py", "test_options.py"),
+    "advcli/objectives/*.py": ("test_objective*.py", "test_augmix.py", "test_component_defaults.py"),
+    "advcli/modifiers/*.py": ("test_modifiers.py", "test_component_defaults.py"),
+    "advcli/explainers/*.py": ("explainers/*.py", "test_feature_map.py", "test_component_defaults.py"),
     "advcli/corruptions/*.py": ("test_corruption*.py",),
     "advcli/tasks/benchmark/intervals.py": ("benchmarking/test_statistics.py",),
     "advcli/tasks/benchmark/significance.py": ("benchmarking/test_summary.py", "benchmarking/test_pairs.py"),
     "advcli/tasks/benchmark/randomized_smoothing.py": ("benchmarking/test_certification.py",),
     "advcli/tasks/benchmark/corruption_error.py": ("benchmarking/test_corruption_error.py",),
 }
-PATHS |= {path: (*files, "test_options.py") for path, files in PATHS.items() if path.startswith("advcli/attacks/")}
+PATHS |= {path: (*files, "test_component_defaults.py") for path, files in PATHS.items() if path.startswith("advcli/attacks/")}
 
 
 def wilson(part: int, whole: int) -> tuple[float, float]:
