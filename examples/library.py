@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from advcli import registry
-from advcli.data import decode
+from advcli.data.dataset import decode
 from advcli.datasets import find
-from advcli.model import load
-from advcli.tasks.adversary import Adversary
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import load
+from advcli.search.compiled_attack import Adversary
+from advcli.threat.threat import Norm, Threat
 
 run = Path(sys.argv[1])
 classifier = load(run / "model.keras", run.name)

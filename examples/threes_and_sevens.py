@@ -15,11 +15,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advcli import registry
-from advcli.data import decode
+from advcli.data.dataset import decode
 from advcli.datasets import find
-from advcli.model import load
-from advcli.tasks.adversary import Adversary
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import load
+from advcli.search.compiled_attack import Adversary
+from advcli.threat.threat import Norm, Threat
 
 EPS = 0.25
 SHOWN = 5

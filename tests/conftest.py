@@ -12,10 +12,10 @@ import pytest
 
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
-from advcli.draws import Draws
-from advcli.model import Classifier
-from advcli.opponent import Opponent
-from advcli.threat import Threat
+from advcli.model.classifier import Classifier
+from advcli.threat.inner_maximization import Opponent
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.records import Record
 from advcli.tasks.benchmark.request import Execution, Request
 from advcli.tasks.benchmark.run import run

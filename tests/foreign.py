@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from advcli.backend import keras
-from advcli.layers import recorded, replaced
+from advcli.model.introspection import recorded, replaced
 
 EDGE = 12
 CLASSES = 4

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from advcli import images, png, registry
-from advcli.data import to_float
+from advcli import registry
+from advcli.data import images
+from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError
-from advcli.model import Classifier
+from advcli.files import png
+from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress, Record
 from advcli.tasks.attack.request import Resolved
 from advcli.tasks.attack.run import attack
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
 
@@ -78,7 +80,7 @@ def test_a_photo_turned_by_its_camera_is_with_those_of_its_size(tmp_path: Path) 
 def test_large_images_are_attacked_one_by_one(
     linear: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("advcli.tasks.pictures._PIXELS_AT_ONCE", 2 * 8 * 8 + 1)
+    monkeypatch.setattr("advcli.search.image_batches._PIXELS_AT_ONCE", 2 * 8 * 8 + 1)
     files = [write(tmp_path, f"{i}.png", (8, 8, 3)) for i in range(5)]
     happened = events(linear, files)
     assert [event.done for event in happened if isinstance(event, Progress)] == [0, 2, 4, 5]

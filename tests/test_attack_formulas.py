@@ -12,10 +12,10 @@ from advcli.attacks.hopskipjump import HopSkipJump, _forward
 from advcli.attacks.patch import Patch
 from advcli.attacks.universal import UniversalPerturbation
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary, image_seeds
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary, image_seeds
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
 LINF, L2 = Threat(eps=0.05), Threat(Norm.L2, 0.5)

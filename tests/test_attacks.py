@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advcli import png, registry
+from advcli import registry
 from advcli.attacks import KINDS, Attack, Suite, Universal, is_bounded, norms_of, refuse_unsupported
 from advcli.backend import Tensor, keras, tf
-from advcli.draws import Draws
 from advcli.errors import AdvcliError, UsageError
-from advcli.model import Classifier
+from advcli.files import png
+from advcli.model.classifier import Classifier
 from advcli.records import Attacked
-from advcli.tasks.adversary import Adversary
+from advcli.search.compiled_attack import Adversary
 from advcli.tasks.attack.request import Resolved
 from advcli.tasks.attack.run import attack
-from advcli.threat import Norm, Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
 # Those that craft one pattern for many images are held to the like in test_universal_attacks.py.

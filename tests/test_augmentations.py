@@ -11,8 +11,8 @@ from advcli import registry
 from advcli.augmentations import ARTICLE, STAGES, augmented, read
 from advcli.augmentations.poisson import _BRIGHT, _many
 from advcli.backend import tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
+from advcli.threat.rng import Draws
 
 AUGMENTATIONS = registry.names("augmentations")
 

@@ -9,12 +9,12 @@ from skimage import data, transform
 
 from advcli import registry
 from advcli.backend import tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
 from advcli.objectives import Opponent
 from advcli.objectives._augmix import OPERATIONS, _dirichlet, mixtures, operated
 from advcli.objectives.augmix import divergence
-from advcli.threat import Norm, Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
 SPACE = {"versions": 2, "width": 3, "depth": 0, "severity": 3}

@@ -8,12 +8,12 @@ import pytest
 from advcli import registry
 from advcli.attacks import refuse_unsupported
 from advcli.attacks.autoattack import AutoAttack
-from advcli.data import decode
+from advcli.data.dataset import decode
 from advcli.errors import UsageError
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary
 from advcli.tasks.benchmark.perturbations import protocol_of
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 from test_attacks import check
 
@@ -21,7 +21,7 @@ from test_attacks import check
 def certified(shared: Path) -> tuple[Classifier, np.ndarray, np.ndarray]:
     """Load the network and the 500 images that ``reference/autoattack.json`` has figures for."""
     from advcli.datasets import find
-    from advcli.tasks.models import ModelChoice
+    from advcli.model.model_choice import ModelChoice
 
     classifier = ModelChoice(str(shared / "models/wong2018_certified_mnist.keras"), input_range=(0.0, 1.0)).load()
     dataset = find(f"mnist:path={shared / 'data/mnist.npz'}")()

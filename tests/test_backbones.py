@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advcli import images, registry
+from advcli import registry
 from advcli.backbones import _applications, _efficientnet, resnext50
 from advcli.backend import keras, tf
+from advcli.data import images
 from advcli.errors import AdvcliError, UsageError
 
 LARGE = ("efficientnetb4", "efficientnetb6", "nasnetlarge")

@@ -5,14 +5,14 @@ import pytest
 
 from advcli import registry
 from advcli.backend import Tensor
-from advcli.data import Dataset, Images, Split
+from advcli.data.dataset import Dataset, Images, Split
 from advcli.errors import AdvcliError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.records import Score
-from advcli.tasks.adversary import Adversary
+from advcli.search.compiled_attack import Adversary
 from advcli.tasks.benchmark.models import class_indices
 from advcli.tasks.benchmark.quick_score import benchmark
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 from conftest import make_classifier
 
 

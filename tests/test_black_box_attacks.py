@@ -8,11 +8,11 @@ import pytest
 
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary, image_seeds
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary, image_seeds
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 
 BUDGETS = {"nes": 408, "simba": 380, "hopskipjump": 400}
 

@@ -11,16 +11,16 @@ import pytest
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.checks import Evidence, Finding, Overlap
-from advcli.data import Dataset, Images, Split, stratified
-from advcli.linear_head import LOGARITHM
-from advcli.model import Classifier, wrap
+from advcli.data.dataset import Dataset, Images, Split, stratified
+from advcli.model.classifier import Classifier, wrap
+from advcli.model.output_head import LOGARITHM
 from advcli.records import Score
-from advcli.tasks.adversary import Adversary
+from advcli.search.compiled_attack import Adversary
 from advcli.tasks.benchmark.check_records import check
 from advcli.tasks.benchmark.models import Measured
 from advcli.tasks.benchmark.quick_score import benchmark
 from advcli.tasks.benchmark.sanity_checks import compared
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 
 CLASSES = 4
 

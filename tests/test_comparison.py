@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from advcli.backend import tf
-from advcli.data import decode
+from advcli.data.dataset import decode
 from advcli.datasets import find
 from advcli.errors import UsageError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.records import Epoch, Planned, Score
 from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.benchmark.quick_score import benchmark
@@ -19,7 +19,7 @@ from advcli.tasks.train.recipe import Recipe, prepare
 from advcli.tasks.train.run import train
 from advcli.tasks.train.run_folder import Run
 from advcli.tasks.train.twin_comparison import ATTACKS, NOISES
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 from conftest import make_classifier
 
 TINY = Recipe(

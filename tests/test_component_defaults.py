@@ -4,7 +4,7 @@ import pytest
 
 from advcli import registry
 from advcli.errors import UsageError
-from advcli.threat import USUAL_RADIUS, Norm
+from advcli.threat.threat import USUAL_RADIUS, Norm
 
 # Lengths of steps have tests of their own, in units.
 DEFAULTS = {

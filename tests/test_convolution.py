@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from advcli.backend import tf
-from advcli.convolution import of_few_channels
+from advcli.model.conv_gradient import of_few_channels
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])

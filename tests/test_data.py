@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advcli.data import (
+from advcli.data.dataset import (
     Dataset,
     Images,
     Split,

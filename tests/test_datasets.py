@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from advcli import registry
-from advcli.data import Dataset, decode
+from advcli.data.dataset import Dataset, decode
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from advcli.download import cache_folder, fetch, offline
 from advcli.errors import AdvcliError
+from advcli.files.download import cache_folder, fetch, offline
 
 CONTENT = b"some weights" * 1000
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

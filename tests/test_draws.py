@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
+from advcli.threat.rng import Draws
 
 
 def splitmix(state: int) -> tuple[int, int]:

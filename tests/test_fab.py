@@ -8,11 +8,11 @@ from advcli.attacks._boundary import BISECTIONS
 from advcli.attacks._minimal import to_hyperplane
 from advcli.attacks.fab import FAB
 from advcli.backend import tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary, image_seeds
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary, image_seeds
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 from test_apgd import distances
 from test_attacks import check

@@ -9,8 +9,8 @@ from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.explainers.gradcam import GradCAM
 from advcli.explainers.saliency import Saliency
-from advcli.feature_map import ShownLayer, _found, feature_map, listed
-from advcli.model import Classifier, wrap
+from advcli.model.classifier import Classifier, wrap
+from advcli.model.feature_map import ShownLayer, _found, feature_map, listed
 from conftest import make_classifier
 
 CLASSES = np.array([1, 3, 0])

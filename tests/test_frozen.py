@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import foreign
-from advcli import linear_head, registry
+from advcli import registry
 from advcli.attacks.pgd import PGD
 from advcli.backend import keras, tf
-from advcli.frozen import FrozenNetwork, LiveNetwork
-from advcli.tasks.adversary import Adversary
-from advcli.threat import Threat
+from advcli.model import output_head
+from advcli.model.inference import FrozenNetwork, LiveNetwork
+from advcli.search.compiled_attack import Adversary
+from advcli.threat.threat import Threat
 from conftest import make_classifier
 
 LAYERS = keras.layers
@@ -94,7 +95,7 @@ def test_foreign_models_with_their_softmax_taken_off(shape: str, kind: str) -> N
         return
     model = foreign.build(shape, kind)
     images = foreign.images()
-    assert linear_head.make_linear(model, images) != linear_head.LOGITS
+    assert output_head.make_linear(model, images) != output_head.LOGITS
     check(model, images)
 
 

@@ -8,11 +8,11 @@ from advcli import registry
 from advcli.attacks.difgsm import DIFGSM
 from advcli.attacks.tifgsm import TIFGSM
 from advcli.backend import tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary, image_seeds
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary, image_seeds
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 
 LINF = Threat(eps=0.05)
 L2 = Threat(Norm.L2, 0.5)

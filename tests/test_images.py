@@ -11,8 +11,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from advcli import images, png
+from advcli.data import images
 from advcli.errors import AdvcliError, UsageError
+from advcli.files import png
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 DEEP = RAMP.astype(np.uint16) * 257

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import foreign
-from advcli import keras_file
 from advcli.backend import keras
 from advcli.errors import AdvcliError
+from advcli.model import keras_file
 
 OWN_CODE = """
 import keras

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from advcli import l1_ball
 from advcli.backend import tf
+from advcli.threat import l1_ball
 
 
 def project(adversarial: np.ndarray, original: np.ndarray, eps: float) -> np.ndarray:

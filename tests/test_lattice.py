@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from advcli.tasks.lattice import on_lattice
+from advcli.search.quantize import on_lattice
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import foreign
-from advcli import linear_head
 from advcli.backend import keras, tf
-from advcli.model import wrap
+from advcli.model import output_head
+from advcli.model.classifier import wrap
 
 
 @pytest.mark.parametrize("kind", foreign.HEADS)
@@ -32,7 +32,7 @@ def test_logits_are_left_alone(shape: str) -> None:
     model = foreign.build(shape, "logits")
     before = model(foreign.images(), training=False).numpy()
     classifier = wrap(model, "m", input_range=(0, 1))
-    assert classifier.head == linear_head.LOGITS
+    assert classifier.head == output_head.LOGITS
     np.testing.assert_array_equal(classifier.logits(tf.constant(foreign.images())), before)
 
 
@@ -40,7 +40,7 @@ def test_logits_are_left_alone(shape: str) -> None:
 def test_logits_that_happen_to_have_one_sign_are_left_alone(activation: str) -> None:
     model = foreign.build("flat", "logits", before=keras.layers.Rescaling(0.01))
     model = keras.Model(model.inputs[0], keras.layers.Activation(activation)(model.outputs[0]))
-    assert wrap(model, "m", input_range=(0, 1)).head == linear_head.LOGITS
+    assert wrap(model, "m", input_range=(0, 1)).head == output_head.LOGITS
 
 
 def test_the_gradient_comes_back_where_the_model_is_sure() -> None:
@@ -85,7 +85,7 @@ def test_other_probabilities_become_their_logarithm(build: Any) -> None:
     model = build()
     before = model(foreign.images(), training=False).numpy()
     classifier = wrap(model, "m", input_range=(0, 1))
-    assert classifier.head == linear_head.LOGARITHM
+    assert classifier.head == output_head.LOGARITHM
     np.testing.assert_allclose(classifier.predict(foreign.images()), before, atol=1e-6)
     np.testing.assert_allclose(
         classifier.logits(tf.constant(foreign.images())), np.log(np.maximum(before, 1e-30)), rtol=1e-5

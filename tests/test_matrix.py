@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import foreign
-from advcli import images, png
 from advcli.attacks.pgd import PGD
 from advcli.backend import keras
-from advcli.model import Classifier, load
-from advcli.tasks.adversary import Adversary
-from advcli.threat import Threat
+from advcli.data import images
+from advcli.files import png
+from advcli.model.classifier import Classifier, load
+from advcli.search.compiled_attack import Adversary
+from advcli.threat.threat import Threat
 from conftest import Command
 
 COUNT = 24
@@ -174,7 +175,7 @@ class _Wrong:
 def test_a_broken_copy_is_not_searched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from advcli import model as module
+    from advcli.model import classifier as module
 
     monkeypatch.setattr(module, "FrozenNetwork", _Wrong)
     plain, path = make("logits", tmp_path)
@@ -197,7 +198,7 @@ class _WrongInTheDark(_Wrong):
 def test_a_copy_that_fails_on_the_images_of_the_call_is_not_searched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from advcli import model as module
+    from advcli.model import classifier as module
 
     monkeypatch.setattr(module, "FrozenNetwork", _WrongInTheDark)
     plain, path = make("logits", tmp_path)

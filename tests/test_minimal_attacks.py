@@ -7,11 +7,11 @@ from advcli import registry
 from advcli.attacks import norms_of, refuse_unsupported
 from advcli.attacks._minimal import annealed, margin, settled, to_hyperplane
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary, image_seeds
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary, image_seeds
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier, weights_of
 
 WIDE = {Norm.LINF: Threat(eps=0.9), Norm.L2: Threat(Norm.L2, 10.0)}

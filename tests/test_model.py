@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import foreign
-from advcli import linear_head
 from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
-from advcli.model import Classifier, load, read_labels, recipe_of, wrap
+from advcli.model import output_head
+from advcli.model.classifier import Classifier, load, read_labels, recipe_of, wrap
 from conftest import make_classifier
 
 RANGE = (0.0, 1.0)
@@ -266,7 +266,7 @@ def test_a_saved_classifier_comes_back_whole(tmp_path: Path, channels: int) -> N
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["m.keras"]
     loaded = load(tmp_path / "deep" / "m.keras", "new")
     assert (loaded.name, loaded.labels, loaded.edge, loaded.channels) == ("new", saved.labels, 8, channels)
-    assert (loaded.input_range, loaded.head, loaded.recipe) == (RANGE, linear_head.LOGITS, saved.recipe)
+    assert (loaded.input_range, loaded.head, loaded.recipe) == (RANGE, output_head.LOGITS, saved.recipe)
     assert recipe_of(tmp_path / "deep" / "m.keras") == saved.recipe
     pictures = foreign.images(channels=channels, edge=8)
     np.testing.assert_array_equal(loaded.predict(pictures), saved.predict(pictures))

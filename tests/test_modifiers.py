@@ -7,12 +7,12 @@ import pytest
 
 from advcli import registry
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
-from advcli.opponent import Opponent
-from advcli.threat import Threat
+from advcli.threat.inner_maximization import Opponent
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 from conftest import make_classifier, make_opponent
 
 NAMES = registry.names("modifiers")

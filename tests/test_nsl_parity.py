@@ -13,7 +13,7 @@ import pytest
 
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 from conftest import make_classifier, make_opponent
 from nsl_wrapper import network
 

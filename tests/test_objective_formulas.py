@@ -8,8 +8,8 @@ import pytest
 
 from advcli import registry
 from advcli.backend import tf
-from advcli.model import Classifier
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import Classifier
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier, make_opponent
 
 LABELS = np.array([0, 1, 2, 3, 0], np.int32)

@@ -10,10 +10,10 @@ import pytest
 from advcli import registry
 from advcli.backend import Tensor, neural_structured_learning, tf
 from advcli.errors import UsageError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.objectives import Objective, Replaying
-from advcli.opponent import Opponent
-from advcli.threat import Norm, Threat
+from advcli.threat.inner_maximization import Opponent
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier, make_opponent
 
 NAMES = registry.names("objectives")

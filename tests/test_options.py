@@ -17,7 +17,7 @@ from advcli.tasks.benchmark.request import Request as BenchmarkRequest
 from advcli.tasks.explain.request import Request as ExplainRequest
 from advcli.tasks.train.request import Request as TrainRequest
 from advcli.tasks.train.run import make_job
-from advcli.threat import Norm
+from advcli.threat.threat import Norm
 
 FIELD = "    transfer: bool = option(False, panel=THREAT)\n"
 HELP = "        transfer: craft on each model, score on all: the transfer matrix.\n"

@@ -5,7 +5,7 @@ import pytest
 from advcli.errors import UsageError
 from advcli.parsing import read_duration, read_severities
 from advcli.search.threat_defaults import read_threats
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 
 TRAINED = {"norm": "l2", "eps": 0.75}
 

@@ -7,11 +7,11 @@ from advcli import registry
 from advcli.attacks import ascent
 from advcli.attacks.pgd import PGD
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary, image_seeds
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary, image_seeds
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 
 MIXED = {Norm.LINF: 0.055, Norm.L2: 0.45, Norm.L1: 2.0}
 

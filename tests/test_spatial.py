@@ -8,11 +8,11 @@ import pytest
 from advcli.attacks._warp import Placement, draw
 from advcli.attacks.spatial import Spatial
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary, image_seeds
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary, image_seeds
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
 PICTURES = np.random.default_rng(0).uniform(0, 1, (2, 9, 9, 3)).astype(np.float32)

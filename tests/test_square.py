@@ -9,11 +9,11 @@ import pytest
 from advcli import registry
 from advcli.attacks.square import Square, bump_of, side_of
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary, image_seeds
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary, image_seeds
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 from test_attacks import check
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from advcli.backend import tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Norm, Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 
 EVERY = pytest.mark.parametrize("norm", list(Norm))
 

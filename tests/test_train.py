@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from advcli import registry
-from advcli.data import decode
+from advcli.data.dataset import decode
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
-from advcli.model import load
+from advcli.model.classifier import load
 from advcli.records import Epoch, Progress, Score, Trained
 from advcli.tasks.benchmark.quick_score import benchmark
 from advcli.tasks.train import overfitting_guard as guard

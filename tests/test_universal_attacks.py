@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from advcli import png, registry
+from advcli import registry
 from advcli.attacks import Universal, is_bounded, refuse_unsupported
 from advcli.attacks.patch import Patch
 from advcli.attacks.universal import UniversalPerturbation
 from advcli.backend import Tensor, keras, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.model import Classifier
-from advcli.tasks.adversary import image_seeds
-from advcli.threat import Norm, Threat
+from advcli.files import png
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import image_seeds
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
 PATTERNS = [name for name in registry.names("attacks") if isinstance(registry.build("attacks", name), Universal)]

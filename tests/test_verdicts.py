@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import foreign
-from advcli import model as module
-from advcli import png
 from advcli.attacks.pgd import PGD
 from advcli.backend import Tensor, keras, tf
-from advcli.model import UNDEFINED, Classifier
-from advcli.tasks.adversary import Adversary
-from advcli.threat import Norm, Threat
+from advcli.files import png
+from advcli.model import classifier as module
+from advcli.model.classifier import UNDEFINED, Classifier
+from advcli.search.compiled_attack import Adversary
+from advcli.threat.threat import Norm, Threat
 from conftest import Command
 
 

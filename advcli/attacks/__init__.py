@@ -7,9 +7,9 @@ import numpy as np
 
 from advcli import registry
 from advcli.backend import Tensor, as_written, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Norm, Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 
 # What an attack needs of a model, or what it makes.
 KINDS = ("gradient", "transfer", "smallest", "score", "decision", "random", "geometry", "pattern", "suite")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from advcli.attacks._minimal import Smallest, bisected, to_hyperplane
 from advcli.attacks._rounds import Batch, Network, best_other, by_image, in_rounds, of_class, until_broken
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 # Halvings of the way from the image to the nearest adversarial point found: the last steps went a little too far.
 BISECTIONS = 10

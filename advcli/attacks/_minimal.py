@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from advcli.attacks._rounds import best_other, by_image, of_class
 from advcli.backend import Tensor, tf
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 
 
 class Smallest(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ Croce and Hein 2021, https://arxiv.org/abs/2103.01208; the constants are those o
 
 from typing import NamedTuple
 
-from advcli import l1_ball
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
+from advcli.threat import l1_ball
 
 # The radii that a run may begin with, as multiples of eps, and their shares of the steps.
 LARGER = ((3, 0.3), (2, 0.3))

@@ -20,9 +20,9 @@ from advcli.attacks._rounds import (
     until_broken,
 )
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError, nearest
-from advcli.threat import Norm, Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 
 LOSSES = ("ce", "dlr", "dlr-targeted")
 

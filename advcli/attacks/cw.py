@@ -12,9 +12,9 @@ from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import Smallest, margin, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 
 class _Weight(NamedTuple):

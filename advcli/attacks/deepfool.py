@@ -10,9 +10,9 @@ from typing import ClassVar, NamedTuple
 from advcli.attacks._minimal import dual_size, settled, to_hyperplane
 from advcli.attacks._rounds import Network, by_image, of_class, until_broken
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 # As a share of the largest perturbation that there is: robust networks bend on the way to a far hyperplane.
 _LONGEST = 0.03

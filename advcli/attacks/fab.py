@@ -11,9 +11,9 @@ from advcli.attacks._boundary import BISECTIONS, Walk
 from advcli.attacks._minimal import bisected, settled
 from advcli.attacks._rounds import Batch, Network, in_rounds, on_the_surface
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import Smallest, annealed, dual_size, euclidean, margin, nothing_yet, uphill
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Norm, Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 
 
 @dataclass(frozen=True)

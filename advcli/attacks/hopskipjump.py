@@ -10,9 +10,9 @@ from typing import ClassVar
 from advcli.attacks._minimal import bisected, euclidean, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 _TRIES = 100  # for a start
 _SHORTER = 10  # times that a step which leaves the wrong class is halved

@@ -9,9 +9,9 @@ from typing import ClassVar, NamedTuple
 
 from advcli.attacks._rounds import Network, by_image, until_broken
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 
 class _State(NamedTuple):

@@ -13,9 +13,9 @@ import numpy as np
 
 from advcli.attacks._warp import Placement, draw
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError, nearest
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 SHAPES = ("circle", "square")
 

@@ -12,9 +12,9 @@ from typing import ClassVar, NamedTuple
 from advcli.attacks import ascent
 from advcli.attacks._rounds import Batch, Network, in_rounds, until_broken
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError, nearest
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 SCHEDULES = ("constant", "linear", "cosine")
 

@@ -14,9 +14,9 @@ from typing import ClassVar, NamedTuple
 from advcli.attacks._rounds import Network, by_image, headway, until_broken
 from advcli.attacks._warp import Placement, draw, middle
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 
 class _State(NamedTuple):

@@ -18,9 +18,9 @@ from advcli.attacks._rounds import (
     until_broken,
 )
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Norm, Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 
 # The share of the image that a square covers is halved after these iterations.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)

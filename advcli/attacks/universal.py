@@ -14,9 +14,9 @@ import numpy as np
 from advcli.attacks import ascent
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Norm, Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Norm, Threat
 
 # The 8-bit value that stands for no change; as many steps of 1/255 go up from it as down.
 ZERO = 128

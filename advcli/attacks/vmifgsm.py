@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from advcli.attacks import _momentum, ascent
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)

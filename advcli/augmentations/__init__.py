@@ -6,8 +6,8 @@ from typing import ClassVar, Protocol
 
 from advcli import registry
 from advcli.backend import Tensor, as_written, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
+from advcli.threat.rng import Draws
 
 # Where a change stands, whatever the order it is asked for in.
 STAGES = ("geometry", "colour", "noise")

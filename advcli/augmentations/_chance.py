@@ -1,8 +1,8 @@
 """A change that only some images get."""
 
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
+from advcli.threat.rng import Draws
 
 
 def check(probability: float) -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
+from advcli.threat.rng import Draws
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from advcli.augmentations import _chance
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
+from advcli.threat.rng import Draws
 
 # From this rate on, the expansion is right but for one draw in ten thousand, which is then one photon off.
 _BRIGHT = 10.0

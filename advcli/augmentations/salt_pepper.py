@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from advcli.augmentations import _chance
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
+from advcli.threat.rng import Draws
 
 
 @dataclass(frozen=True)

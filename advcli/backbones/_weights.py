@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from advcli.backend import keras
-from advcli.download import offline
 from advcli.errors import AdvcliError, UsageError
+from advcli.files.download import offline
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.records import Score
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from advcli.backend import Tensor, tf
-from advcli.layers import operations, replaced
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
+from advcli.model.introspection import operations, replaced
 
 _TOGETHER = 32
 

@@ -8,7 +8,7 @@ import numpy as np
 from advcli.checks import Evidence, Finding
 from advcli.checks._chance import beyond_chance
 from advcli.checks._scores import more_than_chance
-from advcli.model import NotNumbers
+from advcli.model.classifier import NotNumbers
 
 # What networks are made for.
 _RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from advcli import linear_head
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._network import logits_of
+from advcli.model import output_head
 
 # So far from the middle of the pixel range that every bounded output comes to its bound.
 _SCALES = (30.0, 1000.0, -30.0, -1000.0)
@@ -41,13 +41,13 @@ class Probabilities:
             "reaches its bound" + also_run(evidence, "square")
         )
         logits = logits_of(evidence.classifier, evidence.pixels)
-        if evidence.classifier.head == linear_head.LOGARITHM:
+        if evidence.classifier.head == output_head.LOGARITHM:
             sure = int((logits.max(axis=1) >= 0).sum())
             said = f"the model gives probabilities, and their logarithms are attacked: {sure} of {count} images have a "
             return Finding(True, f"{said}probability of 1, where the loss is flat", remedy)
         low, high, sums = float(logits.min()), float(logits.max()), logits.sum(axis=1, dtype=np.float64)
         between = f"the outputs for {count} images lie between {low:.3g} and {high:.3g}"
-        if linear_head.are_probabilities(logits, self.tolerance / 10):
+        if output_head.are_probabilities(logits, self.tolerance / 10):
             return Finding(True, f"{between} and sum to one: they are probabilities, not logits", remedy)
         bound = self._bound(evidence, logits)
         if bound:

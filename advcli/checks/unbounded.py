@@ -9,7 +9,7 @@ from typing import ClassVar
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._chance import beyond_chance
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ def explain(request: Request, display: Display) -> int:
 
     from advcli import registry
     from advcli.cli.output import Output
+    from advcli.model.model_choice import load_all
     from advcli.search.threat_defaults import common_threat
     from advcli.tasks.explain import run as task
     from advcli.tasks.explain import validate
     from advcli.tasks.explain.check_cache import check_cache
     from advcli.tasks.explain.default_methods import list_layers, suitable
     from advcli.tasks.explain.explain_model import ExplainedModel
-    from advcli.tasks.models import load_all
 
     choices = [request.choose(request.model)]
     choices += [

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from advcli import registry
-from advcli.class_order import ClassOrder
-from advcli.data import Dataset
+from advcli.data.class_order import ClassOrder
+from advcli.data.dataset import Dataset
 from advcli.errors import UsageError, nearest
 
 

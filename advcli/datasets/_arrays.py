@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data import Dataset, Split
+from advcli.data.dataset import Dataset, Split
 from advcli.errors import UsageError
 
 _KEYS = "the file needs x_train, y_train, x_test and y_test (or x_val and y_val for the last two)"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data import Split
+from advcli.data.dataset import Split
 from advcli.datasets._arrays import labelled
 from advcli.errors import UsageError
 

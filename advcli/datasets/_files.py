@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from advcli.download import fetch
 from advcli.errors import AdvcliError, UsageError
+from advcli.files.download import fetch
 
 
 def existing(path: str, hint: str = "") -> Path:

@@ -5,7 +5,7 @@ Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html. The classes are th
 
 from dataclasses import dataclass
 
-from advcli.data import Dataset
+from advcli.data.dataset import Dataset
 from advcli.datasets._cifar import URL, members, split
 from advcli.datasets._files import local_or_fetched
 from advcli.errors import UsageError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from advcli.data import Dataset, Split, split_off
+from advcli.data.dataset import Dataset, Split, split_off
 
 
 @dataclass(frozen=True)

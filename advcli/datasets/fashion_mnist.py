@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data import Dataset, Split
+from advcli.data.dataset import Dataset, Split
 from advcli.datasets._arrays import grey_28, labelled, read_npz
 from advcli.datasets._files import existing, local_or_fetched
 from advcli.errors import UsageError

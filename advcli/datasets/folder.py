@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from advcli import images
-from advcli.class_order import ClassOrder
-from advcli.data import Dataset, Split, split_off
+from advcli.data import images
+from advcli.data.class_order import ClassOrder
+from advcli.data.dataset import Dataset, Split, split_off
 from advcli.datasets._files import existing, has_tiny_imagenet, title
 from advcli.errors import UsageError, nearest
 

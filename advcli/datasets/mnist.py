@@ -5,7 +5,7 @@ LeCun, Cortes and Burges 1998, http://yann.lecun.com/exdb/mnist/; the file that 
 
 from dataclasses import dataclass
 
-from advcli.data import Dataset
+from advcli.data.dataset import Dataset
 from advcli.datasets._arrays import grey_28, read_npz
 from advcli.datasets._files import local_or_fetched
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from advcli.data import Dataset
+from advcli.data.dataset import Dataset
 from advcli.datasets._arrays import read_npz
 from advcli.datasets._files import existing, title
 from advcli.errors import UsageError

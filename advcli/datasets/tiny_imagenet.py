@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli import images
-from advcli.data import Dataset, Split
+from advcli.data import images
+from advcli.data.dataset import Dataset, Split
 from advcli.datasets._files import Tree, folder_holding, has_tiny_imagenet, local_or_fetched, open_tree, title
 from advcli.errors import UsageError
 

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from advcli.backend import tf
-from advcli.feature_map import ShownLayer
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
+from advcli.model.feature_map import ShownLayer
 
 __all__ = ["Explainer", "MapKind", "ShownLayer", "enlarge_maps", "is_evidence"]
 

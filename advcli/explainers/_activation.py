@@ -10,9 +10,9 @@ import numpy as np
 from advcli.backend import Tensor, tf
 from advcli.explainers import Explainer, MapKind, ShownLayer
 from advcli.explainers._scores import in_batches, score, traced
-from advcli.feature_map import feature_map
-from advcli.layers import recorded
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
+from advcli.model.feature_map import feature_map
+from advcli.model.introspection import recorded
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from advcli.explainers._perturbed import each
 from advcli.explainers._scores import asked, batch_size, gradients
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 
 def integrated_gradient(

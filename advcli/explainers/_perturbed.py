@@ -6,7 +6,7 @@ import numpy as np
 
 from advcli.errors import UsageError
 from advcli.explainers._scores import asked, batch_size
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 FILLS = ("mean", "black")
 

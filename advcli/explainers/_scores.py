@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from advcli.backend import Tensor, tf
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 # Of a batch; 16 images of 224 pixels, which take MobileNetV2 about a gigabyte with all that a gradient needs.
 _PIXELS = 16 * 224**2

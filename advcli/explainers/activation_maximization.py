@@ -15,7 +15,7 @@ from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.explainers import Explainer, MapKind
 from advcli.explainers._scores import in_batches, score, traced
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 
 @dataclass(frozen=True)

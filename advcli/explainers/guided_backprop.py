@@ -17,8 +17,8 @@ from advcli.backend import Tensor, keras, tf
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
 from advcli.explainers._scores import in_batches, score, traced
-from advcli.layers import operations, replaced
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
+from advcli.model.introspection import operations, replaced
 
 _SCOPE = "one_way_rectifier"
 

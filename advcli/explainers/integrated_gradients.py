@@ -11,7 +11,7 @@ import numpy as np
 from advcli.errors import UsageError
 from advcli.explainers import Explainer
 from advcli.explainers._path import integrated_gradient, missing_share
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 BASELINES = ("blur", "black", "mean")
 

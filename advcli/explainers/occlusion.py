@@ -13,7 +13,7 @@ from advcli.errors import UsageError
 from advcli.explainers import Explainer, MapKind
 from advcli.explainers._perturbed import answers, check_fill, each
 from advcli.explainers._scores import asked
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 
 @dataclass(frozen=True)

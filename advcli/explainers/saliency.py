@@ -11,7 +11,7 @@ import numpy as np
 
 from advcli.explainers import Explainer
 from advcli.explainers._scores import gradients
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 
 @dataclass(frozen=True)

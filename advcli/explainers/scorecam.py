@@ -14,8 +14,8 @@ from advcli.errors import UsageError
 from advcli.explainers import Explainer, MapKind, ShownLayer, enlarge_maps
 from advcli.explainers._activation import features
 from advcli.explainers._perturbed import answers, check_fill, each
-from advcli.feature_map import feature_map
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
+from advcli.model.feature_map import feature_map
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from advcli.errors import UsageError
 from advcli.explainers import Explainer
 from advcli.explainers._perturbed import each
 from advcli.explainers._scores import batch_size, generator, gradients
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 
 @dataclass(frozen=True)

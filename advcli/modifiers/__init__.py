@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from advcli.backend import Tensor
-from advcli.opponent import Opponent
+from advcli.threat.inner_maximization import Opponent
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from advcli.backend import Tensor
-from advcli.opponent import Opponent
+from advcli.threat.inner_maximization import Opponent
 
 
 class Objective(Protocol):

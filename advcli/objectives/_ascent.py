@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from advcli.backend import Tensor, as_written, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
-from advcli.threat import Threat
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 
 def check(steps: int, step: float) -> None:

@@ -11,7 +11,7 @@ though each chain has an operation of its own.
 import math
 
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
+from advcli.threat.rng import Draws
 
 # The tables come first, in the order in which _tables makes them.
 OPERATIONS = (

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.opponent import Opponent
+from advcli.threat.inner_maximization import Opponent
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.objectives._ascent import slope
-from advcli.opponent import Opponent
+from advcli.threat.inner_maximization import Opponent
 
 
 @dataclass(frozen=True)

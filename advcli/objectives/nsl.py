@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, neural_structured_learning, tf
 from advcli.errors import UsageError, nearest
-from advcli.opponent import Opponent
-from advcli.threat import Norm, Threat
+from advcli.threat.inner_maximization import Opponent
+from advcli.threat.threat import Norm, Threat
 
 NORMS = {"infinity": Norm.LINF, "l2": Norm.L2, "l1": Norm.L1}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
-from advcli.opponent import Opponent
+from advcli.threat.inner_maximization import Opponent
 
 
 @dataclass(frozen=True)

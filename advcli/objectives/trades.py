@@ -10,7 +10,7 @@ from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import _ascent
 from advcli.objectives._divergence import divergence
-from advcli.opponent import Opponent
+from advcli.threat.inner_maximization import Opponent
 
 
 @dataclass(frozen=True)

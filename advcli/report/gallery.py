@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advcli import png
+from advcli.files import png
 from advcli.report.cross_table import parted
 from advcli.report.difference import amplification, enlarged
 from advcli.report.page import Section

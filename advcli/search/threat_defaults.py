@@ -6,7 +6,7 @@ from typing import Any
 from advcli import registry
 from advcli.errors import UsageError
 from advcli.parsing import read_radii
-from advcli.threat import USUAL_RADIUS, Norm, Threat
+from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
 
 # Where looking for the smallest radius ends: there a picture is hardly itself any more.
 _GREATEST = {Norm.LINF: 128 / 255, Norm.L2: 32.0, Norm.L1: 1024.0}

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from advcli.options import OUTPUT, THREAT, WHAT, option, refuse_out_of_bounds
 from advcli.parsing import read_list, read_radius, read_range
-from advcli.threat import Norm
+from advcli.threat.threat import Norm
 
 if TYPE_CHECKING:
-    from advcli.tasks.models import ModelChoice
+    from advcli.model.model_choice import ModelChoice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class ModelOptions(Validated):
         Raises:
             UsageError: it is not there.
         """
-        from advcli.tasks.models import ModelChoice
+        from advcli.model.model_choice import ModelChoice
 
         return ModelChoice(model, self.weights, self.labels, self.input_range, self.edge, self.unsafe_load)
 
@@ -127,7 +127,7 @@ def memory_option() -> Any:
 
 def bytes_of(memory: float | None) -> int | None:
     """Return how many bytes of decoded images may be held in memory."""
-    from advcli.data import half_of_free_memory
+    from advcli.data.dataset import half_of_free_memory
 
     return half_of_free_memory() if memory is None else int(min(memory, 1e9) * 1e9)
 

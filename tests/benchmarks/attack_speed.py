@@ -40,10 +40,10 @@ from PIL import Image
 from advcli import registry
 from advcli.backend import keras, tf
 from advcli.errors import UsageError
-from advcli.model import wrap
-from advcli.tasks.adversary import Adversary
-from advcli.tasks.models import ModelChoice
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import wrap
+from advcli.model.model_choice import ModelChoice
+from advcli.search.compiled_attack import Adversary
+from advcli.threat.threat import Norm, Threat
 
 # Everything is compared on the CPU; this must be said before TensorFlow and PyTorch are imported.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"

@@ -18,7 +18,7 @@ import numpy as np
 from advcli import registry
 from advcli.augmentations import augmented, read
 from advcli.backend import Tensor, keras, tf
-from advcli.draws import Draws
+from advcli.threat.rng import Draws
 
 
 def training_step(edge: int) -> Callable[[Tensor, Tensor], Tensor]:

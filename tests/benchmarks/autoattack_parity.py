@@ -14,12 +14,12 @@ from typing import Annotated
 import typer
 
 from advcli import registry
-from advcli.data import decode
+from advcli.data.dataset import decode
 from advcli.datasets import find
+from advcli.model.model_choice import ModelChoice
 from advcli.records import Progress, Score
 from advcli.tasks.benchmark.quick_score import benchmark
-from advcli.tasks.models import ModelChoice
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 
 PARTS = {
     "apgd-ce": "apgd:loss=ce",

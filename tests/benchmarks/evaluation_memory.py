@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from advcli import registry
-from advcli.data import Dataset, Images, Split
-from advcli.model import Classifier
+from advcli.data.dataset import Dataset, Images, Split
+from advcli.model.classifier import Classifier
 from advcli.records import Protocol
 from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmark.models import measured
@@ -24,7 +24,7 @@ from advcli.tasks.benchmark.perturbations import attacks_under, corruptions_of
 from advcli.tasks.benchmark.plan import CLEAN, Plan
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.results_file import Journal
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 EDGE, CLASSES = 32, 10
 

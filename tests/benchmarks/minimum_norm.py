@@ -26,12 +26,12 @@ from peers import Search
 
 from advcli import registry
 from advcli.backend import tf
-from advcli.data import decode
+from advcli.data.dataset import decode
 from advcli.datasets import find
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary
-from advcli.tasks.models import ModelChoice
-from advcli.threat import Norm, Threat
+from advcli.model.classifier import Classifier
+from advcli.model.model_choice import ModelChoice
+from advcli.search.compiled_attack import Adversary
+from advcli.threat.threat import Norm, Threat
 
 SHARED = Path(os.environ.get("ADVCLI_TEST_DATA", "../shared"))
 OURS = {Norm.L2: ("deepfool", "fmn", "fab", "cw", "ddn"), Norm.LINF: ("deepfool", "fmn", "fab")}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from advcli.backend import tf
-from advcli.threat import Norm
+from advcli.threat.threat import Norm
 
 Search = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

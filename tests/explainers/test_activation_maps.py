@@ -11,16 +11,17 @@ from tf_keras_vis.saliency import Saliency as TheirSaliency
 from tf_keras_vis.scorecam import Scorecam
 
 import foreign
-from advcli import images, registry
+from advcli import registry
 from advcli.backend import keras, tf
-from advcli.data import to_float
+from advcli.data import images
+from advcli.data.dataset import to_float
 from advcli.explainers import enlarge_maps
 from advcli.explainers.gradcam import GradCAM
 from advcli.explainers.gradcam_plus_plus import GradCAMPlusPlus
 from advcli.explainers.layercam import LayerCAM
 from advcli.explainers.saliency import Saliency
 from advcli.explainers.scorecam import ScoreCAM
-from advcli.model import Classifier, wrap
+from advcli.model.classifier import Classifier, wrap
 from conftest import make_classifier
 
 CLASSES = np.array([1, 3, 0])

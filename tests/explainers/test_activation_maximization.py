@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from advcli.explainers.activation_maximization import ActivationMaximization, _coarsened, _roughening
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 BLANK = np.zeros((2, 8, 8, 3), np.float32)
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import foreign
-from advcli import linear_head, registry
+from advcli import registry
 from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.explainers import is_evidence
-from advcli.layers import operations
-from advcli.model import Classifier, wrap
+from advcli.model import output_head
+from advcli.model.classifier import Classifier, wrap
+from advcli.model.introspection import operations
 from conftest import make_classifier
 
 METHODS = registry.names("explainers")
@@ -217,7 +218,7 @@ def test_a_softmax_that_stays_is_explained_through_its_logarithm() -> None:
     model = Softmaxed(foreign.head("logits"), foreign.body())
     model(foreign.images())
     classifier = wrap(model, "m", input_range=RANGE)
-    assert classifier.head == linear_head.LOGARITHM
+    assert classifier.head == output_head.LOGARITHM
     inputs = tf.constant(foreign.images())
     with tf.GradientTape() as tape:
         tape.watch(inputs)
@@ -244,7 +245,7 @@ def unsuspected() -> Classifier:
 @pytest.mark.parametrize("shape", foreign.SHAPES)
 def test_the_head_is_proven(shape: str) -> None:
     assert wrap(foreign.build(shape, "layer"), "m", input_range=RANGE).proven_head.name == "softmax removed"
-    assert wrap(foreign.build(shape, "logits"), "m", input_range=RANGE).proven_head == linear_head.LOGITS
+    assert wrap(foreign.build(shape, "logits"), "m", input_range=RANGE).proven_head == output_head.LOGITS
 
 
 @pytest.mark.parametrize("method", METHODS)

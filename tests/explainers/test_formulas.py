@@ -16,7 +16,7 @@ from advcli.explainers.rise import RISE
 from advcli.explainers.saliency import Saliency
 from advcli.explainers.scorecam import ScoreCAM
 from advcli.explainers.smoothgrad import SmoothGrad
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from conftest import make_classifier, weights_of
 
 WEIGHTS = np.random.default_rng(1).normal(size=(3, 6, 6, 2))

@@ -6,7 +6,7 @@ import pytest
 from advcli.explainers._perturbed import hidden
 from advcli.explainers.occlusion import Occlusion
 from advcli.explainers.rise import RISE
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from conftest import weights_of
 
 CLASSES = np.array([1, 3, 0, 2, 1])

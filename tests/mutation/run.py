@@ -63,7 +63,9 @@ PATHS = {
     "advcli/tasks/benchmark/randomized_smoothing.py": ("benchmarking/test_certification.py",),
     "advcli/tasks/benchmark/corruption_error.py": ("benchmarking/test_corruption_error.py",),
 }
-PATHS |= {path: (*files, "test_component_defaults.py") for path, files in PATHS.items() if path.startswith("advcli/attacks/")}
+PATHS |= {
+    path: (*files, "test_component_defaults.py") for path, files in PATHS.items() if path.startswith("advcli/attacks/")
+}
 
 
 def wilson(part: int, whole: int) -> tuple[float, float]:

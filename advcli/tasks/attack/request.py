@@ -15,7 +15,7 @@ from advcli.tasks.request import (
     out_option,
     overwrite_option,
 )
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 # What can be written of an image -> the ending of its file.
 ENDINGS = {"adversarial": ".adv.png", "clean": ".clean.png", "difference": ".diff.png"}

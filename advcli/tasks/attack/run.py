@@ -10,22 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from advcli import images, png, registry
+from advcli import registry
 from advcli.attacks import Attack, Suite, Universal, is_bounded
-from advcli.data import to_float
+from advcli.data import images
+from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
-from advcli.model import Classifier
+from advcli.files import png
+from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress
 from advcli.report.difference import amplification, enlarged
-from advcli.tasks.adversary import Adversary
+from advcli.search.compiled_attack import Adversary
+from advcli.search.image_batches import Picture, by_size, groups
+from advcli.search.minimum_norm import SmallestRadius
+from advcli.search.quantize import fooled, settled
+from advcli.search.universal import Applied
 from advcli.tasks.attack.request import ENDINGS, PATTERN_ENDING, Request, Resolved
 from advcli.tasks.attack.universal_files import crafted, read_pattern
 from advcli.tasks.attack.validate import Chosen, choose
-from advcli.tasks.crafting import Applied
-from advcli.tasks.lattice import fooled, settled
-from advcli.tasks.pictures import Picture, by_size, groups
-from advcli.tasks.smallest import SmallestRadius
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 log = logging.getLogger(__name__)
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from advcli import png, registry
+from advcli import registry
 from advcli.attacks import Universal, is_bounded
-from advcli.data import to_float
+from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
-from advcli.model import Classifier
+from advcli.files import png
+from advcli.model.classifier import Classifier
 from advcli.records import Crafted, Progress
+from advcli.search.image_batches import groups
+from advcli.search.universal import craft
 from advcli.tasks.attack.request import Resolved
-from advcli.tasks.crafting import craft
-from advcli.tasks.pictures import groups
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from advcli.parsing import read_choices
 from advcli.search.threat_defaults import threat_for, widest, with_queries
 from advcli.tasks.attack.request import ENDINGS, Request
 from advcli.tasks.attack.universal_files import pattern_of
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 
 
 @dataclass(frozen=True)

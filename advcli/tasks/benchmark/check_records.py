@@ -7,7 +7,7 @@ import numpy as np
 
 from advcli import registry
 from advcli.checks import Evidence
-from advcli.data import Images
+from advcli.data.dataset import Images
 from advcli.records import Checked
 
 PASS, SUSPECT = "PASS", "SUSPECT"

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from advcli import png
 from advcli.corruptions import corrupted
-from advcli.data import decode, to_eight_bits
+from advcli.data.dataset import decode, to_eight_bits
 from advcli.datasets import find
 from advcli.errors import UsageError
+from advcli.files import png
 from advcli.records import Exported, Progress
 from advcli.tasks.benchmark.request import Request, Shard
 

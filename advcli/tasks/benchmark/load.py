@@ -13,17 +13,17 @@ import numpy as np
 
 from advcli import __version__, registry
 from advcli.attacks import is_bounded
-from advcli.class_order import has_names
-from advcli.data import Dataset, Images, Split, decode
+from advcli.data.class_order import has_names
+from advcli.data.dataset import Dataset, Images, Split, decode
 from advcli.datasets import find
 from advcli.errors import UsageError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
+from advcli.model.model_choice import load_all
 from advcli.records import Progress, Protocol
 from advcli.tasks.benchmark.models import Measured, measured
 from advcli.tasks.benchmark.numbering import note_order
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.request import Request, Shard
-from advcli.tasks.models import load_all
 
 _PACKAGES = ("tensorflow", "keras", "numpy")
 

@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from advcli.class_order import ClassOrder, has_names
-from advcli.data import Dataset, Images, class_named
+from advcli.data.class_order import ClassOrder, has_names
+from advcli.data.dataset import Dataset, Images, class_named
 from advcli.errors import AdvcliError, nearest
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.tasks.benchmark.plan import Subject
 
 

@@ -9,12 +9,12 @@ from advcli.attacks import Universal
 from advcli.augmentations import Augmentation
 from advcli.backend import Tensor, tf
 from advcli.corruptions import corrupted
-from advcli.draws import Draws
 from advcli.records import Progress
-from advcli.tasks.adversary import Adversary, SearchResult, image_seeds
+from advcli.search.compiled_attack import Adversary, SearchResult, image_seeds
+from advcli.search.universal import Applied, craft
 from advcli.tasks.benchmark.models import Measured
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
-from advcli.tasks.crafting import Applied, craft
+from advcli.threat.rng import Draws
 
 # (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 Changed = Callable[[np.ndarray], np.ndarray]

@@ -11,7 +11,7 @@ from advcli.attacks import Attack, Suite, Universal, is_bounded
 from advcli.augmentations import Augmentation
 from advcli.corruptions import Corruption
 from advcli.errors import UsageError
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 
 class Kind(StrEnum):

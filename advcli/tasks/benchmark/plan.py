@@ -10,7 +10,7 @@ import numpy as np
 from advcli.attacks import is_bounded
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.randomized_smoothing import Smoothing
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 CLEAN = Perturbation("clean", Kind.CLEAN)
 WORST = "worst"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from advcli.model import UNDEFINED
+from advcli.model.classifier import UNDEFINED
 from advcli.records import Smoothed, Verdicts
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 

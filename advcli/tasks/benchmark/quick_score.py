@@ -7,15 +7,15 @@ import numpy as np
 
 from advcli.attacks import Attack, Suite, Universal
 from advcli.augmentations import Augmentation
-from advcli.data import Dataset, Images
-from advcli.model import Classifier
+from advcli.data.dataset import Dataset, Images
+from advcli.model.classifier import Classifier
 from advcli.records import Progress, Score
 from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmark.models import measured
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation, attacks_under
 from advcli.tasks.benchmark.plan import CLEAN, Plan
 from advcli.tasks.benchmark.predictions import Results
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 
 def benchmark(

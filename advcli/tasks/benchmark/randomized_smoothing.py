@@ -14,13 +14,13 @@ import numpy as np
 
 from advcli import registry
 from advcli.backend import Tensor, tf
-from advcli.data import Images
-from advcli.draws import Draws
+from advcli.data.dataset import Images
 from advcli.errors import UsageError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.records import Certified, Progress
-from advcli.tasks.adversary import image_seeds
+from advcli.search.compiled_attack import image_seeds
 from advcli.tasks.benchmark.intervals import clopper_pearson_low, wilson
+from advcli.threat.rng import Draws
 
 ABSTAINED = -1
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from advcli import images
-from advcli.data import to_eight_bits
+from advcli.data import images
+from advcli.data.dataset import to_eight_bits
 from advcli.errors import UsageError
 from advcli.records import Progress, Protocol, Record, Score
 from advcli.tasks.benchmark.load import Prepared

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advcli.class_order import ClassOrder
+from advcli.data.class_order import ClassOrder
 from advcli.errors import UsageError
 from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed_options, option, options_of
 from advcli.parsing import read_duration, read_severities
@@ -21,15 +21,15 @@ from advcli.tasks.request import (
     memory_option,
     out_option,
 )
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from advcli.model.model_choice import ModelChoice
     from advcli.tasks.benchmark.perturbations import Perturbation
     from advcli.tasks.benchmark.randomized_smoothing import Smoothing
     from advcli.tasks.benchmark.summary import Summary
-    from advcli.tasks.models import ModelChoice
 
 
 def _read_corruptions(text: str) -> tuple[str, ...]:

@@ -4,19 +4,20 @@ from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 
-from advcli import images, registry
+from advcli import registry
 from advcli.checks import Evidence, Overlap
-from advcli.data import Images, Split, stratified
+from advcli.data import images
+from advcli.data.dataset import Images, Split, stratified
 from advcli.errors import AdvcliError
 from advcli.records import Checked, Progress, Score
-from advcli.tasks.adversary import Adversary
+from advcli.search.compiled_attack import Adversary
 from advcli.tasks.benchmark.check_records import check, pixel_hashes
 from advcli.tasks.benchmark.load import Prepared
 from advcli.tasks.benchmark.models import Measured
 from advcli.tasks.benchmark.perturbations import Kind, verdict_only
 from advcli.tasks.benchmark.plan import CLEAN
 from advcli.tasks.benchmark.predictions import Results
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 # A few images show what is wrong with a model.
 _LOOKED_AT = 32

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from advcli.model import UNDEFINED
+from advcli.model.classifier import UNDEFINED
 from advcli.records import Progress
 from advcli.tasks.benchmark.measure import Keep, add
 from advcli.tasks.benchmark.models import Measured

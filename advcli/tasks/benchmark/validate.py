@@ -4,9 +4,9 @@ from importlib.util import find_spec
 
 from advcli import registry
 from advcli.attacks import Universal, refuse_unsupported
+from advcli.data.images import free
 from advcli.datasets import find
 from advcli.errors import UsageError, nearest
-from advcli.images import free
 from advcli.options import changed_options, options_of
 from advcli.tasks.benchmark.export import refuse_existing
 from advcli.tasks.benchmark.gates import Least, refuse_unmeasured

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli import images, png
 from advcli.attacks import is_bounded
-from advcli.data import to_float
+from advcli.data import images
+from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
-from advcli.tasks.adversary import Adversary
-from advcli.tasks.lattice import settled
-from advcli.threat import Norm
+from advcli.files import png
+from advcli.search.compiled_attack import Adversary
+from advcli.search.quantize import settled
+from advcli.threat.threat import Norm
 
 log = logging.getLogger(__name__)
 

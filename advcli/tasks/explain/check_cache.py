@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from advcli.data.images import whole_file
 from advcli.errors import AdvcliError
-from advcli.images import whole_file
+from advcli.model.model_choice import ModelChoice
 from advcli.records import Trusted
-from advcli.tasks.models import ModelChoice
 
 log = logging.getLogger(__name__)
 

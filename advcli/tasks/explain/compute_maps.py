@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from advcli.explainers import Explainer, enlarge_maps
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.tasks.explain.explanation import Explanation, Map, Target
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from advcli.data import to_eight_bits
+from advcli.data.dataset import to_eight_bits
 from advcli.explainers import Explainer
 from advcli.records import Prediction
 from advcli.report.difference import amplification, enlarged

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from advcli.errors import AdvcliError, UsageError
 from advcli.explainers import Explainer
-from advcli.feature_map import feature_map, listed
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
+from advcli.model.feature_map import feature_map, listed
 from advcli.records import Layer
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ Petsiuk, Das and Saenko 2018, https://arxiv.org/abs/1806.07421
 
 import numpy as np
 
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 _STEPS = 24
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli import images
 from advcli.attacks import Attack, is_bounded
+from advcli.data import images
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary
+from advcli.search.image_batches import Picture
 from advcli.tasks.explain.adversarial_pairs import Pair, attack_images, read_pair
 from advcli.tasks.explain.compute_maps import compute_maps
 from advcli.tasks.explain.explanation import LEAST_SIDE, Explanation, Map, Target
@@ -21,7 +22,6 @@ from advcli.tasks.explain.map_similarity import map_similarity
 from advcli.tasks.explain.margin_attribution import attribute_margin
 from advcli.tasks.explain.request import Request
 from advcli.tasks.explain.views import targets_of, true_class, view_images
-from advcli.tasks.pictures import Picture
 
 _Maps = Mapping[str, Mapping[tuple[Explanation, Target], Map]]
 

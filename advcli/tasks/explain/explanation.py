@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data import to_eight_bits
+from advcli.data.dataset import to_eight_bits
 from advcli.explainers import Explainer, ShownLayer, is_evidence
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.records import Shift
 from advcli.tasks.explain.adversarial_pairs import Pair
 from advcli.tasks.explain.margin_attribution import MarginAttribution

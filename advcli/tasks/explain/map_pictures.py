@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advcli.data import to_eight_bits
+from advcli.data.dataset import to_eight_bits
 from advcli.report.maps import diverging, overlay, scale_of, sequential, translucent
 from advcli.tasks.explain.explanation import Map, View
 

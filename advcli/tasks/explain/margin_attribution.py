@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advcli.explainers._path import integrated_gradient
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 # More points on the path only where few leave more than this share of the change unexplained.
 _STEPS, _MOST_STEPS, _TOLERANCE = 8, 64, 0.01

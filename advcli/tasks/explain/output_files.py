@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from advcli import images, png
+from advcli.data import images
+from advcli.files import png
 from advcli.records import Explained, Flipped
 from advcli.report.sheet import Sheet
 from advcli.tasks.explain.contact_sheet import contact_sheet

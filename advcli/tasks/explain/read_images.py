@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from advcli import images
+from advcli.data import images
 from advcli.errors import AdvcliError
+from advcli.search.image_batches import Picture
 from advcli.tasks.explain.explanation import LEAST_SIDE
-from advcli.tasks.pictures import Picture
 
 # An attack at an image's own size takes some ten copies of the images it works on together.
 _PIXELS_AT_ONCE = 16_000_000

@@ -19,7 +19,7 @@ from advcli.tasks.request import (
     out_option,
     overwrite_option,
 )
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 if TYPE_CHECKING:
     from advcli.explainers import Explainer

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.records import Explained, Failed, Flipped, Progress, Shifted, Trusted
 from advcli.report.explanations import Entry, Outcome, Pages
 from advcli.report.sheet import Sheet
 from advcli.report.wording import radius
+from advcli.search.image_batches import by_size
 from advcli.tasks.explain.captions import missed
 from advcli.tasks.explain.check_cache import CheckCache
 from advcli.tasks.explain.explain_model import ExplainedModel, explain_images
@@ -22,7 +23,6 @@ from advcli.tasks.explain.request import Request, model_suffixes
 from advcli.tasks.explain.sanity_check import check_explainers, verdict_line
 from advcli.tasks.explain.statistics import Statistics
 from advcli.tasks.explain.views import true_class
-from advcli.tasks.pictures import by_size
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from advcli import images
-from advcli.data import to_float
+from advcli.data import images
+from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer, enlarge_maps
-from advcli.feature_map import share_feature_maps
-from advcli.layers import operations
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
+from advcli.model.feature_map import share_feature_maps
+from advcli.model.introspection import operations
 from advcli.records import Progress, Trusted
 from advcli.tasks.explain.check_cache import CheckCache
 from advcli.tasks.explain.deletion_insertion import deletion, insertion

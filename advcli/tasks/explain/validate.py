@@ -4,17 +4,18 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from advcli import images, registry
+from advcli import registry
 from advcli.attacks import Attack, Suite, Universal, refuse_pattern, refuse_radius, refuse_unsupported
+from advcli.data import images
 from advcli.errors import UsageError
 from advcli.explainers import Explainer
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
+from advcli.model.model_choice import ModelChoice
 from advcli.tasks.explain.adversarial_pairs import check_kind
 from advcli.tasks.explain.default_methods import DEFAULT_METHODS
 from advcli.tasks.explain.request import SHEET, TRUE, Request, endings
 from advcli.tasks.explain.views import is_word, true_class
-from advcli.tasks.models import ModelChoice
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.class_order import has_names
-from advcli.data import class_named, to_float
+from advcli.data.class_order import has_names
+from advcli.data.dataset import class_named, to_float
 from advcli.errors import AdvcliError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.tasks.explain.explanation import Target, View
 from advcli.tasks.explain.request import PREDICTED, SECOND, TRUE, Request
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from advcli.augmentations import augmented
 from advcli.backend import Tensor, tf
-from advcli.data import Images
-from advcli.draws import Draws
+from advcli.data.dataset import Images
+from advcli.threat.rng import Draws
 
 
 class Batches:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from advcli.augmentations import read as read_augmentations
-from advcli.data import Dataset, Images, decode, split_off
+from advcli.data.dataset import Dataset, Images, decode, split_off
 from advcli.errors import UsageError
 from advcli.tasks.train.request import AUTO, Request, Unfreeze
-from advcli.threat import USUAL_RADIUS, Norm, Threat
+from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
 
 log = logging.getLogger(__name__)
 

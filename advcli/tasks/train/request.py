@@ -17,7 +17,7 @@ from advcli.tasks.request import (
     out_option,
     overwrite_option,
 )
-from advcli.threat import Norm
+from advcli.threat.threat import Norm
 
 Unfreeze = Literal["plateau", "all", "head"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from advcli import registry
 from advcli.backend import keras, tf
-from advcli.data import Dataset
+from advcli.data.dataset import Dataset
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
-from advcli.model import NotNumbers
+from advcli.model.classifier import NotNumbers
 from advcli.options import changed_options
 from advcli.records import Epoch, Progress, Record, Score, Trained
 from advcli.tasks.request import bytes_of

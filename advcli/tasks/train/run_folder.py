@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from advcli import __version__
+from advcli.data.images import whole_file
 from advcli.errors import AdvcliError, UsageError
-from advcli.images import whole_file
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.records import Epoch
 from advcli.report.curves import draw_curves
 from advcli.tasks.train.checkpoint import Checkpoint

@@ -11,7 +11,7 @@ from advcli.attacks import Attack
 from advcli.backbones import Backbone
 from advcli.backend import Tensor, tf
 from advcli.errors import AdvcliError, UsageError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.objectives import Objective, Replaying
 from advcli.objectives.clean import Clean
 from advcli.records import Progress

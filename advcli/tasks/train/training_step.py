@@ -7,14 +7,14 @@ from typing import Any
 
 from advcli.attacks import Attack
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
 from advcli.objectives import Objective, Opponent, Replaying
 from advcli.tasks.train.fused_batchnorm import fused_normalization
 from advcli.tasks.train.mixed_precision import LossScale, half
 from advcli.tasks.train.optimizer import decays
 from advcli.tasks.train.recipe import Recipe
+from advcli.threat.rng import Draws
 
 
 class Update:

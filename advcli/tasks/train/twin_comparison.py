@@ -5,13 +5,13 @@ from pathlib import Path
 
 from advcli import registry
 from advcli.attacks import norms_of
-from advcli.data import Dataset, class_named, decode
+from advcli.data.dataset import Dataset, class_named, decode
 from advcli.errors import UsageError, nearest
-from advcli.model import labels_of, load
+from advcli.model.classifier import labels_of, load
 from advcli.records import Progress, Score
 from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.benchmark.quick_score import benchmark
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 NOISES = ("gaussian", "poisson", "salt-pepper")
 ATTACKS = ("fgsm", "pgd:steps=20")

@@ -7,11 +7,11 @@ import numpy as np
 from advcli.attacks import ascent
 from advcli.attacks.pgd import PGD
 from advcli.backend import Tensor, tf
-from advcli.data import Images, stratified
-from advcli.model import Classifier
-from advcli.tasks.adversary import Adversary
+from advcli.data.dataset import Images, stratified
+from advcli.model.classifier import Classifier
+from advcli.search.compiled_attack import Adversary
 from advcli.tasks.train.distribution import Devices
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 
 ATTACK = PGD(steps=10)
 _BATCH = 64

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from advcli.backend import Tensor, keras, tf
-from advcli.data import Images
+from advcli.data.dataset import Images
 from advcli.errors import UsageError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.tasks.benchmark.randomized_smoothing import (
     ABSTAINED,
     Certificate,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from advcli.backend import keras
-from advcli.class_order import ClassOrder
+from advcli.data.class_order import ClassOrder
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
 from advcli.records import Score
@@ -194,7 +194,7 @@ def test_the_command_says_what_to_give(advcli: Command, place: Path) -> None:
 
 
 def test_a_generic_name_is_no_true_class(place: Path) -> None:
-    from advcli.model import load
+    from advcli.model.classifier import load
     from advcli.tasks.explain.views import true_class
 
     classifier = load(place / "natural.keras", "natural", input_range=(0, 1))

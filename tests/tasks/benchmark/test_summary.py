@@ -19,7 +19,7 @@ from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.scores import scores
 from advcli.tasks.benchmark.significance import changes, compared
 from advcli.tasks.benchmark.training_coverage import groups, was_seen
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 
 NAMES = ("cat", "dog")
 LABELS = (0, 0, 0, 0, 0, 1, 1, 1, 1, 1)

@@ -10,16 +10,16 @@ import pytest
 
 from advcli import registry
 from advcli.backend import tf
-from advcli.data import to_float
+from advcli.data.dataset import to_float
 from advcli.errors import UsageError
-from advcli.model import load
+from advcli.model.classifier import load
 from advcli.records import Progress, Record, Score, Verdicts
-from advcli.tasks.adversary import Adversary
+from advcli.search.compiled_attack import Adversary
 from advcli.tasks.benchmark import measure as evaluation
 from advcli.tasks.benchmark.merge_shards import merge
 from advcli.tasks.benchmark.request import Execution, Shard
 from advcli.tasks.benchmark.run import run
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 from evaluations import IMAGES, lines, records, request, untimed
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from advcli import registry
 from advcli.explainers import Explainer, ShownLayer
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.records import Shift
 from advcli.report.maps import sequential
 from advcli.tasks.explain.adversarial_pairs import Pair

@@ -13,21 +13,23 @@ import pytest
 from PIL import Image
 
 import foreign
-from advcli import images, png, registry
+from advcli import registry
 from advcli.backend import keras
-from advcli.data import to_float
+from advcli.data import images
+from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError
 from advcli.explainers import enlarge_maps
-from advcli.model import Classifier, wrap
+from advcli.files import png
+from advcli.model.classifier import Classifier, wrap
+from advcli.model.model_choice import ModelChoice
 from advcli.records import Attacked, Explained, Failed, Flipped, Progress, Shift, Shifted
+from advcli.search.image_batches import Picture
 from advcli.tasks.attack.request import Resolved
 from advcli.tasks.attack.run import attack
 from advcli.tasks.explain.explain_model import ExplainedModel, explain_images
 from advcli.tasks.explain.request import Request, endings
 from advcli.tasks.explain.run import explain
-from advcli.tasks.models import ModelChoice
-from advcli.tasks.pictures import Picture
-from advcli.threat import Threat
+from advcli.threat.threat import Threat
 from conftest import Command, make_classifier
 
 METHODS = ("saliency", "gradcam")

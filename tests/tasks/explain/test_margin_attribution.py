@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.tasks.explain.margin_attribution import MarginAttribution, attribute_margin
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from advcli import registry
 from advcli.explainers import Explainer
-from advcli.feature_map import feature_map
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
+from advcli.model.feature_map import feature_map
 from advcli.tasks.explain.deletion_insertion import deletion, insertion
 from advcli.tasks.explain.sanity_check import randomized, sanity_check, verdict_line
 from conftest import make_classifier

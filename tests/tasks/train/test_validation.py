@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from advcli.backend import keras, tf
-from advcli.data import Images
+from advcli.data.dataset import Images
 from advcli.errors import AdvcliError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.validation import Validator
-from advcli.threat import Norm, Threat
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
 EPS = 0.02

@@ -11,9 +11,9 @@ import numpy as np
 from advcli import registry
 from advcli.attacks import Attack, Suite, is_bounded
 from advcli.backend import Tensor, as_written, tf
-from advcli.draws import Draws
-from advcli.model import Classifier
-from advcli.threat import Threat
+from advcli.model.classifier import Classifier
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 # So near the boundary, as a part of the score, a point may be across it for a copy of the model and not for the model.
 _AT_THE_BOUNDARY = 1e-3

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from advcli import images, keras_file, linear_head
 from advcli.backend import Tensor, keras, tf
-from advcli.class_order import generic_names
-from advcli.data import class_index
+from advcli.data import images
+from advcli.data.class_order import generic_names
+from advcli.data.dataset import class_index
 from advcli.errors import AdvcliError, UsageError
-from advcli.frozen import FrozenNetwork, LiveNetwork, disagreement, switched_off
-from advcli.layers import operations
-from advcli.linear_head import LOGITS, Head
+from advcli.model import keras_file, output_head
+from advcli.model.inference import FrozenNetwork, LiveNetwork, disagreement, switched_off
+from advcli.model.introspection import operations
+from advcli.model.output_head import LOGITS, Head
 from advcli.records import Prediction
 
 log = logging.getLogger(__name__)
@@ -173,7 +174,7 @@ class Classifier:
         if self.head == LOGITS:
             size = (4, self.edge, self.edge, self.channels)
             probe = tf.constant(np.random.default_rng(0).random(size, dtype=np.float32))
-            if linear_head.are_probabilities(self._traced_logits(probe).numpy()):
+            if output_head.are_probabilities(self._traced_logits(probe).numpy()):
                 message = f"model '{self.name}' gives probabilities where it should give logits"
                 raise AdvcliError(message, "save it with its softmax as its last layer, in a file of its own")
         return self.head
@@ -322,9 +323,9 @@ def wrap(
     low, high = input_range
     probe = np.random.default_rng(0).random((4, edge, edge, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
-    head = linear_head.make_linear(model, probe, name)
+    head = output_head.make_linear(model, probe, name)
     log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, channels, head.name)
-    if head.name == linear_head.ONE_LOGIT:
+    if head.name == output_head.ONE_LOGIT:
         log.warning("'%s' has one output: taken for a logit, above 0 for the second of two classes", name)
     for layer in switched_off(model):
         log.warning("'%s': layer '%s' is called with training=True; advcli measures the model without it", name, layer)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from advcli import l1_ball
 from advcli.backend import Tensor, as_written, tf
-from advcli.draws import Draws
 from advcli.errors import UsageError
+from advcli.threat import l1_ball
+from advcli.threat.rng import Draws
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ import numpy as np
 
 from advcli.backend import Tensor, keras, tf
 from advcli.errors import AdvcliError
-from advcli.layers import operations, replaced
+from advcli.model.introspection import operations, replaced
 
 _LEAST = 1e-30
 

@@ -5,7 +5,7 @@ https://arxiv.org/abs/1904.13000 (sparse steps).
 """
 
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
+from advcli.threat.rng import Draws
 
 
 def project(adversarial: Tensor, original: Tensor, eps: float | Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.errors import AdvcliError, UsageError, nearest
-from advcli.layers import Call, operations, recorded
-from advcli.model import Classifier
-from advcli.spatial_axes import change, is_spatial, moved_images
+from advcli.model.classifier import Classifier
+from advcli.model.introspection import Call, operations, recorded
+from advcli.model.spatial_axes import change, is_spatial, moved_images
 
 # Networks made for 224 pixels end in 7 x 7 cells: with 8 they would be shown half-way, where the map is 14 x 14.
 # Below 4 x 4 a map does not tell places apart (MobileNetV2 at 64 pixels ends in 2 x 2).

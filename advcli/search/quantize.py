@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from advcli.data import to_eight_bits, to_float
-from advcli.model import Classifier
-from advcli.threat import Threat
+from advcli.data.dataset import to_eight_bits, to_float
+from advcli.model.classifier import Classifier
+from advcli.threat.threat import Threat
 
 # Searches for the smallest perturbation end just across the boundary, and rounding may bring them back.
 # The smallest are less than half a grey level long everywhere: they have to grow many times to be seen at all.

@@ -10,11 +10,11 @@ import numpy as np
 
 from advcli.attacks import Universal
 from advcli.backend import Tensor, tf
-from advcli.draws import Draws
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 from advcli.records import Progress
-from advcli.tasks.adversary import image_seeds
-from advcli.threat import Threat
+from advcli.search.compiled_attack import image_seeds
+from advcli.threat.rng import Draws
+from advcli.threat.threat import Threat
 
 Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
 

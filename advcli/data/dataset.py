@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advcli import images
-from advcli.class_order import ClassOrder
-from advcli.download import cache_folder
+from advcli.data import images
+from advcli.data.class_order import ClassOrder
 from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.files.download import cache_folder
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli import images
+from advcli.data import images
 from advcli.errors import AdvcliError
-from advcli.model import Classifier
+from advcli.model.classifier import Classifier
 
 # Searching takes some ten copies of the images it works on together.
 _PIXELS_AT_ONCE = 16_000_000

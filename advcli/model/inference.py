@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from advcli.backend import Tensor, keras
-from advcli.folding import foldable, folded, is_keras_own
-from advcli.plain import Operation, plain, weighted
+from advcli.model.batchnorm_folding import foldable, folded, is_keras_own
+from advcli.model.layer_ops import Operation, plain, weighted
 
 
 class FrozenNetwork:

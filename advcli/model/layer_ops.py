@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial, reduce
 from typing import Any
 
-from advcli import convolution
 from advcli.backend import Tensor, tf
-from advcli.folding import Weights, is_linear, read, scale_and_shift, single
+from advcli.model import conv_gradient
+from advcli.model.batchnorm_folding import Weights, is_linear, read, scale_and_shift, single
 
 Operation = Callable[..., Tensor]
 
@@ -33,8 +33,8 @@ def weighted(part: Any, weights: Weights) -> Operation:
 
 def _convolution(part: Any, kernel: Tensor) -> Operation:
     padding, dilations = part.padding.upper(), part.dilation_rate
-    if kernel.shape[2] <= convolution.FEW and part.groups == 1 and set(dilations) == {1}:
-        return convolution.of_few_channels(kernel, part.strides[0], padding)
+    if kernel.shape[2] <= conv_gradient.FEW and part.groups == 1 and set(dilations) == {1}:
+        return conv_gradient.of_few_channels(kernel, part.strides[0], padding)
     return lambda x: tf.nn.conv2d(x, kernel, part.strides, padding, dilations=dilations)
 
 

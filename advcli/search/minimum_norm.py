@@ -6,10 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from advcli.data import to_float
-from advcli.tasks.adversary import Adversary
-from advcli.tasks.lattice import broken, settled
-from advcli.threat import Norm
+from advcli.data.dataset import to_float
+from advcli.search.compiled_attack import Adversary
+from advcli.search.quantize import broken, settled
+from advcli.threat.threat import Norm
 
 # Every radius is a trace of its own, so only the latest are kept.
 _KEPT = 32

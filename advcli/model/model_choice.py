@@ -12,10 +12,10 @@ from typing import Any
 
 from advcli import registry
 from advcli.backend import keras
-from advcli.class_order import generic_names
-from advcli.download import offline
+from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError, nearest
-from advcli.model import Classifier, load, read_labels, recipe_of
+from advcli.files.download import offline
+from advcli.model.classifier import Classifier, load, read_labels, recipe_of
 
 log = logging.getLogger(__name__)
 

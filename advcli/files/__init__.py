@@ -1,0 +1,1 @@
+"""Paths, whole-file writes, PNG records, downloads."""
