@@ -10,7 +10,7 @@ from advcli import registry
 from advcli.data.dataset import decode
 from advcli.datasets import find
 from advcli.model.classifier import load
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Norm, Threat
 
 run = Path(sys.argv[1])
@@ -18,8 +18,10 @@ classifier = load(run / "model.keras", run.name)
 images = decode(find("digits")().test, classifier.edge, classifier.channels)
 pixels, labels = images.at(slice(0, 50))
 
-adversary = Adversary(classifier.frozen, registry.build("attacks", "pgd:steps=20"), Threat(Norm.LINF, 0.1))
-adversarial, queries = adversary(pixels, labels)
+compiled_attack = CompiledAttack(
+    classifier.inference_copy, registry.build("attacks", "pgd:steps=20"), Threat(Norm.LINF, 0.1)
+)
+adversarial, queries = compiled_attack(pixels, labels)
 
 clean = (classifier.predict(pixels).argmax(axis=1) == labels).mean()
 robust = (classifier.predict(adversarial).argmax(axis=1) == labels).mean()

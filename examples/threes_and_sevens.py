@@ -18,7 +18,7 @@ from advcli import registry
 from advcli.data.dataset import decode
 from advcli.datasets import find
 from advcli.model.classifier import load
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Norm, Threat
 
 EPS = 0.25
@@ -28,9 +28,9 @@ run, picture = Path(sys.argv[1]), Path(sys.argv[2])
 classifier = load(run / "model.keras", run.name)
 test = find(str(classifier.recipe["data"]))().restrict(classifier.recipe["classes"]).test
 pixels, labels = decode(test, classifier.edge, classifier.channels).at(slice(None))
-adversary = Adversary(classifier.frozen, registry.build("attacks", "fgsm"), Threat(Norm.LINF, EPS))
+compiled_attack = CompiledAttack(classifier.inference_copy, registry.build("attacks", "fgsm"), Threat(Norm.LINF, EPS))
 adversarial = np.concatenate(
-    [adversary(pixels[i : i + 500], labels[i : i + 500])[0] for i in range(0, len(pixels), 500)]
+    [compiled_attack(pixels[i : i + 500], labels[i : i + 500])[0] for i in range(0, len(pixels), 500)]
 )
 wrong_clean, wrong = (
     float((classifier.predict(images).argmax(axis=1) != labels).mean()) for images in (pixels, adversarial)

@@ -13,8 +13,8 @@ import pytest
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.model.classifier import Classifier
-from advcli.threat.inner_maximization import Opponent
-from advcli.threat.rng import Draws
+from advcli.threat.inner_maximization import InnerMaximization
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -93,16 +93,16 @@ def make_classifier(backbone: str = "small:width=8", edge: int = 8, channels: in
     return Classifier(backbone.partition(":")[0], model, labels, edge, channels)
 
 
-def make_opponent(
+def make_inner_maximization(
     classifier: Classifier, threat: Threat, count: int = 5, seed: int = 0, kept: Tensor = None
-) -> Opponent:
+) -> InnerMaximization:
     """Make what training perturbs a batch with; its attack makes the images brighter."""
 
     def brighten(images: Tensor, labels: Tensor) -> Tensor:
         return tf.clip_by_value(images + 0.05, 0, 1)
 
-    draws = Draws(tf.constant([[i, seed] for i in range(count)], tf.int32))
-    return Opponent(classifier.logits, brighten, threat, draws, kept)
+    rng = ImageRng(tf.constant([[i, seed] for i in range(count)], tf.int32))
+    return InnerMaximization(classifier.logits, brighten, threat, rng, kept)
 
 
 @pytest.fixture(scope="session")

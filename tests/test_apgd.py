@@ -11,8 +11,8 @@ from advcli.attacks.apgd import APGD, windows_of
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary, image_seeds
-from advcli.threat.rng import Draws
+from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 from test_attacks import check
@@ -41,8 +41,8 @@ def distances(two: Classifier, pictures: np.ndarray, norm: Norm) -> np.ndarray:
 def search(attack: APGD, classifier: Classifier, pictures: np.ndarray, threat: Threat) -> np.ndarray:
     """Search without tracing first, which takes longer than a few steps on a tiny model."""
     labels = tf.constant(classifier.predict(pictures).argmax(axis=1), tf.int32)
-    draws = Draws(tf.constant(image_seeds(pictures, 0)))
-    return attack(classifier.logits, tf.constant(pictures), labels, threat, draws).numpy()
+    rng = ImageRng(tf.constant(image_seeds(pictures, 0)))
+    return attack(classifier.logits, tf.constant(pictures), labels, threat, rng).numpy()
 
 
 def broken(classifier: Classifier, attack: APGD, threat: Threat, pictures: np.ndarray) -> list[bool]:
@@ -102,7 +102,7 @@ def test_the_boundary_is_reached_where_it_is(loss: str, norm: Norm, two: Classif
 def test_an_unbroken_image_goes_to_the_best_corner(two: Classifier, pictures: np.ndarray) -> None:
     labels = two.predict(pictures).argmax(axis=1)
     eps = float(distances(two, pictures, Norm.LINF).min() / 2)
-    adversarial, queries = Adversary(two, APGD(steps=25, restarts=3), Threat(eps=eps))(pictures, labels)
+    adversarial, queries = CompiledAttack(two, APGD(steps=25, restarts=3), Threat(eps=eps))(pictures, labels)
     kernel = two.model.weights[0].numpy()
     best = np.sign(kernel[:, 1] - kernel[:, 0]).reshape(8, 8, 3) * (1 - 2 * labels[:, None, None, None])
     np.testing.assert_allclose(adversarial, pictures + eps * best, atol=1e-6)
@@ -121,7 +121,7 @@ def test_the_first_steps_are_those_of_the_paper(linear: Classifier, norm: Norm) 
         return linear.logits(images)
 
     seeds = tf.constant(image_seeds(picture, 0))
-    APGD(steps=20)(logits_fn, tf.constant(picture), tf.constant(label, tf.int32), threat, Draws(seeds))
+    APGD(steps=20)(logits_fn, tf.constant(picture), tf.constant(label, tf.int32), threat, ImageRng(seeds))
     np.testing.assert_array_equal(seen[0], picture)
     assert threat.size(seen[1] - picture).numpy()[0] == pytest.approx(eps, rel=1e-3)
     kernel = linear.model.weights[0].numpy()
@@ -147,7 +147,7 @@ def test_the_step_is_halved_where_the_loss_oscillates() -> None:
         near = -tf.abs(images[:, 0, :, 0] - 0.5)
         return tf.concat([-near, near - 10], axis=1)
 
-    APGD("dlr", steps=60)(logits_fn, image, tf.constant([0]), Threat(eps=0.1), Draws(tf.constant([[1, 2]])))
+    APGD("dlr", steps=60)(logits_fn, image, tf.constant([0]), Threat(eps=0.1), ImageRng(tf.constant([[1, 2]])))
     assert max(abs(point - 0.5) for point in seen[2:10]) > 0.04
     assert max(abs(point - 0.5) for point in seen[-4:]) < 0.01
 
@@ -168,7 +168,7 @@ def test_leaving_the_batch_of_a_network_does_not_change_the_verdict(small: Class
     labels = small.predict(pictures).argmax(axis=1)
     verdicts = []
     for stop in (True, False):
-        adversarial, _ = Adversary(small, APGD(steps=30, stop=stop), Threat(eps=NETWORK_EPS))(pictures, labels)
+        adversarial, _ = CompiledAttack(small, APGD(steps=30, stop=stop), Threat(eps=NETWORK_EPS))(pictures, labels)
         verdicts.append((small.predict(adversarial).argmax(axis=1) != labels).tolist())
     assert verdicts[0] == verdicts[1]
     assert 0 < sum(verdicts[0]) < 12
@@ -185,7 +185,7 @@ def test_cost_falls_with_the_images_left(linear: Classifier, pictures: np.ndarra
             looked_at.assign_add(tf.shape(images)[0])
             return linear.logits(images)
 
-        search = tf.function(lambda images: attack(logits_fn, images, labels, Threat(eps=0.03), Draws(seeds)))
+        search = tf.function(lambda images: attack(logits_fn, images, labels, Threat(eps=0.03), ImageRng(seeds)))
         search(tf.constant(pictures))
         return int(looked_at.numpy())
 
@@ -224,7 +224,7 @@ def test_a_given_target_is_reached(loss: str, linear: Classifier, pictures: np.n
 
 def test_an_image_that_is_wrong_already_is_left_alone(linear: Classifier, pictures: np.ndarray) -> None:
     labels = (linear.predict(pictures).argmax(axis=1) + 1) % 4
-    adversarial, queries = Adversary(linear, APGD(), Threat(eps=0.1))(pictures, labels)
+    adversarial, queries = CompiledAttack(linear, APGD(), Threat(eps=0.1))(pictures, labels)
     np.testing.assert_array_equal(adversarial, pictures)
     assert (queries == 1).all()
 
@@ -251,7 +251,7 @@ def test_the_best_point_of_the_l1_ball_is_known(spec: str, enough: float, eps: f
     kernel, bias = two.model.weights
     kernel.assign(0.02 * np.random.default_rng(0).normal(size=kernel.shape))
     bias.assign([2.0, 0.0])
-    adversarial, _ = Adversary(two, registry.build("attacks", spec), Threat(Norm.L1, eps))(pictures, np.zeros(5))
+    adversarial, _ = CompiledAttack(two, registry.build("attacks", spec), Threat(Norm.L1, eps))(pictures, np.zeros(5))
     logits = [two.logits(tf.constant(images)).numpy() for images in (pictures, adversarial)]
     behind, ahead = (values[:, 1] - values[:, 0] for values in logits)
     assert (ahead < 0).all(), "a broken image may leave before the best point"
@@ -295,7 +295,7 @@ def test_the_first_sparse_steps_are_those_of_the_paper(linear: Classifier) -> No
         return linear.logits(images)
 
     seeds = tf.constant(image_seeds(picture, 0))
-    APGD(steps=50, stop=False)(logits_fn, tf.constant(picture), tf.constant(label, tf.int32), threat, Draws(seeds))
+    APGD(steps=50, stop=False)(logits_fn, tf.constant(picture), tf.constant(label, tf.int32), threat, ImageRng(seeds))
     assert threat.size(seen[1] - picture).numpy()[0] == pytest.approx(0.3, rel=1e-3)
     kernel = linear.model.weights[0].numpy()
     for index in (1, 2):
@@ -318,7 +318,7 @@ def test_larger_radii_come_first_and_count_for_nothing(linear: Classifier, pictu
 
     seeds = tf.constant(image_seeds(picture, 0))
     attack = APGD(steps=20, larger_eps=True)
-    found = attack(logits_fn, tf.constant(picture), tf.constant(label, tf.int32), threat, Draws(seeds))
+    found = attack(logits_fn, tf.constant(picture), tf.constant(label, tf.int32), threat, ImageRng(seeds))
     # The image, the three stages with their starts, and a look at what was found.
     assert len(sizes) == 1 + 7 + 7 + 9 + 1
     assert max(sizes[1:8]) == pytest.approx(3, abs=0.01)
@@ -344,6 +344,6 @@ def test_parity_on_the_certified_network(shared: Path) -> None:
     from test_autoattack import certified
 
     classifier, pictures, labels = certified(shared)
-    adversarial, _ = Adversary(classifier, APGD(), Threat(eps=0.1))(pictures, labels)
+    adversarial, _ = CompiledAttack(classifier, APGD(), Threat(eps=0.1))(pictures, labels)
     right = classifier.predict(adversarial).argmax(axis=1) == labels
     assert 0.942 <= right.mean() <= 0.956 + 1 / 200

@@ -13,8 +13,8 @@ from advcli.attacks.patch import Patch
 from advcli.attacks.universal import UniversalPerturbation
 from advcli.backend import Tensor, tf
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary, image_seeds
-from advcli.threat.rng import Draws
+from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -48,7 +48,7 @@ class Logistic:
         errors = odds / odds.sum(axis=1, keepdims=True) - np.eye(4)[aim]
         return sign * (errors @ self.kernel.T).reshape(images.shape)
 
-    def won(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def is_adversarial(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return self.logits(images).argmax(axis=1) != labels
 
     @staticmethod
@@ -67,11 +67,11 @@ def labels(logistic: Logistic, pictures: np.ndarray) -> np.ndarray:
 
 
 def run(spec: str, classifier: Classifier, pictures: np.ndarray, labels: np.ndarray, threat: Threat) -> np.ndarray:
-    return Adversary(classifier, registry.build("attacks", spec), threat)(pictures, labels)[0]
+    return CompiledAttack(classifier, registry.build("attacks", spec), threat)(pictures, labels)[0]
 
 
-def own_draws(pictures: np.ndarray) -> Draws:
-    return Draws(tf.constant(image_seeds(pictures, 0)))
+def own_draws(pictures: np.ndarray) -> ImageRng:
+    return ImageRng(tf.constant(image_seeds(pictures, 0)))
 
 
 def length(values: np.ndarray) -> np.ndarray:
@@ -141,12 +141,12 @@ def test_steps_along_the_gradient(
 
 @by_threat
 def test_the_random_start_of_pgd(threat: Threat, logistic: Logistic, pictures: np.ndarray, labels: np.ndarray) -> None:
-    draws = own_draws(pictures)
-    within = draws.uniform((8, 8, 3), -1.0, 1.0).numpy()
+    rng = own_draws(pictures)
+    within = rng.uniform((8, 8, 3), -1.0, 1.0).numpy()
     if threat.norm is Norm.L2:
         # Normal numbers point anywhere; the 192nd root fills the ball evenly.
-        way = draws.normal((8, 8, 3)).numpy()
-        within = way / length(way) * draws.fold(1).uniform((1, 1, 1)).numpy() ** (1 / 192)
+        way = rng.normal((8, 8, 3)).numpy()
+        within = way / length(way) * rng.fold(1).uniform((1, 1, 1)).numpy() ** (1 / 192)
     point = pictures + threat.eps * within
     for _ in range(3):
         point = project(
@@ -183,11 +183,11 @@ def test_vmifgsm_adds_the_variance_of_the_step_before(
         total = total + by_mean(slope + variance)
         around = []
         for j in range(2):
-            draws = own_draws(pictures).fold(i).fold(j)
-            within = draws.uniform((8, 8, 3), -1.0, 1.0).numpy()
+            rng = own_draws(pictures).fold(i).fold(j)
+            within = rng.uniform((8, 8, 3), -1.0, 1.0).numpy()
             if threat.norm is Norm.L2:
-                way = draws.normal((8, 8, 3)).numpy()
-                within = way / length(way) * draws.fold(1).uniform((1, 1, 1)).numpy() ** (1 / 192)
+                way = rng.normal((8, 8, 3)).numpy()
+                within = way / length(way) * rng.fold(1).uniform((1, 1, 1)).numpy() ** (1 / 192)
             around.append(logistic.slope(point + 1.5 * threat.eps * within, labels, threat))
         variance = np.mean(around, axis=0) - slope
         point = project(point + threat.eps / 4 * ahead(total, threat), pictures, threat)
@@ -289,14 +289,14 @@ def test_the_steps_of_ddn(logistic: Logistic, pictures: np.ndarray, labels: np.n
     best, least = pictures.astype(np.float64), np.full(5, np.inf)
 
     def keep() -> None:
-        nearer = logistic.won(point, labels) & (length(point - pictures).ravel() < least)
+        nearer = logistic.is_adversarial(point, labels) & (length(point - pictures).ravel() < least)
         best[nearer], least[nearer] = point[nearer], length(point - pictures).ravel()[nearer]
 
     for i in range(steps):
         keep()
         slope = logistic.slope(point, labels)
         delta = delta + (0.01 + 0.99 * (1 + np.cos(np.pi * i / steps)) / 2) * slope / length(slope)
-        radius = radius * np.where(logistic.won(point, labels), 1 - gamma, 1 + gamma)[:, None, None, None]
+        radius = radius * np.where(logistic.is_adversarial(point, labels), 1 - gamma, 1 + gamma)[:, None, None, None]
         point = np.clip(pictures + radius * delta / length(delta), 0, 1)
         delta = point - pictures
     keep()
@@ -325,7 +325,7 @@ def test_nes_stays_in_the_ball_and_reaches_its_surface(
     threat: Threat, logistic: Logistic, pictures: np.ndarray, labels: np.ndarray
 ) -> None:
     found = run("nes:queries=36,samples=2,sigma=0.1", logistic.classifier, pictures, labels, threat)
-    assert not logistic.won(found, labels).any(), "an image that is won takes fewer steps"
+    assert not logistic.is_adversarial(found, labels).any(), "an image that is won takes fewer steps"
     size = threat.size(tf.constant(found - pictures)).numpy()
     assert size.max() <= threat.eps * (1 + 1e-5)
     assert size.max() > 0.6 * threat.eps
@@ -335,16 +335,20 @@ def test_simba_keeps_what_raises_the_loss(logistic: Logistic, pictures: np.ndarr
     threat = Threat(Norm.L2, 0.7)
     order = np.argsort(own_draws(pictures).uniform([192]).numpy(), axis=1)
     point, loss = pictures.astype(np.float64), logistic.loss(pictures, labels, threat)
-    won = np.zeros(5, bool)
+    is_adversarial = np.zeros(5, bool)
     for k in range(40):
-        for row in np.flatnonzero(~won):
+        for row in np.flatnonzero(~is_adversarial):
             for sign in (1, -1):
                 moved = point[row : row + 1].copy()
                 moved.flat[order[row, k]] += sign * 0.2
                 moved = project(moved, pictures[row : row + 1], threat)
                 raised = logistic.loss(moved, labels[row : row + 1], threat)[0]
                 if raised > loss[row]:
-                    point[row], loss[row], won[row] = moved[0], raised, logistic.won(moved, labels[row : row + 1])[0]
+                    point[row], loss[row], is_adversarial[row] = (
+                        moved[0],
+                        raised,
+                        logistic.is_adversarial(moved, labels[row : row + 1])[0],
+                    )
                     break
     compare(run("simba:queries=81", logistic.classifier, pictures, labels, threat), point)
 
@@ -368,13 +372,15 @@ def test_the_normal_that_hopskipjump_estimates(logistic: Logistic, pictures: np.
     # A third of the neighbours or so is on the other side.
     edge = (point * plane).sum(axis=(1, 2, 3)) + 0.005 * np.arange(5) * length(point - pictures).ravel()
 
-    def won(points: Tensor) -> Tensor:
+    def is_adversarial(points: Tensor) -> Tensor:
         return tf.reduce_sum(points * tf.constant(plane, tf.float32), axis=(1, 2, 3)) > tf.constant(edge, tf.float32)
 
-    draws = own_draws(pictures)
-    found = HopSkipJump()._normal(won, tf.constant(pictures), tf.constant(point), tf.constant(20), draws).numpy()
+    rng = own_draws(pictures)
+    found = (
+        HopSkipJump()._normal(is_adversarial, tf.constant(pictures), tf.constant(point), tf.constant(20), rng).numpy()
+    )
     reach = 0.01 * length(point - pictures)
-    ways = np.stack([draws.fold(i).normal((8, 8, 3)).numpy() for i in range(20)])
+    ways = np.stack([rng.fold(i).normal((8, 8, 3)).numpy() for i in range(20)])
     ways = ways / np.sqrt((ways**2).sum(axis=(2, 3, 4), keepdims=True))
     votes = np.where(((point + reach * ways) * plane).sum(axis=(2, 3, 4)) > edge, 1.0, -1.0)
     assert (np.abs(votes.mean(axis=0)) > 0.2).sum() > 1
@@ -391,12 +397,12 @@ def test_hopskipjump_halves_a_step_until_it_stays_wrong() -> None:
     limits = tf.constant([0.1, -1.0, 9.0])
     seen = []
 
-    def won(points: Tensor) -> Tensor:
+    def is_adversarial(points: Tensor) -> Tensor:
         distance = tf.reduce_max(points - start, axis=(1, 2, 3))
         seen.append(distance.numpy())
         return distance < limits
 
-    moved = _forward(won, tf.constant(start), tf.ones_like(start), tf.constant([0.64, 0.64, 0.5])).numpy()
+    moved = _forward(is_adversarial, tf.constant(start), tf.ones_like(start), tf.constant([0.64, 0.64, 0.5])).numpy()
     np.testing.assert_allclose((moved - start).max(axis=(1, 2, 3)), [0.08, 0, 0.5], atol=1e-6)
     np.testing.assert_allclose(np.stack(seen)[:, 1], 0.64 / 2.0 ** np.arange(10), rtol=1e-3)
 

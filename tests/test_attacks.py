@@ -14,10 +14,10 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.classifier import Classifier
 from advcli.records import Attacked
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.attack.request import Resolved
 from advcli.tasks.attack.run import attack
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -62,7 +62,7 @@ def assert_in_ball(attack: Attack | Suite, adversarial: np.ndarray, pictures: np
 def check(attack: Attack | Suite, classifier: Classifier, pictures: np.ndarray, threat: Threat) -> None:
     """What must hold for every attack, model and threat."""
     labels = classifier.predict(pictures).argmax(axis=1)
-    adversarial, queries = Adversary(classifier, attack, threat)(pictures, labels)
+    adversarial, queries = CompiledAttack(classifier, attack, threat)(pictures, labels)
     assert adversarial.shape == pictures.shape
     assert adversarial.dtype == np.float32
     assert_in_ball(attack, adversarial, pictures, threat)
@@ -98,7 +98,7 @@ def test_battery(
 @dataclass(frozen=True)
 class Nothing:
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         logits_fn(images)
         return images
@@ -107,10 +107,10 @@ class Nothing:
 @dataclass(frozen=True)
 class TooFar(Nothing):
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         fgsm = registry.build("attacks", "fgsm")
-        return fgsm(logits_fn, images, labels, Threat(threat.norm, 1.5 * threat.eps), draws)
+        return fgsm(logits_fn, images, labels, Threat(threat.norm, 1.5 * threat.eps), rng)
 
 
 def test_an_attack_that_does_nothing_fails_the_battery(linear: Classifier, pictures: np.ndarray) -> None:
@@ -127,15 +127,15 @@ def test_an_attack_that_leaves_the_ball_fails_the_battery(linear: Classifier, pi
 def test_the_same_seed_gives_the_same_bytes(name: str, small: Classifier, pictures: np.ndarray) -> None:
     labels = np.zeros(len(pictures))
     attack = build(name)
-    first, _ = Adversary(small, attack, any_threat(attack), seed=5)(pictures, labels)
-    again, _ = Adversary(small, attack, any_threat(attack), seed=5)(pictures, labels)
+    first, _ = CompiledAttack(small, attack, any_threat(attack), seed=5)(pictures, labels)
+    again, _ = CompiledAttack(small, attack, any_threat(attack), seed=5)(pictures, labels)
     assert first.tobytes() == again.tobytes()
 
 
 def test_another_seed_starts_elsewhere(small: Classifier, pictures: np.ndarray) -> None:
     attack = registry.build("attacks", "pgd:steps=1")
-    first, _ = Adversary(small, attack, Threat(eps=0.05), seed=0)(pictures, np.zeros(5))
-    other, _ = Adversary(small, attack, Threat(eps=0.05), seed=1)(pictures, np.zeros(5))
+    first, _ = CompiledAttack(small, attack, Threat(eps=0.05), seed=0)(pictures, np.zeros(5))
+    other, _ = CompiledAttack(small, attack, Threat(eps=0.05), seed=1)(pictures, np.zeros(5))
     assert not np.array_equal(first, other)
 
 
@@ -145,7 +145,7 @@ def test_eps_zero_changes_nothing(name: str, norm: Norm, small: Classifier, pict
     attack = build(name)
     if norm not in norms_of(attack) or not is_bounded(attack):
         return
-    adversarial, _ = Adversary(small, attack, Threat(norm, 0.0))(pictures, np.zeros(5))
+    adversarial, _ = CompiledAttack(small, attack, Threat(norm, 0.0))(pictures, np.zeros(5))
     np.testing.assert_array_equal(adversarial, pictures)
 
 
@@ -153,20 +153,20 @@ def test_eps_zero_changes_nothing(name: str, norm: Norm, small: Classifier, pict
 def test_an_image_is_attacked_for_itself(name: str, linear: Classifier, pictures: np.ndarray) -> None:
     attack = build(name)
     labels = linear.predict(pictures).argmax(axis=1)
-    adversary = Adversary(linear, attack, any_threat(attack))
-    together, _ = adversary(pictures, labels)
-    alone, _ = adversary(pictures[3:4], labels[3:4])
+    compiled_attack = CompiledAttack(linear, attack, any_threat(attack))
+    together, _ = compiled_attack(pictures, labels)
+    alone, _ = compiled_attack(pictures[3:4], labels[3:4])
     np.testing.assert_allclose(together[3], alone[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_one_trace_serves_every_batch_size(name: str, small: Classifier, pictures: np.ndarray) -> None:
     attack = build(name)
-    adversary = Adversary(small, attack, any_threat(attack))
+    compiled_attack = CompiledAttack(small, attack, any_threat(attack))
     labels = small.predict(pictures).argmax(axis=1)
     for count in (5, 2, 1):
-        adversary(pictures[:count], labels[:count])
-    assert adversary.traces == 1
+        compiled_attack(pictures[:count], labels[:count])
+    assert compiled_attack.traces == 1
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -183,7 +183,7 @@ def test_a_model_without_gradient_is_survived(name: str, pictures: np.ndarray) -
     for variable in constant.model.weights:
         variable.assign(tf.zeros_like(variable))
     threat = any_threat(attack)
-    adversarial, _ = Adversary(constant, attack, threat)(pictures, np.zeros(5))
+    adversarial, _ = CompiledAttack(constant, attack, threat)(pictures, np.zeros(5))
     assert np.isfinite(adversarial).all()
     assert_in_ball(attack, adversarial, pictures, threat)
 
@@ -229,7 +229,7 @@ def test_a_step_is_as_long_as_it_says_whatever_eps_is(
     labels = linear.predict(pictures).argmax(axis=1)
     search = registry.build("attacks", f"{name}:{STEPS[name]},step=2/255")
     for eps in (0.05, 0.4):
-        found, _ = Adversary(linear, search, Threat(norm, eps))(pictures, labels)
+        found, _ = CompiledAttack(linear, search, Threat(norm, eps))(pictures, labels)
         moved = Threat(norm).size(tf.constant(found - pictures)).numpy()
         np.testing.assert_allclose(moved, 2 / 255, rtol=1e-3)
 
@@ -298,7 +298,7 @@ def weights_away_from(linear: Classifier, labels: np.ndarray, pictures: np.ndarr
 
 def test_fgsm_moves_every_pixel_by_eps_times_sign(linear: Classifier, pictures: np.ndarray) -> None:
     labels = linear.predict(pictures).argmax(axis=1)
-    adversarial, queries = Adversary(linear, registry.build("attacks", "fgsm"), Threat(eps=0.03))(pictures, labels)
+    adversarial, queries = CompiledAttack(linear, registry.build("attacks", "fgsm"), Threat(eps=0.03))(pictures, labels)
     expected = pictures + 0.03 * np.sign(weights_away_from(linear, labels, pictures))
     np.testing.assert_allclose(adversarial, expected, atol=1e-6)
     assert (queries == 1).all()
@@ -306,7 +306,7 @@ def test_fgsm_moves_every_pixel_by_eps_times_sign(linear: Classifier, pictures: 
 
 def test_fgsm_in_l2_steps_along_the_gradient(linear: Classifier, pictures: np.ndarray) -> None:
     labels = linear.predict(pictures).argmax(axis=1)
-    adversarial, _ = Adversary(linear, registry.build("attacks", "fgsm"), Threat(Norm.L2, 0.1))(pictures, labels)
+    adversarial, _ = CompiledAttack(linear, registry.build("attacks", "fgsm"), Threat(Norm.L2, 0.1))(pictures, labels)
     gradient = weights_away_from(linear, labels, pictures)
     unit = gradient / np.linalg.norm(gradient.reshape(5, -1), axis=1)[:, None, None, None]
     np.testing.assert_allclose(adversarial, pictures + 0.1 * unit, atol=1e-5)
@@ -317,7 +317,7 @@ def test_pgd_reaches_the_corner_that_is_best_for_two_classes(pictures: np.ndarra
     kernel, _ = model.model.weights
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     labels = np.zeros(5, int)
-    adversarial, queries = Adversary(model, registry.build("attacks", "pgd:steps=10"), Threat(eps=0.03))(
+    adversarial, queries = CompiledAttack(model, registry.build("attacks", "pgd:steps=10"), Threat(eps=0.03))(
         pictures, labels
     )
     best = np.sign(kernel.numpy()[:, 1] - kernel.numpy()[:, 0]).reshape(8, 8, 3)
@@ -328,6 +328,6 @@ def test_pgd_reaches_the_corner_that_is_best_for_two_classes(pictures: np.ndarra
 def test_more_steps_are_not_weaker(small: Classifier, pictures: np.ndarray) -> None:
     labels = small.predict(pictures).argmax(axis=1)
     threat = Threat(eps=0.1)
-    one, _ = Adversary(small, registry.build("attacks", "fgsm"), threat)(pictures, labels)
-    many, _ = Adversary(small, registry.build("attacks", "pgd:steps=40"), threat)(pictures, labels)
+    one, _ = CompiledAttack(small, registry.build("attacks", "fgsm"), threat)(pictures, labels)
+    many, _ = CompiledAttack(small, registry.build("attacks", "pgd:steps=40"), threat)(pictures, labels)
     assert losses(small, threat, many, labels).mean() >= losses(small, threat, one, labels).mean() - 1e-4

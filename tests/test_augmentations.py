@@ -12,17 +12,17 @@ from advcli.augmentations import ARTICLE, STAGES, augmented, read
 from advcli.augmentations.poisson import _BRIGHT, _many
 from advcli.backend import tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 AUGMENTATIONS = registry.names("augmentations")
 
 
-def draws(count: int, epoch: int = 0) -> Draws:
-    return Draws(tf.constant(np.stack([np.arange(count), np.full(count, epoch)], axis=1), tf.int32))
+def rng(count: int, epoch: int = 0) -> ImageRng:
+    return ImageRng(tf.constant(np.stack([np.arange(count), np.full(count, epoch)], axis=1), tf.int32))
 
 
-def applied(spec: str, images: np.ndarray, source: Draws | None = None) -> np.ndarray:
-    return registry.build("augmentations", spec)(tf.constant(images), source or draws(len(images))).numpy()
+def applied(spec: str, images: np.ndarray, source: ImageRng | None = None) -> np.ndarray:
+    return registry.build("augmentations", spec)(tf.constant(images), source or rng(len(images))).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -60,38 +60,38 @@ def test_an_image_does_not_depend_on_its_batch_or_place(name: str) -> None:
     images = np.random.default_rng(2).uniform(0, 1, (33, 7, 9, 3)).astype(np.float32) ** 3
     every = applied(name, images)
     for places in ([0], [32, 5], list(range(32, -1, -1))):
-        some = applied(name, images[places], Draws(tf.gather(draws(33).seeds, places)))
+        some = applied(name, images[places], ImageRng(tf.gather(rng(33).seeds, places)))
         np.testing.assert_array_equal(some, every[places])
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_seeds_decide(name: str, cats: np.ndarray) -> None:
     np.testing.assert_array_equal(applied(name, cats), applied(name, cats))
-    assert np.abs(applied(name, cats) - applied(name, cats, draws(40, epoch=1))).max() > 1e-3
+    assert np.abs(applied(name, cats) - applied(name, cats, rng(40, epoch=1))).max() > 1e-3
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_graph_for_any_batch_and_size_does_the_same(channels: int) -> None:
     specs = read(",".join(AUGMENTATIONS), ())
     signature = [tf.TensorSpec((None, None, None, channels), tf.float32), tf.TensorSpec((None, 2), tf.int32)]
-    graph = tf.function(lambda images, seeds: augmented(specs, images, Draws(seeds)), input_signature=signature)
+    graph = tf.function(lambda images, seeds: augmented(specs, images, ImageRng(seeds)), input_signature=signature)
     for shape in ((5, 8, 8, channels), (2, 13, 11, channels)):
         images = tf.constant(np.random.default_rng(3).uniform(size=shape), tf.float32)
-        changed = graph(images, draws(shape[0]).seeds).numpy()
-        np.testing.assert_allclose(changed, augmented(specs, images, draws(shape[0])), atol=1e-6)
+        changed = graph(images, rng(shape[0]).seeds).numpy()
+        np.testing.assert_allclose(changed, augmented(specs, images, rng(shape[0])), atol=1e-6)
         assert changed.min() >= 0
         assert changed.max() <= 1
         assert np.abs(changed - images).max() > 0.01
 
 
 def test_no_augmentation_changes_nothing(cats: np.ndarray) -> None:
-    np.testing.assert_array_equal(augmented((), tf.constant(cats), draws(40)), cats)
+    np.testing.assert_array_equal(augmented((), tf.constant(cats), rng(40)), cats)
 
 
 def test_what_is_drawn_does_not_depend_on_the_others() -> None:
     flat = tf.fill((4, 8, 8, 3), 0.5)
-    alone = augmented(("gaussian:probability=1",), flat, draws(4))
-    among = augmented(("flip", "gaussian:probability=1"), flat, draws(4))
+    alone = augmented(("gaussian:probability=1",), flat, rng(4))
+    among = augmented(("flip", "gaussian:probability=1"), flat, rng(4))
     np.testing.assert_array_equal(alone, among)
 
 

@@ -10,22 +10,22 @@ from skimage import data, transform
 from advcli import registry
 from advcli.backend import tf
 from advcli.errors import UsageError
-from advcli.objectives import Opponent
+from advcli.objectives import InnerMaximization
 from advcli.objectives._augmix import OPERATIONS, _dirichlet, mixtures, operated
 from advcli.objectives.augmix import divergence
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
 SPACE = {"versions": 2, "width": 3, "depth": 0, "severity": 3}
 
 
-def draws(count: int, epoch: int = 0) -> Draws:
-    return Draws(tf.constant(np.stack([np.arange(count), np.full(count, epoch)], axis=1), tf.int32))
+def rng(count: int, epoch: int = 0) -> ImageRng:
+    return ImageRng(tf.constant(np.stack([np.arange(count), np.full(count, epoch)], axis=1), tf.int32))
 
 
-def opponent(count: int) -> Opponent:
-    return Opponent(lambda x: x, lambda x, y: x, Threat(Norm.LINF, 0.1), draws(count))
+def inner(count: int) -> InnerMaximization:
+    return InnerMaximization(lambda x: x, lambda x, y: x, Threat(Norm.LINF, 0.1), rng(count))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_no_operation_changes_nothing(cat: np.ndarray) -> None:
 def test_mixtures_differ_for_each_image_and_version(shape: tuple[int, ...], cat: np.ndarray) -> None:
     photo = np.asarray(transform.resize(cat, shape[1:3], anti_aliasing=True))[..., : shape[3]]
     images = tf.constant(photo[None].repeat(40, axis=0), tf.float32)
-    mixed = mixtures(images, draws(40), **SPACE).numpy()
+    mixed = mixtures(images, rng(40), **SPACE).numpy()
     assert mixed.shape == (40, 2, *shape[1:])
     assert mixed.dtype == np.float32
     assert mixed.min() >= 0
@@ -133,30 +133,30 @@ def test_mixtures_differ_for_each_image_and_version(shape: tuple[int, ...], cat:
 
 def test_mixtures_do_not_depend_on_batch_or_place() -> None:
     images = tf.constant(np.random.default_rng(1).uniform(size=(9, 11, 7, 3)), tf.float32)
-    every = mixtures(images, draws(9), **SPACE).numpy()
-    np.testing.assert_array_equal(mixtures(images, draws(9), **SPACE), every)
+    every = mixtures(images, rng(9), **SPACE).numpy()
+    np.testing.assert_array_equal(mixtures(images, rng(9), **SPACE), every)
     for places in ([0], [8, 3], [8, 7, 6, 5, 4, 3, 2, 1, 0]):
-        some = mixtures(tf.gather(images, places), Draws(tf.gather(draws(9).seeds, places)), **SPACE)
+        some = mixtures(tf.gather(images, places), ImageRng(tf.gather(rng(9).seeds, places)), **SPACE)
         np.testing.assert_array_equal(some, every[places])
-    assert np.abs(mixtures(images, draws(9, epoch=1), **SPACE) - every).max() > 0.05
+    assert np.abs(mixtures(images, rng(9, epoch=1), **SPACE) - every).max() > 0.05
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_graph_for_any_batch_does_the_same(channels: int) -> None:
     signature = [tf.TensorSpec((None, 12, 9, channels), tf.float32), tf.TensorSpec((None, 2), tf.int32)]
-    graph = tf.function(lambda images, seeds: mixtures(images, Draws(seeds), **SPACE), input_signature=signature)
+    graph = tf.function(lambda images, seeds: mixtures(images, ImageRng(seeds), **SPACE), input_signature=signature)
     assert graph.get_concrete_function().output_shapes == (None, 2, 12, 9, channels)
     for count in (1, 6):
         images = tf.constant(np.random.default_rng(2).uniform(size=(count, 12, 9, channels)), tf.float32)
-        expected = mixtures(images, draws(count), **SPACE)
-        np.testing.assert_allclose(graph(images, draws(count).seeds), expected, atol=1e-6)
+        expected = mixtures(images, rng(count), **SPACE)
+        np.testing.assert_allclose(graph(images, rng(count).seeds), expected, atol=1e-6)
 
 
 def test_mixtures_are_between_the_image_and_its_chains() -> None:
     # Of the operations, only two change the middle of a flat grey: solarize most of the time, posterize always.
     images = tf.fill((8000, 3, 3, 1), 200 / 255)
     space = {"versions": 1, "width": 1, "depth": 1, "severity": 10}
-    middle = mixtures(images, draws(8000), **space).numpy()[:, 0, 1, 1, 0] * 255
+    middle = mixtures(images, rng(8000), **space).numpy()[:, 0, 1, 1, 0] * 255
     changed = np.abs(middle - 200) > 1e-3
     assert abs(changed.mean() - (1 + (10 - 56 / 25.6) / 9.9) / len(OPERATIONS)) < 0.02
     # What is darker than any posterized grey is a share, even in [0, 1], of the way to the negative.
@@ -165,7 +165,7 @@ def test_mixtures_are_between_the_image_and_its_chains() -> None:
 
 
 def test_dirichlet_weights_are_even_over_the_simplex() -> None:
-    weights = _dirichlet(draws(5000).scalars(3)).numpy()
+    weights = _dirichlet(rng(5000).scalars(3)).numpy()
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
     for column in weights.T:
         assert stats.kstest(column, stats.beta(1, 2).cdf).pvalue > 1e-3
@@ -198,7 +198,7 @@ def test_loss_is_the_clean_one_and_twelve_divergences(pictures: np.ndarray) -> N
     classifier = make_classifier()
     images, labels = tf.constant(pictures), tf.constant([0, 1, 2, 3, 0])
     objective = registry.build("objectives", "augmix")
-    perturbed = objective.perturb(opponent(5), images, labels)
+    perturbed = objective.perturb(inner(5), images, labels)
     assert perturbed.shape == (5, 2, 8, 8, 3)
     # BatchNorm sees all three versions in one batch.
     together = classifier.model(tf.concat([images, perturbed[:, 0], perturbed[:, 1]], axis=0), training=True)
@@ -217,7 +217,7 @@ def test_loss_falls(pictures: np.ndarray) -> None:
     classifier = make_classifier()
     images, labels = tf.constant(pictures), tf.constant([0, 1, 2, 3, 0])
     objective = registry.build("objectives", "augmix")
-    perturbed = objective.perturb(opponent(5), images, labels)
+    perturbed = objective.perturb(inner(5), images, labels)
     optimizer = tf.keras.optimizers.SGD(0.01)
     values = []
     for _ in range(4):
@@ -239,7 +239,7 @@ def test_options_that_mean_nothing_are_refused(option: str) -> None:
 @pytest.mark.parametrize("option", ["width=1", "depth=1", "depth=4", "severity=10"])
 def test_options_change_the_mixtures(option: str, pictures: np.ndarray) -> None:
     usual, other = (
-        registry.build("objectives", spec).perturb(opponent(5), tf.constant(pictures), None)
+        registry.build("objectives", spec).perturb(inner(5), tf.constant(pictures), None)
         for spec in ("augmix", f"augmix:{option}")
     )
     assert np.abs(usual - other).max() > 0.01

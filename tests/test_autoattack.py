@@ -11,7 +11,7 @@ from advcli.attacks.autoattack import AutoAttack
 from advcli.data.dataset import decode
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.perturbations import protocol_of
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
@@ -104,7 +104,7 @@ def test_an_image_is_right_if_it_is_under_every_member() -> None:
     threat, attack = Threat(eps=0.055), AutoAttack("rand")
 
     def right(search: object) -> np.ndarray:
-        adversarial, _ = Adversary(classifier, search, threat)(pictures, labels)  # type: ignore[arg-type]
+        adversarial, _ = CompiledAttack(classifier, search, threat)(pictures, labels)  # type: ignore[arg-type]
         return classifier.predict(adversarial).argmax(axis=1) == labels
 
     together = right(attack)
@@ -115,16 +115,16 @@ def test_an_image_is_right_if_it_is_under_every_member() -> None:
 
 def test_members_rest_when_no_image_is_left(linear: Classifier, pictures: np.ndarray) -> None:
     labels = linear.predict(pictures).argmax(axis=1)
-    adversary = Adversary(linear, AutoAttack(), Threat(eps=0.2))
-    adversarial, _ = adversary(pictures, labels)
+    compiled_attack = CompiledAttack(linear, AutoAttack(), Threat(eps=0.2))
+    adversarial, _ = compiled_attack(pictures, labels)
     assert (linear.predict(adversarial).argmax(axis=1) != labels).all()
-    assert [member.traces for member in adversary._members] == [1, 0, 0, 0]
-    assert adversary.traces == 1
+    assert [member.traces for member in compiled_attack._members] == [1, 0, 0, 0]
+    assert compiled_attack.traces == 1
 
 
 def test_images_that_are_wrong_already_are_left_alone(linear: Classifier, pictures: np.ndarray) -> None:
     labels = (linear.predict(pictures).argmax(axis=1) + 1) % 4
-    adversarial, queries = Adversary(linear, AutoAttack(), Threat(eps=0.2))(pictures, labels)
+    adversarial, queries = CompiledAttack(linear, AutoAttack(), Threat(eps=0.2))(pictures, labels)
     np.testing.assert_array_equal(adversarial, pictures)
     assert (queries == 1).all()
 
@@ -144,6 +144,6 @@ def test_parity_on_the_certified_network(spec: str, shared: Path) -> None:
     assert len(right) == 491
     hardest = right[np.argsort(np.log(order[right, -1]) - np.log(order[right, -2]))[:40]]
     attack = registry.build("attacks", spec)
-    adversarial, _ = Adversary(classifier, attack, Threat(eps=0.1))(pictures[hardest], labels[hardest])
+    adversarial, _ = CompiledAttack(classifier, attack, Threat(eps=0.1))(pictures[hardest], labels[hardest])
     broken = (classifier.predict(adversarial).argmax(axis=1) != labels[hardest]).sum()
     assert 0.942 <= (491 - broken) / 500 <= 0.956 + 1 / 200

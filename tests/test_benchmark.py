@@ -9,7 +9,7 @@ from advcli.data.dataset import Dataset, Images, Split
 from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier
 from advcli.records import Score
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.models import class_indices
 from advcli.tasks.benchmark.quick_score import benchmark
 from advcli.threat.threat import Threat
@@ -41,10 +41,10 @@ class FoolsSome:
 
     odd: bool
 
-    def __call__(self, logits_fn, images: Tensor, labels: Tensor, threat: Threat, draws: object) -> Tensor:
+    def __call__(self, logits_fn, images: Tensor, labels: Tensor, threat: Threat, rng: object) -> Tensor:
         from advcli.backend import tf
 
-        stronger = registry.build("attacks", "pgd:steps=20")(logits_fn, images, labels, threat, draws)
+        stronger = registry.build("attacks", "pgd:steps=20")(logits_fn, images, labels, threat, rng)
         mine = (tf.cast(images[:, 0, 0, 0] * 1e4, tf.int32) % 2 == 1) == self.odd
         return tf.where(mine[:, None, None, None], stronger, images)
 
@@ -125,6 +125,6 @@ def test_an_attack_is_done_with_an_image_that_is_broken(linear: Classifier, imag
     point, right = images.pixels, linear.predict(images.pixels).argmax(axis=1) == labels
     for steps in range(1, 41):
         attack = registry.build("attacks", f"pgd:steps={steps},step=0.00125,random_start=false")
-        point, _ = Adversary(linear, attack, Threat(eps=0.02))(images.pixels, labels)
+        point, _ = CompiledAttack(linear, attack, Threat(eps=0.02))(images.pixels, labels)
         right &= linear.predict(point).argmax(axis=1) == labels
     assert found[spec].correct == right.sum()

@@ -10,8 +10,8 @@ from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary, image_seeds
-from advcli.threat.rng import Draws
+from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 BUDGETS = {"nes": 408, "simba": 380, "hopskipjump": 400}
@@ -21,7 +21,7 @@ def run(
     spec: str, classifier: Classifier, pictures: np.ndarray, threat: Threat, labels: np.ndarray | None = None
 ) -> tuple[np.ndarray, int]:
     away_from = classifier.predict(pictures).argmax(axis=1) if labels is None else labels
-    found, queries = Adversary(classifier, registry.build("attacks", spec), threat)(pictures, away_from)
+    found, queries = CompiledAttack(classifier, registry.build("attacks", spec), threat)(pictures, away_from)
     return found, int(queries.max())
 
 
@@ -159,8 +159,8 @@ def test_simba_reaches_the_corner_when_every_pixel_was_tried(linear: Classifier,
 def test_noise_is_the_best_of_its_draws(small: Classifier, pictures: np.ndarray) -> None:
     labels = small.predict(pictures).argmax(axis=1)
     threat = Threat(eps=0.05)
-    draws = Draws(tf.constant(image_seeds(pictures, 0)))
-    points = [threat.sample(tf.constant(pictures), draws.fold(i)) for i in range(6)]
+    rng = ImageRng(tf.constant(image_seeds(pictures, 0)))
+    points = [threat.sample(tf.constant(pictures), rng.fold(i)) for i in range(6)]
     losses = np.stack([threat.loss(small.logits(at), tf.constant(labels, tf.int32)).numpy() for at in points])
     expected = np.stack([points[best].numpy()[i] for i, best in enumerate(losses.argmax(axis=0))])
     found, queries = run("noise:queries=6", small, pictures, threat)

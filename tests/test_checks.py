@@ -15,7 +15,7 @@ from advcli.data.dataset import Dataset, Images, Split, stratified
 from advcli.model.classifier import Classifier, wrap
 from advcli.model.output_head import LOGARITHM
 from advcli.records import Score
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.check_records import check
 from advcli.tasks.benchmark.models import Measured
 from advcli.tasks.benchmark.quick_score import benchmark
@@ -25,7 +25,7 @@ from advcli.threat.threat import Norm, Threat
 CLASSES = 4
 
 
-class Applied(keras.layers.Layer):
+class AppliedPattern(keras.layers.Layer):
     """A layer that does what a function does, in training and in inference."""
 
     def __init__(self, function: Callable[[Tensor], Tensor], name: str | None = None) -> None:
@@ -73,12 +73,12 @@ def softmax(logits: Tensor) -> Tensor:
 def before(classifier: Classifier, function: Callable[[Tensor], Tensor], name: str | None = None) -> Classifier:
     """The same classifier, of images that something is done to first."""
     image = keras.Input((8, 8, 3))
-    return replace(classifier, model=keras.Model(image, classifier.model(Applied(function, name)(image))))
+    return replace(classifier, model=keras.Model(image, classifier.model(AppliedPattern(function, name)(image))))
 
 
 def behind(classifier: Classifier, function: Callable[[Tensor], Tensor]) -> Any:
     """The same network, with something done to its output."""
-    return keras.Model(classifier.model.input, Applied(function)(classifier.model.output))
+    return keras.Model(classifier.model.input, AppliedPattern(function)(classifier.model.output))
 
 
 @pytest.fixture(scope="session")
@@ -90,12 +90,12 @@ def pixels() -> np.ndarray:
 
 def look(classifier: Classifier, pixels: np.ndarray, indices: np.ndarray | None = None, **changes: Any) -> Evidence:
     """Gather what a benchmark would; the classes are what the model sees unless they are given."""
-    frozen = classifier.frozen
+    frozen = classifier.inference_copy
     predicted = frozen.predict(pixels).argmax(axis=1)
     classes = predicted if indices is None else indices
 
-    def right_under(spec: str, threat: Threat) -> np.ndarray:
-        found, _ = Adversary(frozen, registry.build("attacks", spec), threat)(pixels, classes)
+    def correct_under(spec: str, threat: Threat) -> np.ndarray:
+        found, _ = CompiledAttack(frozen, registry.build("attacks", spec), threat)(pixels, classes)
         return (predicted == classes) & (frozen.predict(found).argmax(axis=1) == classes)
 
     evidence = Evidence(
@@ -107,7 +107,7 @@ def look(classifier: Classifier, pixels: np.ndarray, indices: np.ndarray | None 
         classes=len(classifier.labels),
         clean_accuracy=float((predicted == classes).mean()),
         scores=(),
-        right_under=right_under,
+        correct_under=correct_under,
     )
     return replace(evidence, **changes)
 
@@ -124,7 +124,7 @@ def score(perturbation: str, correct: int, eps: float = 0.1, images: int = 40, *
 def attacked(evidence: Evidence, *attacks: tuple[str, float]) -> Evidence:
     """Run attacks, and add their scores."""
     scores = [
-        score(spec, int(evidence.right_under(spec, Threat(Norm.LINF, eps)).sum()), eps, len(evidence.pixels))
+        score(spec, int(evidence.correct_under(spec, Threat(Norm.LINF, eps)).sum()), eps, len(evidence.pixels))
         for spec, eps in attacks
     ]
     return replace(evidence, scores=scores)
@@ -204,9 +204,9 @@ def test_a_softmax_that_was_taken_off_is_no_matter(linear: Classifier, pixels: n
 def test_a_wrong_input_range(linear: Classifier, pixels: np.ndarray, wanted: tuple[float, float]) -> None:
     low, high = wanted
     theirs = before(linear, lambda images: (images - low) / (high - low))
-    right = look(replace(theirs, input_range=wanted), pixels)
-    assert not finding("input-range", right).suspect
-    wrong = look(theirs, pixels, right.indices)
+    correct = look(replace(theirs, input_range=wanted), pixels)
+    assert not finding("input-range", correct).suspect
+    wrong = look(theirs, pixels, correct.indices)
     assert wrong.clean_accuracy < 0.75
     found = finding("input-range", wrong)
     assert found.suspect
@@ -372,7 +372,7 @@ def test_a_step_that_beats_many(linear: Classifier, pixels: np.ndarray) -> None:
 
 def test_a_step_that_goes_too_far(pixels: np.ndarray) -> None:
     image = keras.Input((8, 8, 3))
-    wavy = Classifier("wavy", keras.Model(image, Applied(waves)(image)), ("up", "down"), 8)
+    wavy = Classifier("wavy", keras.Model(image, AppliedPattern(waves)(image)), ("up", "down"), 8)
     dark = pixels * 0.2  # 20 times their mean is about 2, on the way down
     evidence = attacked(look(wavy, dark), ("fgsm", 0.05), ("fgsm", 0.14), ("fgsm", 0.28))
     found = finding("rises-with-eps", evidence)
@@ -518,7 +518,7 @@ def test_every_random_layer_is_named_and_no_other(linear: Classifier, pixels: np
     class Two(keras.layers.Layer):
         def __init__(self) -> None:
             super().__init__(name="two")
-            self.still, self.shaking = Applied(tf.identity, "still"), Applied(noisy, "shaking")
+            self.still, self.shaking = AppliedPattern(tf.identity, "still"), AppliedPattern(noisy, "shaking")
 
         def call(self, inputs: Tensor) -> Tensor:
             return self.shaking(self.still(inputs))
@@ -528,7 +528,7 @@ def test_every_random_layer_is_named_and_no_other(linear: Classifier, pixels: np
             return linear.model(noisy(inputs))
 
     image = keras.Input((8, 8, 3))
-    inside = keras.Sequential([image, keras.layers.ReLU(), Applied(noisy, "deep")])
+    inside = keras.Sequential([image, keras.layers.ReLU(), AppliedPattern(noisy, "deep")])
     model = keras.Model(image, linear.model(Two()(inside(keras.layers.GaussianNoise(0.1)(image)))))
     found = finding("randomised", look(replace(linear, model=model), pixels))
     assert found.evidence.endswith("; random: layers 'deep' (Applied), 'shaking' (Applied)")

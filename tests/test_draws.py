@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from advcli.backend import Tensor, tf
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 def splitmix(state: int) -> tuple[int, int]:
@@ -35,26 +35,26 @@ def test_scalars_are_those_of_splitmix() -> None:
     for _ in range(4):
         state, word = splitmix(state)
         expected.append((word >> 40) / 2**24)
-    np.testing.assert_array_equal(Draws(tf.constant([[5, 3]])).scalars(4)[0], np.array(expected, np.float32))
+    np.testing.assert_array_equal(ImageRng(tf.constant([[5, 3]])).scalars(4)[0], np.array(expected, np.float32))
 
 
 def test_scalars_are_uniform_and_independent() -> None:
-    numbers = Draws(seeds(20_000)).scalars(5).numpy()
+    numbers = ImageRng(seeds(20_000)).scalars(5).numpy()
     assert numbers.shape == (20_000, 5)
     assert numbers.min() >= 0
     assert numbers.max() < 1
     for column in numbers.T:
         assert stats.kstest(column, "uniform").pvalue > 1e-3
-    other = Draws(seeds(20_000, epoch=1)).scalars(1).numpy()
+    other = ImageRng(seeds(20_000, epoch=1)).scalars(1).numpy()
     neighbours = np.concatenate([numbers, np.roll(numbers[:, :1], 1, axis=0), other], axis=1)
     assert np.abs(np.corrcoef(neighbours.T) - np.eye(7)).max() < 0.03
 
 
 def test_named_draws_are_others() -> None:
-    draws = Draws(seeds(1000))
-    numbers = [source.scalars(1).numpy()[:, 0] for source in (draws, draws.named("flip"), draws.named("crop"))]
+    rng = ImageRng(seeds(1000))
+    numbers = [source.scalars(1).numpy()[:, 0] for source in (rng, rng.named("flip"), rng.named("crop"))]
     assert np.abs(np.corrcoef(numbers) - np.eye(3)).max() < 0.15
-    assert len(np.unique(draws.named("flip").seeds, axis=0)) == 1000
+    assert len(np.unique(rng.named("flip").seeds, axis=0)) == 1000
 
 
 def test_numbered_draws_are_those_of_splitmix() -> None:
@@ -64,14 +64,14 @@ def test_numbered_draws_are_those_of_splitmix() -> None:
     for _ in range(4):
         state, word = splitmix(state)
         expected.append(word)
-    found = Draws(tf.constant([[5, 3]])).numbered(tf.range(1, 4)).seeds.numpy()
+    found = ImageRng(tf.constant([[5, 3]])).numbered(tf.range(1, 4)).seeds.numpy()
     np.testing.assert_array_equal(found.view("<u8")[:, 0], np.array(expected[1:], np.uint64))
 
 
 @pytest.mark.parametrize("draw", [lambda d: d.scalars(3), lambda d: d.named("flip").seeds], ids=["scalars", "named"])
 def test_draws_belong_to_the_image(draw) -> None:
-    every = draw(Draws(seeds(6))).numpy()
-    some = draw(Draws(tf.gather(seeds(6), [4, 1]))).numpy()
+    every = draw(ImageRng(seeds(6))).numpy()
+    some = draw(ImageRng(tf.gather(seeds(6), [4, 1]))).numpy()
     np.testing.assert_array_equal(some, every[[4, 1]])
-    traced = tf.function(lambda s: draw(Draws(s)), input_signature=[tf.TensorSpec((None, 2), tf.int32)])
+    traced = tf.function(lambda s: draw(ImageRng(s)), input_signature=[tf.TensorSpec((None, 2), tf.int32)])
     np.testing.assert_array_equal(traced(seeds(6)), every)

@@ -10,8 +10,8 @@ from advcli.attacks.fab import FAB
 from advcli.backend import tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary, image_seeds
-from advcli.threat.rng import Draws
+from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 from test_apgd import distances
@@ -33,8 +33,8 @@ def two() -> Classifier:
 def search(attack: FAB, classifier: Classifier, pictures: np.ndarray, threat: Threat) -> np.ndarray:
     """Search without tracing first, which takes longer than a few steps on a tiny model."""
     labels = tf.constant(classifier.predict(pictures).argmax(axis=1), tf.int32)
-    draws = Draws(tf.constant(image_seeds(pictures, 0)))
-    return attack(classifier.logits, tf.constant(pictures), labels, threat, draws).numpy()
+    rng = ImageRng(tf.constant(image_seeds(pictures, 0)))
+    return attack(classifier.logits, tf.constant(pictures), labels, threat, rng).numpy()
 
 
 def bisected(point: np.ndarray, normal: np.ndarray, height: float, norm: Norm) -> np.ndarray:
@@ -124,7 +124,7 @@ def test_each_likely_class_is_a_target_once(classes: int, targets: int, pictures
     kernel, _ = classifier.model.weights
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     labels = classifier.predict(pictures).argmax(axis=1)
-    _, queries = Adversary(classifier, FAB(steps=3), Threat(eps=1e-5))(pictures, labels)
+    _, queries = CompiledAttack(classifier, FAB(steps=3), Threat(eps=1e-5))(pictures, labels)
     # The image itself, then for each target two passes a step and a look at what it returned, then the halvings.
     assert (queries == 1 + targets * (2 * 3 + 1) + BISECTIONS).all()
 

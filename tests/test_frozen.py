@@ -12,8 +12,8 @@ from advcli import registry
 from advcli.attacks.pgd import PGD
 from advcli.backend import keras, tf
 from advcli.model import output_head
-from advcli.model.inference import FrozenNetwork, LiveNetwork
-from advcli.search.compiled_attack import Adversary
+from advcli.model.inference import InferenceCopy, LiveInferenceCopy
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Threat
 from conftest import make_classifier
 
@@ -60,8 +60,8 @@ def train(model: Any, images: np.ndarray) -> None:
 def check(model: Any, images: np.ndarray) -> None:
     pixels = tf.constant(images)
     before = passed(model, pixels)
-    compare(passed(FrozenNetwork(model), pixels), before)
-    live = tf.function(partial(passed, LiveNetwork(model)))
+    compare(passed(InferenceCopy(model), pixels), before)
+    live = tf.function(partial(passed, LiveInferenceCopy(model)))
     compare(live(pixels), before)
     train(model, images)
     after = passed(model, pixels)
@@ -163,12 +163,12 @@ def test_half_precision_is_left_to_keras() -> None:
     model = keras.Sequential(
         [keras.Input((8, 8, 3)), LAYERS.Conv2D(4, 3, dtype="mixed_float16"), LAYERS.Flatten(dtype="float32")]
     )
-    np.testing.assert_array_equal(FrozenNetwork(model)(pictures(8)), model(pictures(8), training=False))
+    np.testing.assert_array_equal(InferenceCopy(model)(pictures(8)), model(pictures(8), training=False))
 
 
 def test_it_keeps_the_weights_it_was_made_with() -> None:
     model = keras.Sequential([keras.Input((8, 8, 3)), LAYERS.Conv2D(2, 3), LAYERS.BatchNormalization()])
-    frozen = FrozenNetwork(model)
+    frozen = InferenceCopy(model)
     before = np.asarray(frozen(pictures(8)))
     kernel = model.layers[0].kernel
     kernel.assign(kernel * 2)
@@ -183,7 +183,7 @@ def test_held_before_a_loop_it_has_the_weights_of_each_run() -> None:
 
     @tf.function
     def run() -> tuple[Any, Any]:
-        held = classifier.held()
+        held = classifier.current_copy()
         total = tf.zeros((2, 4))
         for _ in tf.range(3):
             total += held.logits(pixels)
@@ -199,7 +199,7 @@ def test_held_before_a_loop_it_has_the_weights_of_each_run() -> None:
     assert run.experimental_get_tracing_count() == 1
 
 
-@pytest.mark.parametrize("name", ["live", "frozen"])
+@pytest.mark.parametrize("name", ["live_copy", "inference_copy"])
 def test_no_weight_gets_a_gradient(name: str) -> None:
     classifier = make_classifier("small:width=4")
     searched = getattr(classifier, name)
@@ -211,12 +211,12 @@ def test_no_weight_gets_a_gradient(name: str) -> None:
 def test_an_adversary_follows_a_live_classifier_without_being_traced_anew() -> None:
     classifier = make_classifier("small:width=4")
     images, labels, threat = pictures(8), np.zeros(2, np.int32), Threat(eps=0.1)
-    adversary = Adversary(classifier.live, PGD(steps=3), threat)
-    first, _ = adversary(images, labels)
+    compiled_attack = CompiledAttack(classifier.live_copy, PGD(steps=3), threat)
+    first, _ = compiled_attack(images, labels)
     train(classifier.model, images)
-    second, _ = adversary(images, labels)
-    assert adversary.traces == 1
-    anew, _ = Adversary(classifier.held(), PGD(steps=3), threat)(images, labels)
+    second, _ = compiled_attack(images, labels)
+    assert compiled_attack.traces == 1
+    anew, _ = CompiledAttack(classifier.current_copy(), PGD(steps=3), threat)(images, labels)
     np.testing.assert_allclose(second, anew, atol=1e-5)
     assert np.abs(second - first).max() > 1e-2
 
@@ -224,5 +224,5 @@ def test_an_adversary_follows_a_live_classifier_without_being_traced_anew() -> N
 def test_frozen_while_something_is_traced_it_can_be_used_after() -> None:
     classifier = make_classifier("small:width=4")
     pixels = tf.constant(pictures(8))
-    inside = tf.function(lambda: classifier.frozen.logits(pixels))()
-    np.testing.assert_allclose(classifier.frozen.logits(pixels), inside, atol=1e-6)
+    inside = tf.function(lambda: classifier.inference_copy.logits(pixels))()
+    np.testing.assert_allclose(classifier.inference_copy.logits(pixels), inside, atol=1e-6)

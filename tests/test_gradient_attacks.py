@@ -10,8 +10,8 @@ from advcli.attacks.tifgsm import TIFGSM
 from advcli.backend import tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary, image_seeds
-from advcli.threat.rng import Draws
+from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 LINF = Threat(eps=0.05)
@@ -20,7 +20,7 @@ L2 = Threat(Norm.L2, 0.5)
 
 def run(spec: str, classifier: Classifier, pictures: np.ndarray, threat: Threat = LINF) -> tuple[np.ndarray, int]:
     labels = classifier.predict(pictures).argmax(axis=1)
-    found, queries = Adversary(classifier, registry.build("attacks", spec), threat)(pictures, labels)
+    found, queries = CompiledAttack(classifier, registry.build("attacks", spec), threat)(pictures, labels)
     return found, int(queries.max())
 
 
@@ -38,12 +38,12 @@ def unit(gradient: np.ndarray) -> np.ndarray:
     return gradient / np.sqrt(np.square(gradient).sum(axis=(1, 2, 3), keepdims=True))
 
 
-def own_draws(pictures: np.ndarray) -> Draws:
-    return Draws(tf.constant(image_seeds(pictures, 0)))
+def own_draws(pictures: np.ndarray) -> ImageRng:
+    return ImageRng(tf.constant(image_seeds(pictures, 0)))
 
 
-def uniform(draws: Draws) -> np.ndarray:
-    return draws.uniform((8, 8, 3), -1.0, 1.0).numpy()
+def uniform(rng: ImageRng) -> np.ndarray:
+    return rng.uniform((8, 8, 3), -1.0, 1.0).numpy()
 
 
 @pytest.mark.parametrize("threat", [LINF, L2], ids=["linf", "l2"])
@@ -134,8 +134,8 @@ def test_vmifgsm_by_hand(linear: Classifier, pictures: np.ndarray) -> None:
     gradient = ascent(linear, pictures, labels)
     momentum = by_l1(gradient)
     first = pictures + 0.01 * np.sign(momentum)
-    draws = own_draws(pictures).fold(0)
-    neighbours = [pictures + 1.5 * 0.05 * uniform(draws.fold(i)) for i in range(3)]
+    rng = own_draws(pictures).fold(0)
+    neighbours = [pictures + 1.5 * 0.05 * uniform(rng.fold(i)) for i in range(3)]
     variance = np.mean([ascent(linear, at, labels) for at in neighbours], axis=0) - gradient
     momentum = momentum + by_l1(ascent(linear, first, labels) + variance)
     found, queries = run("vmifgsm:steps=2,step=0.01,samples=3", linear, pictures)
@@ -165,8 +165,8 @@ def test_tifgsm_convolves_the_gradient(linear: Classifier, pictures: np.ndarray)
 
 def test_diversity_shrinks_and_places() -> None:
     white = tf.ones((64, 20, 12, 3))
-    draws = Draws(tf.stack([tf.range(64), tf.zeros(64, tf.int32)], axis=1))
-    seen = DIFGSM(probability=1, smallest=0.5).diversify(white, draws).numpy()
+    rng = ImageRng(tf.stack([tf.range(64), tf.zeros(64, tf.int32)], axis=1))
+    seen = DIFGSM(probability=1, smallest=0.5).diversify(white, rng).numpy()
     heights, widths = seen.any(axis=(2, 3)).sum(axis=1), seen.any(axis=(1, 3)).sum(axis=1)
     assert set(np.unique(seen)) == {0, 1}
     np.testing.assert_array_equal(seen.sum(axis=(1, 2, 3)), heights * widths * 3)
@@ -181,8 +181,8 @@ def test_diversity_shrinks_and_places() -> None:
 
 def test_half_of_the_images_are_diversified() -> None:
     white = tf.ones((400, 20, 20, 1))
-    draws = Draws(tf.stack([tf.range(400), tf.zeros(400, tf.int32)], axis=1))
-    seen = DIFGSM(smallest=0.5).diversify(white, draws).numpy()
+    rng = ImageRng(tf.stack([tf.range(400), tf.zeros(400, tf.int32)], axis=1))
+    seen = DIFGSM(smallest=0.5).diversify(white, rng).numpy()
     assert 0.4 < (seen.min(axis=(1, 2, 3)) == 0).mean() < 0.55
 
 

@@ -44,11 +44,9 @@ LAYERS = [
     {"tasks"},
     {"search"},
     set(FAMILIES),
-    {"report"},
-    {"model", "data", "opponent", "linear_head", "download", "keras_file", "layers", "feature_map", "spatial_axes"}
-    | {"frozen", "plain", "folding", "convolution"},
-    {"threat", "png", "images", "draws", "l1_ball"},
-    {"backend", "registry", "records", "options", "parsing", "class_order"},
+    {"model", "data", "report"},
+    {"threat", "files"},
+    {"backend", "registry", "records", "options", "parsing"},
     {"errors", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

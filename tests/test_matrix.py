@@ -13,7 +13,7 @@ from advcli.backend import keras
 from advcli.data import images
 from advcli.files import png
 from advcli.model.classifier import Classifier, load
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Threat
 from conftest import Command
 
@@ -89,7 +89,7 @@ def test_answers_and_attack_are_those_of_plain_keras(kind: str, tmp_path: Path) 
     if "sigmoid a class" in kind or "softmax" in kind.split(" ")[0]:
         np.testing.assert_allclose(scores, outputs, atol=2e-6 if "log-" not in kind else 10)
     labels = predicted.copy()
-    found = Adversary(classifier.frozen, PGD(steps=8, stop=True), Threat(eps=EPS)).search(pixels, labels)
+    found = CompiledAttack(classifier.inference_copy, PGD(steps=8, stop=True), Threat(eps=EPS)).search(pixels, labels)
     assert np.abs(found.points - pixels).max() <= EPS + 1e-6
     assert found.points.min() >= 0
     assert found.points.max() <= 1
@@ -117,9 +117,9 @@ def test_no_augmentation_is_searched(name: str, where: str) -> None:
         )
     classifier = Classifier("m", model, tuple("abcd"), foreign.EDGE)
     pixels = foreign.images(6)
-    assert classifier.frozen is not classifier
+    assert classifier.inference_copy is not classifier
     for _ in range(2):
-        np.testing.assert_allclose(classifier.frozen.logits(pixels), model(pixels, training=False), atol=1e-5)
+        np.testing.assert_allclose(classifier.inference_copy.logits(pixels), model(pixels, training=False), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["tutorial", "sigmoid a class", "one sigmoid", "monte-carlo dropout"])
@@ -177,14 +177,14 @@ def test_a_broken_copy_is_not_searched(
 ) -> None:
     from advcli.model import classifier as module
 
-    monkeypatch.setattr(module, "FrozenNetwork", _Wrong)
+    monkeypatch.setattr(module, "InferenceCopy", _Wrong)
     plain, path = make("logits", tmp_path)
     classifier = read(path, "logits")
-    assert classifier.frozen is classifier
-    assert classifier.live is classifier
+    assert classifier.inference_copy is classifier
+    assert classifier.live_copy is classifier
     assert "faster copy" in caplog.text
     pixels = pictures("logits")
-    np.testing.assert_allclose(classifier.frozen.logits(pixels), plain(pixels, training=False), atol=1e-5)
+    np.testing.assert_allclose(classifier.inference_copy.logits(pixels), plain(pixels, training=False), atol=1e-5)
 
 
 class _WrongInTheDark(_Wrong):
@@ -200,16 +200,16 @@ def test_a_copy_that_fails_on_the_images_of_the_call_is_not_searched(
 ) -> None:
     from advcli.model import classifier as module
 
-    monkeypatch.setattr(module, "FrozenNetwork", _WrongInTheDark)
+    monkeypatch.setattr(module, "InferenceCopy", _WrongInTheDark)
     plain, path = make("logits", tmp_path)
     classifier = read(path, "logits")
-    copy = classifier.frozen
+    copy = classifier.inference_copy
     assert copy is not classifier
     pixels = 0.01 * pictures("logits")
     labels = classifier.predicted(pixels)
     threat = Threat(eps=0.01)
-    found = Adversary(copy, PGD(steps=5), threat).search(pixels, labels)
+    found = CompiledAttack(copy, PGD(steps=5), threat).search(pixels, labels)
     assert "faster copy" in caplog.text
-    wanted = Adversary(classifier, PGD(steps=5), threat).search(pixels, labels)
+    wanted = CompiledAttack(classifier, PGD(steps=5), threat).search(pixels, labels)
     np.testing.assert_allclose(found.points, wanted.points, atol=1e-6)
     agree(found.predicted, np.asarray(plain(found.points, training=False)))

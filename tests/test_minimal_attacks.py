@@ -9,8 +9,8 @@ from advcli.attacks._minimal import annealed, margin, settled, to_hyperplane
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary, image_seeds
-from advcli.threat.rng import Draws
+from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier, weights_of
 
@@ -48,7 +48,7 @@ def test_the_nearest_hyperplane_is_found(
     spec: str, norm: Norm, slack: float, linear: Classifier, pictures: np.ndarray
 ) -> None:
     labels = linear.predict(pictures).argmax(axis=1)
-    found, _ = Adversary(linear, registry.build("attacks", spec), WIDE[norm])(pictures, labels)
+    found, _ = CompiledAttack(linear, registry.build("attacks", spec), WIDE[norm])(pictures, labels)
     assert found.min() > 0
     assert found.max() < 1
     needed = size(found - pictures, norm) / distances(linear, pictures, norm).min(axis=1)
@@ -64,7 +64,7 @@ def test_the_targets_class_is_reached(
     labels = linear.predict(pictures).argmax(axis=1)
     target = int(np.setdiff1d(np.arange(4), labels)[0])
     threat = Threat(norm, WIDE[norm].eps, target)
-    found, _ = Adversary(linear, registry.build("attacks", spec), threat)(pictures, labels)
+    found, _ = CompiledAttack(linear, registry.build("attacks", spec), threat)(pictures, labels)
     assert (linear.predict(found).argmax(axis=1) == target).all()
     # Other classes may be in the way, but not by much on the way to the target.
     assert (size(found - pictures, norm) >= distances(linear, pictures, norm)[:, target] * (1 - 1e-4)).all()
@@ -77,7 +77,7 @@ def test_what_does_not_fit_the_ball_is_brought_into_it(
 ) -> None:
     eps = float(np.median(distances(linear, pictures, norm).min(axis=1)))
     labels = linear.predict(pictures).argmax(axis=1)
-    found, _ = Adversary(linear, registry.build("attacks", spec), Threat(norm, eps))(pictures, labels)
+    found, _ = CompiledAttack(linear, registry.build("attacks", spec), Threat(norm, eps))(pictures, labels)
     far = distances(linear, pictures, norm).min(axis=1) > eps * (1 + 1e-4)
     near = distances(linear, pictures, norm).min(axis=1) * slack < eps
     assert far.any()
@@ -93,7 +93,7 @@ def test_an_image_that_is_already_wrong_is_left_alone(
     spec: str, norm: Norm, slack: float, linear: Classifier, pictures: np.ndarray
 ) -> None:
     wrong = (linear.predict(pictures).argmax(axis=1) + 1) % 4
-    found, _ = Adversary(linear, registry.build("attacks", spec), WIDE[norm])(pictures, wrong)
+    found, _ = CompiledAttack(linear, registry.build("attacks", spec), WIDE[norm])(pictures, wrong)
     # tanh and its inverse do not quite undo each other.
     np.testing.assert_allclose(found, pictures, atol=1e-6)
 
@@ -103,16 +103,18 @@ def test_a_network_is_fooled_by_less_than_pgd_needs(
     spec: str, norm: Norm, slack: float, small: Classifier, pictures: np.ndarray
 ) -> None:
     labels = small.predict(pictures).argmax(axis=1)
-    found, _ = Adversary(small, registry.build("attacks", spec), WIDE[norm])(pictures, labels)
+    found, _ = CompiledAttack(small, registry.build("attacks", spec), WIDE[norm])(pictures, labels)
     assert (small.predict(found).argmax(axis=1) != labels).all()
     largest = float(size(found - pictures, norm).max())
-    pgd, _ = Adversary(small, registry.build("attacks", "pgd:steps=40"), Threat(norm, 0.8 * largest))(pictures, labels)
+    pgd, _ = CompiledAttack(small, registry.build("attacks", "pgd:steps=40"), Threat(norm, 0.8 * largest))(
+        pictures, labels
+    )
     assert not (small.predict(pgd).argmax(axis=1) != labels).all()
 
 
 def test_deepfool_takes_one_step_where_everything_is_linear(linear: Classifier, pictures: np.ndarray) -> None:
     labels = linear.predict(pictures).argmax(axis=1)
-    _, queries = Adversary(linear, registry.build("attacks", "deepfool"), WIDE[Norm.L2])(pictures, labels)
+    _, queries = CompiledAttack(linear, registry.build("attacks", "deepfool"), WIDE[Norm.L2])(pictures, labels)
     # The clean pass, then three wrong classes twice: to step, and to see that it is over.
     assert (queries == 1 + 2 * 3).all()
 
@@ -120,7 +122,7 @@ def test_deepfool_takes_one_step_where_everything_is_linear(linear: Classifier, 
 def test_cw_goes_on_to_the_confidence_asked_for(linear: Classifier, pictures: np.ndarray) -> None:
     labels = linear.predict(pictures).argmax(axis=1)
     attack = registry.build("attacks", "cw:steps=150,binary_steps=7,learning_rate=0.003,confidence=3")
-    found, _ = Adversary(linear, attack, WIDE[Norm.L2])(pictures, labels)
+    found, _ = CompiledAttack(linear, attack, WIDE[Norm.L2])(pictures, labels)
     logits = linear.logits(tf.constant(found))
     ahead = -margin(logits, tf.constant(labels, tf.int32), WIDE[Norm.L2]).numpy()
     assert (ahead >= 3).all()
@@ -140,7 +142,9 @@ def test_cw_finds_near_boundaries_with_its_defaults(distance: float, scale: floa
     pictures = on_one_plane.reshape(pictures.shape).astype(np.float32)
     height = np.linalg.norm(weights[:, 1] - weights[:, 0])
     bias.assign([(flat[0] @ normal + distance) * height, 0])
-    found, queries = Adversary(model, registry.build("attacks", "cw:refine=0"), WIDE[Norm.L2])(pictures, np.zeros(5))
+    found, queries = CompiledAttack(model, registry.build("attacks", "cw:refine=0"), WIDE[Norm.L2])(
+        pictures, np.zeros(5)
+    )
     assert (size(found - pictures, Norm.L2) <= 1.05 * distance).all()
     assert (model.predict(found).argmax(axis=1) == 1).all()
     assert (queries < 9 * 1000).all()
@@ -188,7 +192,7 @@ def test_black_and_white_pixels_are_no_obstacle(spec: str, norm: Norm, boxed: tu
     free = distances(classifier, pictures, norm).min(axis=1)
     assert (exact > 1.5 * free).all(), "the images are to make it harder than without [0, 1]"
     threat = Threat(norm, 0.999 if norm is Norm.LINF else np.sqrt(192))
-    found, _ = Adversary(classifier, search, threat)(pictures, labels)
+    found, _ = CompiledAttack(classifier, search, threat)(pictures, labels)
     assert (classifier.predict(found).argmax(axis=1) != 0).all()
     needed = size(found - pictures, norm) / exact
     assert needed.min() >= 1 - 1e-3
@@ -212,8 +216,8 @@ def test_fmn_by_hand(norm: Norm, linear: Classifier, pictures: np.ndarray) -> No
         8,
     )
     attack = registry.build("attacks", f"fmn:steps={steps},step={first},gamma=0.4,refine=0")
-    draws = Draws(tf.constant(image_seeds(pictures, 0)))
-    attack(logits_fn, tf.constant(pictures), tf.constant(labels, tf.int32), WIDE[norm], draws)
+    rng = ImageRng(tf.constant(image_seeds(pictures, 0)))
+    attack(logits_fn, tf.constant(pictures), tf.constant(labels, tf.int32), WIDE[norm], rng)
     kernel, bias = (variable.numpy().astype(float) for variable in linear.model.weights)
     order = np.inf if norm is Norm.LINF else 2
     shrunk = grown = 0
@@ -258,8 +262,8 @@ def test_ddn_by_hand(linear: Classifier, pictures: np.ndarray) -> None:
 
     labels = linear.predict(pictures).argmax(axis=1)
     attack = registry.build("attacks", "ddn:steps=6,gamma=0.2,radius=0.1,refine=0")
-    draws = Draws(tf.constant(image_seeds(pictures, 0)))
-    attack(logits_fn, tf.constant(pictures), tf.constant(labels, tf.int32), WIDE[Norm.L2], draws)
+    rng = ImageRng(tf.constant(image_seeds(pictures, 0)))
+    attack(logits_fn, tf.constant(pictures), tf.constant(labels, tf.int32), WIDE[Norm.L2], rng)
     kernel = linear.model.weights[0].numpy().astype(float)
     for row, (image, label) in enumerate(zip(pictures.reshape(5, -1).astype(float), labels, strict=True)):
         delta, radius = np.zeros(192), 0.1
@@ -277,7 +281,7 @@ def test_the_walk_along_the_boundary_finds_what_is_nearer(linear: Classifier, pi
     exact = distances(linear, pictures, Norm.L2).min(axis=1)
     for spec in ("ddn:steps=5,refine=", "fmn:steps=5,step=0.001,refine=", "cw:steps=5,binary_steps=1,refine="):
         alone, walked = (
-            Adversary(linear, registry.build("attacks", spec + steps), WIDE[Norm.L2])(pictures, labels)[0]
+            CompiledAttack(linear, registry.build("attacks", spec + steps), WIDE[Norm.L2])(pictures, labels)[0]
             for steps in ("0", "30")
         )
         assert (size(walked - pictures, Norm.L2) <= 1.01 * exact).all()

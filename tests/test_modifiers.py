@@ -10,10 +10,10 @@ from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
-from advcli.threat.inner_maximization import Opponent
-from advcli.threat.rng import Draws
+from advcli.threat.inner_maximization import InnerMaximization
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
-from conftest import make_classifier, make_opponent
+from conftest import make_classifier, make_inner_maximization
 
 NAMES = registry.names("modifiers")
 LABELS = np.array([0, 1, 2, 3, 0], np.int32)
@@ -27,13 +27,13 @@ def mean_loss(model: Any, images: Tensor, labels: Tensor) -> Tensor:
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True)))
 
 
-def update(modifier: Any, classifier: Classifier, images: Tensor, labels: Tensor, opponent: Opponent) -> Any:
+def update(modifier: Any, classifier: Classifier, images: Tensor, labels: Tensor, inner: InnerMaximization) -> Any:
     """Return the loss and its gradients, both as the modifier makes them."""
     model, weights = classifier.model, classifier.model.trainable_variables
     with tf.GradientTape() as tape:
         total = mean_loss(model, images, labels)
         if isinstance(modifier, Penalty):
-            total += tf.reduce_mean(modifier.penalty(model, opponent, images, labels))
+            total += tf.reduce_mean(modifier.penalty(model, inner, images, labels))
     gradients = tape.gradient(total, weights)
     if not isinstance(modifier, WeightPerturbation):
         return total, gradients
@@ -64,10 +64,10 @@ def test_battery(name: str, channels: int) -> None:
 
     @tf.function(input_signature=signature)
     def step(images: Tensor, labels: Tensor, seeds: Tensor, eps: Tensor) -> Any:
-        plain = make_opponent(classifier, Threat())
-        opponent = Opponent(plain.logits, plain.attack, Threat(eps=eps), Draws(seeds))
+        plain = make_inner_maximization(classifier, Threat())
+        inner = InnerMaximization(plain.logits, plain.attack, Threat(eps=eps), ImageRng(seeds))
         plainly = mean_loss(classifier.model, images, labels)
-        return plainly, *update(modifier, classifier, images, labels, opponent)
+        return plainly, *update(modifier, classifier, images, labels, inner)
 
     pictures = np.random.default_rng(3).uniform(0.3, 0.7, (5, 8, 8, channels)).astype(np.float32)
     seeds = np.arange(10, dtype=np.int32).reshape(5, 2)
@@ -150,11 +150,11 @@ def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def test_gradalign_is_the_angle_between_two_slopes(pictures: np.ndarray) -> None:
     classifier, images = curved(), tf.constant(pictures)
-    opponent = make_opponent(classifier, Threat(eps=0.1))
+    inner = make_inner_maximization(classifier, Threat(eps=0.1))
     spy, modifier = Spy(classifier.model), build("gradalign:weight=0.5")
     kernel, bias = classifier.model.trainable_variables
     with tf.GradientTape() as tape:
-        penalty = modifier.penalty(spy, opponent, images, tf.constant(LABELS))
+        penalty = modifier.penalty(spy, inner, images, tf.constant(LABELS))
         total = tf.reduce_sum(penalty)
     (at, _), (near, _) = spy.asked
     np.testing.assert_array_equal(at, pictures)
@@ -177,11 +177,11 @@ def test_gradalign_is_the_angle_between_two_slopes(pictures: np.ndarray) -> None
 
 def test_gradalign_does_not_draw_what_the_objective_beside_it_draws(pictures: np.ndarray) -> None:
     classifier = make_classifier()
-    opponent, spy = make_opponent(classifier, Threat(eps=0.1)), Spy(classifier.model)
-    build("gradalign").penalty(spy, opponent, tf.constant(pictures), tf.constant(LABELS))
+    inner, spy = make_inner_maximization(classifier, Threat(eps=0.1)), Spy(classifier.model)
+    build("gradalign").penalty(spy, inner, tf.constant(pictures), tf.constant(LABELS))
     noise = (spy.asked[1][0] - pictures) / 0.1
-    for draws in (opponent.draws, opponent.draws.fold(0), opponent.draws.fold(1)):
-        other = draws.uniform([8, 8, 3], -1.0, 1.0).numpy()
+    for rng in (inner.rng, inner.rng.fold(0), inner.rng.fold(1)):
+        other = rng.uniform([8, 8, 3], -1.0, 1.0).numpy()
         assert abs(np.corrcoef(noise.ravel(), other.ravel())[0, 1]) < 0.2
 
 
@@ -190,7 +190,7 @@ def test_gradalign_is_zero_where_the_slope_never_turns(pictures: np.ndarray) -> 
     kernel, _ = classifier.model.trainable_variables
     kernel.assign(np.random.default_rng(2).normal(0, 0.1, kernel.shape))
     labels = tf.constant([0, 1, 0, 1, 0])
-    arguments = make_opponent(classifier, Threat(eps=0.1)), tf.constant(pictures), labels
+    arguments = make_inner_maximization(classifier, Threat(eps=0.1)), tf.constant(pictures), labels
     np.testing.assert_allclose(build("gradalign").penalty(classifier.model, *arguments), 0, atol=1e-6)
 
 
@@ -205,7 +205,7 @@ def test_gradalign_leaves_images_without_a_slope(bias: float, pictures: np.ndarr
     labels = tf.zeros(5, tf.int32)
     with tf.GradientTape() as tape:
         penalty = build("gradalign").penalty(
-            classifier.model, make_opponent(classifier, Threat(eps=0.1)), tf.constant(pictures), labels
+            classifier.model, make_inner_maximization(classifier, Threat(eps=0.1)), tf.constant(pictures), labels
         )
     gradient = tape.gradient(penalty, kernel.value)
     assert np.isfinite(penalty).all()
@@ -219,7 +219,7 @@ def test_gradalign_leaves_images_without_a_slope(bias: float, pictures: np.ndarr
 
 def test_gradalign_can_be_brought_down(pictures: np.ndarray) -> None:
     classifier, optimizer = make_classifier(), tf.keras.optimizers.SGD(0.02)
-    arguments = make_opponent(classifier, Threat(eps=0.1)), tf.constant(pictures), tf.constant(LABELS)
+    arguments = make_inner_maximization(classifier, Threat(eps=0.1)), tf.constant(pictures), tf.constant(LABELS)
     weights, values = classifier.model.trainable_variables, []
     for _ in range(20):
         with tf.GradientTape() as tape:

@@ -14,7 +14,7 @@ import pytest
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.threat.threat import Threat
-from conftest import make_classifier, make_opponent
+from conftest import make_classifier, make_inner_maximization
 from nsl_wrapper import network
 
 WRAPPER = Path(__file__).with_name("nsl_wrapper.py")
@@ -74,11 +74,11 @@ def ours(name: str, task: dict[str, Any]) -> tuple[list[float], Any]:
     spec = "nsl:" + ",".join(f"{key}={value}" for key, value in options.items())
     objective, model = registry.build("objectives", spec), start(batchnorm)
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
-    opponent = make_opponent(make_classifier(), Threat(), BATCH)
+    inner = make_inner_maximization(make_classifier(), Threat(), BATCH)
 
     @tf.function
     def step(images: Tensor, labels: Tensor) -> Tensor:
-        perturbed = objective.perturb(opponent, images, labels)
+        perturbed = objective.perturb(inner, images, labels)
         with tf.GradientTape() as tape:
             losses, _ = objective(model, images, perturbed, labels)
             mean = tf.reduce_mean(losses)

@@ -10,7 +10,7 @@ from advcli import registry
 from advcli.backend import tf
 from advcli.model.classifier import Classifier
 from advcli.threat.threat import Norm, Threat
-from conftest import make_classifier, make_opponent
+from conftest import make_classifier, make_inner_maximization
 
 LABELS = np.array([0, 1, 2, 3, 0], np.int32)
 OWN = np.eye(4)[LABELS]
@@ -154,15 +154,15 @@ def step(point: np.ndarray, gradient: np.ndarray, length: float, centre: np.ndar
 
 
 def perturbed_by(spec: str, classifier: Classifier, pictures: np.ndarray, threat: Threat) -> np.ndarray:
-    opponent = make_opponent(classifier, threat)
-    return np.asarray(registry.build("objectives", spec).perturb(opponent, tf.constant(pictures), tf.constant(LABELS)))
+    inner = make_inner_maximization(classifier, threat)
+    return np.asarray(registry.build("objectives", spec).perturb(inner, tf.constant(pictures), tf.constant(LABELS)))
 
 
 def ten_steps(
     slope: Callable[[np.ndarray], np.ndarray], classifier: Classifier, pictures: np.ndarray, threat: Threat
 ) -> np.ndarray:
     """Ten steps of a quarter of eps, from beside the images."""
-    noise = make_opponent(classifier, threat).draws.normal([8, 8, 3]).numpy().astype(np.float64)
+    noise = make_inner_maximization(classifier, threat).rng.normal([8, 8, 3]).numpy().astype(np.float64)
     point = pictures + 0.001 * noise
     for _ in range(10):
         point = step(point, by_pixels(classifier, slope(point)), 0.25 * threat.eps, pictures, threat)
@@ -200,10 +200,10 @@ def test_the_search_of_mart(threat: Threat, sure: Classifier, pictures: np.ndarr
 
 @by_threat
 def test_the_step_of_fgsm_rs(threat: Threat, sure: Classifier, pictures: np.ndarray) -> None:
-    draws = make_opponent(sure, threat).draws
-    within = draws.uniform([8, 8, 3], -1.0, 1.0).numpy()
+    rng = make_inner_maximization(sure, threat).rng
+    within = rng.uniform([8, 8, 3], -1.0, 1.0).numpy()
     if threat.norm is Norm.L2:
-        within = unit(draws.normal([8, 8, 3]).numpy()) * draws.fold(1).uniform([1, 1, 1]).numpy() ** (1 / 192)
+        within = unit(rng.normal([8, 8, 3]).numpy()) * rng.fold(1).uniform([1, 1, 1]).numpy() ** (1 / 192)
     start = np.clip(pictures + threat.eps * within, 0, 1)
     gradient = by_pixels(sure, np.exp(logarithms(sure, start)) - OWN)
     expected, wrong = (step(start, gradient, length * threat.eps, pictures, threat) for length in (1.25, 1.0))
@@ -211,7 +211,7 @@ def test_the_step_of_fgsm_rs(threat: Threat, sure: Classifier, pictures: np.ndar
 
 
 def test_the_noise_of_gaussian(sure: Classifier, pictures: np.ndarray) -> None:
-    noise = make_opponent(sure, Threat()).draws.normal([8, 8, 3]).numpy()
+    noise = make_inner_maximization(sure, Threat()).rng.normal([8, 8, 3]).numpy()
     differ(perturbed_by("gaussian", sure, pictures, Threat()), pictures + 0.25 * noise, pictures + 0.25**2 * noise)
 
 
@@ -221,8 +221,8 @@ def test_the_perturbed_stay_in_the_box(spec: str, sure: Classifier) -> None:
     images = np.zeros((5, 8, 8, 3), np.float32)
     images[:, 4:] = 1
     kept = np.random.default_rng(7).uniform(-0.1, 0.1, images.shape).astype(np.float32)
-    opponent = make_opponent(sure, Threat(eps=0.1), kept=tf.constant(kept))
-    found = np.asarray(registry.build("objectives", spec).perturb(opponent, tf.constant(images), tf.constant(LABELS)))
+    inner = make_inner_maximization(sure, Threat(eps=0.1), kept=tf.constant(kept))
+    found = np.asarray(registry.build("objectives", spec).perturb(inner, tf.constant(images), tf.constant(LABELS)))
     assert found.min() == 0
     assert found.max() == 1
     assert (np.abs(found - images) > 0.01).mean() > 0.2

@@ -12,9 +12,9 @@ from advcli.backend import Tensor, neural_structured_learning, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.objectives import Objective, Replaying
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.threat import Norm, Threat
-from conftest import make_classifier, make_opponent
+from conftest import make_classifier, make_inner_maximization
 
 NAMES = registry.names("objectives")
 VARIANTS = [
@@ -47,9 +47,9 @@ def of_the_ball() -> list[tuple[str, Norm]]:
 SEARCHING = of_the_ball()
 
 
-def perturbed_by(objective: Objective, opponent: Opponent, images: np.ndarray) -> np.ndarray:
+def perturbed_by(objective: Objective, inner: InnerMaximization, images: np.ndarray) -> np.ndarray:
     labels = tf.constant(LABELS[: len(images)])
-    return np.asarray(objective.perturb(opponent, tf.constant(images), labels))
+    return np.asarray(objective.perturb(inner, tf.constant(images), labels))
 
 
 def log_softmax(logits: Any) -> np.ndarray:
@@ -92,9 +92,9 @@ def traced(objective: Objective, classifier: Classifier, norm: Norm) -> Any:
     """Trace a step of training for batches of any size, with a radius that is a tensor."""
 
     def step(images: Tensor, labels: Tensor, seeds: Tensor, eps: Tensor) -> tuple[Any, ...]:
-        base = make_opponent(classifier, Threat(norm, eps), kept=tf.zeros_like(images))
-        opponent = replace(base, draws=replace(base.draws, seeds=seeds))
-        perturbed = objective.perturb(opponent, images, labels)
+        base = make_inner_maximization(classifier, Threat(norm, eps), kept=tf.zeros_like(images))
+        inner = replace(base, rng=replace(base.rng, seeds=seeds))
+        perturbed = objective.perturb(inner, images, labels)
         with tf.GradientTape() as tape:
             losses, logits = objective(classifier.model, images, perturbed, labels)
             mean = tf.reduce_mean(losses)
@@ -159,7 +159,7 @@ class Nothing:
     robust: ClassVar[bool] = False
     uses: ClassVar[tuple[str, ...]] = ()
 
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         return images
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -176,7 +176,7 @@ def test_an_objective_that_does_nothing_fails_the_battery() -> None:
 def test_a_search_moves_the_images_inside_the_ball_and_the_box(name: str, norm: Norm, small: Classifier) -> None:
     pictures = np.random.default_rng(3).random((5, 8, 8, 3)).astype(np.float32)
     threat = Threat(norm, EPS[norm])
-    perturbed = perturbed_by(build(name), make_opponent(small, threat), pictures)
+    perturbed = perturbed_by(build(name), make_inner_maximization(small, threat), pictures)
     assert perturbed.dtype == np.float32
     size = threat.size(tf.constant(perturbed - pictures)).numpy()
     assert (size > 0.5 * threat.eps).all()
@@ -187,18 +187,18 @@ def test_a_search_moves_the_images_inside_the_ball_and_the_box(name: str, norm: 
 
 @pytest.mark.parametrize(("name", "norm"), SEARCHING)
 def test_a_radius_of_zero_changes_nothing(name: str, norm: Norm, small: Classifier, pictures: np.ndarray) -> None:
-    perturbed = perturbed_by(build(name), make_opponent(small, Threat(norm, 0.0)), pictures)
+    perturbed = perturbed_by(build(name), make_inner_maximization(small, Threat(norm, 0.0)), pictures)
     np.testing.assert_array_equal(perturbed, pictures)
 
 
 @pytest.mark.parametrize(("name", "norm"), SEARCHING)
 def test_a_search_raises_what_it_is_to_raise(name: str, norm: Norm, small: Classifier, pictures: np.ndarray) -> None:
     threat = Threat(norm, EPS[norm])
-    opponent = make_opponent(small, threat)
-    perturbed = perturbed_by(build(name), opponent, pictures)
+    inner = make_inner_maximization(small, threat)
+    perturbed = perturbed_by(build(name), inner, pictures)
     # The control: random points of the same reach.
     reach = replace(threat, eps=REACH.get(name, 1.0) * threat.eps)
-    random = reach.sample(tf.constant(pictures), opponent.draws.fold(3)).numpy()
+    random = reach.sample(tf.constant(pictures), inner.rng.fold(3)).numpy()
     clean, moved, control = (small.logits(tf.constant(images)) for images in (pictures, perturbed, random))
     if name == "trades":
         assert (divergence(clean, moved) > divergence(clean, control) + 1e-4).all()
@@ -212,11 +212,11 @@ def test_the_same_draws_make_the_same_of_an_image_whatever_its_batch(
     spec: str, small: Classifier, pictures: np.ndarray
 ) -> None:
     objective, threat = build(spec), Threat(eps=0.05)
-    opponent = make_opponent(small, threat, kept=tf.zeros((5, 8, 8, 3)))
-    together = perturbed_by(objective, opponent, pictures)
-    again = perturbed_by(objective, opponent, pictures)
+    inner = make_inner_maximization(small, threat, kept=tf.zeros((5, 8, 8, 3)))
+    together = perturbed_by(objective, inner, pictures)
+    again = perturbed_by(objective, inner, pictures)
     np.testing.assert_array_equal(together, again)
-    fewer = make_opponent(small, threat, count=2, kept=tf.zeros((2, 8, 8, 3)))
+    fewer = make_inner_maximization(small, threat, count=2, kept=tf.zeros((2, 8, 8, 3)))
     np.testing.assert_allclose(perturbed_by(objective, fewer, pictures[:2]), together[:2], atol=1e-6)
 
 
@@ -234,7 +234,8 @@ def test_the_same_draws_make_the_same_of_an_image_whatever_its_batch(
 )
 def test_other_draws_make_something_else(spec: str, small: Classifier, pictures: np.ndarray) -> None:
     one, two = (
-        perturbed_by(build(spec), make_opponent(small, Threat(eps=0.05), seed=seed), pictures) for seed in (0, 1)
+        perturbed_by(build(spec), make_inner_maximization(small, Threat(eps=0.05), seed=seed), pictures)
+        for seed in (0, 1)
     )
     assert (np.abs(one - two).max(axis=(1, 2, 3)) > 1e-6).all()
 
@@ -299,7 +300,7 @@ def test_smoothing_spreads_a_part_of_the_label_evenly(small: Classifier, picture
 
 
 def test_pgd_at_sees_only_what_the_adversary_made(small: Classifier, pictures: np.ndarray) -> None:
-    perturbed = perturbed_by(build("pgd-at"), make_opponent(small, Threat()), pictures)
+    perturbed = perturbed_by(build("pgd-at"), make_inner_maximization(small, Threat()), pictures)
     np.testing.assert_allclose(perturbed, np.clip(pictures + np.float32(0.05), 0, 1))
 
 
@@ -313,32 +314,32 @@ def test_these_take_the_cross_entropy_of_the_perturbed_alone(
 
 
 def test_fgsm_rs_steps_from_a_random_point_of_the_ball(small: Classifier, pictures: np.ndarray) -> None:
-    opponent = make_opponent(small, Threat(eps=0.05))
-    start = opponent.threat.sample(tf.constant(pictures), opponent.draws).numpy()
+    inner = make_inner_maximization(small, Threat(eps=0.05))
+    start = inner.threat.sample(tf.constant(pictures), inner.rng).numpy()
     moved = start + 1.25 * 0.05 * np.sign(gradient_at(small, start))
     expected = np.clip(np.clip(moved, pictures - 0.05, pictures + 0.05), 0, 1)
-    np.testing.assert_allclose(perturbed_by(build("fgsm-rs"), opponent, pictures), expected, atol=1e-6)
+    np.testing.assert_allclose(perturbed_by(build("fgsm-rs"), inner, pictures), expected, atol=1e-6)
 
 
 def test_n_fgsm_steps_from_beyond_the_ball_and_stays_there(small: Classifier, pictures: np.ndarray) -> None:
-    opponent = make_opponent(small, Threat(eps=0.05))
-    start = np.clip(pictures + 0.1 * opponent.draws.uniform([8, 8, 3], -1.0, 1.0).numpy(), 0, 1)
+    inner = make_inner_maximization(small, Threat(eps=0.05))
+    start = np.clip(pictures + 0.1 * inner.rng.uniform([8, 8, 3], -1.0, 1.0).numpy(), 0, 1)
     expected = np.clip(start + 0.05 * np.sign(gradient_at(small, start)), 0, 1)
-    perturbed = perturbed_by(build("n-fgsm"), opponent, pictures)
+    perturbed = perturbed_by(build("n-fgsm"), inner, pictures)
     np.testing.assert_allclose(perturbed, expected, atol=1e-6)
     assert np.abs(perturbed - pictures).max() > 0.14
 
 
 @pytest.mark.parametrize("eps", [0.05, 0.2])
 def test_the_step_of_one_step_training_is_a_length(eps: float, small: Classifier, pictures: np.ndarray) -> None:
-    opponent = make_opponent(small, Threat(eps=eps))
-    beyond = np.clip(pictures + 2 * eps * opponent.draws.uniform([8, 8, 3], -1.0, 1.0).numpy(), 0, 1)
+    inner = make_inner_maximization(small, Threat(eps=eps))
+    beyond = np.clip(pictures + 2 * eps * inner.rng.uniform([8, 8, 3], -1.0, 1.0).numpy(), 0, 1)
     expected = np.clip(beyond + 4 / 255 * np.sign(gradient_at(small, beyond)), 0, 1)
-    np.testing.assert_allclose(perturbed_by(build("n-fgsm:step=4/255"), opponent, pictures), expected, atol=1e-6)
-    start = opponent.threat.sample(tf.constant(pictures), opponent.draws).numpy()
+    np.testing.assert_allclose(perturbed_by(build("n-fgsm:step=4/255"), inner, pictures), expected, atol=1e-6)
+    start = inner.threat.sample(tf.constant(pictures), inner.rng).numpy()
     moved = start + 4 / 255 * np.sign(gradient_at(small, start))
     expected = np.clip(np.clip(moved, pictures - eps, pictures + eps), 0, 1)
-    np.testing.assert_allclose(perturbed_by(build("fgsm-rs:step=4/255"), opponent, pictures), expected, atol=1e-6)
+    np.testing.assert_allclose(perturbed_by(build("fgsm-rs:step=4/255"), inner, pictures), expected, atol=1e-6)
 
 
 def test_free_wears_what_it_kept_and_keeps_it_in_the_ball(small: Classifier, pictures: np.ndarray) -> None:
@@ -348,12 +349,12 @@ def test_free_wears_what_it_kept_and_keeps_it_in_the_ball(small: Classifier, pic
     assert not isinstance(build("pgd-at"), Replaying)
     kept = np.zeros_like(pictures)
     for _ in range(3):
-        opponent = make_opponent(small, Threat(eps=0.05), kept=tf.constant(kept))
-        perturbed = perturbed_by(objective, opponent, pictures)
+        inner = make_inner_maximization(small, Threat(eps=0.05), kept=tf.constant(kept))
+        perturbed = perturbed_by(objective, inner, pictures)
         np.testing.assert_allclose(perturbed, np.clip(pictures + kept, 0, 1), atol=1e-7)
         gradient = gradient_at(small, perturbed)
         expected = np.clip(kept + 0.03 * np.sign(gradient), -0.03, 0.03)
-        smaller = replace(opponent, threat=Threat(eps=0.03))
+        smaller = replace(inner, threat=Threat(eps=0.03))
         kept = np.asarray(objective.climb(smaller, tf.constant(pictures), tf.constant(gradient)))
         np.testing.assert_allclose(kept, expected, atol=1e-7)
     clean, worn = small.model(pictures), small.model(np.clip(pictures + kept, 0, 1))
@@ -371,9 +372,9 @@ def test_trades_is_the_clean_loss_and_beta_times_the_divergence(small: Classifie
 def test_trades_climbs_the_divergence_from_the_prediction_of_the_image(
     norm: Norm, linear: Classifier, pictures: np.ndarray
 ) -> None:
-    opponent = make_opponent(linear, Threat(norm, 0.1))
+    inner = make_inner_maximization(linear, Threat(norm, 0.1))
     clean = tf.nn.softmax(linear.model(pictures))
-    point = pictures + 0.001 * opponent.draws.normal([8, 8, 3]).numpy()
+    point = pictures + 0.001 * inner.rng.normal([8, 8, 3]).numpy()
     for _ in range(3):
         at = tf.constant(point)
         with tf.GradientTape() as tape:
@@ -382,7 +383,7 @@ def test_trades_climbs_the_divergence_from_the_prediction_of_the_image(
         ahead = ascended("infinity" if norm is Norm.LINF else "l2", tape.gradient(losses, at).numpy())
         delta = brought_back("infinity" if norm is Norm.LINF else "l2", point + 0.05 * ahead - pictures, 0.1)
         point = np.clip(pictures + delta, 0, 1).astype(np.float32)
-    perturbed = perturbed_by(build("trades:steps=3,step=0.05"), opponent, pictures)
+    perturbed = perturbed_by(build("trades:steps=3,step=0.05"), inner, pictures)
     np.testing.assert_allclose(perturbed, point, atol=1e-5)
 
 
@@ -441,7 +442,7 @@ def test_mart_stays_finite_where_the_network_is_sure_and_wrong(pictures: np.ndar
 
 
 def test_gaussian_adds_normal_noise_of_its_sigma(small: Classifier, pictures: np.ndarray) -> None:
-    noise = perturbed_by(build("gaussian:sigma=0.5"), make_opponent(small, Threat()), pictures) - pictures
+    noise = perturbed_by(build("gaussian:sigma=0.5"), make_inner_maximization(small, Threat()), pictures) - pictures
     assert noise.std() == pytest.approx(0.5, rel=0.1)
     assert abs(noise.mean()) < 0.05
     assert noise.min() < -1  # not cut to [0, 1]
@@ -473,7 +474,7 @@ def test_nsl_is_the_clean_loss_and_a_part_of_the_loss_uphill(
 ) -> None:
     options = f"multiplier=0.3,adv_step_size=0.1,adv_grad_norm={norm},pgd_iterations={iterations},pgd_epsilon={radius}"
     spec = f"nsl:{options},random_init={random}"
-    start = point = perturbed_by(build(spec), make_opponent(small, Threat()), pictures)
+    start = point = perturbed_by(build(spec), make_inner_maximization(small, Threat()), pictures)
     assert np.array_equal(start, pictures) != random
     for _ in range(iterations):
         moved = point + 0.1 * ascended(norm, gradient_at(small, point))
@@ -491,7 +492,7 @@ def test_nsl_starts_at_random_in_its_own_ball(
     if norm == "l1" and radius == "pgd_epsilon":
         return
     spec = f"nsl:random_init=true,adv_grad_norm={norm},{radius}=0.2"
-    start = perturbed_by(build(spec), make_opponent(small, Threat(eps=0.01)), pictures)
+    start = perturbed_by(build(spec), make_inner_maximization(small, Threat(eps=0.01)), pictures)
     sizes = np.linalg.norm((start - pictures).reshape(5, -1), ord=order, axis=1)
     assert (sizes > 0.15).all()
     assert (sizes <= 0.2 + 1e-5).all()

@@ -9,8 +9,8 @@ from advcli.attacks.pgd import PGD
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary, image_seeds
-from advcli.threat.rng import Draws
+from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 MIXED = {Norm.LINF: 0.055, Norm.L2: 0.45, Norm.L1: 2.0}
@@ -25,8 +25,8 @@ def wrong(classifier: Classifier, points: np.ndarray, labels: np.ndarray) -> lis
     return (classifier.predict(points).argmax(axis=1) != labels).tolist()
 
 
-def start(pictures: np.ndarray) -> Draws:
-    return Draws(tf.constant(image_seeds(pictures, 0)))
+def start(pictures: np.ndarray) -> ImageRng:
+    return ImageRng(tf.constant(image_seeds(pictures, 0)))
 
 
 def plain(classifier: Classifier, pictures: np.ndarray, labels: np.ndarray, threat: Threat, steps: int) -> list[Tensor]:
@@ -55,16 +55,16 @@ def test_leaving_the_batch_does_not_change_the_verdict(norm: Norm, small: Classi
     points = plain(small, many, labels, threat, 20)
     any_point = np.any([wrong(small, point.numpy(), labels) for point in points], axis=0)
     assert 0 < any_point.sum() < 16, any_point.sum()
-    found, _ = Adversary(small, PGD(stop=True), threat)(many, labels)
+    found, _ = CompiledAttack(small, PGD(stop=True), threat)(many, labels)
     assert wrong(small, found, labels) == any_point.tolist()
     np.testing.assert_allclose(found[~any_point], points[-1].numpy()[~any_point], atol=1e-5)
-    alone = [Adversary(small, PGD(stop=True), threat)(many[i : i + 1], labels[i : i + 1])[0] for i in range(3)]
+    alone = [CompiledAttack(small, PGD(stop=True), threat)(many[i : i + 1], labels[i : i + 1])[0] for i in range(3)]
     assert wrong(small, np.concatenate(alone), labels[:3]) == any_point[:3].tolist()
 
 
 def test_an_image_may_leave_at_its_start(linear: Classifier, many: np.ndarray) -> None:
     labels = (linear.predict(many).argmax(axis=1) + 1) % 4
-    found, queries = Adversary(linear, PGD(stop=True), Threat(eps=1e-4))(many, labels)
+    found, queries = CompiledAttack(linear, PGD(stop=True), Threat(eps=1e-4))(many, labels)
     assert all(wrong(linear, found, labels))
     np.testing.assert_array_equal(found, Threat(eps=1e-4).sample(tf.constant(many), start(many)))
     assert (queries == 1).all()
@@ -94,19 +94,19 @@ def test_restarts_break_more_and_never_less(small: Classifier, many: np.ndarray)
     labels = small.predict(many).argmax(axis=1)
     verdicts = []
     for restarts in (1, 2, 8):
-        adversary = Adversary(small, PGD(steps=2, restarts=restarts, stop=True), Threat(eps=0.05))
-        verdicts.append(np.array(wrong(small, adversary(many, labels)[0], labels)))
+        compiled_attack = CompiledAttack(small, PGD(steps=2, restarts=restarts, stop=True), Threat(eps=0.05))
+        verdicts.append(np.array(wrong(small, compiled_attack(many, labels)[0], labels)))
     assert (verdicts[2] >= verdicts[1]).all()
     assert verdicts[2].sum() >= verdicts[0].sum()
 
 
 @pytest.mark.parametrize("options", ["restarts=3", "restarts=2,stop=true", "stop=true,eot=3,schedule=cosine"])
 def test_one_trace_serves_every_batch_size(options: str, small: Classifier, many: np.ndarray) -> None:
-    adversary = Adversary(small, registry.build("attacks", f"pgd:steps=3,{options}"), Threat(eps=0.05))
+    compiled_attack = CompiledAttack(small, registry.build("attacks", f"pgd:steps=3,{options}"), Threat(eps=0.05))
     labels = small.predict(many).argmax(axis=1)
     for count in (5, 2, 1):
-        adversary(many[:count], labels[:count])
-    assert adversary.traces == 1
+        compiled_attack(many[:count], labels[:count])
+    assert compiled_attack.traces == 1
 
 
 def test_the_lengths_of_the_steps() -> None:
@@ -151,8 +151,8 @@ def test_averaged_gradients_vary_less(linear: Classifier, many: np.ndarray) -> N
 
 def test_averaging_the_same_gradient_changes_nothing(small: Classifier, many: np.ndarray) -> None:
     labels = small.predict(many).argmax(axis=1)
-    once, queries = Adversary(small, PGD(steps=4), Threat(Norm.L2, 0.3))(many, labels)
-    thrice, three_times = Adversary(small, PGD(steps=4, eot=3), Threat(Norm.L2, 0.3))(many, labels)
+    once, queries = CompiledAttack(small, PGD(steps=4), Threat(Norm.L2, 0.3))(many, labels)
+    thrice, three_times = CompiledAttack(small, PGD(steps=4, eot=3), Threat(Norm.L2, 0.3))(many, labels)
     np.testing.assert_allclose(once, thrice, atol=1e-5)
     assert set(queries) == {4}
     assert set(three_times) == {12}

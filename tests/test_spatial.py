@@ -10,8 +10,8 @@ from advcli.attacks.spatial import Spatial
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary, image_seeds
-from advcli.threat.rng import Draws
+from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -82,7 +82,9 @@ def search(
     attack: Spatial, logits_fn: Callable[[Tensor], Tensor], pictures: np.ndarray, labels: list[int], threat: Threat
 ) -> np.ndarray:
     seeds = tf.constant(image_seeds(pictures, 0))
-    traced = tf.function(lambda images: attack(logits_fn, images, tf.constant(labels, tf.int32), threat, Draws(seeds)))
+    traced = tf.function(
+        lambda images: attack(logits_fn, images, tf.constant(labels, tf.int32), threat, ImageRng(seeds))
+    )
     return traced(tf.constant(pictures, tf.float32)).numpy()
 
 
@@ -123,16 +125,16 @@ def test_the_loss_is_never_below_that_of_the_image(target: int | None, stop: boo
     labels = small.predict(pictures).argmax(axis=1)
     threat = Threat(target=target)
     attack = Spatial(angles=3, places=3, stop=stop)
-    moved, _ = Adversary(small, attack, threat)(pictures, labels)
+    moved, _ = CompiledAttack(small, attack, threat)(pictures, labels)
 
     def judged(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         logits, classes = small.logits(tf.constant(images)), tf.constant(labels, tf.int32)
-        return threat.loss(logits, classes).numpy(), threat.won(logits, classes).numpy()
+        return threat.loss(logits, classes).numpy(), threat.is_adversarial(logits, classes).numpy()
 
-    (before, already), (after, won) = judged(pictures), judged(moved)
+    (before, already), (after, is_adversarial) = judged(pictures), judged(moved)
     assert (after >= before - 1e-6).all()
-    assert won[already].all()
-    assert (won | (after > before + 1e-4)).mean() > 0.9
+    assert is_adversarial[already].all()
+    assert (is_adversarial | (after > before + 1e-4)).mean() > 0.9
 
 
 def test_broken_images_are_left_alone_and_leave_at_once() -> None:
@@ -140,10 +142,10 @@ def test_broken_images_are_left_alone_and_leave_at_once() -> None:
     for variable in constant.model.weights:
         variable.assign(tf.zeros_like(variable))
     pictures = np.random.default_rng(5).uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
-    moved, queries = Adversary(constant, Spatial(), Threat())(pictures, np.ones(2))
+    moved, queries = CompiledAttack(constant, Spatial(), Threat())(pictures, np.ones(2))
     np.testing.assert_array_equal(moved, pictures)
     assert (queries == 1).all()
-    _, queries = Adversary(constant, Spatial(), Threat())(pictures, np.zeros(2))
+    _, queries = CompiledAttack(constant, Spatial(), Threat())(pictures, np.zeros(2))
     assert (queries == 775).all()
 
 
@@ -151,7 +153,7 @@ def test_norm_and_eps_mean_nothing(small: Classifier, pictures: np.ndarray) -> N
     labels = small.predict(pictures).argmax(axis=1)
     attack = Spatial(angles=3, places=3)
     threats = (Threat(eps=0.1), Threat(eps=0.0), Threat(Norm.L2, 1.0))
-    moved = [Adversary(small, attack, threat)(pictures, labels)[0] for threat in threats]
+    moved = [CompiledAttack(small, attack, threat)(pictures, labels)[0] for threat in threats]
     assert not np.array_equal(moved[0], pictures)
     np.testing.assert_array_equal(moved[0], moved[1])
     np.testing.assert_array_equal(moved[0], moved[2])

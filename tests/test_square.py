@@ -11,8 +11,8 @@ from advcli.attacks.square import Square, bump_of, side_of
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary, image_seeds
-from advcli.threat.rng import Draws
+from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 from test_attacks import check
@@ -66,13 +66,15 @@ def test_bumps_have_length_one(side: int) -> None:
 
 def run(attack: Square, logits_fn: Any, pictures: np.ndarray, labels: np.ndarray, threat: Threat) -> np.ndarray:
     seeds = tf.constant(image_seeds(pictures, 0))
-    search = tf.function(lambda images: attack(logits_fn, images, tf.constant(labels, tf.int32), threat, Draws(seeds)))
+    search = tf.function(
+        lambda images: attack(logits_fn, images, tf.constant(labels, tf.int32), threat, ImageRng(seeds))
+    )
     return search(tf.constant(pictures)).numpy()
 
 
 def test_unbroken_images_have_every_pixel_on_a_face(linear: Classifier, pictures: np.ndarray) -> None:
     labels = linear.predict(pictures).argmax(axis=1)
-    adversarial, queries = Adversary(linear, Square(queries=50), Threat(eps=1e-4))(pictures, labels)
+    adversarial, queries = CompiledAttack(linear, Square(queries=50), Threat(eps=1e-4))(pictures, labels)
     np.testing.assert_allclose(np.abs(adversarial - pictures), 1e-4, atol=1e-7)
     # The image itself, the start, the queries, and a look at what came out.
     assert (queries == 1 + 1 + 50 + 1).all()
@@ -87,7 +89,7 @@ def test_the_start_has_vertical_stripes(pictures: np.ndarray) -> None:
 
     images = tf.constant(pictures)
     Square(queries=1)(
-        logits_fn, images, tf.zeros(5, tf.int32), Threat(eps=0.1), Draws(tf.constant(image_seeds(pictures, 0)))
+        logits_fn, images, tf.zeros(5, tf.int32), Threat(eps=0.1), ImageRng(tf.constant(image_seeds(pictures, 0)))
     )
     stripes = seen[1] - pictures
     np.testing.assert_allclose(np.abs(stripes), 0.1, atol=1e-6)
@@ -117,7 +119,7 @@ def test_queries_bring_it_near_to_the_optimum(norm: Norm, share: float, linear: 
     eps = 1e-3 if norm is Norm.LINF else 1e-2
     logits = linear.logits(tf.constant(pictures)).numpy()
     second, label = np.argsort(logits, axis=1)[:, -2:].T
-    adversarial, _ = Adversary(linear, Square(queries=1500), Threat(norm, eps))(pictures, label)
+    adversarial, _ = CompiledAttack(linear, Square(queries=1500), Threat(norm, eps))(pictures, label)
     moved = linear.logits(tf.constant(adversarial)).numpy()
     fall = (logits - moved)[np.arange(4), label] - (logits - moved)[np.arange(4), second]
     most = eps * np.linalg.norm(kernel[:, label] - kernel[:, second], 1 if norm is Norm.LINF else 2, axis=0)
@@ -142,7 +144,7 @@ def test_a_masked_gradient_stops_pgd_and_not_square(linear: Classifier, pictures
     threat = Threat(norm, {Norm.LINF: 0.1, Norm.L2: 1.3}[norm])
 
     def right(spec: str) -> int:
-        adversarial, _ = Adversary(masked, registry.build("attacks", spec), threat)(pictures, labels)
+        adversarial, _ = CompiledAttack(masked, registry.build("attacks", spec), threat)(pictures, labels)
         return int((masked.predict(adversarial).argmax(axis=1) == labels).sum())
 
     assert right("pgd:steps=100") >= 4
@@ -162,7 +164,7 @@ def test_no_gradient_is_asked_for(linear: Classifier, pictures: np.ndarray) -> N
     labels = linear.predict(pictures).argmax(axis=1)
     for norm, eps in ((Norm.LINF, 0.1), (Norm.L2, 1.3)):
         assert np.isfinite(run(Square(queries=20), forward_only, pictures, labels, Threat(norm, eps))).all()
-    seeds = Draws(tf.constant(image_seeds(pictures, 0)))
+    seeds = ImageRng(tf.constant(image_seeds(pictures, 0)))
     with pytest.raises(AssertionError, match="a gradient was asked for"):
         registry.build("attacks", "pgd")(forward_only, tf.constant(pictures), labels, Threat(eps=0.1), seeds)
 
@@ -172,7 +174,7 @@ def test_leaving_the_batch_does_not_change_the_verdict(linear: Classifier, pictu
     for norm, eps in ((Norm.LINF, 0.04), (Norm.L2, 0.5)):
         verdicts = []
         for stop in (True, False):
-            adversarial, _ = Adversary(linear, Square(queries=200, stop=stop), Threat(norm, eps))(pictures, labels)
+            adversarial, _ = CompiledAttack(linear, Square(queries=200, stop=stop), Threat(norm, eps))(pictures, labels)
             verdicts.append((linear.predict(adversarial).argmax(axis=1) == labels).tolist())
         assert verdicts[0] == verdicts[1]
 
@@ -182,7 +184,7 @@ def test_a_given_target_is_reached(linear: Classifier, pictures: np.ndarray, nor
     target = 2
     labels = linear.predict(pictures).argmax(axis=1)
     threat = Threat(norm, {Norm.LINF: 0.25, Norm.L2: 3.0}[norm], target)
-    adversarial, _ = Adversary(linear, Square(queries=500), threat)(pictures, labels)
+    adversarial, _ = CompiledAttack(linear, Square(queries=500), threat)(pictures, labels)
     assert (linear.predict(adversarial).argmax(axis=1) == target).all()
 
 
@@ -206,5 +208,5 @@ def test_headway_is_seen_where_cross_entropy_is_rounded_to_zero() -> None:
     bias.assign([200.0, 0.0])
     pictures = np.full((2, 8, 8, 3), 0.5, np.float32)
     labels = confident.predict(pictures).argmax(axis=1)
-    adversarial, _ = Adversary(confident, Square(queries=20), Threat(eps=1e-3))(pictures, labels)
+    adversarial, _ = CompiledAttack(confident, Square(queries=20), Threat(eps=1e-3))(pictures, labels)
     assert np.abs(adversarial - pictures).max() > 0.9e-3

@@ -3,14 +3,14 @@ import pytest
 
 from advcli.backend import tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 EVERY = pytest.mark.parametrize("norm", list(Norm))
 
 
-def draws(count: int, seed: int = 0) -> Draws:
-    return Draws(tf.constant([[i, seed] for i in range(count)], tf.int32))
+def rng(count: int, seed: int = 0) -> ImageRng:
+    return ImageRng(tf.constant([[i, seed] for i in range(count)], tf.int32))
 
 
 @EVERY
@@ -33,7 +33,7 @@ def test_a_radius_that_grows_is_a_tensor(norm: Norm) -> None:
     original, far = (tf.constant(generator.random((6, 4, 4, 3)), tf.float32) for _ in range(2))
     fixed, growing = Threat(norm, 0.25), Threat(norm, tf.constant(0.25))  # type: ignore[arg-type]
     np.testing.assert_allclose(growing.project(far, original), fixed.project(far, original), atol=1e-6)
-    np.testing.assert_allclose(growing.sample(original, draws(6)), fixed.sample(original, draws(6)), atol=1e-6)
+    np.testing.assert_allclose(growing.sample(original, rng(6)), fixed.sample(original, rng(6)), atol=1e-6)
 
 
 @pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
@@ -80,26 +80,26 @@ def test_a_tiny_gradient_is_no_zero_gradient(norm: Norm) -> None:
 def test_samples_fill_the_ball(norm: Norm) -> None:
     threat = Threat(norm, 0.1)
     images = tf.fill((500, 2, 2, 1), 0.5)
-    sizes = threat.size(threat.sample(images, draws(500)) - images).numpy() / 0.1
+    sizes = threat.size(threat.sample(images, rng(500)) - images).numpy() / 0.1
     assert sizes.max() <= 1 + 1e-5
     # In d dimensions the median of a uniform point's size is 2 ** (-1 / d) of the radius.
     assert np.median(sizes) == pytest.approx(2 ** (-1 / 4), abs=0.03)
 
 
 def test_an_images_draws_do_not_depend_on_its_batch() -> None:
-    together = draws(4).uniform([2, 2, 1]).numpy()
-    alone = Draws(tf.constant([[2, 0]], tf.int32)).uniform([2, 2, 1]).numpy()
+    together = rng(4).uniform([2, 2, 1]).numpy()
+    alone = ImageRng(tf.constant([[2, 0]], tf.int32)).uniform([2, 2, 1]).numpy()
     np.testing.assert_array_equal(together[2], alone[0])
     assert not np.array_equal(together[0], together[1])
-    assert not np.array_equal(together, draws(4, seed=1).uniform([2, 2, 1]).numpy())
-    assert not np.array_equal(together, draws(4).fold(1).uniform([2, 2, 1]).numpy())
+    assert not np.array_equal(together, rng(4, seed=1).uniform([2, 2, 1]).numpy())
+    assert not np.array_equal(together, rng(4).fold(1).uniform([2, 2, 1]).numpy())
 
 
 def test_what_counts_as_won() -> None:
     logits, labels = tf.constant([[3.0, 1.0, 0.0], [0.0, 1.0, 3.0]]), tf.constant([0, 0])
-    assert Threat().won(logits, labels).numpy().tolist() == [False, True]
-    assert Threat(target=2).won(logits, labels).numpy().tolist() == [False, True]
-    assert Threat(target=1).won(logits, labels).numpy().tolist() == [False, False]
+    assert Threat().is_adversarial(logits, labels).numpy().tolist() == [False, True]
+    assert Threat(target=2).is_adversarial(logits, labels).numpy().tolist() == [False, True]
+    assert Threat(target=1).is_adversarial(logits, labels).numpy().tolist() == [False, False]
 
 
 def test_the_loss_rises_towards_the_aim() -> None:
@@ -124,11 +124,11 @@ def test_eps_in_units_of_pixels_is_refused_with_a_hint() -> None:
 
 
 def test_the_lattice_narrows_and_never_widens() -> None:
-    assert Threat(eps=0.03).on_lattice().eps == 7 / 255
-    assert Threat(eps=8 / 255).on_lattice().eps == 8 / 255
-    assert Threat(eps=0.003).on_lattice().eps == 0
-    assert Threat(Norm.L2, 0.5).on_lattice().eps == 0.5
-    assert Threat(Norm.L1, 0.5).on_lattice().eps == 0.5
+    assert Threat(eps=0.03).quantized().eps == 7 / 255
+    assert Threat(eps=8 / 255).quantized().eps == 8 / 255
+    assert Threat(eps=0.003).quantized().eps == 0
+    assert Threat(Norm.L2, 0.5).quantized().eps == 0.5
+    assert Threat(Norm.L1, 0.5).quantized().eps == 0.5
 
 
 @pytest.mark.parametrize(("norm", "largest"), [(Norm.L2, 28.0), (Norm.L1, 784.0)], ids=["l2", "l1"])

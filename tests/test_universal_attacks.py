@@ -17,7 +17,7 @@ from advcli.errors import UsageError
 from advcli.files import png
 from advcli.model.classifier import Classifier
 from advcli.search.compiled_attack import image_seeds
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -37,12 +37,12 @@ class Bench:
         pattern = attack.pattern(self.state)
         self.ascend: Any = tf.function(
             lambda state, images, labels, seeds: attack.ascend(
-                classifier.logits, state, images, labels, threat, Draws(seeds)
+                classifier.logits, state, images, labels, threat, ImageRng(seeds)
             ),
             input_signature=[states, tf.TensorSpec((None, edge, edge, channels), tf.float32), *rows],
         )
         self.traced_apply: Any = tf.function(
-            lambda pattern, images, seeds: attack.apply(pattern, images, threat, Draws(seeds)),
+            lambda pattern, images, seeds: attack.apply(pattern, images, threat, ImageRng(seeds)),
             input_signature=[
                 tf.TensorSpec((None, None, pattern.shape[2]), tf.float32),
                 tf.TensorSpec((None, None, None, channels), tf.float32),
@@ -116,7 +116,7 @@ class NoPerturbation(UniversalPerturbation):
 
 
 class NoPatch(Patch):
-    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
         return images
 
 
@@ -329,12 +329,12 @@ def test_gradient_by_the_patch() -> None:
     generator = np.random.default_rng(0)
     pictures = generator.uniform(0, 1, (3, 18, 13, 3)).astype(np.float32)
     weights = generator.normal(size=pictures.shape).astype(np.float32)
-    draws = Draws(tf.constant(image_seeds(pictures, 0)))
+    rng = ImageRng(tf.constant(image_seeds(pictures, 0)))
     start = attack.pattern(attack.start(10, 3))
     direction = tf.constant(generator.uniform(-0.2, 0.2, start.shape) * [1, 1, 1, 0], tf.float32)
 
     def score(pattern: Tensor) -> Tensor:
-        return tf.reduce_sum(attack.apply(pattern, tf.constant(pictures), Threat(), draws) * weights)
+        return tf.reduce_sum(attack.apply(pattern, tf.constant(pictures), Threat(), rng) * weights)
 
     with tf.GradientTape() as tape:
         tape.watch(start)

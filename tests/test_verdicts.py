@@ -16,7 +16,7 @@ from advcli.backend import Tensor, keras, tf
 from advcli.files import png
 from advcli.model import classifier as module
 from advcli.model.classifier import UNDEFINED, Classifier
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Norm, Threat
 from conftest import Command
 
@@ -25,11 +25,11 @@ from conftest import Command
 class ToTheBoundary:
     """Goes from an image towards its negative until what it is shown has just changed its class."""
 
-    def __call__(self, logits_fn: Any, images: Tensor, labels: Tensor, threat: Threat, draws: Any) -> Tensor:
+    def __call__(self, logits_fn: Any, images: Tensor, labels: Tensor, threat: Threat, rng: Any) -> Tensor:
         low, high = tf.zeros_like(images[:, :1, :1, :1]), tf.ones_like(images[:, :1, :1, :1])
         for _ in range(40):
             middle = (low + high) / 2
-            fooled = threat.won(logits_fn(images + middle * (1 - 2 * images)), labels)[:, None, None, None]
+            fooled = threat.is_adversarial(logits_fn(images + middle * (1 - 2 * images)), labels)[:, None, None, None]
             low, high = tf.where(fooled, low, middle), tf.where(fooled, middle, high)
         return images + high * (1 - 2 * images)
 
@@ -58,13 +58,13 @@ def test_a_search_that_stops_at_the_boundary_of_a_copy_is_taken_across_that_of_t
     crossed: tuple[Any, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, pixels = crossed
-    monkeypatch.setattr(module, "FrozenNetwork", SlightlyOff)
+    monkeypatch.setattr(module, "InferenceCopy", SlightlyOff)
     classifier = Classifier("m", model, tuple("abcd"), foreign.EDGE)
     labels = classifier.predicted(pixels)
     whole = np.array([(classifier.predicted(1 - pixels[i : i + 1]) != labels[i])[0] for i in range(len(pixels))])
     threat = Threat(Norm.L2, 30.0)
-    assert classifier.frozen is not classifier
-    raw = Adversary(classifier.frozen, ToTheBoundary(), threat)
+    assert classifier.inference_copy is not classifier
+    raw = CompiledAttack(classifier.inference_copy, ToTheBoundary(), threat)
     points, _ = raw._searched(pixels, labels)
     short = whole & (np.asarray(model(points, training=False)).argmax(axis=1) == labels)
     assert short.sum() >= 3
@@ -81,14 +81,16 @@ def test_a_point_on_the_surface_of_the_ball_is_searched_for_on_the_model_itself(
     crossed: tuple[Any, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, pixels = crossed
-    monkeypatch.setattr(module, "FrozenNetwork", SlightlyOff)
+    monkeypatch.setattr(module, "InferenceCopy", SlightlyOff)
     classifier = Classifier("m", model, tuple("abcd"), foreign.EDGE)
     labels = classifier.predicted(pixels)
     for row in range(2):
         one, label = pixels[row : row + 1], labels[row : row + 1]
-        points, _ = Adversary(classifier.frozen, ToTheBoundary(), Threat(Norm.L2, 30.0))._searched(one, label)
+        points, _ = CompiledAttack(classifier.inference_copy, ToTheBoundary(), Threat(Norm.L2, 30.0))._searched(
+            one, label
+        )
         eps = float(np.linalg.norm(points - one))
-        found = Adversary(classifier.frozen, ToTheBoundary(), Threat(Norm.L2, eps)).search(one, label)
+        found = CompiledAttack(classifier.inference_copy, ToTheBoundary(), Threat(Norm.L2, eps)).search(one, label)
         assert np.linalg.norm(found.points - one) <= eps * 1.12
         assert found.predicted[0] == np.asarray(model(found.points, training=False)).argmax(axis=1)[0]
 
@@ -115,7 +117,7 @@ def test_a_gradient_that_is_no_number_counts_as_zero() -> None:
     gradient = np.asarray(tape.gradient(loss, plain))
     assert np.isfinite(gradient).all()
     assert (gradient[:, 4:] != 0).mean() > 0.5
-    found = Adversary(classifier.frozen, PGD(steps=10), Threat(eps=0.2)).search(pixels, labels)
+    found = CompiledAttack(classifier.inference_copy, PGD(steps=10), Threat(eps=0.2)).search(pixels, labels)
     assert np.isfinite(found.points).all()
     outputs = np.asarray(model(found.points, training=False))
     assert np.isfinite(outputs).all()
@@ -137,7 +139,7 @@ def unanswering() -> Any:
 class Darken:
     """Makes every image dark."""
 
-    def __call__(self, logits_fn: Any, images: Tensor, labels: Tensor, threat: Threat, draws: Any) -> Tensor:
+    def __call__(self, logits_fn: Any, images: Tensor, labels: Tensor, threat: Threat, rng: Any) -> Tensor:
         return threat.project(images - threat.eps, images)
 
 
@@ -145,11 +147,11 @@ def test_a_model_that_gives_nan_is_not_fooled() -> None:
     classifier = Classifier("m", unanswering(), tuple("abcd"), foreign.EDGE)
     pixels = np.clip(foreign.images(8) + 0.05, 0, 1)
     labels = classifier.predicted(pixels)
-    found = Adversary(classifier.frozen, Darken(), Threat(eps=0.2)).search(pixels, labels)
+    found = CompiledAttack(classifier.inference_copy, Darken(), Threat(eps=0.2)).search(pixels, labels)
     assert (found.predicted == UNDEFINED).all()
-    assert not Threat(eps=0.2).reached(found.predicted, labels).any()
+    assert not Threat(eps=0.2).is_adversarial_class(found.predicted, labels).any()
     logits = tf.constant([[np.nan, 1.0], [0.0, 1.0]])
-    assert Threat().won(logits, tf.constant([1, 0])).numpy().tolist() == [False, True]
+    assert Threat().is_adversarial(logits, tf.constant([1, 0])).numpy().tolist() == [False, True]
 
 
 LAYER = """

@@ -8,7 +8,7 @@ import numpy as np
 from advcli import registry
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 # What an attack needs of a model, or what it makes.
@@ -31,7 +31,7 @@ class Attack(Protocol):
     """
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search for adversarial images: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C).
 
@@ -40,7 +40,7 @@ class Attack(Protocol):
             images: where the search starts; the centres of the balls.
             labels: the classes to move away from.
             threat: the ball, and the class to reach if there is one.
-            draws: the only source of randomness.
+            rng: the only source of randomness.
         """
         ...
 
@@ -90,7 +90,7 @@ class Universal(Protocol):
         images: Tensor,
         labels: Tensor,
         threat: Threat,
-        draws: Draws,
+        rng: ImageRng,
     ) -> Any:
         """Return the state after one gradient step on a batch: (N, edge, edge, C), (N,).
 
@@ -100,7 +100,7 @@ class Universal(Protocol):
             images: at the classifier's own size, in [0, 1].
             labels: the classes to move away from.
             threat: the ball, if it means anything to the attack, and the class to reach if there is one.
-            draws: the images' own, the same in every epoch; a step makes others of them.
+            rng: the images' own, the same in every epoch; a step makes others of them.
         """
         ...
 
@@ -116,14 +116,14 @@ class Universal(Protocol):
         """Return the pattern that a file holds: uint8 -> float32, and ``to_png`` of it is the same file."""
         ...
 
-    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
         """Apply a pattern to images of any size: (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 
         Args:
             pattern: as ``from_png`` returns it.
             images: all of one size, which need not be known when this is traced.
             threat: the one it was crafted for.
-            draws: the images' own.
+            rng: the images' own.
         """
         ...
 

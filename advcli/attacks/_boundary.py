@@ -9,7 +9,7 @@ from typing import NamedTuple
 from advcli.attacks._minimal import Smallest, bisected, to_hyperplane
 from advcli.attacks._rounds import Batch, Network, best_other, by_image, in_rounds, of_class, until_broken
 from advcli.backend import Tensor, tf
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 # Halvings of the way from the image to the nearest adversarial point found: the last steps went a little too far.
@@ -49,13 +49,13 @@ class Walk:
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             lead, gradient = _boundary(network, threat, state)
             point = self._towards(state, lead, gradient, threat)
-            won = threat.won(network(point), state.label)
+            is_adversarial = threat.is_adversarial(network(point), state.label)
             size = threat.size(point - state.image)
-            nearer = won & (size < state.size)
+            nearer = is_adversarial & (size < state.size)
             # Until a first point is across, the answer is where the search stands.
             update = nearer | ~tf.math.is_finite(state.size)
             state = state._replace(
-                point=tf.where(by_image(won), state.image + self.beta * (point - state.image), point),
+                point=tf.where(by_image(is_adversarial), state.image + self.beta * (point - state.image), point),
                 size=tf.where(nearer, size, state.size),
                 answer=tf.where(by_image(update), point, state.answer),
             )
@@ -84,7 +84,7 @@ class Walk:
 
 
 def refined(
-    best: Smallest, logits_fn: Network, images: Tensor, labels: Tensor, threat: Threat, draws: Draws, steps: int
+    best: Smallest, logits_fn: Network, images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng, steps: int
 ) -> Smallest:
     """Walk from the image towards each of nine likely classes, and put what is nearer in place of what was found.
 
@@ -94,7 +94,7 @@ def refined(
         images: (N, H, W, C).
         labels: (N,).
         threat: the ball, which need not be kept.
-        draws: the images' own.
+        rng: the images' own.
         steps: of each walk; 0 leaves the other search's result as it is.
     """
     if steps == 0:
@@ -103,9 +103,11 @@ def refined(
     def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
         return Walk(steps)(network, threat, batch, batch.images)
 
-    found = in_rounds(run, logits_fn, images, labels, threat, draws, restarts=1, targets=9, nearest=True)
-    best = best.updated(found, threat.won(logits_fn(found), labels), images, threat)
-    closer = bisected(lambda points: threat.won(logits_fn(points), labels), images, best.image, BISECTIONS, threat)
+    found = in_rounds(run, logits_fn, images, labels, threat, rng, restarts=1, targets=9, nearest=True)
+    best = best.updated(found, threat.is_adversarial(logits_fn(found), labels), images, threat)
+    closer = bisected(
+        lambda points: threat.is_adversarial(logits_fn(points), labels), images, best.image, BISECTIONS, threat
+    )
     return best.updated(closer, tf.math.is_finite(best.size), images, threat)
 
 

@@ -15,10 +15,10 @@ class Smallest(NamedTuple):
     image: Tensor
     size: Tensor
 
-    def updated(self, candidates: Tensor, won: Tensor, originals: Tensor, threat: Threat) -> "Smallest":
+    def updated(self, candidates: Tensor, is_adversarial: Tensor, originals: Tensor, threat: Threat) -> "Smallest":
         """Put candidates that won and are nearer in place of what was there."""
         size = threat.size(candidates - originals)
-        nearer = won & (size < self.size)
+        nearer = is_adversarial & (size < self.size)
         image = tf.where(by_image(nearer), candidates, self.image)
         return Smallest(image, tf.where(nearer, size, self.size))
 
@@ -107,12 +107,12 @@ def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) ->
 
 
 def bisected(
-    won: Callable[[Tensor], Tensor], images: Tensor, points: Tensor, bisections: int | Tensor, threat: Threat
+    is_adversarial: Callable[[Tensor], Tensor], images: Tensor, points: Tensor, bisections: int | Tensor, threat: Threat
 ) -> Tensor:
     """Bring adversarial points nearer to their images for as long as they stay adversarial; others stay.
 
     Args:
-        won: (N, H, W, C) -> (N,) bool: which points are adversarial.
+        is_adversarial: (N, H, W, C) -> (N,) bool: which points are adversarial.
         images: (N, H, W, C).
         points: (N, H, W, C); the way to the image is straight or, in linf, that of an ever narrower box.
         bisections: how often the way is halved.
@@ -128,7 +128,7 @@ def bisected(
             candidate = tf.clip_by_value(points, images - share * size, images + share * size)
         else:
             candidate = images + share * (points - images)
-        inside = won(candidate)
+        inside = is_adversarial(candidate)
         nearest = tf.where(by_image(inside), candidate, nearest)
         low, high = tf.where(inside, low, middle), tf.where(inside, middle, high)
     return nearest

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from advcli.backend import Tensor, tf
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -21,9 +21,9 @@ class Batch(NamedTuple):
     seeds: Tensor
 
     @property
-    def draws(self) -> Draws:
+    def rng(self) -> ImageRng:
         """The images' random draws."""
-        return Draws(self.seeds)
+        return ImageRng(self.seeds)
 
 
 Network = Callable[[Tensor], Tensor]
@@ -35,7 +35,7 @@ def in_rounds(
     images: Tensor,
     labels: Tensor,
     threat: Threat,
-    draws: Draws,
+    rng: ImageRng,
     *,
     restarts: int,
     targets: int = 1,
@@ -52,7 +52,7 @@ def in_rounds(
         images: (N, H, W, C).
         labels: (N,).
         threat: the ball.
-        draws: each round is given others.
+        rng: each round is given others.
         restarts: rounds for each target.
         targets: how many classes are targets in turn: the likeliest ones besides the first, or the threat's own.
         nearest: search in every round for every image, and return the nearest point that breaks it.
@@ -63,7 +63,7 @@ def in_rounds(
     targets = min(targets, logits.shape[1] - 1) if threat.target is None else 1
     order = tf.argsort(logits, direction="DESCENDING", stable=True)
     found = images
-    broken = threat.won(logits, labels)
+    broken = threat.is_adversarial(logits, labels)
     # How far the point that broke an image is from it: infinitely, where there is none yet.
     size = tf.where(broken, 0.0, float("inf"))
     loss = headway(threat, logits, labels)
@@ -73,13 +73,13 @@ def in_rounds(
             towards = order[:, 1 + index // restarts]
             if threat.target is not None:
                 towards = tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
-            batch = _take(Batch(images, labels, towards, draws.fold(index).seeds), rows)
+            batch = _take(Batch(images, labels, towards, rng.fold(index).seeds), rows)
             network = asked_about(logits_fn, rows)
             points = search(network, index % restarts, batch)
             logits_there = network(points)
-            won = threat.won(logits_there, batch.labels)
+            is_adversarial = threat.is_adversarial(logits_there, batch.labels)
             reached = headway(threat, logits_there, batch.labels)
-            reach = tf.where(won, threat.size(points - batch.images) if nearest else 0.0, float("inf"))
+            reach = tf.where(is_adversarial, threat.size(points - batch.images) if nearest else 0.0, float("inf"))
             so_far = tf.gather(size, rows)
             better = (reach < so_far) | (tf.math.is_inf(so_far) & (reached > tf.gather(loss, rows)))
             found = _put(found, rows, better, points)
@@ -137,13 +137,13 @@ def asked_about(logits_fn: Network, rows: Tensor) -> Network:
     return logits_fn if of is None else of(rows)
 
 
-def on_the_surface(threat: Threat, images: Tensor, draws: Draws) -> Tensor:
+def on_the_surface(threat: Threat, images: Tensor, rng: ImageRng) -> Tensor:
     """Draw perturbations whose size is the radius of the ball exactly: -> (N, H, W, C)."""
     shape = tf.shape(images)[1:]
     if threat.norm == "linf":
-        delta = draws.uniform(shape, -1.0, 1.0)
+        delta = rng.uniform(shape, -1.0, 1.0)
         return threat.eps * delta / tf.reduce_max(tf.abs(delta), axis=(1, 2, 3), keepdims=True)
-    return threat.eps * threat.steepest(draws.normal(shape))
+    return threat.eps * threat.steepest(rng.normal(shape))
 
 
 def of_class(logits: Tensor, classes: Tensor) -> Tensor:

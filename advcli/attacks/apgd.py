@@ -21,7 +21,7 @@ from advcli.attacks._rounds import (
 )
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 LOSSES = ("ce", "dlr", "dlr-targeted")
@@ -83,7 +83,7 @@ class APGD:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search from each start, towards each target: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
@@ -91,7 +91,7 @@ class APGD:
             return self._run(network, threat, batch)
 
         targets = self.targets if self.loss == "dlr-targeted" else 1
-        return in_rounds(run, logits_fn, images, labels, threat, draws, restarts=self.restarts, targets=targets)
+        return in_rounds(run, logits_fn, images, labels, threat, rng, restarts=self.restarts, targets=targets)
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch) -> Tensor:
         if not self.larger_eps:
@@ -122,10 +122,10 @@ class APGD:
         )
 
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
-            gradient, loss, won = self._gradient(network, threat, state)
-            state = _remembered(state, gradient, loss, won)
+            gradient, loss, is_adversarial = self._gradient(network, threat, state)
+            state = _remembered(state, gradient, loss, is_adversarial)
             state, gradient = _checked(state, gradient, windows[index], threat)
-            return _moved(state, gradient, threat, index), won & (self.stop and last)
+            return _moved(state, gradient, threat, index), is_adversarial & (self.stop and last)
 
         number = tf.zeros_like(batch.labels, tf.float32)
         state = _State(
@@ -155,7 +155,7 @@ class APGD:
         """Return the mean gradient, and the last pass's losses and verdicts, at an image's point."""
         mean = tf.zeros_like(state.point)
         loss = tf.zeros_like(state.best_loss)
-        won = tf.zeros_like(state.broken)
+        is_adversarial = tf.zeros_like(state.broken)
         for _ in tf.range(self.eot):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(state.point)
@@ -163,8 +163,8 @@ class APGD:
                 loss = self._loss(logits, state.label, state.target, threat)
                 total = tf.reduce_sum(loss)
             mean += tape.gradient(total, state.point, unconnected_gradients=tf.UnconnectedGradients.ZERO) / self.eot
-            won = threat.won(logits, state.label)
-        return mean, loss, won
+            is_adversarial = threat.is_adversarial(logits, state.label)
+        return mean, loss, is_adversarial
 
     def _loss(self, logits: Tensor, labels: Tensor, targets: Tensor, threat: Threat) -> Tensor:
         if self.loss == "ce":
@@ -186,8 +186,8 @@ class APGD:
 def _start(batch: Batch, threat: Threat) -> Tensor:
     """Draw the point where a run begins."""
     if threat.norm is Norm.L1:
-        return threat.project(batch.images + batch.draws.normal(tf.shape(batch.images)[1:]), batch.images)
-    return tf.clip_by_value(batch.images + on_the_surface(threat, batch.images, batch.draws), 0.0, 1.0)
+        return threat.project(batch.images + batch.rng.normal(tf.shape(batch.images)[1:]), batch.images)
+    return tf.clip_by_value(batch.images + on_the_surface(threat, batch.images, batch.rng), 0.0, 1.0)
 
 
 def windows_of(steps: int) -> list[int]:
@@ -202,7 +202,7 @@ def windows_of(steps: int) -> list[int]:
     return windows
 
 
-def _remembered(state: _State, gradient: Tensor, loss: Tensor, won: Tensor) -> _State:
+def _remembered(state: _State, gradient: Tensor, loss: Tensor, is_adversarial: Tensor) -> _State:
     """Keep the point of greatest loss and, as the answer, the last one that broke the image."""
     greater = loss > state.best_loss
     best = tf.where(by_image(greater), state.point, state.best)
@@ -212,8 +212,8 @@ def _remembered(state: _State, gradient: Tensor, loss: Tensor, won: Tensor) -> _
         best_loss=tf.where(greater, loss, state.best_loss),
         last_loss=loss,
         rises=state.rises + tf.cast(loss > state.last_loss, tf.float32),
-        broken=state.broken | won,
-        answer=tf.where(by_image(won), state.point, tf.where(by_image(state.broken), state.answer, best)),
+        broken=state.broken | is_adversarial,
+        answer=tf.where(by_image(is_adversarial), state.point, tf.where(by_image(state.broken), state.answer, best)),
     )
 
 

@@ -13,7 +13,7 @@ from advcli.attacks._minimal import Smallest, margin, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -24,10 +24,10 @@ class _Weight(NamedTuple):
     too_small: Tensor
     large_enough: Tensor
 
-    def refined(self, won: Tensor) -> "_Weight":
+    def refined(self, is_adversarial: Tensor) -> "_Weight":
         """Halve the interval where it has two ends; until then try ten times as much."""
-        low = tf.where(won, self.too_small, tf.maximum(self.too_small, self.value))
-        high = tf.where(won, tf.minimum(self.large_enough, self.value), self.large_enough)
+        low = tf.where(is_adversarial, self.too_small, tf.maximum(self.too_small, self.value))
+        high = tf.where(is_adversarial, tf.minimum(self.large_enough, self.value), self.large_enough)
         return _Weight(tf.where(tf.math.is_finite(high), (low + high) / 2, self.value * 10), low, high)
 
 
@@ -68,18 +68,18 @@ class CW:
             raise UsageError(f"refine is negative: {self.refine}", "give 0 for the paper's search alone")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
         best, point = nothing_yet(images), images
         none = tf.zeros(tf.shape(labels))
         weight = _Weight(none + self.c, none, none + math.inf)
         for _ in tf.range(self.binary_steps):
-            best, point, won = self._descend(logits_fn, images, labels, threat, weight.value, best)
-            weight = weight.refined(won)
+            best, point, is_adversarial = self._descend(logits_fn, images, labels, threat, weight.value, best)
+            weight = weight.refined(is_adversarial)
         # The walk stops at the boundary, where no class is ahead.
         steps = 0 if self.confidence else self.refine
-        return refined(best, logits_fn, images, labels, threat, draws, steps).within(images, threat, otherwise=point)
+        return refined(best, logits_fn, images, labels, threat, rng, steps).within(images, threat, otherwise=point)
 
     def _descend(
         self,
@@ -109,9 +109,9 @@ class CW:
             if i % pause == 0:
                 # Only where the descent comes to rest does it tell about c: its first steps may jump the boundary.
                 sufficed &= ~active
-            won = active & threat.won(logits, labels) & (behind <= -self.confidence)
-            best = best.updated(point, won, images, threat)
-            sufficed |= won
+            is_adversarial = active & threat.is_adversarial(logits, labels) & (behind <= -self.confidence)
+            best = best.updated(point, is_adversarial, images, threat)
+            sufficed |= is_adversarial
             if (i + 1) % pause == 0:
                 active &= loss <= 0.9999 * before
                 before = loss

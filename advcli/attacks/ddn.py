@@ -13,7 +13,7 @@ from advcli.attacks._minimal import annealed, euclidean, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -49,23 +49,23 @@ class DDN:
             raise UsageError(f"refine is negative: {self.refine}", "give 0 for the paper's search alone")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
         point, delta, best = images, tf.zeros_like(images), nothing_yet(images)
         radius = tf.fill(tf.shape(labels), self.radius)
         for i in tf.range(self.steps):
             gradient, logits = ascent(logits_fn, point, labels, threat)
-            won = threat.won(logits, labels)
-            best = best.updated(point, won, images, threat)
+            is_adversarial = threat.is_adversarial(logits, labels)
+            best = best.updated(point, is_adversarial, images, threat)
             # The paper's step goes from 1 to 0.01 along a cosine.
             delta += annealed(1.0, 0.01, i, self.steps) * threat.steepest(gradient)
-            radius *= tf.where(won, 1 - self.gamma, 1 + self.gamma)
+            radius *= tf.where(is_adversarial, 1 - self.gamma, 1 + self.gamma)
             delta *= by_image(tf.math.divide_no_nan(radius, euclidean(delta)))
             point = tf.clip_by_value(images + delta, 0.0, 1.0)
             delta = point - images
-        best = best.updated(point, threat.won(logits_fn(point), labels), images, threat)
-        best = refined(best, logits_fn, images, labels, threat, draws, self.refine)
+        best = best.updated(point, threat.is_adversarial(logits_fn(point), labels), images, threat)
+        best = refined(best, logits_fn, images, labels, threat, rng, self.refine)
         return best.within(images, threat, otherwise=point)
 
 

@@ -11,7 +11,7 @@ from advcli.attacks._minimal import dual_size, settled, to_hyperplane
 from advcli.attacks._rounds import Network, by_image, of_class, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 # As a share of the largest perturbation that there is: robust networks bend on the way to a far hyperplane.
@@ -54,15 +54,17 @@ class DeepFool:
             raise UsageError(f"overshoot is negative: {self.overshoot:g}")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first misclassified point, brought into the ball."""
 
         def step(network: Network, _: Tensor, state: _State) -> tuple[_State, Tensor]:
-            way, won = self._way_to_nearest(network, state, threat)
+            way, is_adversarial = self._way_to_nearest(network, state, threat)
             moved = state.moved + way
             point = tf.clip_by_value(state.image + (1 + self.overshoot) * moved, 0.0, 1.0)
-            return state._replace(moved=moved, point=tf.where(by_image(won), state.point, point)), won
+            return state._replace(
+                moved=moved, point=tf.where(by_image(is_adversarial), state.point, point)
+            ), is_adversarial
 
         logits = logits_fn(images)
         own = tf.one_hot(labels, logits.shape[1], on_value=True, off_value=False, dtype=tf.bool)
@@ -75,7 +77,7 @@ class DeepFool:
         """Return the way to the nearest hyperplane, and which images are misclassified: (n, H, W, C), (n,)."""
         way = tf.zeros_like(state.point)
         least = tf.fill(tf.shape(state.label), float("inf"))
-        won = tf.zeros_like(state.label, tf.bool)
+        is_adversarial = tf.zeros_like(state.label, tf.bool)
         for i in tf.range(tf.shape(state.classes)[1]):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(state.point)
@@ -97,8 +99,8 @@ class DeepFool:
             nearer = (gain > 0) & (distance < least)
             way = tf.where(by_image(nearer), step, way)
             least = tf.where(nearer, distance, least)
-            won = threat.won(logits, state.label)
-        return way, won
+            is_adversarial = threat.is_adversarial(logits, state.label)
+        return way, is_adversarial
 
 
 COMPONENT = DeepFool

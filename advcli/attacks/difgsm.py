@@ -10,7 +10,7 @@ from typing import ClassVar
 from advcli.attacks import _momentum, ascent
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -46,20 +46,20 @@ class DIFGSM:
             raise UsageError(f"smallest is not a fraction of the image: {self.smallest:g}", "give 0.9, for example")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
 
         def gradient(at: Tensor, _: Tensor, i: Tensor) -> Tensor:
-            own = draws.fold(i)
+            own = rng.fold(i)
             return ascent(lambda pixels: logits_fn(self.diversify(pixels, own)), at, labels, threat)[0]
 
         return _momentum.climb(gradient, images, threat, pace)
 
-    def diversify(self, images: Tensor, draws: Draws) -> Tensor:
+    def diversify(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Shrink some images and put them at a random place of a black one: (N, H, W, C) -> (N, H, W, C)."""
-        chosen, size, *place = tf.unstack(draws.uniform([4, 1]), axis=1)
+        chosen, size, *place = tf.unstack(rng.uniform([4, 1]), axis=1)
         shrunk = images
         for axis, offset in enumerate(place, start=1):
             shrunk = self._shrink(shrunk, axis, size, offset)

@@ -12,7 +12,7 @@ from advcli.attacks._minimal import bisected, settled
 from advcli.attacks._rounds import Batch, Network, in_rounds, on_the_surface
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -53,7 +53,7 @@ class FAB:
                 raise UsageError(f"{option} is not between 0 and 1: {getattr(self, option):g}")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search towards each target: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
@@ -61,16 +61,18 @@ class FAB:
             return self._run(network, threat, batch, restart)
 
         rounds = {"restarts": self.restarts, "targets": self.targets, "nearest": not self.stop}
-        found = in_rounds(run, logits_fn, images, labels, threat, draws, **rounds)
+        found = in_rounds(run, logits_fn, images, labels, threat, rng, **rounds)
         if self.stop:
             return found
-        closer = bisected(lambda points: threat.won(logits_fn(points), labels), images, found, BISECTIONS, threat)
+        closer = bisected(
+            lambda points: threat.is_adversarial(logits_fn(points), labels), images, found, BISECTIONS, threat
+        )
         return settled(closer, images, threat)
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch, restart: Tensor) -> Tensor:
         start = batch.images
         if self.restarts > 1:
-            delta = on_the_surface(threat, start, batch.draws) / 2
+            delta = on_the_surface(threat, start, batch.rng) / 2
             start = tf.clip_by_value(start + tf.where(restart == 0, 0.0, delta), 0.0, 1.0)
         found = Walk(self.steps, self.alpha_max, self.eta, self.beta, self.stop)(logits_fn, threat, batch, start)
         return found if not self.stop else settled(found, batch.images, threat)

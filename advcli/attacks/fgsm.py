@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from advcli.attacks import ascent
 from advcli.backend import Tensor
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -20,7 +20,7 @@ class FGSM:
     kind: ClassVar[str] = "gradient"
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Take the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
         gradient, _ = ascent(logits_fn, images, labels, threat)

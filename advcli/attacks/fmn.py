@@ -12,7 +12,7 @@ from advcli.attacks._minimal import Smallest, annealed, dual_size, euclidean, ma
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 
@@ -48,7 +48,7 @@ class FMN:
             raise UsageError(f"refine is negative: {self.refine}", "give 0 for the paper's search alone")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
         first = self.step or (10.0 if threat.norm is Norm.LINF else 1.0)
@@ -56,19 +56,19 @@ class FMN:
         largest = threat.size(tf.maximum(images, 1 - images))
         radius = largest
         for i in tf.range(self.steps):
-            gradient, behind, won = self._look(logits_fn, point, labels, threat)
-            best = best.updated(point, won, images, threat)
+            gradient, behind, is_adversarial = self._look(logits_fn, point, labels, threat)
+            best = best.updated(point, is_adversarial, images, threat)
             gradient = uphill(gradient, point)
             # Until something is found, the boundary is estimated to first order.
             estimate = threat.size(point - images) + tf.abs(behind) / dual_size(gradient, threat)
-            radius = self._radius(radius, estimate, won, best, annealed(self.gamma, 0.001, i, self.steps))
+            radius = self._radius(radius, estimate, is_adversarial, best, annealed(self.gamma, 0.001, i, self.steps))
             radius = tf.minimum(radius, largest)
             # The paper scales the gradient to l2 length one for every norm.
             length = annealed(first, first / 100, i, self.steps)
             point = _in_ball(point + length * scaled(gradient), images, radius, threat)
-        _, _, won = self._look(logits_fn, point, labels, threat)
-        best = best.updated(point, won, images, threat)
-        best = refined(best, logits_fn, images, labels, threat, draws, self.refine)
+        _, _, is_adversarial = self._look(logits_fn, point, labels, threat)
+        best = best.updated(point, is_adversarial, images, threat)
+        best = refined(best, logits_fn, images, labels, threat, rng, self.refine)
         return best.within(images, threat, otherwise=point)
 
     def _look(
@@ -81,11 +81,13 @@ class FMN:
             behind = margin(logits, labels, threat)
             total = -tf.reduce_sum(behind)
         gradient = tape.gradient(total, point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return gradient, behind, threat.won(logits, labels)
+        return gradient, behind, threat.is_adversarial(logits, labels)
 
-    def _radius(self, radius: Tensor, estimate: Tensor, won: Tensor, best: Smallest, gamma: Tensor) -> Tensor:
+    def _radius(
+        self, radius: Tensor, estimate: Tensor, is_adversarial: Tensor, best: Smallest, gamma: Tensor
+    ) -> Tensor:
         outside = tf.where(tf.math.is_finite(best.size), radius * (1 + gamma), estimate)
-        return tf.where(won, tf.minimum(radius * (1 - gamma), best.size), outside)
+        return tf.where(is_adversarial, tf.minimum(radius * (1 - gamma), best.size), outside)
 
 
 def scaled(gradient: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from advcli.attacks._minimal import bisected, euclidean, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 _TRIES = 100  # for a start
@@ -48,30 +48,30 @@ class HopSkipJump:
             raise UsageError(f"reach_ratio is not a fraction of the distance: {self.reach_ratio:g}")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball, or the image."""
 
-        def won(points: Tensor) -> Tensor:
-            return threat.won(logits_fn(points), labels)
+        def is_adversarial(points: Tensor) -> Tensor:
+            return threat.is_adversarial(logits_fn(points), labels)
 
         dimensions = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
         # The boundary must be known better than the neighbours are far; float32 sets the limit.
         bisections = tf.cast(
             tf.minimum(tf.math.log(tf.sqrt(dimensions) / self.reach_ratio) / tf.math.log(2.0), 20), tf.int32
         )
-        already = won(images)
-        start, found = _start(won, images, already, draws)
-        point = bisected(won, images, start, bisections, threat)
+        already = is_adversarial(images)
+        start, found = _start(is_adversarial, images, already, rng)
+        point = bisected(is_adversarial, images, start, bisections, threat)
         best = nothing_yet(images).updated(point, found, images, threat)
         # What a step may take is what it is charged, so that the images of a batch all take the same number.
         used = 1 + _TRIES + bisections
         step, samples = tf.constant(1), tf.constant(self.samples)
         while used + samples + _SHORTER + bisections <= self.queries:
-            way = threat.steepest(self._normal(won, images, point, samples, draws.fold(step)))
+            way = threat.steepest(self._normal(is_adversarial, images, point, samples, rng.fold(step)))
             length = threat.size(point - images) / tf.sqrt(tf.cast(step, tf.float32))
-            point = _forward(won, point, way, length)
-            point = bisected(won, images, point, bisections, threat)
+            point = _forward(is_adversarial, point, way, length)
+            point = bisected(is_adversarial, images, point, bisections, threat)
             best = best.updated(point, found, images, threat)
             used += samples + _SHORTER + bisections
             step += 1
@@ -79,16 +79,16 @@ class HopSkipJump:
         return best.within(images, threat, otherwise=images)
 
     def _normal(
-        self, won: Callable[[Tensor], Tensor], images: Tensor, point: Tensor, samples: Tensor, draws: Draws
+        self, is_adversarial: Callable[[Tensor], Tensor], images: Tensor, point: Tensor, samples: Tensor, rng: ImageRng
     ) -> Tensor:
         """Estimate the boundary's normal from the neighbours' classes, their mean taken off."""
         reach = self.reach_ratio * by_image(euclidean(point - images))
         ways, votes, share = tf.zeros_like(point), tf.zeros_like(point), tf.zeros(tf.shape(point)[:1])
         for i in tf.range(samples):
-            way = draws.fold(i).normal(tf.shape(point)[1:])
+            way = rng.fold(i).normal(tf.shape(point)[1:])
             neighbour = tf.clip_by_value(point + reach * way / by_image(euclidean(way)), 0.0, 1.0)
             way = tf.math.divide_no_nan(neighbour - point, reach)
-            vote = tf.where(won(neighbour), 1.0, -1.0)
+            vote = tf.where(is_adversarial(neighbour), 1.0, -1.0)
             ways += way
             votes += by_image(vote) * way
             share += vote / tf.cast(samples, tf.float32)
@@ -97,7 +97,9 @@ class HopSkipJump:
         return votes - by_image(tf.where(agreed, 0.0, share)) * ways
 
 
-def _start(won: Callable[[Tensor], Tensor], images: Tensor, already: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+def _start(
+    is_adversarial: Callable[[Tensor], Tensor], images: Tensor, already: Tensor, rng: ImageRng
+) -> tuple[Tensor, Tensor]:
     """Look for misclassified noise: -> (N, H, W, C), and where it was found.
 
     Every other try is black and white instead of grey, and the grains are 1, 2, 4 or 8 pixels wide:
@@ -109,23 +111,23 @@ def _start(won: Callable[[Tensor], Tensor], images: Tensor, already: Tensor, dra
         if tf.reduce_all(found):
             break
         grain = 2 ** (i // 2 % 4)
-        grains = draws.fold(-1 - i).uniform([-(-height // grain), -(-width // grain), channels])
+        grains = rng.fold(-1 - i).uniform([-(-height // grain), -(-width // grain), channels])
         noise = tf.repeat(tf.repeat(grains, grain, axis=1), grain, axis=2)[:, :height, :width]
         noise = tf.ensure_shape(tf.where(i % 2 == 0, noise, tf.round(noise)), images.shape)
-        fresh = ~found & won(noise)
+        fresh = ~found & is_adversarial(noise)
         start = tf.where(by_image(fresh), noise, start)
         found |= fresh
     return start, found
 
 
-def _forward(won: Callable[[Tensor], Tensor], points: Tensor, way: Tensor, length: Tensor) -> Tensor:
+def _forward(is_adversarial: Callable[[Tensor], Tensor], points: Tensor, way: Tensor, length: Tensor) -> Tensor:
     """Step along a way, half as far each time it leaves the wrong class; stay if that does not help."""
     moved, done = points, tf.zeros_like(length, tf.bool)
     for _ in tf.range(_SHORTER):
         if tf.reduce_all(done):
             break
         candidate = tf.clip_by_value(points + by_image(length) * way, 0.0, 1.0)
-        good = ~done & won(candidate)
+        good = ~done & is_adversarial(candidate)
         moved = tf.where(by_image(good), candidate, moved)
         done |= good
         length /= 2

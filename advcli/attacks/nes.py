@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 from advcli.attacks._rounds import Network, by_image, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -51,26 +51,26 @@ class NES:
             raise UsageError(f"step is negative: {self.step:g}")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first point that wins, or the last."""
 
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
-            won = threat.won(network(state.point), state.label)
-            gradient = self._estimate(network, state, threat, Draws(state.seeds).fold(index))
+            is_adversarial = threat.is_adversarial(network(state.point), state.label)
+            gradient = self._estimate(network, state, threat, ImageRng(state.seeds).fold(index))
             moved = state.point + threat.length(self.step, 0.2) * threat.steepest(gradient)
             moved = threat.project(moved, state.image)
-            return state._replace(point=tf.where(by_image(won), state.point, moved)), won
+            return state._replace(point=tf.where(by_image(is_adversarial), state.point, moved)), is_adversarial
 
         steps = self.queries // (self.samples + 1)
         return until_broken(
-            step, logits_fn, lambda state: state.point, _State(images, labels, draws.seeds, images), steps
+            step, logits_fn, lambda state: state.point, _State(images, labels, rng.seeds, images), steps
         )
 
-    def _estimate(self, network: Network, state: _State, threat: Threat, draws: Draws) -> Tensor:
+    def _estimate(self, network: Network, state: _State, threat: Threat, rng: ImageRng) -> Tensor:
         total = tf.zeros_like(state.point)
         for i in tf.range(self.samples // 2):
-            way = draws.fold(i).normal(tf.shape(state.point)[1:])
+            way = rng.fold(i).normal(tf.shape(state.point)[1:])
             up = threat.loss(network(state.point + self.sigma * way), state.label)
             down = threat.loss(network(state.point - self.sigma * way), state.label)
             total += by_image(up - down) * way

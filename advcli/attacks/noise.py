@@ -10,7 +10,7 @@ from typing import ClassVar
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -32,13 +32,13 @@ class Noise:
             raise UsageError(f"queries is less than one: {self.queries}")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Draw: (N, H, W, C), (N,) -> (N, H, W, C)."""
         best = images
         greatest = tf.fill(tf.shape(labels), -float("inf"))
         for i in tf.range(self.queries):
-            point = threat.sample(images, draws.fold(i))
+            point = threat.sample(images, rng.fold(i))
             loss = threat.loss(logits_fn(point), labels)
             best = tf.where(by_image(loss > greatest), point, best)
             greatest = tf.maximum(loss, greatest)

@@ -14,7 +14,7 @@ import numpy as np
 from advcli.attacks._warp import Placement, draw
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 SHAPES = ("circle", "square")
@@ -79,12 +79,12 @@ class Patch:
         images: Tensor,
         labels: Tensor,
         threat: Threat,
-        draws: Draws,
+        rng: ImageRng,
     ) -> _State:
         """Take one step of Adam: (N, edge, edge, C), (N,)."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.texture)
-            placed = self.apply(self.pattern(state), images, threat, draws.fold(state.time))
+            placed = self.apply(self.pattern(state), images, threat, rng.fold(state.time))
             loss = tf.reduce_sum(threat.loss(logits_fn(placed), labels))
         gradient = tape.gradient(loss, state.texture, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         time = state.time + 1
@@ -110,19 +110,19 @@ class Patch:
         """Return the patch that a file holds: (H, W, C + 1) uint8 -> (H, W, C + 1)."""
         return pixels.astype(np.float32) / 255
 
-    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
         """Lay the patch somewhere into each image: (N, H, W, C) -> (N, H, W, C)."""
         count, height, width, _ = tf.unstack(tf.shape(images))
         # Where it is transparent a patch has no colour that could bleed into its edge.
         sheet = tf.concat([pattern[..., :-1] * pattern[..., -1:], pattern[..., -1:]], axis=2)
-        placement = self._placement(tf.shape(pattern)[0], height, width, draws)
+        placement = self._placement(tf.shape(pattern)[0], height, width, rng)
         drawn = draw(tf.tile(sheet[None], [count, 1, 1, 1]), placement, height, width)
         opacity = tf.ensure_shape(drawn[..., -1:], [*images.shape[:3], 1])
         return tf.clip_by_value(images * (1 - opacity) + drawn[..., :-1], 0.0, 1.0)
 
-    def _placement(self, side: Tensor, height: Tensor, width: Tensor, draws: Draws) -> Placement:
+    def _placement(self, side: Tensor, height: Tensor, width: Tensor, rng: ImageRng) -> Placement:
         """Draw where a patch of so many pixels comes to lie in each image."""
-        size, turn, down, across = tf.unstack(draws.uniform([4]), axis=1)
+        size, turn, down, across = tf.unstack(rng.uniform([4]), axis=1)
         height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
         covered = self.size * (1 + self.scale * (2 * size - 1)) * tf.minimum(height, width)
         angle = (2 * turn - 1) * math.radians(self.degrees)

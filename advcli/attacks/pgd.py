@@ -13,7 +13,7 @@ from advcli.attacks import ascent
 from advcli.attacks._rounds import Batch, Network, in_rounds, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 SCHEDULES = ("constant", "linear", "cosine")
@@ -75,45 +75,45 @@ class PGD:
         return [threat.length(self.step, 2.5 / sum(shares)) * share for share in shares]
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search from each start: (N, H, W, C), (N,) -> (N, H, W, C), the last point of a run, or what broke it."""
         run = self._until_broken if self.stop else self._to_the_end
         if self.restarts == 1:
-            return run(logits_fn, images, labels, threat, draws)
+            return run(logits_fn, images, labels, threat, rng)
 
         def search(network: Network, restart: Tensor, batch: Batch) -> Tensor:
-            return run(network, batch.images, batch.labels, threat, batch.draws)
+            return run(network, batch.images, batch.labels, threat, batch.rng)
 
-        return in_rounds(search, logits_fn, images, labels, threat, draws, restarts=self.restarts)
+        return in_rounds(search, logits_fn, images, labels, threat, rng, restarts=self.restarts)
 
     def _to_the_end(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         lengths = self._scaled(threat)
-        point = self._start(images, threat, draws)
+        point = self._start(images, threat, rng)
         for index in tf.range(self.steps):
             gradient, _ = self._gradient(logits_fn, point, labels, threat)
             point = threat.project(point + lengths[index] * threat.steepest(gradient, point), images)
         return point
 
     def _until_broken(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         lengths = self._scaled(threat)
 
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             gradient, logits = self._gradient(network, state.point, state.label, threat)
             ahead = threat.project(state.point + lengths[index] * threat.steepest(gradient, state.point), state.image)
-            return state._replace(point=ahead, answer=state.point), threat.won(logits, state.label)
+            return state._replace(point=ahead, answer=state.point), threat.is_adversarial(logits, state.label)
 
-        start = self._start(images, threat, draws)
+        start = self._start(images, threat, rng)
         state = _State(image=images, label=labels, point=start, answer=start)
         # The first look is at the start, so there is one more than steps.
         return until_broken(step, logits_fn, lambda state: state.answer, state, self.steps + 1)
 
-    def _start(self, images: Tensor, threat: Threat, draws: Draws) -> Tensor:
-        return threat.sample(images, draws) if self.random_start else images
+    def _start(self, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
+        return threat.sample(images, rng) if self.random_start else images
 
     def _scaled(self, threat: Threat) -> Tensor:
         # The last look needs no step, but has an index.

@@ -10,7 +10,7 @@ from typing import ClassVar
 from advcli.attacks import ascent
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -31,10 +31,10 @@ class RFGSM:
             raise UsageError(f"start_ratio is not a fraction: {self.start_ratio:g}", "give a number from 0 to below 1")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Take both steps: (N, H, W, C), (N,) -> (N, H, W, C)."""
-        noise = threat.steepest(draws.normal(tf.shape(images)[1:]))
+        noise = threat.steepest(rng.normal(tf.shape(images)[1:]))
         begun = threat.project(images + self.start_ratio * threat.eps * noise, images)
         gradient, _ = ascent(logits_fn, begun, labels, threat)
         return threat.project(begun + (1 - self.start_ratio) * threat.eps * threat.steepest(gradient), images)

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 from advcli.attacks._rounds import Network, by_image, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 
@@ -20,7 +20,7 @@ class _State(NamedTuple):
     order: Tensor
     point: Tensor
     loss: Tensor
-    won: Tensor
+    is_adversarial: Tensor
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SimBA:
             raise UsageError(f"step is negative: {self.step:g}")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first point that wins, or the last."""
         length = self.step or (threat.eps if threat.norm is Norm.LINF else 0.2)
@@ -54,8 +54,8 @@ class SimBA:
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             one_hot = tf.one_hot(state.order[:, index % pixels], pixels)
             way = length * tf.reshape(one_hot, tf.shape(state.point))
-            done = state.won
-            accepted = state.won
+            done = state.is_adversarial
+            accepted = state.is_adversarial
             for sign in (1.0, -1.0):
                 point = threat.project(state.point + sign * way, state.image)
                 logits = network(point)
@@ -65,13 +65,15 @@ class SimBA:
                 state = state._replace(
                     point=tf.where(by_image(better), point, state.point),
                     loss=tf.where(better, loss, state.loss),
-                    won=tf.where(better, threat.won(logits, state.label), state.won),
+                    is_adversarial=tf.where(better, threat.is_adversarial(logits, state.label), state.is_adversarial),
                 )
-            return state, done | state.won
+            return state, done | state.is_adversarial
 
         logits = logits_fn(images)
-        order = tf.argsort(draws.uniform([pixels]), axis=1)
-        state = _State(images, labels, order, images, threat.loss(logits, labels), threat.won(logits, labels))
+        order = tf.argsort(rng.uniform([pixels]), axis=1)
+        state = _State(
+            images, labels, order, images, threat.loss(logits, labels), threat.is_adversarial(logits, labels)
+        )
         return until_broken(step, logits_fn, lambda state: state.point, state, (self.queries - 1) // 2)
 
 

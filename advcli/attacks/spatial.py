@@ -15,7 +15,7 @@ from advcli.attacks._rounds import Network, by_image, headway, until_broken
 from advcli.attacks._warp import Placement, draw, middle
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -60,7 +60,7 @@ class Spatial:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Try the grid: (N, H, W, C), (N,) -> (N, H, W, C), a move that breaks the image or has the greatest loss."""
         moves = self.moves()
@@ -69,15 +69,15 @@ class Spatial:
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             moved = tf.ensure_shape(self._move(state.image, grid[index]), state.image.shape)
             logits = network(moved)
-            won = threat.won(logits, state.label)
+            is_adversarial = threat.is_adversarial(logits, state.label)
             loss = headway(threat, logits, state.label)
-            better = (won & ~state.broken) | ((won == state.broken) & (loss > state.loss))
+            better = (is_adversarial & ~state.broken) | ((is_adversarial == state.broken) & (loss > state.loss))
             state = state._replace(
                 best=tf.where(by_image(better), moved, state.best),
                 loss=tf.where(better, loss, state.loss),
-                broken=won | state.broken,
+                broken=is_adversarial | state.broken,
             )
-            return state, won & self.stop
+            return state, is_adversarial & self.stop
 
         number = tf.zeros_like(labels, tf.float32)
         state = _State(images, labels, images, loss=number - math.inf, broken=number != 0)

@@ -19,7 +19,7 @@ from advcli.attacks._rounds import (
 )
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 # The share of the image that a square covers is halved after these iterations.
@@ -64,33 +64,33 @@ class Square:
             raise UsageError(f"p is no share of the image: {self.p:g}", "give a number above 0, up to 1")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search at random: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
         def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch)
 
-        return in_rounds(run, logits_fn, images, labels, threat, draws, restarts=self.restarts)
+        return in_rounds(run, logits_fn, images, labels, threat, rng, restarts=self.restarts)
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch) -> Tensor:
         shares = self.shares()
         # Two places, a sign for each channel and a coin: drawn at once, because drawing costs more than using.
-        numbers = tf.transpose(batch.draws.uniform([self.queries, 5 + batch.images.shape[-1]]), [1, 0, 2])
+        numbers = tf.transpose(batch.rng.uniform([self.queries, 5 + batch.images.shape[-1]]), [1, 0, 2])
 
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             drawn = tf.gather(numbers[index], state.row)
             change = _square if threat.norm is Norm.LINF else _bump
             proposal = change(state, threat, shares[index], drawn)
-            loss, won = _loss(network(proposal), state.label, threat)
-            better = won | (loss < state.loss)
+            loss, is_adversarial = _loss(network(proposal), state.label, threat)
+            better = is_adversarial | (loss < state.loss)
             state = state._replace(
                 best=tf.where(by_image(better), proposal, state.best), loss=tf.where(better, loss, state.loss)
             )
-            return state, won & self.stop
+            return state, is_adversarial & self.stop
 
         first = _stripes if threat.norm is Norm.LINF else _bumps
-        start = first(batch.images, threat, batch.draws.fold(1))
+        start = first(batch.images, threat, batch.rng.fold(1))
         loss, _ = _loss(logits_fn(start), batch.labels, threat)
         rows = tf.range(tf.shape(batch.images)[0])
         low, high = (tf.clip_by_value(batch.images + way * threat.eps, 0.0, 1.0) for way in (-1, 1))
@@ -109,8 +109,8 @@ class Square:
 def _loss(logits: Tensor, labels: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
     """Return what the search lowers, the margin or the target's cross-entropy, and where it has won."""
     if threat.target is None:
-        return of_class(logits, labels) - best_other(logits, labels), threat.won(logits, labels)
-    return -threat.loss(logits, labels), threat.won(logits, labels)
+        return of_class(logits, labels) - best_other(logits, labels), threat.is_adversarial(logits, labels)
+    return -threat.loss(logits, labels), threat.is_adversarial(logits, labels)
 
 
 def side_of(share: Tensor, shape: Tensor, least: int) -> Tensor:
@@ -139,9 +139,9 @@ def _signs(drawn: Tensor) -> Tensor:
     return tf.where(drawn < 0.5, -1.0, 1.0)
 
 
-def _stripes(images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+def _stripes(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
     shape = tf.shape(images)
-    return tf.clip_by_value(images + threat.eps * _signs(draws.uniform([1, shape[2], shape[3]])), 0.0, 1.0)
+    return tf.clip_by_value(images + threat.eps * _signs(rng.uniform([1, shape[2], shape[3]])), 0.0, 1.0)
 
 
 def _square(state: _State, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
@@ -152,14 +152,14 @@ def _square(state: _State, threat: Threat, share: Tensor, drawn: Tensor) -> Tens
     return tf.where(window, tf.where(drawn[:, None, None, 5:] < 0.5, state.low, state.high), state.best)
 
 
-def _bumps(images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+def _bumps(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
     """Tile each image with bumps, five a side, of random signs and directions."""
     shape = tf.shape(images)
     side = tf.maximum(tf.minimum(shape[1], shape[2]) // 5, 1)
     count = shape[1:3] // side
     margin = (shape[1:3] - count * side) // 2
     rows, columns = tf.range(shape[1]) - margin[0], tf.range(shape[2]) - margin[1]
-    drawn = draws.uniform([count[0], count[1], 1 + shape[3]])
+    drawn = rng.uniform([count[0], count[1], 1 + shape[3]])
     drawn = tf.gather(drawn, tf.clip_by_value(rows // side, 0, count[0] - 1), axis=1)
     drawn = tf.gather(drawn, tf.clip_by_value(columns // side, 0, count[1] - 1), axis=2)
     bumps = _shaped(rows[None] % side, columns[None] % side, side, drawn[..., 0])

@@ -10,7 +10,7 @@ from typing import ClassVar
 from advcli.attacks import _momentum, ascent
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -43,7 +43,7 @@ class TIFGSM:
             raise UsageError(f"deviations is not positive: {self.deviations:g}")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)

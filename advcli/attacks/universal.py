@@ -15,7 +15,7 @@ from advcli.attacks import ascent
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 # The 8-bit value that stands for no change; as many steps of 1/255 go up from it as down.
@@ -71,7 +71,7 @@ class UniversalPerturbation:
         images: Tensor,
         labels: Tensor,
         threat: Threat,
-        draws: Draws,
+        rng: ImageRng,
     ) -> _State:
         """Take one step: (N, edge, edge, C), (N,)."""
         # The gradient by the perturbed pixels, not through the cut to [0, 1]: it also leads back from beyond.
@@ -105,7 +105,7 @@ class UniversalPerturbation:
         """Return the perturbation that a file holds: (H, W, C) uint8 -> (H, W, C)."""
         return (pixels.astype(np.float32) - ZERO) / 255
 
-    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, draws: Draws) -> Tensor:
+    def apply(self, pattern: Tensor, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
         """Add the perturbation, resized to the images, inside the ball: (N, H, W, C) -> (N, H, W, C)."""
         delta = tf.image.resize(pattern[None], tf.shape(images)[1:3], tf.image.ResizeMethod.BILINEAR, antialias=True)
         return threat.project(images + delta, images)

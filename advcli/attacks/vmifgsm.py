@@ -10,7 +10,7 @@ from typing import ClassVar
 from advcli.attacks import _momentum, ascent
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -43,7 +43,7 @@ class VMIFGSM:
             raise UsageError(f"radius_ratio is negative: {self.radius_ratio:g}", "give a multiple of eps")
 
     def __call__(
-        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, draws: Draws
+        self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
         length = threat.length(self.step, 1 / self.steps)
@@ -55,7 +55,7 @@ class VMIFGSM:
             wanted = tf.where(i + 1 < self.steps, self.samples, 0)
             total = tf.zeros_like(images)
             for j in tf.range(wanted):
-                offset = self.radius_ratio * threat.eps * threat.within(tf.shape(images)[1:], draws.fold(i).fold(j))
+                offset = self.radius_ratio * threat.eps * threat.within(tf.shape(images)[1:], rng.fold(i).fold(j))
                 total += ascent(logits_fn, adversarial + offset, labels, threat)[0]
             variance = total / self.samples - gradient
             adversarial = threat.project(adversarial + length * threat.steepest(momentum), images)

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 from advcli import registry
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 # Where a change stands, whatever the order it is asked for in.
 STAGES = ("geometry", "colour", "noise")
@@ -23,12 +23,12 @@ class Augmentation(Protocol):
 
     stage: ClassVar[str]
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Change images: (N, H, W, C) float32 in [0, 1] -> (N, H, W, C); the caller clips them to [0, 1] again.
 
         Args:
             images: of any size, with one channel or three.
-            draws: the only source of randomness, one stream an image.
+            rng: the only source of randomness, one stream an image.
         """
         ...
 
@@ -64,10 +64,10 @@ def read(text: str, usual: Sequence[str]) -> tuple[str, ...]:
 
 
 @as_written
-def augmented(specs: Sequence[str], images: Tensor, draws: Draws) -> Tensor:
+def augmented(specs: Sequence[str], images: Tensor, rng: ImageRng) -> Tensor:
     """Apply augmentations in turn, each with draws of its own: (N, H, W, C) -> (N, H, W, C), both in [0, 1]."""
     for spec in specs:
         # By name, so that what one augmentation draws does not depend on which others there are.
-        changed = registry.build("augmentations", spec)(images, draws.named(registry.canonical(spec)))
+        changed = registry.build("augmentations", spec)(images, rng.named(registry.canonical(spec)))
         images = tf.clip_by_value(changed, 0.0, 1.0)
     return images

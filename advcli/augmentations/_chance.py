@@ -2,7 +2,7 @@
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 def check(probability: float) -> None:
@@ -15,12 +15,12 @@ def check(probability: float) -> None:
         raise UsageError(f"probability is a part of 1, not {probability:g}")
 
 
-def drawn(draws: Draws, probability: float) -> Tensor:
+def drawn(rng: ImageRng, probability: float) -> Tensor:
     """Draw which images are changed: -> (N, 1, 1, 1) of 1.0 and 0.0."""
-    lucky = draws.named("chance").scalars(1) < probability
+    lucky = rng.named("chance").scalars(1) < probability
     return tf.cast(lucky, tf.float32)[:, :, None, None]
 
 
-def sometimes(draws: Draws, probability: float, images: Tensor, changed: Tensor) -> Tensor:
+def sometimes(rng: ImageRng, probability: float, images: Tensor, changed: Tensor) -> Tensor:
     """Change some of the images: (N, H, W, C), (N, H, W, C) -> (N, H, W, C)."""
-    return changed if probability == 1 else tf.where(drawn(draws, probability) > 0, changed, images)
+    return changed if probability == 1 else tf.where(drawn(rng, probability) > 0, changed, images)

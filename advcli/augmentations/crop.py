@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Crop:
         if not 0 <= self.padding <= 0.5:
             raise UsageError(f"padding is between 0 and 0.5 of the edge, not {self.padding:g}")
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Crop: (N, H, W, C) -> (N, H, W, C)."""
         count, height, width, channels = tf.unstack(tf.shape(images))
-        where = draws.scalars(2)
+        where = rng.scalars(2)
         rows = self._read(height, where[:, :1])
         columns = self._read(width, where[:, 1:])
         places = tf.reshape(rows[:, :, None] * width + columns[:, None, :], [count, height * width])

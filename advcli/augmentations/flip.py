@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from advcli.augmentations import _chance
 from advcli.backend import Tensor, tf
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Flip:
     def __post_init__(self) -> None:
         _chance.check(self.probability)
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Flip: (N, H, W, C) -> (N, H, W, C)."""
         columns = tf.range(tf.shape(images)[2])[None]
-        flipped = _chance.drawn(draws, self.probability)[:, :, 0, 0] > 0
+        flipped = _chance.drawn(rng, self.probability)[:, :, 0, 0] > 0
         # Reading columns in reverse order takes a sixth of the time of reversing the array.
         return tf.gather(images, tf.where(flipped, columns[:, ::-1], columns), axis=2, batch_dims=1)
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from advcli.augmentations import _chance
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Gaussian:
             raise UsageError(f"std is negative: {self.std:g}")
         _chance.check(self.probability)
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Add noise: (N, H, W, C) -> (N, H, W, C)."""
-        noise = draws.normal(tf.shape(images)[1:])
-        return images + self.std * _chance.drawn(draws, self.probability) * noise
+        noise = rng.normal(tf.shape(images)[1:])
+        return images + self.std * _chance.drawn(rng, self.probability) * noise
 
 
 COMPONENT = Gaussian

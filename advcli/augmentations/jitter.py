@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Jitter:
         if not 0 <= self.hue <= 0.5:
             raise UsageError(f"hue is between 0 and 0.5 turns, not {self.hue:g}")
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Change the colours: (N, H, W, C) -> (N, H, W, C)."""
-        amounts = (2 * draws.scalars(4) - 1)[:, :, None, None]
+        amounts = (2 * rng.scalars(4) - 1)[:, :, None, None]
         brightness, contrast, saturation = tf.unstack(1 + self.strength * amounts[:, :3], axis=1)
         mean = tf.reduce_mean(images, axis=(1, 2, 3))[:, None, None]
         scale, shift = brightness * contrast, brightness * (1 - contrast) * mean

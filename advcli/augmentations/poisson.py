@@ -10,7 +10,7 @@ from typing import ClassVar
 from advcli.augmentations import _chance
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 # From this rate on, the expansion is right but for one draw in ten thousand, which is then one photon off.
 _BRIGHT = 10.0
@@ -38,15 +38,15 @@ class Poisson:
             raise UsageError(f"peak is not positive: {self.peak:g}")
         _chance.check(self.probability)
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Count photons: (N, H, W, C) -> (N, H, W, C)."""
         rates = tf.reshape(self.peak * tf.maximum(images, 0.0), [-1])
-        normal = tf.reshape(draws.normal(tf.shape(images)[1:]), [-1])
+        normal = tf.reshape(rng.normal(tf.shape(images)[1:]), [-1])
         dark = tf.where(rates < _BRIGHT)
         few = _few(tf.gather_nd(rates, dark), tf.gather_nd(normal, dark))
         counts = tf.tensor_scatter_nd_update(_many(rates, normal), dark, few)
         noisy = tf.reshape(counts / self.peak, tf.shape(images))
-        return _chance.sometimes(draws, self.probability, images, noisy)
+        return _chance.sometimes(rng, self.probability, images, noisy)
 
 
 def _many(rates: Tensor, normal: Tensor) -> Tensor:

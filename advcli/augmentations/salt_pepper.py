@@ -6,7 +6,7 @@ from typing import ClassVar
 from advcli.augmentations import _chance
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class SaltPepper:
                 raise UsageError(f"{name} is a part of 1, not {value:g}")
         _chance.check(self.probability)
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Lose values: (N, H, W, C) -> (N, H, W, C)."""
-        amount = self.amount * _chance.drawn(draws, self.probability)
-        where = draws.uniform(tf.shape(images)[1:])
+        amount = self.amount * _chance.drawn(rng, self.probability)
+        where = rng.uniform(tf.shape(images)[1:])
         return tf.where(where < amount, tf.cast(where < self.salt * amount, tf.float32), images)
 
 

@@ -37,7 +37,7 @@ class Evidence:
     classes: int
     clean_accuracy: float
     scores: Sequence[Score]
-    right_under: Callable[[str, Threat], np.ndarray]
+    correct_under: Callable[[str, Threat], np.ndarray]
     attacks: Sequence[str] = ()
     overlap: "Overlap | None" = None
 

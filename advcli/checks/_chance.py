@@ -3,6 +3,6 @@
 from scipy.stats import binom
 
 
-def beyond_chance(right: int, images: int, classes: int, significance: float = 0.01) -> bool:
+def beyond_chance(correct: int, images: int, classes: int, significance: float = 0.01) -> bool:
     """Tell whether so many right answers are improbable for someone who guesses among so many classes."""
-    return bool(binom.sf(right - 1, images, 1 / classes) < significance)
+    return bool(binom.sf(correct - 1, images, 1 / classes) < significance)

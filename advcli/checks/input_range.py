@@ -60,9 +60,9 @@ class InputRange:
     def _other_range(self, evidence: Evidence) -> tuple[int, int, tuple[float, float]]:
         """Count what is right in the model's own range and in the best other one: both counts, and that range."""
         own = evidence.classifier.input_range
-        right = {values: _right(evidence, values) for values in {own, *_RANGES}}
-        best = max(right.keys() - {own}, key=lambda values: (right[values], values))
-        return right[own], right[best], best
+        correct = {values: _right(evidence, values) for values in {own, *_RANGES}}
+        best = max(correct.keys() - {own}, key=lambda values: (correct[values], values))
+        return correct[own], correct[best], best
 
 
 def _seen(evidence: Evidence) -> list[int]:

@@ -33,10 +33,10 @@ class Unbounded:
             return None
         # A random point of so large a ball is wrong anyway: it would hide that the gradient leads nowhere.
         spec = f"pgd:steps={self.steps},random_start=false"
-        right = int(evidence.right_under(spec, Threat(Norm.LINF, self.eps)).sum())
-        left = f"{spec} at linf {self.eps:g} leaves {right} of {count} images correct"
+        correct = int(evidence.correct_under(spec, Threat(Norm.LINF, self.eps)).sum())
+        left = f"{spec} at linf {self.eps:g} leaves {correct} of {count} images correct"
         said = f"{left}; guessing would get 1 in {evidence.classes} correct"
-        if not beyond_chance(right, count, evidence.classes):
+        if not beyond_chance(correct, count, evidence.classes):
             return Finding(False, said)
         return Finding(
             True,

@@ -17,7 +17,7 @@ from advcli.data.class_order import generic_names
 from advcli.data.dataset import class_index
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import keras_file, output_head
-from advcli.model.inference import FrozenNetwork, LiveNetwork, disagreement, switched_off
+from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement, switched_off
 from advcli.model.introspection import operations
 from advcli.model.output_head import LOGITS, Head
 from advcli.records import Prediction
@@ -90,30 +90,30 @@ class Classifier:
             return self.head.scores(self.model(self.to_input(pixels), training=False))
 
     @cached_property
-    def frozen(self) -> "Classifier":
+    def inference_copy(self) -> "Classifier":
         """The same classifier with the weights it has now, made to be searched: it cannot be trained or explained."""
         with tf.init_scope():
-            return self.held()
+            return self.current_copy()
 
     @cached_property
-    def live(self) -> "Classifier":
+    def live_copy(self) -> "Classifier":
         """The same classifier made to be searched, with the weights it has whenever it is asked: never traced anew."""
-        return replace(self, model=LiveNetwork(self.model), source=self) if self._has_true_copy else self
+        return replace(self, model=LiveInferenceCopy(self.model), source=self) if self._has_proven_copy else self
 
-    def held(self) -> "Classifier":
+    def current_copy(self) -> "Classifier":
         """Return the same classifier made to be searched, with the weights it has where this is called.
 
         In a traced function that also trains it, these are the weights at this point of every run: called
         before the loop of a search, it spares each step the reading and folding that ``live`` does.
         """
-        return replace(self, model=FrozenNetwork(self.model), source=self) if self._has_true_copy else self
+        return replace(self, model=InferenceCopy(self.model), source=self) if self._has_proven_copy else self
 
     @property
     def itself(self) -> "Classifier":
         """The classifier whose answers count, of which this may be a copy."""
         return self.source or self
 
-    def true_on(self, pixels: np.ndarray) -> "Classifier":
+    def proven_on(self, pixels: np.ndarray) -> "Classifier":
         """Return this copy if it computes what its source does on some images, else its source.
 
         Args:
@@ -126,12 +126,12 @@ class Classifier:
         return self if apart <= _ROUNDING else _without_copy(self.source, apart)
 
     @cached_property
-    def _has_true_copy(self) -> bool:
+    def _has_proven_copy(self) -> bool:
         """Whether the copy of the model that is made to be searched computes what the model does on random images."""
         if self.source is not None:
             return False
         with tf.init_scope():
-            copy = replace(self, model=FrozenNetwork(self.model), source=self)
+            copy = replace(self, model=InferenceCopy(self.model), source=self)
             size = (_COMPARED // 2, self.edge, self.edge, self.channels)
             noise = np.random.default_rng(0).random(size, dtype=np.float32)
             flat = np.linspace(0, 1, size[0], dtype=np.float32)[:, None, None, None] + 0.1 * (noise - 0.5)

@@ -16,7 +16,7 @@ from advcli.model.batchnorm_folding import foldable, folded, is_keras_own
 from advcli.model.layer_ops import Operation, plain, weighted
 
 
-class FrozenNetwork:
+class InferenceCopy:
     """What a Keras model computes in inference mode, with the weights that it has where this is made.
 
     Made in a function that is traced, it has in each of the function's runs the weights of that moment.
@@ -34,7 +34,7 @@ class FrozenNetwork:
         return self._run(images)
 
 
-class LiveNetwork:
+class LiveInferenceCopy:
     """What a Keras model computes in inference mode, with the weights that it has whenever this is called.
 
     Args:
@@ -46,7 +46,7 @@ class LiveNetwork:
 
     def __call__(self, images: Tensor, training: bool = False) -> Tensor:
         """Compute the model's output: (N, H, W, C) -> (N, K)."""
-        return FrozenNetwork(self._model)(images, training)
+        return InferenceCopy(self._model)(images, training)
 
 
 def _frozen(part: Any) -> Operation:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from advcli.backend import Tensor
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 @runtime_checkable
@@ -17,7 +17,7 @@ class Penalty(Protocol):
 
     uses: ClassVar[tuple[str, ...]]
 
-    def penalty(self, model: Any, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def penalty(self, model: Any, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the term, differentiable by the weights: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
         ...
 

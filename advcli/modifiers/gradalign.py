@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 # The objective beside it draws from the same streams, and must not draw the same noise.
 _STREAM = 2007
@@ -37,11 +37,11 @@ class GradientAlignment:
             raise UsageError(f"weight is not positive: {self.weight:g}")
 
     @as_written
-    def penalty(self, model: Any, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def penalty(self, model: Any, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the term: (N, H, W, C) in [0, 1], (N,) -> (N,), from 0 to twice the weight."""
-        noise = opponent.draws.fold(_STREAM).uniform(tf.shape(images)[1:], -1.0, 1.0)
+        noise = inner.rng.fold(_STREAM).uniform(tf.shape(images)[1:], -1.0, 1.0)
         first = tf.stop_gradient(_slope(model, images, labels))
-        second = _slope(model, images + opponent.threat.eps * noise, labels)
+        second = _slope(model, images + inner.threat.eps * noise, labels)
         return self.weight * (1 - _cosine(first, second))
 
 

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from advcli.backend import Tensor
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 class Objective(Protocol):
@@ -21,7 +21,7 @@ class Objective(Protocol):
     robust: ClassVar[bool]
     uses: ClassVar[tuple[str, ...]]
 
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Make of a batch what the loss is to see: (N, H, W, C) in [0, 1], (N,) -> any tensor with N rows."""
         ...
 
@@ -53,6 +53,6 @@ class Replaying(Protocol):
         """How often a batch is gone over."""
         ...
 
-    def climb(self, opponent: Opponent, images: Tensor, gradient: Tensor) -> Tensor:
+    def climb(self, inner: InnerMaximization, images: Tensor, gradient: Tensor) -> Tensor:
         """Return the perturbation to keep, from the gradient at the perturbed images: (N, H, W, C) each."""
         ...

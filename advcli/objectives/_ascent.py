@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
@@ -21,9 +21,9 @@ def check(steps: int, step: float) -> None:
 
 
 @as_written
-def beside(images: Tensor, draws: Draws) -> Tensor:
+def beside(images: Tensor, rng: ImageRng) -> Tensor:
     """Return a point so near to each image that it looks the same: a divergence from the image has no slope there."""
-    return images + 0.001 * draws.normal(tf.shape(images)[1:])
+    return images + 0.001 * rng.normal(tf.shape(images)[1:])
 
 
 @as_written

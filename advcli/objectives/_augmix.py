@@ -11,7 +11,7 @@ though each chain has an operation of its own.
 import math
 
 from advcli.backend import Tensor, tf
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 # The tables come first, in the order in which _tables makes them.
 OPERATIONS = (
@@ -21,12 +21,12 @@ OPERATIONS = (
 _TABLES = 4
 
 
-def mixtures(images: Tensor, draws: Draws, *, versions: int, width: int, depth: int, severity: float) -> Tensor:
+def mixtures(images: Tensor, rng: ImageRng, *, versions: int, width: int, depth: int, severity: float) -> Tensor:
     """Make mixtures of each image: (N, H, W, C) in [0, 1] -> (N, versions, H, W, C) in [0, 1].
 
     Args:
         images: what to mix.
-        draws: the randomness of each image.
+        rng: the randomness of each image.
         versions: how many mixtures to make.
         width: how many chains are mixed.
         depth: the length of a chain, or 0 for one to three, by chance.
@@ -34,21 +34,21 @@ def mixtures(images: Tensor, draws: Draws, *, versions: int, width: int, depth: 
     """
     links = depth or 3
     shape = tf.shape(images)
-    chances = draws.named("operations").scalars(versions * width * links * 3)
+    chances = rng.named("operations").scalars(versions * width * links * 3)
     operations, strengths, signs = tf.unstack(tf.reshape(chances, [-1, links, 3]), axis=2)
     operations = tf.cast(operations * len(OPERATIONS), tf.int32)
     strengths = 0.1 + (severity - 0.1) * strengths
     signs = tf.where(signs < 0.5, -1.0, 1.0)
-    lengths = tf.reshape(draws.named("lengths").scalars(versions * width), [-1]) * links
+    lengths = tf.reshape(rng.named("lengths").scalars(versions * width), [-1]) * links
     lengths = tf.fill(tf.shape(lengths), links) if depth else 1 + tf.cast(lengths, tf.int32)
     chains = tf.repeat(images, versions * width, axis=0)
     for link in range(links):
         chosen = tf.where(link < lengths, operations[:, link], len(OPERATIONS))
         chains = operated(chains, chosen, strengths[:, link], signs[:, link])
     chains = tf.reshape(chains, tf.concat([[-1, versions, width], shape[1:]], axis=0))
-    weights = _dirichlet(tf.reshape(draws.named("weights").scalars(versions * width), [-1, versions, width]))
+    weights = _dirichlet(tf.reshape(rng.named("weights").scalars(versions * width), [-1, versions, width]))
     mixed = sum(weights[:, :, i, None, None, None] * chains[:, :, i] for i in range(width))
-    share = draws.named("share").scalars(versions)[:, :, None, None, None]
+    share = rng.named("share").scalars(versions)[:, :, None, None, None]
     results = (1 - share) * images[:, None] + share * mixed
     return tf.ensure_shape(tf.clip_by_value(results, 0.0, 1.0), [None, versions, *images.shape[1:]])
 

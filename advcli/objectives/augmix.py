@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.objectives import Opponent
+from advcli.objectives import InnerMaximization
 from advcli.objectives._augmix import mixtures
 
 
@@ -45,9 +45,9 @@ class AugMix:
         if self.jsd < 0:
             raise UsageError(f"jsd is negative: {self.jsd:g}")
 
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Mix two versions of each image: (N, H, W, C) -> (N, 2, H, W, C)."""
-        return mixtures(images, opponent.draws, versions=2, width=self.width, depth=self.depth, severity=self.severity)
+        return mixtures(images, inner.rng, versions=2, width=self.width, depth=self.depth, severity=self.severity)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the clean logits: (N, H, W, C), (N, 2, H, W, C), (N,) -> (N,), (N, K)."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Clean:
         if not 0 <= self.smoothing < 1:
             raise UsageError(f"smoothing is a part of 1, not {self.smoothing:g}")
 
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the images as they are."""
         return images
 

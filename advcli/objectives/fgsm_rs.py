@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.objectives._ascent import slope
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class FastAdversarialTraining:
             raise UsageError(f"step is negative: {self.step:g}")
 
     @as_written
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Take the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
-        threat = opponent.threat
-        start = threat.sample(images, opponent.draws)
-        gradient = slope(lambda point: threat.loss(opponent.logits(point), labels), start)
+        threat = inner.threat
+        start = threat.sample(images, inner.rng)
+        gradient = slope(lambda point: threat.loss(inner.logits(point), labels), start)
         return threat.project(start + threat.length(self.step, 1.25) * threat.steepest(gradient, start), images)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

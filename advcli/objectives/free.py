@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class FreeAdversarialTraining:
             raise UsageError(f"replays is less than one: {self.replays}")
 
     @as_written
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Put on the images what was kept: (N, H, W, C), (N,) -> (N, H, W, C)."""
-        return tf.clip_by_value(images + opponent.kept, 0.0, 1.0)
+        return tf.clip_by_value(images + inner.kept, 0.0, 1.0)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits, both of the perturbed images: -> (N,), (N, K)."""
@@ -44,10 +44,10 @@ class FreeAdversarialTraining:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
 
     @as_written
-    def climb(self, opponent: Opponent, images: Tensor, gradient: Tensor) -> Tensor:
+    def climb(self, inner: InnerMaximization, images: Tensor, gradient: Tensor) -> Tensor:
         """Move the perturbation uphill by eps: (N, H, W, C) each."""
-        eps = opponent.threat.eps
-        return tf.clip_by_value(opponent.kept + eps * opponent.threat.steepest(gradient), -eps, eps)
+        eps = inner.threat.eps
+        return tf.clip_by_value(inner.kept + eps * inner.threat.steepest(gradient), -eps, eps)
 
 
 COMPONENT = FreeAdversarialTraining

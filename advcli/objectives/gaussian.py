@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class GaussianNoise:
             raise UsageError(f"sigma is not positive: {self.sigma:g}")
 
     @as_written
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Add the noise: (N, H, W, C), (N,) -> (N, H, W, C), some of it outside [0, 1]."""
-        return images + self.sigma * opponent.draws.normal(tf.shape(images)[1:])
+        return images + self.sigma * inner.rng.normal(tf.shape(images)[1:])
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits, both of the noisy images: -> (N,), (N, K)."""

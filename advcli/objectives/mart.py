@@ -10,7 +10,7 @@ from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import _ascent
 from advcli.objectives._divergence import divergence
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Mart:
         if self.beta < 0:
             raise UsageError(f"beta is negative: {self.beta:g}")
 
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Search for the greatest cross-entropy: (N, H, W, C), (N,) -> (N, H, W, C)."""
-        threat = opponent.threat
+        threat = inner.threat
         return _ascent.ascend(
-            lambda point: threat.loss(opponent.logits(point), labels),
-            _ascent.beside(images, opponent.draws),
+            lambda point: threat.loss(inner.logits(point), labels),
+            _ascent.beside(images, inner.rng),
             images,
             threat,
             self.steps,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.objectives._ascent import slope
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class NoiseFGSM:
             raise UsageError(f"step is negative: {self.step:g}")
 
     @as_written
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Add the noise and take the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
-        threat = opponent.threat
-        noise = threat.within(tf.shape(images)[1:], opponent.draws)
+        threat = inner.threat
+        noise = threat.within(tf.shape(images)[1:], inner.rng)
         start = tf.clip_by_value(images + self.noise_ratio * threat.eps * noise, 0.0, 1.0)
-        gradient = slope(lambda point: threat.loss(opponent.logits(point), labels), start)
+        gradient = slope(lambda point: threat.loss(inner.logits(point), labels), start)
         return tf.clip_by_value(start + threat.length(self.step, 1.0) * threat.steepest(gradient), 0.0, 1.0)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

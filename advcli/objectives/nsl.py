@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, neural_structured_learning, tf
 from advcli.errors import UsageError, nearest
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.threat import Norm, Threat
 
 NORMS = {"infinity": Norm.LINF, "l2": Norm.L2, "l1": Norm.L1}
@@ -58,11 +58,11 @@ class NSL:
             raise UsageError("nsl has no projection to an l1 ball", "leave pgd_epsilon out, or take infinity or l2")
 
     @as_written
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return where the search starts; the search itself needs the gradient of the clean pass."""
         if not self.random_init:
             return images
-        noise = Threat(NORMS[self.adv_grad_norm], 0.0).within(tf.shape(images)[1:], opponent.draws)
+        noise = Threat(NORMS[self.adv_grad_norm], 0.0).within(tf.shape(images)[1:], inner.rng)
         return self._clipped(images + (self.pgd_epsilon or self.adv_step_size) * noise)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

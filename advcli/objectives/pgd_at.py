@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class PGDAdversarialTraining:
     robust: ClassVar[bool] = True
     uses: ClassVar[tuple[str, ...]] = ("eps", "attack")
 
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Attack the images: (N, H, W, C), (N,) -> (N, H, W, C)."""
-        return opponent.attack(images, labels)
+        return inner.attack(images, labels)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits, both of the adversarial images: -> (N,), (N, K)."""

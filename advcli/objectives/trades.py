@@ -10,7 +10,7 @@ from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import _ascent
 from advcli.objectives._divergence import divergence
-from advcli.threat.inner_maximization import Opponent
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Trades:
         if self.beta < 0:
             raise UsageError(f"beta is negative: {self.beta:g}")
 
-    def perturb(self, opponent: Opponent, images: Tensor, labels: Tensor) -> Tensor:
+    def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Search for the prediction farthest from that of the image: (N, H, W, C), (N,) -> (N, H, W, C)."""
-        clean = opponent.logits(images)
+        clean = inner.logits(images)
         return _ascent.ascend(
-            lambda point: divergence(clean, opponent.logits(point)),
-            _ascent.beside(images, opponent.draws),
+            lambda point: divergence(clean, inner.logits(point)),
+            _ascent.beside(images, inner.rng),
             images,
-            opponent.threat,
+            inner.threat,
             self.steps,
             self.step,
         )

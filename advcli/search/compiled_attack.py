@@ -12,7 +12,7 @@ from advcli import registry
 from advcli.attacks import Attack, Suite, is_bounded
 from advcli.backend import Tensor, as_written, tf
 from advcli.model.classifier import Classifier
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 # So near the boundary, as a part of the score, a point may be across it for a copy of the model and not for the model.
@@ -39,7 +39,7 @@ class SearchResult(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adversary:
+class CompiledAttack:
     """An attack on a classifier under a threat, traced once for batches of every size.
 
     A faster copy of the model may be what is searched; whether an image is adversarial is the answer of the model
@@ -66,7 +66,7 @@ class Adversary:
         """Search, and have the model itself say what it sees: (N, H, W, C) in [0, 1], (N,) -> what was found."""
         if self._members:
             return self._in_turn(pixels, labels)
-        if self._true_copy(pixels) is not self.classifier:
+        if self._proven_copy(pixels) is not self.classifier:
             return self._on_the_model.search(pixels, labels)
         points, queries = self._searched(pixels, labels)
         predicted = self.classifier.classes(points)
@@ -86,7 +86,7 @@ class Adversary:
 
     def _cross(self, points: np.ndarray, predicted: np.ndarray, pixels: np.ndarray, labels: np.ndarray) -> None:
         """Take points that lie at the model's boundary across it: changes them, and what the model sees in them."""
-        left = np.flatnonzero(~self.threat.reached(predicted, labels))
+        left = np.flatnonzero(~self.threat.is_adversarial_class(predicted, labels))
         if len(left) == 0 or self.threat.eps == 0:
             return
         left = left[self._nearly_adversarial(points[left], labels[left])]
@@ -105,7 +105,7 @@ class Adversary:
     ) -> np.ndarray:
         """Take what the model itself is fooled by in the place of some points, and return the rows that are left."""
         classes = self.classifier.classes(tried)
-        across = self.threat.reached(classes, labels[rows])
+        across = self.threat.is_adversarial_class(classes, labels[rows])
         points[rows[across]] = tried[across]
         predicted[rows[across]] = classes[across]
         return rows[~across]
@@ -121,10 +121,10 @@ class Adversary:
             aim = scores.max(axis=1)
         return aim >= other - _AT_THE_BOUNDARY * np.abs(other)
 
-    def _true_copy(self, pixels: np.ndarray) -> Classifier:
+    def _proven_copy(self, pixels: np.ndarray) -> Classifier:
         """Compare what is searched with the model on the first images, and return the model if they differ."""
         if "true copy" not in self._kept:
-            self._kept["true copy"] = self.classifier.true_on(pixels)
+            self._kept["true copy"] = self.classifier.proven_on(pixels)
         return self._kept["true copy"]
 
     @cached_property
@@ -132,7 +132,7 @@ class Adversary:
         return {}
 
     @cached_property
-    def _on_the_model(self) -> "Adversary":
+    def _on_the_model(self) -> "CompiledAttack":
         return replace(self, classifier=self.classifier.source)
 
     @property
@@ -148,14 +148,14 @@ class Adversary:
         fooled_by = np.full(len(pixels), NO_MEMBER)
         found = np.array(pixels, np.float32)
         predicted = self.classifier.classes(found)
-        fooled, loss = self.threat.reached(predicted, labels), self._losses(found, labels)
+        fooled, loss = self.threat.is_adversarial_class(predicted, labels), self._losses(found, labels)
         queries = np.ones(len(pixels), np.int32)
         for number, member in enumerate(self._members):
             left = np.flatnonzero(~fooled)
             if len(left) == 0:
                 break
             points, asked, classes, _ = member.search(pixels[left], labels[left])
-            reached = self.threat.reached(classes, labels[left])
+            reached = self.threat.is_adversarial_class(classes, labels[left])
             losses = self._losses(points, labels[left])
             better = reached | (losses > loss[left])
             found[left[better]] = points[better]
@@ -172,7 +172,7 @@ class Adversary:
         return self.threat.loss(logits, tf.constant(labels, tf.int32)).numpy()
 
     @cached_property
-    def _members(self) -> "tuple[Adversary, ...]":
+    def _members(self) -> "tuple[CompiledAttack, ...]":
         specs = self.attack.members if isinstance(self.attack, Suite) else ()
         return tuple(replace(self, attack=registry.build("attacks", spec)) for spec in specs)
 
@@ -193,7 +193,7 @@ class Adversary:
             assert not isinstance(self.attack, Suite)
             every = tf.range(tf.shape(images)[0])
             network = _Counted(self.classifier.logits, self._queries, every)
-            return self.attack(network, images, labels, self.threat, Draws(seeds))
+            return self.attack(network, images, labels, self.threat, ImageRng(seeds))
 
         signature = [
             tf.TensorSpec((None, edge, edge, self.classifier.channels), tf.float32),

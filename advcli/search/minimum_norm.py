@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from advcli.data.dataset import to_float
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.quantize import broken, settled
 from advcli.threat.threat import Norm
 
@@ -17,17 +17,17 @@ _FINENESS = 1.05
 
 
 @dataclass(frozen=True)
-class SmallestRadius:
+class MinimumRadius:
     """A ladder of radii, in steps of 1/255: climbed ever faster until the attack fools, then halved between two rungs.
 
     In linf every step is a rung; in l2 and l1, where radii are large, rungs are at most 5% apart.
 
     Args:
-        adversary: the attack, and the greatest radius that is tried.
+        compiled_attack: the attack, and the greatest radius that is tried.
     """
 
-    adversary: Adversary
-    _ready: OrderedDict[int, Adversary] = field(default_factory=OrderedDict)
+    compiled_attack: CompiledAttack
+    _ready: OrderedDict[int, CompiledAttack] = field(default_factory=OrderedDict)
 
     def __call__(self, originals: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Search: (N, H, W, C) uint8, (N,) -> (N, H, W, C) uint8, (N,) queries, (N,) radii in units of [0, 1].
@@ -46,11 +46,11 @@ class SmallestRadius:
             # The images that want the same radius are searched together.
             rung = int(tried[open_].min())
             rows = open_[tried[open_] == rung]
-            pixels, asked, won = self._at(self.rungs[rung - 1], originals[rows], labels[rows])
+            pixels, asked, is_adversarial = self._at(self.rungs[rung - 1], originals[rows], labels[rows])
             queries[rows] += asked
-            below[rows[~won]] = rung
-            above[rows[won]] = rung
-            kept = won | ((above[rows] > top) & (rung == top))
+            below[rows[~is_adversarial]] = rung
+            above[rows[is_adversarial]] = rung
+            kept = is_adversarial | ((above[rows] > top) & (rung == top))
             found[rows[kept]] = pixels[kept]
         radii = np.array([0, *self.rungs, self.rungs[-1]])[above] / 255
         # A file is a proof of its own distance, which may be shorter than the rung.
@@ -59,7 +59,7 @@ class SmallestRadius:
     @cached_property
     def rungs(self) -> list[int]:
         """The radii that are tried, in whole steps."""
-        threat = self.adversary.threat
+        threat = self.compiled_attack.threat
         most = max(int(threat.eps * 255 + 1e-6), 1)
         if threat.norm is Norm.LINF:
             return list(range(1, most + 1))
@@ -70,21 +70,23 @@ class SmallestRadius:
 
     def _at(self, steps: int, originals: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Attack at one radius: -> pixels, queries, and which images are fooled."""
-        adversary = self._ready.pop(steps, None)
-        if adversary is None:
-            adversary = replace(self.adversary, threat=replace(self.adversary.threat, eps=steps / 255))
-        self._ready[steps] = adversary
+        compiled_attack = self._ready.pop(steps, None)
+        if compiled_attack is None:
+            compiled_attack = replace(
+                self.compiled_attack, threat=replace(self.compiled_attack.threat, eps=steps / 255)
+            )
+        self._ready[steps] = compiled_attack
         if len(self._ready) > _KEPT:
             self._ready.popitem(last=False)
-        adversarial, queries = adversary(to_float(originals), labels)
-        pixels = settled(adversary.classifier, originals, adversarial, adversary.threat, labels)
+        adversarial, queries = compiled_attack(to_float(originals), labels)
+        pixels = settled(compiled_attack.classifier, originals, adversarial, compiled_attack.threat, labels)
         return pixels, queries, self._fooled(pixels, labels)
 
     def _fooled(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return broken(self.adversary.classifier, to_float(pixels), self.adversary.threat, labels)
+        return broken(self.compiled_attack.classifier, to_float(pixels), self.compiled_attack.threat, labels)
 
     def _sizes(self, pixels: np.ndarray, originals: np.ndarray) -> np.ndarray:
         """Measure perturbations: uint8 -> (N,) in units of [0, 1]."""
         delta = (pixels.astype(np.float64) - originals).reshape(len(pixels), -1) / 255
-        order = {Norm.LINF: np.inf, Norm.L2: 2, Norm.L1: 1}[self.adversary.threat.norm]
+        order = {Norm.LINF: np.inf, Norm.L2: 2, Norm.L1: 1}[self.compiled_attack.threat.norm]
         return np.linalg.norm(delta, order, axis=1)

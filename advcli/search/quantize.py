@@ -38,7 +38,7 @@ def settled(
 
     def rounded(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
         pairs = zip(points, centres, strict=True)
-        return np.stack([on_lattice(point, centre, threat.norm, threat.eps) for point, centre in pairs])
+        return np.stack([quantized(point, centre, threat.norm, threat.eps) for point, centre in pairs])
 
     pixels = rounded(adversarial, originals)
     lost = np.flatnonzero(
@@ -58,7 +58,7 @@ def settled(
 
 def broken(classifier: Classifier, points: np.ndarray, threat: Threat, labels: np.ndarray) -> np.ndarray:
     """Tell which images have the answer that the adversary wants: (N, H, W, C) in [0, 1], (N,) -> (N,) bool."""
-    return threat.reached(classifier.classes(points), labels)
+    return threat.is_adversarial_class(classifier.classes(points), labels)
 
 
 def fooled(probabilities: np.ndarray, threat: Threat, label: int) -> bool:
@@ -67,7 +67,7 @@ def fooled(probabilities: np.ndarray, threat: Threat, label: int) -> bool:
     return reached != label if threat.target is None else reached == threat.target
 
 
-def on_lattice(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: float) -> np.ndarray:
+def quantized(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: float) -> np.ndarray:
     """Round an adversarial image to 8 bits without leaving the ball.
 
     Args:

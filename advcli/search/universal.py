@@ -13,7 +13,7 @@ from advcli.backend import Tensor, tf
 from advcli.model.classifier import Classifier
 from advcli.records import Progress
 from advcli.search.compiled_attack import image_seeds
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
@@ -35,7 +35,7 @@ def craft(
     size = (classifier.edge, classifier.edge, classifier.channels)
     ascend = tf.function(
         lambda state, pixels, labels, seeds: attack.ascend(
-            classifier.logits, state, pixels, labels, threat, Draws(seeds)
+            classifier.logits, state, pixels, labels, threat, ImageRng(seeds)
         ),
         input_signature=[
             tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), state),
@@ -63,7 +63,7 @@ def _repeated(batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 @dataclass(frozen=True)
-class Applied:
+class AppliedPattern:
     """A pattern ready to be put on images of any size, in the place of an adversary: it asks the model nothing.
 
     Args:
@@ -89,6 +89,6 @@ class Applied:
         pattern = tf.constant(self.attack.from_png(self.pixels, self.threat))
 
         def apply(images: Tensor, seeds: Tensor) -> Tensor:
-            return self.attack.apply(pattern, images, self.threat, Draws(seeds))
+            return self.attack.apply(pattern, images, self.threat, ImageRng(seeds))
 
         return tf.function(apply, reduce_retracing=True)

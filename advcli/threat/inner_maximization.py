@@ -4,24 +4,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from advcli.backend import Tensor
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class Opponent:
+class InnerMaximization:
     """What an objective or a modifier may perturb a batch with.
 
     Args:
         logits: (N, H, W, C) -> (N, K) float32 logits of the network as it is now, with BatchNorm in inference mode.
         attack: (images, labels) -> adversarial images, by the attack of the training command.
         threat: the ball; its eps is a tensor while it is still growing.
-        draws: one stream an image, different in every epoch.
+        rng: one stream an image, different in every epoch.
         kept: (N, H, W, C) the perturbation that a replaying objective kept; zero at first.
     """
 
     logits: Callable[[Tensor], Tensor]
     attack: Callable[[Tensor, Tensor], Tensor]
     threat: Threat
-    draws: Draws
+    rng: ImageRng
     kept: Tensor = None

@@ -5,7 +5,7 @@ https://arxiv.org/abs/1904.13000 (sparse steps).
 """
 
 from advcli.backend import Tensor, tf
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 def project(adversarial: Tensor, original: Tensor, eps: float | Tensor) -> Tensor:
@@ -49,11 +49,11 @@ def sparse_step(gradient: Tensor, share: Tensor | float, least: int = 1) -> Tens
     return tf.math.divide_no_nan(signs, tf.reduce_sum(tf.abs(signs), axis=(1, 2, 3), keepdims=True))
 
 
-def draw_on_the_surface(shape: Tensor, draws: Draws) -> Tensor:
+def sample_surface(shape: Tensor, rng: ImageRng) -> Tensor:
     """Draw points uniformly from the surface of the ball of radius one: a shape of one image -> (N, *shape)."""
     # Exponential variables over their sum are uniform on the simplex.
-    lengths = -tf.math.log1p(-draws.uniform(shape))
-    signs = tf.where(draws.fold(2).uniform(shape) < 0.5, -1.0, 1.0)
+    lengths = -tf.math.log1p(-rng.uniform(shape))
+    signs = tf.where(rng.fold(2).uniform(shape) < 0.5, -1.0, 1.0)
     return signs * tf.math.divide_no_nan(lengths, tf.reduce_sum(lengths, axis=(1, 2, 3), keepdims=True))
 
 

@@ -7,7 +7,7 @@ from advcli.backend import Tensor, as_written, tf
 
 
 @dataclass(frozen=True)
-class Draws:
+class ImageRng:
     """A source of random numbers, one stream an image.
 
     Args:
@@ -17,28 +17,28 @@ class Draws:
     seeds: Tensor
 
     @as_written
-    def fold(self, data: int | Tensor) -> "Draws":
+    def fold(self, data: int | Tensor) -> "ImageRng":
         """Return other draws for the same images, as a step or a restart of a method needs them."""
         data = tf.cast(data, tf.int32)
-        return Draws(tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, data), self.seeds))
+        return ImageRng(tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, data), self.seeds))
 
     @as_written
-    def named(self, use: str) -> "Draws":
+    def named(self, use: str) -> "ImageRng":
         """Return other draws for the same images, as one of several uses of them needs them.
 
         This takes all images at once; ``fold`` goes through them one by one.
         """
         mixed = _mixed(_packed(self.seeds) ^ _word(zlib.crc32(use.encode()) * _GOLDEN))
-        return Draws(tf.bitcast(_mixed(mixed), tf.int32))
+        return ImageRng(tf.bitcast(_mixed(mixed), tf.int32))
 
     @as_written
-    def numbered(self, numbers: Tensor) -> "Draws":
+    def numbered(self, numbers: Tensor) -> "ImageRng":
         """Return other draws, each with a number of its own: for copies of one image, (N,) int32 -> N of them.
 
         This takes all numbers at once; ``fold`` goes through them one by one.
         """
         places = tf.cast(numbers + 1, tf.uint64) * _word(_GOLDEN)
-        return Draws(tf.bitcast(_mixed(_mixed(_packed(self.seeds)) + places), tf.int32))
+        return ImageRng(tf.bitcast(_mixed(_mixed(_packed(self.seeds)) + places), tf.int32))
 
     @as_written
     def scalars(self, count: int) -> Tensor:

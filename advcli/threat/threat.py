@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.threat import l1_ball
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +105,7 @@ class Threat:
         return -tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
 
     @as_written
-    def won(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def is_adversarial(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Tell where the adversary has what it wants: (N, K), (N,) -> (N,) bool; NaN is no answer."""
         predicted = tf.argmax(logits, axis=1, output_type=labels.dtype)
         answered = ~tf.reduce_any(tf.math.is_nan(logits), axis=1)
@@ -113,7 +113,7 @@ class Threat:
             return (predicted != labels) & answered
         return (predicted == tf.cast(self.target, labels.dtype)) & answered
 
-    def reached(self, predicted: "np.ndarray", labels: "np.ndarray") -> "np.ndarray":
+    def is_adversarial_class(self, predicted: "np.ndarray", labels: "np.ndarray") -> "np.ndarray":
         """Tell where predicted classes are what the adversary wants; one below zero is no answer: -> (N,) bool."""
         wanted = predicted != labels if self.target is None else predicted == self.target
         return wanted & (predicted >= 0)
@@ -161,23 +161,20 @@ class Threat:
         return tf.math.divide_no_nan(scaled, self._floored(scaled))
 
     @as_written
-    def sample(self, images: Tensor, draws: Draws) -> Tensor:
+    def sample(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Draw points uniformly from the ball, cut to [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
-        return self.project(images + self.eps * self.within(tf.shape(images)[1:], draws), images)
+        return self.project(images + self.eps * self.within(tf.shape(images)[1:], rng), images)
 
     @as_written
-    def within(self, shape: Tensor, draws: Draws) -> Tensor:
+    def within(self, shape: Tensor, rng: ImageRng) -> Tensor:
         """Draw points uniformly from the ball of radius one around zero: a shape of one image -> (N, *shape)."""
         if self.norm is Norm.LINF:
-            return draws.uniform(shape, -1.0, 1.0)
-        if self.norm is Norm.L1:
-            direction = l1_ball.draw_on_the_surface(shape, draws)
-        else:
-            direction = self.steepest(draws.normal(shape))
+            return rng.uniform(shape, -1.0, 1.0)
+        direction = l1_ball.sample_surface(shape, rng) if self.norm is Norm.L1 else self.steepest(rng.normal(shape))
         dimensions = tf.cast(tf.reduce_prod(shape), tf.float32)
-        return draws.fold(1).uniform([1, 1, 1]) ** (1.0 / dimensions) * direction
+        return rng.fold(1).uniform([1, 1, 1]) ** (1.0 / dimensions) * direction
 
-    def on_lattice(self) -> "Threat":
+    def quantized(self) -> "Threat":
         """Return the largest threat no wider than this whose box has its faces on 8-bit values."""
         if self.norm is not Norm.LINF:
             return self

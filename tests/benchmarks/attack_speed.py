@@ -42,7 +42,7 @@ from advcli.backend import keras, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import wrap
 from advcli.model.model_choice import ModelChoice
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Norm, Threat
 
 # Everything is compared on the CPU; this must be said before TensorFlow and PyTorch are imported.
@@ -135,7 +135,7 @@ def autoattack(
     twin = peers.torch_twin(classifier.model)
     check_twin(classifier.model, twin, pixels)
     classes = len(classifier.labels)
-    ours = our_parts(classifier.frozen, Threat(Norm.LINF, eps), steps, queries, seed)
+    ours = our_parts(classifier.inference_copy, Threat(Norm.LINF, eps), steps, queries, seed)
     theirs = peers.torchattacks_parts(twin, eps, steps, queries, classes)
     first = {OURS: first_calls(ours, pixels, labels), "torchattacks": first_calls(theirs, pixels, labels)}
     suites = {
@@ -275,9 +275,9 @@ def our_search(model: Any, spec: str, eps: float, seed: int) -> Search:
     """Attack a copy: advcli may change the model that it is given."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    classifier = wrap(copy, "benchmark", input_range=(0.0, 1.0)).frozen
-    adversary = Adversary(classifier, registry.build("attacks", spec), Threat(Norm.LINF, eps), seed)
-    return lambda images, labels: adversary(images, labels)[0]
+    classifier = wrap(copy, "benchmark", input_range=(0.0, 1.0)).inference_copy
+    compiled_attack = CompiledAttack(classifier, registry.build("attacks", spec), Threat(Norm.LINF, eps), seed)
+    return lambda images, labels: compiled_attack(images, labels)[0]
 
 
 def our_parts(classifier: Any, threat: Threat, steps: int, queries: int, seed: int) -> Mapping[str, Search]:
@@ -286,8 +286,8 @@ def our_parts(classifier: Any, threat: Threat, steps: int, queries: int, seed: i
     def part(spec: str) -> Search:
         option = f"queries={queries}" if spec.startswith("square") else f"steps={steps}"
         attack = registry.build("attacks", spec + ("," if ":" in spec else ":") + option)
-        adversary = Adversary(classifier, attack, threat, seed)
-        return lambda images, labels: adversary(images, labels)[0]
+        compiled_attack = CompiledAttack(classifier, attack, threat, seed)
+        return lambda images, labels: compiled_attack(images, labels)[0]
 
     members = registry.build("attacks", "autoattack").members
     return dict(zip(("apgd-ce", "apgd-t", "fab-t", "square"), map(part, members), strict=True))

@@ -18,7 +18,7 @@ import numpy as np
 from advcli import registry
 from advcli.augmentations import augmented, read
 from advcli.backend import Tensor, keras, tf
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 def training_step(edge: int) -> Callable[[Tensor, Tensor], Tensor]:
@@ -40,7 +40,7 @@ def training_step(edge: int) -> Callable[[Tensor, Tensor], Tensor]:
 
 def augmentation(specs: tuple[str, ...]) -> Callable[[Tensor, Tensor], Tensor]:
     """Return what training does to its images."""
-    return lambda images, seeds: augmented(specs, images, Draws(seeds))
+    return lambda images, seeds: augmented(specs, images, ImageRng(seeds))
 
 
 def traced(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

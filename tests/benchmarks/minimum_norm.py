@@ -30,7 +30,7 @@ from advcli.data.dataset import decode
 from advcli.datasets import find
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Norm, Threat
 
 SHARED = Path(os.environ.get("ADVCLI_TEST_DATA", "../shared"))
@@ -89,8 +89,10 @@ def searches(classifier: Classifier, norm: Norm, shape: tuple[int, ...], seed: i
 def our_search(classifier: Classifier, spec: str, norm: Norm, shape: tuple[int, ...], seed: int) -> Search:
     """Give an attack here the largest ball there is."""
     eps = math.sqrt(math.prod(shape)) if norm is Norm.L2 else 0.999
-    adversary = Adversary(classifier.frozen, registry.build("attacks", spec), Threat(norm, eps), seed)
-    return lambda pixels, labels: adversary(pixels, labels)[0]
+    compiled_attack = CompiledAttack(
+        classifier.inference_copy, registry.build("attacks", spec), Threat(norm, eps), seed
+    )
+    return lambda pixels, labels: compiled_attack(pixels, labels)[0]
 
 
 if __name__ == "__main__":

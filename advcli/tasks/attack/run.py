@@ -19,11 +19,11 @@ from advcli.files import png
 from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress
 from advcli.report.difference import amplification, enlarged
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.image_batches import Picture, by_size, groups
-from advcli.search.minimum_norm import SmallestRadius
+from advcli.search.minimum_norm import MinimumRadius
 from advcli.search.quantize import fooled, settled
-from advcli.search.universal import Applied
+from advcli.search.universal import AppliedPattern
 from advcli.tasks.attack.request import ENDINGS, PATTERN_ENDING, Request, Resolved
 from advcli.tasks.attack.universal_files import crafted, read_pattern
 from advcli.tasks.attack.validate import Chosen, choose
@@ -107,9 +107,9 @@ def attack(
     Yields:
         A record an image, those of one size together.
     """
-    classifier = classifier.frozen
+    classifier = classifier.inference_copy
     common = {"model": classifier.name, "data": "files", "seed": request.seed}
-    threat = request.threat.on_lattice()
+    threat = request.threat.quantized()
     if is_bounded(search) and threat.eps < request.threat.eps and threat.eps == 0:
         log.warning(
             "eps %.4g is less than one step of 8 bits (1/255): no pixel of a file can change", request.threat.eps
@@ -119,13 +119,15 @@ def attack(
         assert pattern is not None
         if not apply:
             yield from crafted(classifier, search, threat, list(outputs), request, pattern, common)
-        adversary: Any = Applied(search, threat, read_pattern(classifier, search, threat, pattern), request.seed)
+        compiled_attack: Any = AppliedPattern(
+            search, threat, read_pattern(classifier, search, threat, pattern), request.seed
+        )
     else:
-        adversary = Adversary(classifier, search, threat, request.seed)
+        compiled_attack = CompiledAttack(classifier, search, threat, request.seed)
     if request.minimal:
-        find: Search = partial(_search_smallest, SmallestRadius(adversary))
+        find: Search = partial(_search_smallest, MinimumRadius(compiled_attack))
     else:
-        find = partial(_search, classifier, adversary, request.threat if is_bounded(search) else None, threat)
+        find = partial(_search, classifier, compiled_attack, request.threat if is_bounded(search) else None, threat)
     done = 0
     for group in groups(by_size(outputs), classifier, request.resize, request.batch):
         yield Progress("attacking", done, len(outputs))
@@ -149,18 +151,18 @@ def attack(
 
 def _search(
     classifier: Classifier,
-    adversary: Adversary | Applied,
+    compiled_attack: CompiledAttack | AppliedPattern,
     asked: Threat | None,
     threat: Threat,
     originals: np.ndarray,
     labels: np.ndarray,
 ) -> Found:
-    adversarial, queries = adversary(to_float(originals), labels)
+    adversarial, queries = compiled_attack(to_float(originals), labels)
     pixels = settled(classifier, originals, adversarial, threat, labels, bounded=asked is not None)
     return Found(pixels, queries, [asked and asked.eps] * len(originals))
 
 
-def _search_smallest(smallest: SmallestRadius, originals: np.ndarray, labels: np.ndarray) -> Found:
+def _search_smallest(smallest: MinimumRadius, originals: np.ndarray, labels: np.ndarray) -> Found:
     pixels, queries, radii = smallest(originals, labels)
     return Found(pixels, queries, [float(radius) for radius in radii])
 

@@ -95,8 +95,8 @@ def _attacked(
     plan: Plan, model: Measured, attack: Perturbation, results: Results, keep: Keep, batch: int
 ) -> Iterator[Progress]:
     """Attack those images of a model that are right and not known yet."""
-    right = results.right(model.name, CLEAN)
-    rows = model.rows[right[model.rows]]
+    correct = results.correct(model.name, CLEAN)
+    rows = model.rows[correct[model.rows]]
     if len(results.missing(model.name, attack, rows)) == 0:
         return
     start = time.perf_counter()

@@ -21,7 +21,7 @@ def first_unknown(plan: Plan, results: Results, rows: np.ndarray) -> str:
             unknown = results.predicted(subject.name, perturbation)[rows] == UNKNOWN
             if perturbation.kind is Kind.ATTACK:
                 # What is wrong when clean is not attacked.
-                unknown &= results.right(subject.name, CLEAN)[rows]
+                unknown &= results.correct(subject.name, CLEAN)[rows]
             if unknown.any():
                 return title
         if plan.smoothing is not None and (results.smoothed(subject.name)[0][rows] == UNKNOWN).any():

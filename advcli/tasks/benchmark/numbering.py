@@ -53,11 +53,11 @@ def refuse_other_order(models: Sequence[Measured], results: Results) -> None:
         if model.orders is None:
             continue
         predicted, labels = results.predicted(model.name, CLEAN)[model.rows], results.labels(model.name)[model.rows]
-        right, right_in_other = predicted == labels, predicted == model.orders.other[labels]
-        if not _fits_far_better(right, right_in_other, model.orders, labels):
+        correct, right_in_other = predicted == labels, predicted == model.orders.other[labels]
+        if not _fits_far_better(correct, right_in_other, model.orders, labels):
             continue
         taken = model.orders.taken
-        found = f"clean accuracy is {right.mean():.1%}, and {right_in_other.mean():.1%} in {taken.other} order"
+        found = f"clean accuracy is {correct.mean():.1%}, and {right_in_other.mean():.1%} in {taken.other} order"
         if model.orders.chosen:
             log.warning("the classes of '%s' may not be the class folders in %s order: %s", model.name, taken, found)
             continue
@@ -83,10 +83,10 @@ def refuse_mixed(subjects: Sequence[Subject], baseline: Sequence[Score]) -> None
                 )
 
 
-def _fits_far_better(right: np.ndarray, right_in_other: np.ndarray, orders: Orders, labels: np.ndarray) -> bool:
+def _fits_far_better(correct: np.ndarray, right_in_other: np.ndarray, orders: Orders, labels: np.ndarray) -> bool:
     differs = orders.other[labels] != labels
-    own, other = int(right[differs].sum()), int(right_in_other[differs].sum())
-    _, _, p_value = mcnemar(right[differs], right_in_other[differs])
+    own, other = int(correct[differs].sum()), int(right_in_other[differs].sum())
+    _, _, p_value = mcnemar(correct[differs], right_in_other[differs])
     return other >= 2 * own and p_value < _SIGNIFICANCE
 
 

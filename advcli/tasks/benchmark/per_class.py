@@ -11,7 +11,7 @@ from advcli.tasks.benchmark.intervals import wilson
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject, above_zero
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
-from advcli.tasks.benchmark.scores import right_under
+from advcli.tasks.benchmark.scores import correct_under
 
 _CONFUSIONS = 5
 
@@ -21,9 +21,9 @@ def by_class(plan: Plan, results: Results) -> Iterator[ClassScore]:
     for subject in plan.subjects:
         labels = results.labels(subject.name)[plan.rows]
         for measured in (CLEAN, *above_zero(plan.worsts)):
-            right = right_under(results, subject.name, measured)[plan.rows]
+            correct = correct_under(results, subject.name, measured)[plan.rows]
             for index in np.unique(labels):
-                own = right[labels == index]
+                own = correct[labels == index]
                 yield ClassScore(
                     **_common(plan, subject),
                     **measured.place,
@@ -58,8 +58,10 @@ def transferred(
     plan: Plan, results: Results, perturbation: Perturbation, crafted_on: Subject, scored_on: Subject
 ) -> Transferred:
     """Score a model on the images that were perturbed against another, or against itself."""
-    right = results.right(scored_on.name, CLEAN, perturbation, crafted_on.name)[plan.rows]
-    return Transferred(**_common(plan, scored_on), **perturbation.place, crafted_on=crafted_on.name, **_counted(right))
+    correct = results.correct(scored_on.name, CLEAN, perturbation, crafted_on.name)[plan.rows]
+    return Transferred(
+        **_common(plan, scored_on), **perturbation.place, crafted_on=crafted_on.name, **_counted(correct)
+    )
 
 
 def transfer_matrix(plan: Plan, results: Results) -> Iterator[Transferred]:
@@ -74,7 +76,7 @@ def _common(plan: Plan, subject: Subject) -> dict[str, Any]:
     return {"model": subject.name, "data": plan.data, "seed": plan.seed}
 
 
-def _counted(right: np.ndarray) -> dict[str, Any]:
-    correct = int(right.sum())
-    low, high = wilson(correct, len(right))
-    return {"images": len(right), "correct": correct, "accuracy": float(right.mean()), "low": low, "high": high}
+def _counted(correct: np.ndarray) -> dict[str, Any]:
+    count = int(correct.sum())
+    low, high = wilson(count, len(correct))
+    return {"images": len(correct), "correct": count, "accuracy": float(correct.mean()), "low": low, "high": high}

@@ -10,11 +10,11 @@ from advcli.augmentations import Augmentation
 from advcli.backend import Tensor, tf
 from advcli.corruptions import corrupted
 from advcli.records import Progress
-from advcli.search.compiled_attack import Adversary, SearchResult, image_seeds
-from advcli.search.universal import Applied, craft
+from advcli.search.compiled_attack import CompiledAttack, SearchResult, image_seeds
+from advcli.search.universal import AppliedPattern, craft
 from advcli.tasks.benchmark.models import Measured
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 # (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 Changed = Callable[[np.ndarray], np.ndarray]
@@ -46,7 +46,7 @@ def searched(
         seed: for all random draws.
     """
     assert perturbation.threat is not None
-    attack, threat, classifier = perturbation.method, perturbation.threat, measured.classifier.frozen
+    attack, threat, classifier = perturbation.method, perturbation.threat, measured.classifier.inference_copy
     if isinstance(attack, Universal):
         parts = list(measured.parts(rows, batch))
 
@@ -55,14 +55,14 @@ def searched(
                 yield measured.images.at(part)[0], measured.labels[part]
 
         pattern = yield from craft(classifier, attack, threat, batches, seed)
-        applied = Applied(attack, threat, pattern, seed)
+        applied = AppliedPattern(attack, threat, pattern, seed)
 
         def apply(pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
             points, queries = applied(pixels, labels)
             return SearchResult(points, queries, classifier.classes(points))
 
         return apply
-    return Adversary(classifier, attack, threat, seed).search  # type: ignore[arg-type]
+    return CompiledAttack(classifier, attack, threat, seed).search  # type: ignore[arg-type]
 
 
 def unsearched(measured: Measured, pixels: np.ndarray) -> SearchResult:
@@ -75,4 +75,4 @@ def _corrupted(name: str, severity: int, seed: int, pixels: np.ndarray) -> np.nd
 
 
 def _noisy(noise: Augmentation, images: Tensor, seeds: Tensor) -> Tensor:
-    return tf.clip_by_value(noise(images, Draws(seeds)), 0.0, 1.0)
+    return tf.clip_by_value(noise(images, ImageRng(seeds)), 0.0, 1.0)

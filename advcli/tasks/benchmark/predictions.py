@@ -67,7 +67,7 @@ class Results:
         """Return how long a smoothed model was measured."""
         return self._seconds[(model, "smoothed")]
 
-    def right(
+    def correct(
         self, model: str, clean: Perturbation, perturbation: Perturbation | None = None, crafted_on: str | None = None
     ) -> np.ndarray:
         """Tell which images a model gets right: -> (N,) bool.
@@ -76,12 +76,12 @@ class Results:
         one for which the model gave NaN, which is no class that the attack could have reached.
         """
         labels = self.labels(model)
-        right = self.predicted(model, clean) == labels
+        correct = self.predicted(model, clean) == labels
         if perturbation is None or perturbation is clean:
-            return right
+            return correct
         predicted = self.predicted(model, perturbation, crafted_on)
         if perturbation.kind is Kind.ATTACK:
-            return right & ((predicted == labels) | (predicted == UNKNOWN) | (predicted == UNDEFINED))
+            return correct & ((predicted == labels) | (predicted == UNKNOWN) | (predicted == UNDEFINED))
         return predicted == labels
 
     def undefined(self, model: str, perturbation: Perturbation, rows: np.ndarray) -> int:

@@ -20,7 +20,7 @@ from advcli.model.classifier import Classifier
 from advcli.records import Certified, Progress
 from advcli.search.compiled_attack import image_seeds
 from advcli.tasks.benchmark.intervals import clopper_pearson_low, wilson
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 ABSTAINED = -1
 
@@ -123,7 +123,7 @@ def certify(
         batch: how many noisy copies are classified together; the votes do not depend on it.
         seed: together with an image's own pixels it determines its noise.
     """
-    votes = _Votes(classifier.frozen, smoothing.sigma, batch)
+    votes = _Votes(classifier.inference_copy, smoothing.sigma, batch)
     rows = range(len(images)) if rows is None else rows
     for done, row in enumerate(rows):
         yield Progress(f"{classifier.name}: certifying", done, len(rows))
@@ -166,7 +166,7 @@ class _Votes:
 
     def _count(self, image: Tensor, seeds: Tensor, start: Tensor, stop: Tensor) -> Tensor:
         # A copy's noise depends on its number only, so the votes are the same in batches of any size.
-        noise = Draws(seeds).named(_STREAM).numbered(tf.range(start, stop)).normal(tf.shape(image))
+        noise = ImageRng(seeds).named(_STREAM).numbered(tf.range(start, stop)).normal(tf.shape(image))
         scores = self._classifier.scores(image + self._sigma * noise)
         return tf.math.bincount(
             tf.argmax(scores, axis=1, output_type=tf.int32), minlength=tf.shape(scores)[1], dtype=tf.int64
@@ -196,9 +196,9 @@ def certified(
     """
     predicted = np.array([certificate.predicted for certificate in certificates], int)
     reached = np.array([certificate.radius for certificate in certificates], float)
-    right = predicted == classes[[certificate.index for certificate in certificates]]
+    agrees = predicted == classes[[certificate.index for certificate in certificates]]
     for radius in sorted({*smoothing.radii, *radii}):
-        correct = int((right & (reached >= radius)).sum())
+        correct = int((agrees & (reached >= radius)).sum())
         low, high = wilson(correct, len(certificates))
         yield Certified(
             model=model,

@@ -111,12 +111,12 @@ def _shown(prepared: Prepared) -> list[Perturbation]:
 
 def _fallen(model: Measured, results: Results, attack: Perturbation) -> np.ndarray:
     """Choose images that an attack broke, of as many classes as there are."""
-    right = results.right(model.name, CLEAN)[model.rows]
+    correct = results.correct(model.name, CLEAN)[model.rows]
     predicted = results.predicted(model.name, attack)[model.rows]
-    fallen = np.flatnonzero(right & (predicted != UNKNOWN) & (predicted != model.labels))
-    _, first = np.unique(model.labels[fallen], return_index=True)
-    chosen = [*np.sort(first), *np.setdiff1d(np.arange(len(fallen)), first)][:_EXAMPLES]
-    return model.rows[fallen[np.array(chosen, dtype=np.int64)]]
+    fooled = np.flatnonzero(correct & (predicted != UNKNOWN) & (predicted != model.labels))
+    _, first = np.unique(model.labels[fooled], return_index=True)
+    chosen = [*np.sort(first), *np.setdiff1d(np.arange(len(fooled)), first)][:_EXAMPLES]
+    return model.rows[fooled[np.array(chosen, dtype=np.int64)]]
 
 
 def _title(attack: Perturbation) -> str:

@@ -10,7 +10,7 @@ from advcli.data import images
 from advcli.data.dataset import Images, Split, stratified
 from advcli.errors import AdvcliError
 from advcli.records import Checked, Progress, Score
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.check_records import check, pixel_hashes
 from advcli.tasks.benchmark.load import Prepared
 from advcli.tasks.benchmark.models import Measured
@@ -64,12 +64,12 @@ def _gathered(
 ) -> Evidence:
     looked_at = stratified(model.images.labels, _LOOKED_AT, prepared.plan.seed)
     pixels, indices = model.images.at(looked_at)[0], model.labels[looked_at]
-    classifier = model.classifier.frozen
+    classifier = model.classifier.inference_copy
 
-    def right_under(spec: str, threat: Threat) -> np.ndarray:
+    def correct_under(spec: str, threat: Threat) -> np.ndarray:
         attack = verdict_only(registry.build("attacks", spec))
-        found = Adversary(classifier, attack, threat, prepared.plan.seed).search(pixels, indices)  # type: ignore[arg-type]
-        return ~threat.reached(found.predicted, indices)
+        found = CompiledAttack(classifier, attack, threat, prepared.plan.seed).search(pixels, indices)  # type: ignore[arg-type]
+        return ~threat.is_adversarial_class(found.predicted, indices)
 
     return Evidence(
         classifier=classifier,
@@ -78,9 +78,9 @@ def _gathered(
         indices=indices,
         labels=model.images.labels,
         classes=len(prepared.dataset.labels),
-        clean_accuracy=float(results.right(model.name, CLEAN)[model.rows].mean()),
+        clean_accuracy=float(results.correct(model.name, CLEAN)[model.rows].mean()),
         scores=scores,
-        right_under=right_under,
+        correct_under=correct_under,
         attacks=tuple(attack.spec for attack in prepared.plan.of_kind(Kind.ATTACK)),
         overlap=overlap,
     )

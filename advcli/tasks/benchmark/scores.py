@@ -24,9 +24,9 @@ def scores(plan: Plan, results: Results) -> Iterator[Score]:
 
 def score(plan: Plan, results: Results, subject: Subject, measured: Perturbation | Worst) -> Score:
     """Score one model under one perturbation, or in the worst case of several."""
-    right = right_under(results, subject.name, measured)[plan.rows]
-    clean = results.right(subject.name, CLEAN)[plan.rows]
-    low, high = wilson(int(right.sum()), len(right))
+    correct = correct_under(results, subject.name, measured)[plan.rows]
+    clean = results.correct(subject.name, CLEAN)[plan.rows]
+    low, high = wilson(int(correct.sum()), len(correct))
     if isinstance(measured, Worst):
         protocol = "right under every one of: " + ", ".join(attack.spec for attack in measured.attacks)
         seconds = sum(results.seconds(subject.name, attack) for attack in measured.attacks)
@@ -40,12 +40,12 @@ def score(plan: Plan, results: Results, subject: Subject, measured: Perturbation
         seed=plan.seed,
         **measured.place,
         protocol=protocol,
-        images=len(right),
-        correct=int(right.sum()),
-        accuracy=float(right.mean()),
+        images=len(correct),
+        correct=int(correct.sum()),
+        accuracy=float(correct.mean()),
         low=low,
         high=high,
-        accuracy_of_clean_correct=float(right.sum() / clean.sum()) if clean.any() else 0.0,
+        accuracy_of_clean_correct=float(correct.sum() / clean.sum()) if clean.any() else 0.0,
         searched=None if known.all() else int(known.sum()),
         not_a_number=_undefined(results, subject.name, measured, plan.rows),
         seen=None if isinstance(measured, Worst) else was_seen(subject.recipe, measured),
@@ -55,11 +55,11 @@ def score(plan: Plan, results: Results, subject: Subject, measured: Perturbation
     )
 
 
-def right_under(results: Results, model: str, measured: Perturbation | Worst) -> np.ndarray:
+def correct_under(results: Results, model: str, measured: Perturbation | Worst) -> np.ndarray:
     """Tell which of all images a model gets right under a perturbation, or in the worst case: -> (N,) bool."""
     if isinstance(measured, Worst):
-        return np.logical_and.reduce([results.right(model, CLEAN, attack) for attack in measured.attacks])
-    return results.right(model, CLEAN, measured)
+        return np.logical_and.reduce([results.correct(model, CLEAN, attack) for attack in measured.attacks])
+    return results.correct(model, CLEAN, measured)
 
 
 def _undefined(results: Results, model: str, measured: Perturbation | Worst, rows: np.ndarray) -> int:
@@ -71,7 +71,7 @@ def _fooled_by(plan: Plan, results: Results, model: str, attack: Perturbation) -
     """Count the images that each member of a suite fooled; None for other attacks, and where it is not known."""
     if not isinstance(attack.method, Suite):
         return None
-    fooled = (results.right(model, CLEAN) & ~results.right(model, CLEAN, attack))[plan.rows]
+    fooled = (results.correct(model, CLEAN) & ~results.correct(model, CLEAN, attack))[plan.rows]
     numbers = results.members(model, attack)[plan.rows][fooled]
     if (numbers == UNKNOWN).any():
         return None
@@ -85,7 +85,7 @@ def _searched(results: Results, model: str, measured: Perturbation | Worst) -> n
     """Tell which of all images need no more searching: -> (N,) bool."""
     if isinstance(measured, Worst):
         every = np.logical_and.reduce([_searched(results, model, attack) for attack in measured.attacks])
-        return every | ~right_under(results, model, measured)
+        return every | ~correct_under(results, model, measured)
     if measured.kind is not Kind.ATTACK:
         return np.ones(results.images, dtype=bool)
-    return (results.predicted(model, measured) != UNKNOWN) | ~results.right(model, CLEAN)
+    return (results.predicted(model, measured) != UNKNOWN) | ~results.correct(model, CLEAN)

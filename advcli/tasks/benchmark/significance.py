@@ -11,7 +11,7 @@ from advcli.tasks.benchmark.intervals import mcnemar
 from advcli.tasks.benchmark.perturbations import Kind
 from advcli.tasks.benchmark.plan import Plan, above_zero
 from advcli.tasks.benchmark.predictions import Results
-from advcli.tasks.benchmark.scores import right_under
+from advcli.tasks.benchmark.scores import correct_under
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ def compared(plan: Plan, results: Results) -> Iterator[Compared]:
     for other in others:
         # At no radius there is nothing but the clean images again.
         for measured in (*plan.shared, *above_zero(plan.of_kind(Kind.ATTACK)), *above_zero(plan.worsts)):
-            mine = right_under(results, other.name, measured)[plan.rows]
-            theirs = right_under(results, first.name, measured)[plan.rows]
+            mine = correct_under(results, other.name, measured)[plan.rows]
+            theirs = correct_under(results, first.name, measured)[plan.rows]
             only_mine, only_theirs, p_value = mcnemar(mine, theirs)
             yield Compared(
                 model=other.name,

@@ -14,7 +14,7 @@ from advcli.tasks.benchmark.perturb import Searched, searched
 from advcli.tasks.benchmark.perturbations import Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
-from advcli.tasks.benchmark.scores import right_under
+from advcli.tasks.benchmark.scores import correct_under
 
 # So few that the first batch of a slow attack does not take the whole time.
 _FIRST = 8
@@ -28,19 +28,19 @@ class _Candidate:
     attack: Perturbation
     worst: Worst
     tried: int = 0
-    fallen: int = 0
+    fooled: int = 0
     seconds: float = 0.0
     search: Searched | None = field(default=None, repr=False)
 
     @property
     def promise(self) -> float:
         """How many images may fall a second: without end before the first try."""
-        return (self.fallen + 1) / (self.tried + 2) * self.tried / self.seconds if self.tried else np.inf
+        return (self.fooled + 1) / (self.tried + 2) * self.tried / self.seconds if self.tried else np.inf
 
     def left(self, results: Results) -> np.ndarray:
         """List the images that stand, and that this attack has not searched."""
         rows = self.model.rows
-        stands = right_under(results, self.model.name, self.worst)[rows]
+        stands = correct_under(results, self.model.name, self.worst)[rows]
         unknown = results.predicted(self.model.name, self.attack)[rows] == UNKNOWN
         return rows[stands & unknown]
 
@@ -86,8 +86,8 @@ def _try(
     start = time.perf_counter()
     model, attack = candidate.model, candidate.attack
     if candidate.search is None:
-        right = model.rows[results.right(model.name, CLEAN)[model.rows]]
-        candidate.search = yield from searched(model, attack, right, batch, plan.seed)
+        correct = model.rows[results.correct(model.name, CLEAN)[model.rows]]
+        candidate.search = yield from searched(model, attack, correct, batch, plan.seed)
     (places,) = model.parts(rows, len(rows))
     pixels, labels = model.images.at(places)[0], model.labels[places]
     found = candidate.search(pixels, labels)
@@ -96,12 +96,12 @@ def _try(
     add(plan, model.name, attack, rows, predicted, results, keep, spent, members=found.members)
     # The first batch is traced, which says nothing of those that follow.
     candidate.tried += len(rows)
-    candidate.fallen += int(((predicted != labels) & (predicted != UNDEFINED)).sum())
+    candidate.fooled += int(((predicted != labels) & (predicted != UNDEFINED)).sum())
     candidate.seconds += spent
 
 
 def _progress(results: Results, candidate: _Candidate, spent: float, seconds: float) -> Progress:
     model = candidate.model
-    stands = right_under(results, model.name, candidate.worst)[model.rows]
+    stands = correct_under(results, model.name, candidate.worst)[model.rows]
     what = f"{model.name}: at most {stands.mean():.1%} of {len(stands)}, {candidate.attack.spec} next"
     return Progress(what, int(spent), int(np.ceil(seconds)))

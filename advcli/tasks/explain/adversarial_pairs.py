@@ -14,7 +14,7 @@ from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.quantize import settled
 from advcli.threat.threat import Norm
 
@@ -68,25 +68,25 @@ class Pair:
 
 
 def attack_images(
-    adversary: Adversary, spec: str | None, pictures: Sequence[np.ndarray], labels: Sequence[int]
+    compiled_attack: CompiledAttack, spec: str | None, pictures: Sequence[np.ndarray], labels: Sequence[int]
 ) -> list[Pair]:
     """Attack images, those of one size together.
 
     Args:
-        adversary: the attack on the model.
+        compiled_attack: the attack on the model.
         spec: the attack's name and options, for the records.
         pictures: (H, W, C) uint8 each.
         labels: the classes to move away from.
     """
-    bounded, threat = is_bounded(adversary.attack), adversary.threat
+    bounded, threat = is_bounded(compiled_attack.attack), compiled_attack.threat
     norm, eps = (str(threat.norm), float(threat.eps)) if bounded else (None, None)
     found: dict[int, Pair] = {}
     for shape in dict.fromkeys(pixels.shape for pixels in pictures):
         places = [place for place, pixels in enumerate(pictures) if pixels.shape == shape]
         originals = np.stack([pictures[place] for place in places])
         away = np.array([labels[place] for place in places])
-        points, _ = adversary(to_float(originals), away)
-        pixels = settled(adversary.classifier, originals, points, threat, away, bounded=bounded)
+        points, _ = compiled_attack(to_float(originals), away)
+        pixels = settled(compiled_attack.classifier, originals, points, threat, away, bounded=bounded)
         for place, original, adversarial in zip(places, originals, pixels, strict=True):
             found[place] = Pair(original, adversarial, spec, norm, eps)
     return [found[place] for place in range(len(pictures))]

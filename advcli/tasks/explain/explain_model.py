@@ -13,7 +13,7 @@ from advcli.data import images
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.image_batches import Picture
 from advcli.tasks.explain.adversarial_pairs import Pair, attack_images, read_pair
 from advcli.tasks.explain.compute_maps import compute_maps
@@ -61,11 +61,13 @@ class ExplainedModel:
             explainer.shown(self.classifier)
 
     @cached_property
-    def adversary(self) -> Adversary | None:
+    def compiled_attack(self) -> CompiledAttack | None:
         """The attack on the model, traced once; None if there is none."""
         if self.search is None or self.request.attack is None:
             return None
-        return Adversary(self.classifier.frozen, self.search, self.request.threat.on_lattice(), self.request.seed)
+        return CompiledAttack(
+            self.classifier.inference_copy, self.search, self.request.threat.quantized(), self.request.seed
+        )
 
 
 def explain_images(model: ExplainedModel, pictures: Sequence[Picture]) -> list[Explanation | str]:
@@ -89,8 +91,8 @@ def _open(model: ExplainedModel, pictures: Sequence[Picture]) -> Iterator[Explan
     trues = [true_class(classifier, picture.file, request.label) for picture in pictures]
     origins = [view.predicted if true is None else true for view, true in zip(clean, trues, strict=True)]
     pairs: Sequence[Pair | None] = [None] * len(pictures)
-    if model.adversary is not None:
-        pairs = attack_images(model.adversary, request.attack, pixels, origins)
+    if model.compiled_attack is not None:
+        pairs = attack_images(model.compiled_attack, request.attack, pixels, origins)
     for picture, values, view, true, made in zip(pictures, pixels, clean, trues, pairs, strict=True):
         try:
             pair = read_pair(values, model.adversarial[picture.file]) if request.given else made
@@ -130,7 +132,7 @@ def _explained(model: ExplainedModel, case: Explanation, maps: _Maps) -> Explana
     began = time.perf_counter()
     clean, adversarial = case.views
     margin = attribute_margin(
-        model.classifier.frozen,
+        model.classifier.inference_copy,
         clean.pixels,
         adversarial.pixels,
         case.origin,

@@ -9,7 +9,7 @@ import numpy as np
 from advcli.augmentations import augmented
 from advcli.backend import Tensor, tf
 from advcli.data.dataset import Images
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 class Batches:
@@ -66,7 +66,7 @@ class Batches:
             pixels = tf.ensure_shape(pixels, (count, edge, edge, channels))
             seeds = tf.ensure_shape(seeds, (count, 2))
             # Not the draws that the attack of the same step makes.
-            return augmented(self._augment, pixels, Draws(seeds).fold(1)), tf.ensure_shape(labels, (count,)), seeds
+            return augmented(self._augment, pixels, ImageRng(seeds).fold(1)), tf.ensure_shape(labels, (count,)), seeds
 
         steps = tf.data.Dataset.range(start, self.steps)
         return steps.map(prepare, num_parallel_calls=2, deterministic=True).prefetch(2)

@@ -82,7 +82,7 @@ class Trainer:
             recipe=asdict(recipe),
         )
         attacked = recipe.robust_images
-        network = self.classifier.live
+        network = self.classifier.live_copy
         self.validator = Validator(network, data.validation, attacked, recipe.threat, recipe.seed, devices)
         self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed, part)
         self.rate = LearningRate.of(recipe, self.batches.steps)

@@ -9,12 +9,12 @@ from advcli.attacks import Attack
 from advcli.backend import Tensor, tf
 from advcli.model.classifier import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
-from advcli.objectives import Objective, Opponent, Replaying
+from advcli.objectives import InnerMaximization, Objective, Replaying
 from advcli.tasks.train.fused_batchnorm import fused_normalization
 from advcli.tasks.train.mixed_precision import LossScale, half
 from advcli.tasks.train.optimizer import decays
 from advcli.tasks.train.recipe import Recipe
-from advcli.threat.rng import Draws
+from advcli.threat.rng import ImageRng
 
 
 class Update:
@@ -71,33 +71,33 @@ class Update:
             kept: the perturbation kept from the batch before.
             eps: the radius now, if it is still growing.
         """
-        opponent = self._opponent(seeds, kept, eps)
-        perturbed = tf.stop_gradient(self.objective.perturb(opponent, images, labels))
-        losses, logits, gradients, upwards = self._gradients(opponent, images, perturbed, labels)
+        inner = self._opponent(seeds, kept, eps)
+        perturbed = tf.stop_gradient(self.objective.perturb(inner, images, labels))
+        losses, logits, gradients, upwards = self._gradients(inner, images, perturbed, labels)
         if self.displacing:
-            gradients = self._displaced_gradients(opponent, images, perturbed, labels, gradients)
+            gradients = self._displaced_gradients(inner, images, perturbed, labels, gradients)
         self._apply(self._summed(gradients))
         self._equalize()
         if isinstance(self.objective, Replaying):
-            kept = self.objective.climb(opponent, images, upwards)
+            kept = self.objective.climb(inner, images, upwards)
         right = tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
         return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int32)), kept
 
-    def _opponent(self, seeds: Tensor, kept: Tensor, eps: Tensor) -> Opponent:
+    def _opponent(self, seeds: Tensor, kept: Tensor, eps: Tensor) -> InnerMaximization:
         threat = self.recipe.threat
         if self.recipe.eps_warmup:
             threat = replace(threat, eps=eps)
-        draws = Draws(seeds)
+        rng = ImageRng(seeds)
         # The weights do not change while it is searched, so they are read and folded once.
-        logits = self.classifier.held().logits
+        logits = self.classifier.current_copy().logits
 
         def attack(images: Tensor, labels: Tensor) -> Tensor:
-            return self.attack(logits, images, labels, threat, draws)
+            return self.attack(logits, images, labels, threat, rng)
 
-        return Opponent(logits, attack, threat, draws, kept)
+        return InnerMaximization(logits, attack, threat, rng, kept)
 
     def _gradients(
-        self, opponent: Opponent, images: Tensor, perturbed: Tensor, labels: Tensor
+        self, inner: InnerMaximization, images: Tensor, perturbed: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
         """Return losses, logits, and the gradients by the weights and by the perturbed images."""
         with tf.GradientTape() as tape:
@@ -110,7 +110,7 @@ class Update:
                     forms.enter_context(half(self.model))
                 losses, logits = self.objective(self.model, images, perturbed, labels)
                 for modifier in self.penalties:
-                    losses += modifier.penalty(self.model, opponent, images, labels)
+                    losses += modifier.penalty(self.model, inner, images, labels)
             loss = tf.reduce_sum(losses) / self.batch
             if self.scale:
                 loss *= self.scale.scale
@@ -119,7 +119,7 @@ class Update:
         return losses, logits, gradients, upwards
 
     def _displaced_gradients(
-        self, opponent: Opponent, images: Tensor, perturbed: Tensor, labels: Tensor, gradients: list[Tensor]
+        self, inner: InnerMaximization, images: Tensor, perturbed: Tensor, labels: Tensor, gradients: list[Tensor]
     ) -> list[Tensor]:
         """Return the gradients at other weights, and leave the real ones as they were to the bit."""
         weights = self.model.trainable_variables
@@ -131,7 +131,7 @@ class Update:
         for modifier in self.displacing:
             for weight, step in zip(weights, modifier.displacement(before, gradients), strict=True):
                 weight.assign_add(step)
-        _, _, gradients, _ = self._gradients(opponent, images, perturbed, labels)
+        _, _, gradients, _ = self._gradients(inner, images, perturbed, labels)
         for weight, value in zip(weights, before, strict=True):
             weight.assign(value)
         return gradients

@@ -9,7 +9,7 @@ from advcli.attacks.pgd import PGD
 from advcli.backend import Tensor, tf
 from advcli.data.dataset import Images, stratified
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.train.distribution import Devices
 from advcli.threat.threat import Threat
 
@@ -59,7 +59,7 @@ class Validator:
         self._attacked = images.take(chosen[share])
         self._devices = devices
         self._threat = threat
-        self._adversary = Adversary(classifier, ATTACK, threat, seed)
+        self._adversary = CompiledAttack(classifier, ATTACK, threat, seed)
         self._traced_step = tf.function(
             self._step,
             input_signature=[

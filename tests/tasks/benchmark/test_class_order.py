@@ -108,8 +108,8 @@ def test_the_wrong_order_stops_before_any_attack(place: Path, tmp_path: Path) ->
 
 def test_an_order_that_was_asked_for_is_kept(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    right = records(asked(place, class_order="natural"))
-    assert (clean(right).correct, clean(right).class_order) == (110, "natural")
+    correct = records(asked(place, class_order="natural"))
+    assert (clean(correct).correct, clean(correct).class_order) == (110, "natural")
     assert "in natural order (0, 1, 2, 3, ...), not in alphabetical (0, 1, 10, 2, ...)" in caplog.text
     assert "may not be" not in caplog.text
     wrong = records(asked(place, class_order="alphabetical"))

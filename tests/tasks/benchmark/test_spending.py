@@ -31,7 +31,7 @@ def test_with_time_enough_the_worst_case_is_that_without_a_budget(
         assert (score.correct, score.searched) == (unbounded[model].correct, None)
     # An image that has fallen is left alone.
     attacked = [line for line in lines(file) if line["type"] == "verdicts" and line["norm"]]
-    fallen: set[tuple[str, int]] = set()
+    fooled: set[tuple[str, int]] = set()
     labels = {
         (line["model"], row): label
         for line in lines(file)
@@ -40,10 +40,10 @@ def test_with_time_enough_the_worst_case_is_that_without_a_budget(
     }
     for line in attacked:
         for row, predicted in zip(line["indices"], line["predicted"], strict=True):
-            assert (line["model"], row) not in fallen
+            assert (line["model"], row) not in fooled
             if predicted != labels[line["model"], row]:
-                fallen.add((line["model"], row))
-    assert fallen
+                fooled.add((line["model"], row))
+    assert fooled
 
 
 def test_without_time_everything_is_an_upper_bound(

@@ -50,11 +50,11 @@ def verdicts(model: str, perturbation: Perturbation, predicted: dict[int, int]) 
 def results() -> Results:
     """Model a is wrong on image 0; pgd breaks 1 to 3, fgsm 3 and 4. Model b is right but for image 9, and robust."""
     known = Results(10)
-    right = dict(enumerate(LABELS))
-    known.add(verdicts("a", CLEAN, right | {0: 1}))
+    correct = dict(enumerate(LABELS))
+    known.add(verdicts("a", CLEAN, correct | {0: 1}))
     known.add(verdicts("a", PGD, {row: 1 if row in (1, 2, 3) else LABELS[row] for row in range(1, 10)}))
     known.add(verdicts("a", FGSM, {row: 1 if row in (3, 4) else LABELS[row] for row in range(1, 10)}))
-    known.add(verdicts("b", CLEAN, right | {9: 0}))
+    known.add(verdicts("b", CLEAN, correct | {9: 0}))
     known.add(verdicts("b", PGD, {row: LABELS[row] for row in range(9)}))
     known.add(verdicts("b", FGSM, {row: LABELS[row] for row in range(9)}))
     return known

@@ -14,7 +14,7 @@ from advcli.data.dataset import to_float
 from advcli.errors import UsageError
 from advcli.model.classifier import load
 from advcli.records import Progress, Record, Score, Verdicts
-from advcli.search.compiled_attack import Adversary
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark import measure as evaluation
 from advcli.tasks.benchmark.merge_shards import merge
 from advcli.tasks.benchmark.request import Execution, Shard
@@ -49,15 +49,15 @@ def test_scores_are_what_attacks_and_models_say(evaluated: Path, whole: tuple[li
     found, _ = whole
     content = np.load(evaluated / "data.npz")
     pixels, labels = to_float(content["x_test"]), content["y_test"]
-    classifier = load(evaluated / "first.keras", "first").frozen
-    right = classifier.predict(pixels).argmax(axis=1) == labels
-    assert score(found, "first", "clean").correct == right.sum() == IMAGES - IMAGES // 8
+    classifier = load(evaluated / "first.keras", "first").inference_copy
+    correct = classifier.predict(pixels).argmax(axis=1) == labels
+    assert score(found, "first", "clean").correct == correct.sum() == IMAGES - IMAGES // 8
     pgd = dataclasses.replace(registry.build("attacks", "pgd:steps=3"), stop=True)
-    adversarial, _ = Adversary(classifier, pgd, Threat(eps=0.05))(pixels, labels.astype(np.int32))
-    still = right & (classifier.predict(adversarial).argmax(axis=1) == labels)
-    assert still.sum() < right.sum()
+    adversarial, _ = CompiledAttack(classifier, pgd, Threat(eps=0.05))(pixels, labels.astype(np.int32))
+    still = correct & (classifier.predict(adversarial).argmax(axis=1) == labels)
+    assert still.sum() < correct.sum()
     assert score(found, "first", "pgd:steps=3", 0.05).correct == still.sum()
-    assert score(found, "first", "pgd:steps=3", 0.0).correct == right.sum()
+    assert score(found, "first", "pgd:steps=3", 0.0).correct == correct.sum()
     brighter = np.floor(np.clip(pixels + 0.05, 0, 1) * 255) / 255
     seen = (classifier.predict(brighter.astype(np.float32)).argmax(axis=1) == labels).sum()
     # Brightness is the V of HSV, which is not the same on every channel; but near it.

@@ -89,7 +89,7 @@ def test_attacks_stay_in_float32(anywhere: None) -> None:
     trainer = trainer_for(replace(TINY, objective="pgd-at", amp=True))
     dtypes: list[Any] = []
 
-    def attack(logits: Any, images: Any, labels: Any, threat: Any, draws: Any) -> Any:
+    def attack(logits: Any, images: Any, labels: Any, threat: Any, rng: Any) -> Any:
         graph = tf.compat.v1.get_default_graph()
         before = len(graph.get_operations())
         logits(images)
