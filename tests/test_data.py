@@ -4,16 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advcli.data.dataset import (
-    Dataset,
-    Images,
-    Split,
-    class_index,
-    decode,
-    split_off,
-    stratified,
-    to_float,
-)
+from advcli.data.class_names import class_index
+from advcli.data.dataset import Dataset, Images, Split, decode, split_off, stratified, to_float
 from advcli.errors import AdvcliError, UsageError
 
 

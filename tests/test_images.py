@@ -13,7 +13,7 @@ from PIL import Image
 
 from advcli.data import images
 from advcli.errors import AdvcliError, UsageError
-from advcli.files import png
+from advcli.files import atomic, paths, png
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 DEEP = RAMP.astype(np.uint16) * 257
@@ -180,41 +180,41 @@ def test_find_lists_files_and_folders_once(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    found = images.find([tmp_path / "b.JPG", tmp_path, tmp_path / "a.png"])
+    found = paths.find([tmp_path / "b.JPG", tmp_path, tmp_path / "a.png"])
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ["b.JPG", "a.png", "sub/c.webp"]
 
 
 def test_find_names_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "kitten.png").touch()
     with pytest.raises(UsageError) as error:
-        images.find([tmp_path / "kiten.png"])
+        paths.find([tmp_path / "kiten.png"])
     assert "kitten.png" in error.value.hint
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no images in folder"):
-        images.find([tmp_path / "empty"])
+        paths.find([tmp_path / "empty"])
     with pytest.raises(UsageError) as error:
-        images.find([tmp_path / "nowhere" / "x.png"])
+        paths.find([tmp_path / "nowhere" / "x.png"])
     assert "does not exist either" in error.value.hint
 
 
 def test_plan_gives_each_file_its_own_output(tmp_path: Path) -> None:
     files = [Path("a/cat.png"), Path("a/cat.jpg"), Path("b/cat.jpg"), Path("b/Cat.png"), Path("a/dog.png")]
-    stems = images.plan(files, tmp_path, [".adv.png"], overwrite=False)
+    stems = paths.plan_outputs(files, tmp_path, [".adv.png"], overwrite=False)
     assert [stem.name for stem in stems.values()] == ["a.cat.png", "a.cat.jpg", "b.cat.jpg", "b.Cat.png", "dog"]
     assert len({stem.name.casefold() for stem in stems.values()}) == len(files)
     with pytest.raises(UsageError, match="would have the same output"):
-        images.plan([*files, Path("x/b/cat.jpg")], tmp_path, [".adv.png"], overwrite=False)
+        paths.plan_outputs([*files, Path("x/b/cat.jpg")], tmp_path, [".adv.png"], overwrite=False)
 
 
 def test_plan_refuses_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "cat.adv.png").touch()
     with pytest.raises(UsageError, match="output exists"):
-        images.plan([Path("cat.png")], tmp_path, [".x.png", ".adv.png"], overwrite=False)
-    assert images.plan([Path("cat.png")], tmp_path, [".adv.png"], overwrite=True)
+        paths.plan_outputs([Path("cat.png")], tmp_path, [".x.png", ".adv.png"], overwrite=False)
+    assert paths.plan_outputs([Path("cat.png")], tmp_path, [".adv.png"], overwrite=True)
     with pytest.raises(UsageError, match="is a file"):
-        images.plan([Path("cat.png")], tmp_path / "cat.adv.png", [".adv.png"], overwrite=True)
+        paths.plan_outputs([Path("cat.png")], tmp_path / "cat.adv.png", [".adv.png"], overwrite=True)
     with pytest.raises(UsageError, match="looks like a file"):
-        images.plan([Path("cat.png")], tmp_path / "new.png", [".adv.png"], overwrite=True)
+        paths.plan_outputs([Path("cat.png")], tmp_path / "new.png", [".adv.png"], overwrite=True)
 
 
 def test_resize_keeps_type_and_mean() -> None:
@@ -249,12 +249,12 @@ def test_written_png_is_what_was_given(tmp_path: Path) -> None:
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), images.whole_file(path) as file:
+    with pytest.raises(RuntimeError), atomic.whole_file(path) as file:
         file.write(b"half")
         raise RuntimeError
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
-    with pytest.raises(AdvcliError, match="cannot write"), images.whole_file(path / "below") as file:
+    with pytest.raises(AdvcliError, match="cannot write"), atomic.whole_file(path / "below") as file:
         file.write(b"x")
 
 
@@ -273,4 +273,4 @@ def test_an_input_is_never_an_output(tmp_path: Path) -> None:
     for file in files:
         png.write(file, np.zeros((2, 2, 3), np.uint8))
     with pytest.raises(UsageError, match="is one of the inputs"):
-        images.plan(files, tmp_path, [".adv.png"], overwrite=True)
+        paths.plan_outputs(files, tmp_path, [".adv.png"], overwrite=True)

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advcli.data import images
+from advcli.data.class_names import class_index
 from advcli.data.class_order import ClassOrder
-from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.errors import AdvcliError, UsageError
 from advcli.files.download import cache_folder
 
 log = logging.getLogger(__name__)
@@ -175,38 +175,6 @@ def to_eight_bits(pixels: np.ndarray) -> np.ndarray:
     return np.rint(pixels * 255).clip(0, 255).astype(np.uint8)
 
 
-def class_named(labels: Sequence[str], name: str) -> int | None:
-    """Find a class by its name, or by one of the synonyms of a label such as 'goldfish, Carassius auratus'."""
-    folded = [label_key(label) for label in labels]
-    if label_key(name) in folded:
-        return folded.index(label_key(name))
-    return next(
-        (i for i, label in enumerate(folded) if label_key(name) in (part.strip() for part in label.split(","))), None
-    )
-
-
-def class_index(labels: Sequence[str], value: str) -> int:
-    """Find a class by its name or its index.
-
-    Raises:
-        UsageError: there is no such class.
-    """
-    same = [i for i, label in enumerate(labels) if label_key(label) == label_key(value)]
-    if len(same) > 1:
-        raise UsageError(f"{len(same)} classes are called '{value}'", f"give an index: {', '.join(map(str, same))}")
-    index = class_named(labels, value)
-    if index is not None:
-        return index
-    if value.strip().isdecimal() and int(value) < len(labels):
-        return int(value)
-    raise UsageError(f"no class '{value}' among the {len(labels)} classes", nearest(value, labels))
-
-
-def label_key(label: str) -> str:
-    """Return the form in which two spellings of one class name are equal."""
-    return label.strip().casefold().replace("_", " ")
-
-
 def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Choose images so that each class keeps its share: (N,) -> (count,) sorted indices."""
     if count >= len(labels):
@@ -275,11 +243,3 @@ def _room(shape: tuple[int, ...], dtype: np.dtype, memory: int | None) -> np.nda
     log.info("decoded images: %.1f GB, kept on disk in '%s'", size / 1e9, folder)
     with tempfile.TemporaryFile(dir=folder) as file:
         return np.memmap(file, dtype, "w+", shape=shape)
-
-
-def half_of_free_memory() -> int | None:
-    """Return half of the bytes that are free now; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):
-        return None

@@ -1,59 +1,16 @@
 """Image files and pixel arrays: find, read, fit, plan outputs, write."""
 
-import contextlib
 import io
-import os
-import tempfile
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from advcli.errors import AdvcliError, UsageError
+from advcli.errors import AdvcliError
 
 _ORIENTATION = 0x0112
-SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .jp2 .avif".split()  # noqa: SIM905
-)
-
-
-def find(paths: Sequence[Path]) -> list[Path]:
-    """List the image files that are named, or that lie in the folders that are named.
-
-    Raises:
-        UsageError: a path does not exist, or a folder holds no image.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if path.is_dir():
-            files = inside(path)
-            if not files:
-                raise UsageError(f"no images in folder '{path}'", f"known kinds: {' '.join(sorted(SUFFIXES))}")
-            found.update(dict.fromkeys(files))
-        elif path.exists():
-            found[path] = None
-        else:
-            raise UsageError(f"no such file: '{path}'", _sibling_hint(path))
-    return list(found)
-
-
-def inside(folder: Path) -> list[Path]:
-    """List the image files in a folder and the folders below it, hidden ones left out."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if is_image(file)
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and file.is_file()
-    )
-
-
-def is_image(path: Path) -> bool:
-    """Tell by its name whether a file is an image."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def read(source: Path | BinaryIO, channels: int = 3) -> np.ndarray:
@@ -186,85 +143,3 @@ def resize(array: np.ndarray, edge: int) -> np.ndarray:
     ]
     resized = np.stack(bands, axis=-1)
     return resized.round().clip(0, 255).astype(np.uint8) if array.dtype == np.uint8 else resized.clip(0, 1)
-
-
-def plan(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bool) -> dict[Path, Path]:
-    """Choose where each file's outputs go: file -> output path without its ending.
-
-    Raises:
-        UsageError: two files would have one output, or an output exists and may not be replaced.
-    """
-    for folder in (out, *out.parents):
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"'{folder}' is a file, not a folder", "--out names the folder for the outputs")
-    if out.suffix.lower() in SUFFIXES:
-        raise UsageError(f"'{out}' looks like a file", "--out names a folder; files in it are named after their input")
-    # All that share a stem are told apart in the same way, so that no name depends on the order.
-    shared = _shared_stems(file.stem for file in files)
-    names = {file: f"{file.parent.name}.{file.name}" if file.stem.casefold() in shared else file.stem for file in files}
-    clashing = _shared_stems(names.values())
-    clash = [str(file) for file, name in names.items() if name.casefold() in clashing]
-    if clash:
-        raise UsageError(f"'{clash[0]}' and '{clash[1]}' would have the same output", "give them in two calls")
-    stems = {file: out / name for file, name in names.items()}
-    inputs = {file.resolve() for file in files}
-    for stem in stems.values():
-        for ending in endings:
-            output = free(stem.with_name(stem.name + ending), overwrite)
-            if output.resolve() in inputs:
-                raise UsageError(f"output '{output}' is one of the inputs", "give another folder with --out")
-    return stems
-
-
-def free(output: Path, overwrite: bool) -> Path:
-    """Return a path that may be written.
-
-    Raises:
-        UsageError: it exists and may not be replaced.
-    """
-    if output.exists() and not overwrite:
-        raise UsageError(f"output exists: '{output}'", "give --overwrite to replace it, or another --out")
-    return output
-
-
-def _shared_stems(names: Iterable[str]) -> set[str]:
-    """Find the names that occur more than once; macOS takes Cat and cat for one."""
-    return {name for name, count in Counter(name.casefold() for name in names).items() if count > 1}
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Any]:
-    """Open a file that appears under its name only when it is completely written.
-
-    Raises:
-        AdvcliError: the file cannot be written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            yield file
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise AdvcliError(f"cannot write '{path}': {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _sibling_hint(path: Path) -> str:
-    from advcli.errors import nearest
-
-    parent = path.parent
-    if not parent.is_dir():
-        return f"the folder '{parent}' does not exist either"
-    siblings = [file.name for file in parent.iterdir() if is_image(file)]
-    return nearest(path.name, siblings) if siblings else f"there are no images in '{parent}'"

@@ -16,6 +16,7 @@ from advcli.data.class_order import ClassOrder
 from advcli.data.dataset import Dataset, Split, split_off
 from advcli.datasets._files import existing, has_tiny_imagenet, title
 from advcli.errors import UsageError, nearest
+from advcli.files import paths
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +110,12 @@ def _classes(path: Path) -> dict[str, list[Path]]:
     """
     classes: dict[str, list[Path]] = {}
     for name, folder in _folders(path).items():
-        files = images.inside(folder)
+        files = paths.inside(folder)
         if files:
             classes[name] = files
         else:
             log.warning("'%s' is left out: no images in it", folder)
-    loose = sum(images.is_image(file) for file in path.iterdir() if file.is_file())
+    loose = sum(paths.is_image(file) for file in path.iterdir() if file.is_file())
     if not classes:
         where = "images lie directly in it" if loose else "no images in it"
         raise UsageError(f"no classes in folder '{path}': {where}", _LAYOUT)

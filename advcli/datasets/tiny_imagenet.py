@@ -16,6 +16,7 @@ from advcli.data import images
 from advcli.data.dataset import Dataset, Split
 from advcli.datasets._files import Tree, folder_holding, has_tiny_imagenet, local_or_fetched, open_tree, title
 from advcli.errors import UsageError
+from advcli.files import paths
 
 _URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 _CHECKSUM = "md5:90528d7ca1a48142e341f4ef8d21d0de"
@@ -66,7 +67,7 @@ def _text(tree: Tree, name: str) -> str:
 
 
 def _pictures(tree: Tree, folder: str) -> list[str]:
-    return [name for name in tree.names if name.startswith(f"{folder}/") and images.is_image(Path(name))]
+    return [name for name in tree.names if name.startswith(f"{folder}/") and paths.is_image(Path(name))]
 
 
 def _readable(tree: Tree, wnids: list[str]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def fetch(url: str, filename: str, checksum: str, size: str, instead: str) -> Pa
         AdvcliError: it cannot be downloaded, may not be, or is not the file it should be.
     """
     # Imported here, because it brings NumPy along, and offline() must do without.
-    from advcli.data.images import whole_file
+    from advcli.files.atomic import whole_file
 
     algorithm, _, expected = checksum.partition(":")
     path = cache_folder() / filename

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from advcli.data.images import whole_file
 from advcli.errors import AdvcliError
+from advcli.files.atomic import whole_file
 
 
 def write(path: Path, pixels: np.ndarray, text: Mapping[str, str] | None = None) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from advcli.backend import Tensor, keras, tf
-from advcli.data import images
+from advcli.data.class_names import class_index
 from advcli.data.class_order import generic_names
-from advcli.data.dataset import class_index
 from advcli.errors import AdvcliError, UsageError
+from advcli.files import atomic
 from advcli.model import keras_file, output_head
 from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement, switched_off
 from advcli.model.introspection import operations
@@ -235,7 +235,7 @@ class Classifier:
     def save(self, path: Path) -> None:
         """Write the model, its labels and its recipe as one .keras file."""
         content = {"labels": self.labels, "edge": self.edge, "channels": self.channels, "recipe": dict(self.recipe)}
-        with images.whole_file(path) as file:
+        with atomic.whole_file(path) as file:
             temporary = Path(file.name)
             named = temporary.with_name(f"{temporary.name}.keras")
             try:

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from advcli.data.images import whole_file
+from advcli.files.atomic import whole_file
 from advcli.records import Shifted, Trusted
 from advcli.report.page import Section, page, part
 from advcli.report.sheet import Row, Sheet, percent

@@ -87,16 +87,16 @@ class CompiledAttack:
     def _cross(self, points: np.ndarray, predicted: np.ndarray, pixels: np.ndarray, labels: np.ndarray) -> None:
         """Take points that lie at the model's boundary across it: changes them, and what the model sees in them."""
         left = np.flatnonzero(~self.threat.is_adversarial_class(predicted, labels))
-        if len(left) == 0 or self.threat.eps == 0:
+        if len(left) == 0 or self.threat.eps == 0 or self.classifier.source is None:
             return
-        left = left[self._nearly_adversarial(points[left], labels[left])]
+        left = left[self._adversarial_for_the_copy(points[left], labels[left])]
         for factor in _LENGTHENED:
             if len(left) == 0:
                 return
             longer = pixels[left] + factor * (points[left] - pixels[left])
             tried = self.threat.project(tf.constant(longer, tf.float32), tf.constant(pixels[left], tf.float32)).numpy()
             left = self._take(points, predicted, labels, left, tried)
-        if len(left) and self.classifier.source is not None:
+        if len(left):
             tried = self._on_the_model.search(pixels[left], labels[left]).points
             self._take(points, predicted, labels, left, tried)
 
@@ -110,7 +110,8 @@ class CompiledAttack:
         predicted[rows[across]] = classes[across]
         return rows[~across]
 
-    def _nearly_adversarial(self, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def _adversarial_for_the_copy(self, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Tell which points near the boundary are adversarial for the copy that is searched: -> (N,) bool."""
         scores = self.classifier.answers(points)
         if self.threat.target is not None:
             aim, other = scores[:, self.threat.target], scores.max(axis=1)
@@ -119,7 +120,9 @@ class CompiledAttack:
             other = scores[rows, labels]
             scores[rows, labels] = -np.inf
             aim = scores.max(axis=1)
-        return aim >= other - _AT_THE_BOUNDARY * np.abs(other)
+        near = aim >= other - _AT_THE_BOUNDARY * np.abs(other)
+        near[near] = self.threat.is_adversarial_class(self.classifier.logits_of(points[near]).argmax(1), labels[near])
+        return near
 
     def _proven_copy(self, pixels: np.ndarray) -> Classifier:
         """Compare what is searched with the model on the first images, and return the model if they differ."""

@@ -127,7 +127,7 @@ def memory_option() -> Any:
 
 def bytes_of(memory: float | None) -> int | None:
     """Return how many bytes of decoded images may be held in memory."""
-    from advcli.data.dataset import half_of_free_memory
+    from advcli.data.memory import half_of_free_memory
 
     return half_of_free_memory() if memory is None else int(min(memory, 1e9) * 1e9)
 

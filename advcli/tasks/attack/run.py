@@ -15,7 +15,7 @@ from advcli.attacks import Attack, Suite, Universal, is_bounded
 from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
-from advcli.files import png
+from advcli.files import paths, png
 from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress
 from advcli.report.difference import amplification, enlarged
@@ -52,10 +52,12 @@ def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress]:
     """
     chosen = choose(request)
     endings = [ENDINGS[kind] for kind in request.save]
-    outputs = images.plan(images.find(request.files), request.out, endings, request.overwrite)
+    outputs = paths.plan_outputs(paths.find(request.files), request.out, endings, request.overwrite)
     pattern = request.apply
     if isinstance(chosen.search, Universal) and pattern is None:
-        pattern = images.free(request.out / (registry.canonical(chosen.spec) + PATTERN_ENDING), request.overwrite)
+        pattern = paths.refuse_existing_file(
+            request.out / (registry.canonical(chosen.spec) + PATTERN_ENDING), request.overwrite
+        )
     return _run(request, chosen, outputs, pattern)
 
 

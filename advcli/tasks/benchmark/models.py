@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from advcli.data.class_names import class_named
 from advcli.data.class_order import ClassOrder, has_names
-from advcli.data.dataset import Dataset, Images, class_named
+from advcli.data.dataset import Dataset, Images
 from advcli.errors import AdvcliError, nearest
 from advcli.model.classifier import Classifier
 from advcli.tasks.benchmark.plan import Subject

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from advcli.data import images
 from advcli.data.dataset import to_eight_bits
 from advcli.errors import UsageError
+from advcli.files import atomic
 from advcli.records import Progress, Protocol, Record, Score
 from advcli.tasks.benchmark.load import Prepared
 from advcli.tasks.benchmark.models import Measured
@@ -63,14 +63,14 @@ def write_pages(
         from advcli.report.accuracy_curves import accuracy_curves
 
         scores = [record for record in records if isinstance(record, Score)]
-        with images.whole_file(pages.figure) as file:
+        with atomic.whole_file(pages.figure) as file:
             accuracy_curves(scores, file, "svg" if pages.figure.suffix.lower() == ".svg" else "png")
     if pages.report is not None:
         from advcli.report.benchmark import benchmark_page
 
         yield Progress("drawing the report", 0, 0)
         gallery = [] if prepared is None or results is None else (yield from _gallery(prepared, results))
-        with images.whole_file(pages.report) as file:
+        with atomic.whole_file(pages.report) as file:
             file.write(benchmark_page([protocol, *records], gallery).encode())
 
 

@@ -4,9 +4,9 @@ from importlib.util import find_spec
 
 from advcli import registry
 from advcli.attacks import Universal, refuse_unsupported
-from advcli.data.images import free
 from advcli.datasets import find
 from advcli.errors import UsageError, nearest
+from advcli.files.paths import refuse_existing_file
 from advcli.options import changed_options, options_of
 from advcli.tasks.benchmark.export import refuse_existing
 from advcli.tasks.benchmark.gates import Least, refuse_unmeasured
@@ -50,7 +50,7 @@ def check_files(request: Request, how: Execution) -> None:
         raise UsageError("--resume goes on with its own file", "leave --out out")
     for file in (how.out, how.report, how.figure):
         if file is not None:
-            free(file, how.overwrite)
+            refuse_existing_file(file, how.overwrite)
     Pages(how.report, how.figure)
     with_file = ("--merge", WITH_MERGE) if how.merge else ("--resume", WITH_RESUME)
     if how.merge or (how.resume is not None and not request.models):

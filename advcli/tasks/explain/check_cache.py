@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advcli.data.images import whole_file
 from advcli.errors import AdvcliError
+from advcli.files.atomic import whole_file
 from advcli.model.model_choice import ModelChoice
 from advcli.records import Trusted
 

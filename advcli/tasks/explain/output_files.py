@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from advcli.data import images
-from advcli.files import png
+from advcli.files import atomic, png
 from advcli.records import Explained, Flipped
 from advcli.report.sheet import Sheet
 from advcli.tasks.explain.contact_sheet import contact_sheet
@@ -45,12 +44,12 @@ def write_files(
         if request.raw:
             values |= _raw_values(explanation, suffix.removeprefix(".") + "." if suffix else "")
     if request.raw:
-        with images.whole_file(_path(stem, RAW)) as content:
+        with atomic.whole_file(_path(stem, RAW)) as content:
             np.savez_compressed(content, **values)  # type: ignore[arg-type]
     shown = list(explanations.values())
     names = " and ".join(dict.fromkeys(explanation.classifier.name for explanation in shown))
     sheet = contact_sheet(f"{shown[0].file.name} - {names}", shown, request.shared_scale, notes)
-    with images.whole_file(_path(stem, SHEET)) as content:
+    with atomic.whole_file(_path(stem, SHEET)) as content:
         sheet.draw(content)
     return sheet, records
 

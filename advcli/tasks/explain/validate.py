@@ -6,9 +6,9 @@ from pathlib import Path
 
 from advcli import registry
 from advcli.attacks import Attack, Suite, Universal, refuse_pattern, refuse_radius, refuse_unsupported
-from advcli.data import images
 from advcli.errors import UsageError
 from advcli.explainers import Explainer
+from advcli.files import paths
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
 from advcli.tasks.explain.adversarial_pairs import check_kind
@@ -101,12 +101,12 @@ def output_paths(
         raise UsageError("missing argument 'IMAGE...'", "see advcli explain --help")
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing say the opposite", "leave one of them out")
-    found = images.find(files)
-    outputs = images.plan(found, out, endings(request, explainers, models), overwrite or skip_existing)
+    found = paths.find(files)
+    outputs = paths.plan_outputs(found, out, endings(request, explainers, models), overwrite or skip_existing)
     if report is not None:
         if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"'{report}' is no name for a page", "write --report index.html")
-        images.free(report, overwrite)
+        paths.refuse_existing_file(report, overwrite)
     if skip_existing:
         left = {file: stem for file, stem in outputs.items() if not stem.with_name(stem.name + SHEET).exists()}
         if len(left) < len(outputs):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from advcli.data.class_names import class_named
 from advcli.data.class_order import has_names
-from advcli.data.dataset import class_named, to_float
+from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier
 from advcli.tasks.explain.explanation import Target, View

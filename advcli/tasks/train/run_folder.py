@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from advcli import __version__
-from advcli.data.images import whole_file
 from advcli.errors import AdvcliError, UsageError
+from advcli.files.atomic import whole_file
 from advcli.model.classifier import Classifier
 from advcli.records import Epoch
 from advcli.report.curves import draw_curves

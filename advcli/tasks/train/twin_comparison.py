@@ -5,7 +5,8 @@ from pathlib import Path
 
 from advcli import registry
 from advcli.attacks import norms_of
-from advcli.data.dataset import Dataset, class_named, decode
+from advcli.data.class_names import class_named
+from advcli.data.dataset import Dataset, decode
 from advcli.errors import UsageError, nearest
 from advcli.model.classifier import labels_of, load
 from advcli.records import Progress, Score

@@ -1,0 +1,37 @@
+"""Names of classes, and the index that a name stands for."""
+
+from collections.abc import Sequence
+
+from advcli.errors import UsageError, nearest
+
+
+def class_named(labels: Sequence[str], name: str) -> int | None:
+    """Find a class by its name, or by one of the synonyms of a label such as 'goldfish, Carassius auratus'."""
+    folded = [label_key(label) for label in labels]
+    if label_key(name) in folded:
+        return folded.index(label_key(name))
+    return next(
+        (i for i, label in enumerate(folded) if label_key(name) in (part.strip() for part in label.split(","))), None
+    )
+
+
+def class_index(labels: Sequence[str], value: str) -> int:
+    """Find a class by its name or its index.
+
+    Raises:
+        UsageError: there is no such class.
+    """
+    same = [i for i, label in enumerate(labels) if label_key(label) == label_key(value)]
+    if len(same) > 1:
+        raise UsageError(f"{len(same)} classes are called '{value}'", f"give an index: {', '.join(map(str, same))}")
+    index = class_named(labels, value)
+    if index is not None:
+        return index
+    if value.strip().isdecimal() and int(value) < len(labels):
+        return int(value)
+    raise UsageError(f"no class '{value}' among the {len(labels)} classes", nearest(value, labels))
+
+
+def label_key(label: str) -> str:
+    """Return the form in which two spellings of one class name are equal."""
+    return label.strip().casefold().replace("_", " ")
