@@ -121,7 +121,9 @@ class CompiledAttack:
             scores[rows, labels] = -np.inf
             aim = scores.max(axis=1)
         near = aim >= other - _AT_THE_BOUNDARY * np.abs(other)
-        near[near] = self.threat.is_adversarial_class(self.classifier.logits_of(points[near]).argmax(1), labels[near])
+        if near.any():
+            predicted = self.classifier.logits_of(points[near]).argmax(axis=1)
+            near[near] = self.threat.is_adversarial_class(predicted, labels[near])
         return near
 
     def _proven_copy(self, pixels: np.ndarray) -> Classifier:
