@@ -1,7 +1,7 @@
 """Mutation tests: change one operator, constant, argument or statement at a time, and see that a test fails.
 
     python tests/mutation/run.py --sample 150 --seed 0        a random sample of all mutants
-    python tests/mutation/run.py --paths advcli/threat.py     all mutants of some files
+    python tests/mutation/run.py --paths advcli/threat/threat.py     all mutants of some files
     python tests/mutation/run.py --again                      those that survived once more, after new tests
 
 The unchanged tests run first and show which functions each of them calls; a mutant is run against the tests that call
@@ -28,9 +28,9 @@ from mutants import ROOT, Mutant, digest, mutants_of
 
 # What is mutated, and the test files that are to notice.
 PATHS = {
-    "advcli/threat.py": ("test_threat.py", "test_l1_ball.py", "test_component_defaults.py", "test_pgd.py"),
-    "advcli/l1_ball.py": ("test_l1_ball.py", "test_threat.py"),
-    "advcli/draws.py": ("test_draws.py", "test_threat.py"),
+    "advcli/threat/threat.py": ("test_threat.py", "test_l1_ball.py", "test_component_defaults.py", "test_pgd.py"),
+    "advcli/threat/l1_ball.py": ("test_l1_ball.py", "test_threat.py"),
+    "advcli/threat/rng.py": ("test_draws.py", "test_threat.py"),
     "advcli/attacks/__init__.py": ("test_pgd.py", "test_minimal_attacks.py", "test_apgd.py"),
     "advcli/attacks/apgd.py": ("test_apgd.py",),
     "advcli/attacks/_sparse.py": ("test_apgd.py",),
@@ -58,10 +58,10 @@ PATHS = {
     "advcli/modifiers/*.py": ("test_modifiers.py", "test_component_defaults.py"),
     "advcli/explainers/*.py": ("explainers/*.py", "test_feature_map.py", "test_component_defaults.py"),
     "advcli/corruptions/*.py": ("test_corruption*.py",),
-    "advcli/tasks/benchmark/intervals.py": ("benchmarking/test_statistics.py",),
-    "advcli/tasks/benchmark/significance.py": ("benchmarking/test_summary.py", "benchmarking/test_pairs.py"),
-    "advcli/tasks/benchmark/randomized_smoothing.py": ("benchmarking/test_certification.py",),
-    "advcli/tasks/benchmark/corruption_error.py": ("benchmarking/test_corruption_error.py",),
+    "advcli/tasks/benchmark/intervals.py": ("tasks/benchmark/test_statistics.py",),
+    "advcli/tasks/benchmark/significance.py": ("tasks/benchmark/test_summary.py", "tasks/benchmark/test_pairs.py"),
+    "advcli/tasks/benchmark/randomized_smoothing.py": ("tasks/benchmark/test_certification.py",),
+    "advcli/tasks/benchmark/corruption_error.py": ("tasks/benchmark/test_corruption_error.py",),
 }
 PATHS |= {
     path: (*files, "test_component_defaults.py") for path, files in PATHS.items() if path.startswith("advcli/attacks/")
@@ -83,7 +83,7 @@ def files_of(path: str) -> list[str]:
 
 def main() -> None:
     """Run the mutants that were asked for, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--paths", nargs="*", default=list(PATHS), help="files to mutate, or patterns of them")
     parser.add_argument("--sample", type=int, help="how many mutants; all by default")
     parser.add_argument("--seed", type=int, default=0)
@@ -151,7 +151,8 @@ def test_mutants(mutants: list[Mutant], kept: dict[str, Any], options: Any) -> N
     def write(file: Path, source: bytes) -> None:
         file.write_bytes(source)
         # A time of its own, or Python takes the byte code that it made of another source.
-        os.utime(file, (next(times),) * 2)
+        time = next(times)
+        os.utime(file, (time, time))
 
     def judge(mutant: Mutant, tree: Path, code: int, found: Any, seconds: float) -> None:
         write(tree / mutant.path, (ROOT / mutant.path).read_bytes())

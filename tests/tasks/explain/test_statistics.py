@@ -1,17 +1,17 @@
 """Medians over the images of a folder, from numbers whose median, mean and extremes all differ."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from advcli.tasks.explain.perturbed import Pair
 
+from advcli import registry
 from advcli.records import Shift, Shifted
-from advcli.tasks.explain.explanation import Explanation, Map
-from advcli.tasks.explain.margin_attribution import Flip
-from advcli.tasks.explain.request import Wanted
+from advcli.tasks.explain.adversarial_pairs import Pair
+from advcli.tasks.explain.explanation import Explanation, Map, Target, View
+from advcli.tasks.explain.margin_attribution import MarginAttribution
 from advcli.tasks.explain.statistics import Statistics
-from advcli.tasks.explain.views import Question, View
 from conftest import make_classifier
 
 NOTHING = np.zeros((8, 8), np.float32)
@@ -32,16 +32,17 @@ def explanation(
 ) -> Explanation:
     """Make an explanation, whose maps are of a class, and moved by so much, and by so much under noise."""
     view_of = more.pop("view", "adversarial")
-    kind, against = more.pop("kind", "pixels"), more.pop("against", None)
+    method, against = registry.build("explainers", more.pop("method", "saliency")), more.pop("against", None)
     found = tuple(
         Map(
-            Question(Wanted(view_of, "predicted", ""), "predicted", index, against),
-            "saliency", kind, True, None, NOTHING, shift(moved), shift(floor), None, 0.0,
+            Target(view_of, index, against, "predicted"), "saliency", method, None, NOTHING, NOTHING,
+            moved=shift(moved), floor=shift(floor),
         )
         for index, moved, floor in maps
     )  # fmt: skip
+    more = {"pair": PAIR} | more
     views = (view("clean", clean), view("adversarial", attacked))
-    return Explanation(make_classifier("linear"), views, true, found, **({"pair": PAIR} | more))
+    return Explanation(Path("a.png"), make_classifier("linear"), views, true, maps=found, **more)
 
 
 def records(*explanations: Explanation) -> list[Shifted]:
@@ -88,7 +89,7 @@ def test_groups_and_roles_are_kept_apart_and_in_order() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"pair": None}, {"view": "clean"}, {"kind": "picture"}, {"against": 0}],
+    [{"pair": None}, {"view": "clean"}, {"method": "activation-maximization"}, {"against": 0}],
     ids=lambda other: next(iter(other)),
 )
 def test_what_does_not_count(other: dict[str, Any]) -> None:
@@ -96,9 +97,10 @@ def test_what_does_not_count(other: dict[str, Any]) -> None:
 
 
 def test_shares_are_those_of_the_group() -> None:
-    flips = [Flip(NOTHING, 1.0, -1.0, share) for share in (0.1, 0.2, 0.9, None)]
+    margins = [MarginAttribution(NOTHING, 1.0, -1.0, share) for share in (0.1, 0.2, 0.9, None)]
     found = records(
-        *(explanation(1, 2, 1, [(2, 0.4, None)], flip=flip) for flip in flips), explanation(1, 1, 1, [(1, 0.5, None)])
+        *(explanation(1, 2, 1, [(2, 0.4, None)], margin=margin) for margin in margins),
+        explanation(1, 1, 1, [(1, 0.5, None)]),
     )
     assert [(record.group, record.restored_share) for record in found] == [("right", None), ("fooled", 0.2)]
 
