@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from advcli.backend import Tensor, keras, tf
+from advcli.backend import Tensor, tf
 from advcli.data.class_names import class_index
 from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import atomic
 from advcli.model import keras_file, output_head
 from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement, switched_off
-from advcli.model.introspection import operations
+from advcli.model.input_range import infer_range
 from advcli.model.output_head import LOGITS, Head
 from advcli.records import Prediction
 
@@ -317,9 +317,7 @@ def wrap(
     if edge is None:
         raise AdvcliError(f"model '{name}' takes images of any size", "say which with --edge, for example --edge 224")
     if input_range is None:
-        input_range = (0.0, 1.0)
-        advice = "it divides by 255 itself, so try --input-range 0,255" if _divides(model) else "see --input-range"
-        log.warning("'%s' does not say which pixel values it wants: taken to be 0 to 1 (%s)", name, advice)
+        input_range = _own_range(model, name)
     low, high = input_range
     probe = np.random.default_rng(0).random((4, edge, edge, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
@@ -409,9 +407,15 @@ def _hint_for(shape: tuple[int | None, ...]) -> str:
     return before + f"keras.layers.Reshape({shape[1:]})" if len(shape) in (2, 3) else ""
 
 
-def _divides(model: Any) -> bool:
-    scales = [part.scale for part in operations(model) if isinstance(part, keras.layers.Rescaling)]
-    return any(np.max(scale) < 0.05 for scale in scales)
+def _own_range(model: Any, name: str) -> tuple[float, float]:
+    """Infer the values that a model wants for black and white, and report it; 0 to 1 if nothing shows it."""
+    inferred = infer_range(model)
+    if inferred is None:
+        log.warning("'%s' does not say which pixel values it wants: taken to be 0 to 1 (see --input-range)", name)
+        return 0.0, 1.0
+    (low, high), layer = inferred
+    log.info("'%s': input range %g to %g, as its layer '%s' shows", name, low, high, layer)
+    return low, high
 
 
 def _class_count(model: Any, name: str, probe: np.ndarray) -> int:

@@ -1,0 +1,91 @@
+"""Which pixel values a model wants, where its first layers show it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import foreign
+from advcli.backend import keras
+from advcli.model.classifier import load
+from advcli.model.input_range import BYTES, UNIT, infer_range
+
+LAYERS = keras.layers
+SIZE = (foreign.EDGE, foreign.EDGE, 3)
+
+
+def functional(*steps: Any) -> Any:
+    image = keras.Input(SIZE)
+    return keras.Model(image, foreign.chain(image, [*steps, *foreign._ending()]))
+
+
+def normalization(mean: float, variance: float) -> Any:
+    return LAYERS.Normalization(mean=[mean] * 3, variance=[variance] * 3)
+
+
+def sequential(*steps: Any) -> Any:
+    return keras.Sequential([keras.Input(SIZE), *steps, *foreign._ending()])
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        pytest.param(lambda: functional(LAYERS.Rescaling(1 / 255)), BYTES, id="1"),
+        pytest.param(lambda: functional(LAYERS.Rescaling(1 / 127.5, -1)), BYTES, id="2"),
+        pytest.param(
+            lambda: sequential(LAYERS.RandomFlip(), LAYERS.RandomRotation(0.2), LAYERS.Rescaling(1 / 255)),
+            BYTES,
+            id="3",
+        ),
+        pytest.param(
+            lambda: sequential(keras.Sequential([LAYERS.RandomZoom(0.1)]), LAYERS.Rescaling(1 / 255)), BYTES, id="4"
+        ),
+        pytest.param(
+            lambda: functional(LAYERS.Resizing(16, 16), LAYERS.CenterCrop(12, 12), LAYERS.Rescaling(1 / 255)),
+            BYTES,
+            id="5",
+        ),
+        pytest.param(lambda: functional(lambda x: x / 255.0), BYTES, id="6"),
+        pytest.param(lambda: functional(lambda x: x / 127.5 - 1), BYTES, id="7"),
+        pytest.param(lambda: functional(lambda x: (x - 127.5) / 60), BYTES, id="8"),
+        pytest.param(
+            lambda: functional(lambda x: x[..., ::-1] - np.array([103.9, 116.8, 123.7], np.float32)), BYTES, id="9"
+        ),
+        pytest.param(lambda: functional(lambda x: x * (1 / 255)), BYTES, id="10"),
+        pytest.param(lambda: functional(normalization(120, 3600)), BYTES, id="11"),
+        pytest.param(lambda: functional(normalization(0.45, 0.05)), UNIT, id="12"),
+        pytest.param(lambda: functional(LAYERS.Rescaling(2, -1)), UNIT, id="13"),
+        pytest.param(lambda: functional(lambda x: (x - 0.5) / 0.5), UNIT, id="14"),
+        pytest.param(lambda: functional(), None, id="15"),
+        pytest.param(lambda: functional(LAYERS.BatchNormalization()), None, id="16"),
+        # A rescaling of features says nothing of the pixels.
+        pytest.param(lambda: functional(LAYERS.Conv2D(3, 3), LAYERS.Rescaling(1 / 255)), None, id="17"),
+        pytest.param(
+            lambda: functional(LAYERS.GaussianNoise(0.1), LAYERS.ReLU(), LAYERS.Rescaling(1 / 255)), None, id="18"
+        ),
+        pytest.param(lambda: foreign.InCall("softmax"), None, id="19"),
+    ],
+)
+def test_the_range_that_the_first_layers_show(build: Any, expected: tuple[float, float] | None) -> None:
+    found = infer_range(build())
+    assert (None if found is None else found[0]) == expected
+
+
+def test_networks_with_their_preprocessing_inside() -> None:
+    build = keras.applications.EfficientNetV2B0
+    model = build(weights=None, input_shape=(32, 32, 3), classes=4, include_preprocessing=True)
+    found = infer_range(model)
+    assert found is not None
+    assert found[0] == BYTES
+
+
+def test_a_tutorial_model_is_measured_in_its_own_range_without_being_told(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(3)
+    model = foreign.ZOO["tutorial"][0]()
+    pixels = foreign.images(30)
+    foreign.centre(model, pixels * 255)
+    model.save(tmp_path / "m.keras")
+    expected = model.predict(pixels * 255, verbose=0).argmax(axis=1)
+    assert len(set(expected)) > 1
+    np.testing.assert_array_equal(load(tmp_path / "m.keras", "m").predicted(pixels), expected)
