@@ -14,7 +14,7 @@ from advcli.files import png
 from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress, Record
 from advcli.tasks.attack.request import Resolved
-from advcli.tasks.attack.run import attack
+from advcli.tasks.attack.run import attack_files
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -44,7 +44,7 @@ def events(
     outputs = {file: file.with_name(f"{file.stem}-out") for file in files}
     request = Resolved(spec=spec, threat=threat, **options)
     search = registry.build("attacks", spec)
-    return list(attack(classifier, outputs, search, request, pattern=pattern, apply=apply))
+    return list(attack_files(classifier, outputs, search, request, pattern=pattern, apply=apply))
 
 
 def only(records: list[Attacked | Failed]) -> Attacked:

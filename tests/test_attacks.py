@@ -16,7 +16,7 @@ from advcli.model.classifier import Classifier
 from advcli.records import Attacked
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.attack.request import Resolved
-from advcli.tasks.attack.run import attack
+from advcli.tasks.attack.run import attack_files
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
@@ -203,7 +203,7 @@ def test_a_model_that_rounds_its_input_is_survived(
         threat = Threat(Norm(norm), EPS[Norm(norm)])
         request = Resolved(spec=name, threat=threat)
         found = list(
-            attack(rounding, {file: tmp_path / norm}, search, request, pattern=tmp_path / f"{norm}.pattern.png")
+            attack_files(rounding, {file: tmp_path / norm}, search, request, pattern=tmp_path / f"{norm}.pattern.png")
         )
         assert [event.type for event in found if isinstance(event, Attacked)] == ["attacked"]
 
@@ -283,7 +283,7 @@ def test_a_model_that_gives_no_numbers_is_named(name: str, pictures: np.ndarray,
     png.write(file, (pictures[0] * 255).astype(np.uint8))
     request = Resolved(spec=name, threat=any_threat(build(name)))
     with pytest.raises(AdvcliError, match="'linear' gives values that are not numbers"):
-        list(attack(broken, {file: tmp_path / "a"}, build(name), request, pattern=tmp_path / "a.pattern.png"))
+        list(attack_files(broken, {file: tmp_path / "a"}, build(name), request, pattern=tmp_path / "a.pattern.png"))
 
 
 # Closed forms on logistic regression, where the gradient's sign is the same everywhere.

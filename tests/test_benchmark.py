@@ -11,7 +11,7 @@ from advcli.model.classifier import Classifier
 from advcli.records import Score
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.models import class_indices
-from advcli.tasks.benchmark.quick_score import benchmark
+from advcli.tasks.benchmark.quick_score import quick_scores
 from advcli.threat.threat import Threat
 from conftest import make_classifier
 
@@ -31,7 +31,7 @@ def images(linear: Classifier) -> Images:
 
 
 def scores(classifier: Classifier, images: Images, attacks: dict[str, object], eps: float = 0.02) -> dict[str, Score]:
-    events = benchmark(classifier, dataset(classifier.labels), images, attacks, Threat(eps=eps), batch=8)  # type: ignore[arg-type]
+    events = quick_scores(classifier, dataset(classifier.labels), images, attacks, Threat(eps=eps), batch=8)  # type: ignore[arg-type]
     return {event.perturbation: event for event in events if isinstance(event, Score)}
 
 

@@ -17,9 +17,9 @@ from advcli.model.output_head import LOGARITHM
 from advcli.records import Score
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.check_records import check
-from advcli.tasks.benchmark.models import Measured
-from advcli.tasks.benchmark.quick_score import benchmark
-from advcli.tasks.benchmark.sanity_checks import compared
+from advcli.tasks.benchmark.models import EvaluatedModel
+from advcli.tasks.benchmark.quick_score import quick_scores
+from advcli.tasks.benchmark.sanity_checks import training_overlap
 from advcli.threat.threat import Norm, Threat
 
 CLASSES = 4
@@ -295,9 +295,9 @@ def test_uneven_classes(sound: Evidence, counts: list[int], suspect: bool) -> No
     assert found.evidence.startswith("classes are balanced") == (not suspect)
 
 
-def measured_on(classifier: Classifier, pixels: np.ndarray) -> Measured:
+def measured_on(classifier: Classifier, pixels: np.ndarray) -> EvaluatedModel:
     labels = np.zeros(len(pixels), np.int32)
-    return Measured(classifier, Images(pixels, labels), labels, np.arange(len(pixels)))
+    return EvaluatedModel(classifier, Images(pixels, labels), labels, np.arange(len(pixels)))
 
 
 def finished(events: Any) -> Any:
@@ -314,13 +314,13 @@ def test_images_that_were_trained_on(sound: Evidence, linear: Classifier, seed: 
     train = generator.integers(0, 256, (30_000, 8, 8, 3), dtype=np.uint8)
     test = generator.integers(0, 256, (100, 8, 8, 3), dtype=np.uint8)
     split = Split(np.zeros(len(train), np.int32), lambda i: train[i], str)
-    clean = finished(compared(split, measured_on(linear, test)))
+    clean = finished(training_overlap(split, measured_on(linear, test)))
     assert clean == Overlap(0, 100, 30_000)
     assert not finding("duplicates", replace(sound, overlap=clean)).suspect
     # Three images are planted where a sample of 20,000 does not look.
     overlooked = np.setdiff1d(np.arange(len(train)), stratified(split.labels, 20_000, 0))
     train[generator.choice(overlooked, 3, replace=False)] = test[[7, 30, 71]]
-    found = finding("duplicates", replace(sound, overlap=finished(compared(split, measured_on(linear, test)))))
+    found = finding("duplicates", replace(sound, overlap=finished(training_overlap(split, measured_on(linear, test)))))
     assert found.suspect
     assert "3 of 100 measured images" in found.evidence
     assert "all 30000 training images compared" in found.evidence
@@ -337,7 +337,7 @@ def test_training_images_are_compared_one_by_one(sound: Evidence, linear: Classi
 
     split = Split(np.zeros(6000, np.int32), read, str)
     tracemalloc.start()
-    overlap = finished(compared(split, measured_on(linear, test)))
+    overlap = finished(training_overlap(split, measured_on(linear, test)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # A hash of every training image would take ten times as much.
@@ -348,7 +348,7 @@ def test_training_images_are_compared_one_by_one(sound: Evidence, linear: Classi
         in finding("duplicates", replace(sound, overlap=overlap)).evidence
     )
     nothing = Split(np.zeros(0, np.int32), read, str)
-    assert finished(compared(nothing, measured_on(linear, test))) is None
+    assert finished(training_overlap(nothing, measured_on(linear, test))) is None
     assert registry.build("checks", "duplicates")(replace(sound, overlap=None)) is None
 
 
@@ -441,7 +441,7 @@ def scores_of(classifier: Classifier, pixels: np.ndarray, eps: float, *attacks: 
     split = Split(labels, lambda i: pixels[i], str)
     dataset = Dataset("drawn", classifier.labels, split, split, 8)
     built = {spec: registry.build("attacks", spec) for spec in attacks}
-    events = benchmark(classifier, dataset, Images(pixels, labels), built, Threat(Norm.LINF, eps))
+    events = quick_scores(classifier, dataset, Images(pixels, labels), built, Threat(Norm.LINF, eps))
     scores = [event for event in events if isinstance(event, Score)]
     return look(classifier, pixels, scores=scores, attacks=attacks)
 

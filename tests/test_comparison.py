@@ -13,10 +13,10 @@ from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.records import Epoch, Planned, Score
 from advcli.tasks.benchmark.perturbations import noise_on_all
-from advcli.tasks.benchmark.quick_score import benchmark
+from advcli.tasks.benchmark.quick_score import quick_scores
 from advcli.tasks.train.cost_estimate import plan
 from advcli.tasks.train.recipe import Recipe, prepare
-from advcli.tasks.train.run import train
+from advcli.tasks.train.run import train_model
 from advcli.tasks.train.run_folder import Run
 from advcli.tasks.train.twin_comparison import ATTACKS, NOISES
 from advcli.threat.threat import Threat
@@ -43,7 +43,7 @@ TINY = Recipe(
 
 def test_a_twin_is_trained_without_a_defence_and_stands_beside_it(tmp_path: Path) -> None:
     recipe = replace(TINY, twin=True, modifier=("awp",), eps_warmup=1.0, augment=("crop",))
-    events = list(train(recipe, prepare(recipe, find("digits")()), Run(tmp_path / "run")))
+    events = list(train_model(recipe, prepare(recipe, find("digits")()), Run(tmp_path / "run")))
     epochs = [event for event in events if isinstance(event, Epoch)]
     assert [(epoch.model, epoch.epoch) for epoch in epochs] == [
         ("run", 1), ("run", 2), ("run-twin", 1), ("run-twin", 2)
@@ -57,7 +57,7 @@ def test_a_twin_is_trained_without_a_defence_and_stands_beside_it(tmp_path: Path
     alone = replace(recipe.twin_recipe, epochs=2)
     again = [
         event
-        for event in train(alone, prepare(alone, find("digits")()), Run(tmp_path / "alone"))
+        for event in train_model(alone, prepare(alone, find("digits")()), Run(tmp_path / "alone"))
         if isinstance(event, Epoch)
     ]
     assert [epoch.loss for epoch in again] == [epoch.loss for epoch in epochs[2:]]
@@ -70,9 +70,9 @@ def test_a_twin_is_trained_without_a_defence_and_stands_beside_it(tmp_path: Path
 
 def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path) -> None:
     base = replace(TINY, objective="clean", epochs=1)
-    list(train(base, prepare(base, find("digits")()), Run(tmp_path / "base")))
+    list(train_model(base, prepare(base, find("digits")()), Run(tmp_path / "base")))
     recipe = replace(TINY, epochs=1, against=str(tmp_path / "base"))
-    events = list(train(recipe, prepare(recipe, find("digits")()), Run(tmp_path / "run")))
+    events = list(train_model(recipe, prepare(recipe, find("digits")()), Run(tmp_path / "run")))
     assert {event.model for event in events if isinstance(event, Score)} == {"base", "run"}
 
 
@@ -82,7 +82,7 @@ def test_a_run_of_other_classes_is_refused_before_anything_is_trained(tmp_path: 
     replace(digits, labels=("0", "1", "three")).save(tmp_path / "base" / "model.keras")
     recipe = replace(TINY, against=str(tmp_path / "base"))
     with pytest.raises(UsageError, match=r"it has no class '2' of 'digits'"):
-        next(iter(train(recipe, prepare(recipe, find("digits")()), Run(tmp_path / "run"))))
+        next(iter(train_model(recipe, prepare(recipe, find("digits")()), Run(tmp_path / "run"))))
     assert not (tmp_path / "run").exists()
 
 
@@ -95,7 +95,7 @@ def test_noise_falls_on_every_image_and_counts_all_of_them(small: Classifier) ->
     assert {asdict(noise)["probability"] for noise in noises.values()} == {1.0}  # type: ignore[call-overload]
     scores = [
         event
-        for event in benchmark(classifier, chosen, images, {}, Threat(), noises=noises, batch=50)
+        for event in quick_scores(classifier, chosen, images, {}, Threat(), noises=noises, batch=50)
         if isinstance(event, Score)
     ]
     found = {score.perturbation: score for score in scores}
@@ -129,7 +129,7 @@ def test_a_plan_times_the_method_and_names_a_cheaper_one(tmp_path: Path, monkeyp
 
 def test_tensorboard_reads_the_history(tmp_path: Path) -> None:
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
-    events = train(TINY, prepare(TINY, find("digits")()), Run(tmp_path / "run"), tensorboard=True)
+    events = train_model(TINY, prepare(TINY, find("digits")()), Run(tmp_path / "run"), tensorboard=True)
     epochs = [event for event in events if isinstance(event, Epoch)]
     found = {}
     for file in sorted((tmp_path / "run" / "tensorboard").iterdir()):

@@ -31,12 +31,7 @@ COMMANDS = ("train", "attack", "benchmark", "explain")
 COMPONENTS = [(family, name) for family in FAMILIES for name in registry.names(family)]
 
 # What has no name of its own yet.
-TO_BE_NAMED = {
-    *("Measured", "Pages", "Row", "Shown", "Subject", "attack", "benchmark"),
-    *("compared", "drawn", "embedded", "enlarged", "explain", "find", "groups"),
-    *("load", "percent", "prepare", "probability", "radius", "refuse_unknown", "score"),
-    *("settled", "shade", "summary", "train", "write"),
-}
+TO_BE_NAMED = {"radius"}
 
 # A module may import its own layer's lower neighbours and every layer below.
 LAYERS = [

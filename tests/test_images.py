@@ -180,20 +180,20 @@ def test_find_lists_files_and_folders_once(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    found = paths.find([tmp_path / "b.JPG", tmp_path, tmp_path / "a.png"])
+    found = paths.find_images([tmp_path / "b.JPG", tmp_path, tmp_path / "a.png"])
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ["b.JPG", "a.png", "sub/c.webp"]
 
 
 def test_find_names_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "kitten.png").touch()
     with pytest.raises(UsageError) as error:
-        paths.find([tmp_path / "kiten.png"])
+        paths.find_images([tmp_path / "kiten.png"])
     assert "kitten.png" in error.value.hint
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no images in folder"):
-        paths.find([tmp_path / "empty"])
+        paths.find_images([tmp_path / "empty"])
     with pytest.raises(UsageError) as error:
-        paths.find([tmp_path / "nowhere" / "x.png"])
+        paths.find_images([tmp_path / "nowhere" / "x.png"])
     assert "does not exist either" in error.value.hint
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from advcli import registry
 from advcli.attacks import norms_of, refuse_unsupported
-from advcli.attacks._minimal import annealed, margin, settled, to_hyperplane
+from advcli.attacks._minimal import annealed, margin, project_outside, to_hyperplane
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
@@ -307,7 +307,7 @@ def test_a_point_inside_the_ball_is_kept_to_the_last_bit(norm: Norm) -> None:
     generator = np.random.default_rng(0)
     images = tf.constant(generator.uniform(0, 1, (50, 4, 4, 3)), tf.float32)
     points = tf.clip_by_value(images + tf.constant(generator.normal(0, 1e-3, images.shape), tf.float32), 0.0, 1.0)
-    np.testing.assert_array_equal(settled(points, images, Threat(norm, 0.5)).numpy(), points.numpy())
+    np.testing.assert_array_equal(project_outside(points, images, Threat(norm, 0.5)).numpy(), points.numpy())
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ tf.config.set_logical_device_configuration(
 from advcli import registry
 from advcli.datasets import find
 from advcli.errors import UsageError
-from advcli.tasks.train.run import train
+from advcli.tasks.train.run import train_model
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.recipe import Recipe, prepare
 from advcli.tasks.train.run_folder import Run
@@ -44,10 +44,10 @@ recipe = Recipe(
 data = prepare(recipe, find("digits")())
 found = {}
 for strategy in ("one", "mirrored"):
-    list(train(replace(recipe, strategy=strategy), data, Run(Path(strategy))))
+    list(train_model(replace(recipe, strategy=strategy), data, Run(Path(strategy))))
     found[strategy] = find_devices(strategy).count
 try:
-    list(train(replace(recipe, objective="free", modifier=(), strategy="mirrored"), data, Run(Path("free"))))
+    list(train_model(replace(recipe, objective="free", modifier=(), strategy="mirrored"), data, Run(Path("free"))))
 except UsageError as error:
     found["free"] = error.message
 

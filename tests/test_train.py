@@ -18,10 +18,10 @@ from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import load
 from advcli.records import Epoch, Progress, Score, Trained
-from advcli.tasks.benchmark.quick_score import benchmark
+from advcli.tasks.benchmark.quick_score import quick_scores
 from advcli.tasks.train import overfitting_guard as guard
 from advcli.tasks.train.recipe import Recipe, prepare
-from advcli.tasks.train.run import train
+from advcli.tasks.train.run import train_model
 from advcli.tasks.train.run_folder import Run
 from conftest import make_classifier
 from tiny_runs import RECIPE, TINY, data_for, run, trainer_for
@@ -62,7 +62,7 @@ def robust_accuracy(folder: Path) -> dict[str, float]:
     dataset = find("digits")()
     images = decode(dataset.test, classifier.edge, classifier.channels)
     attacks = {"pgd": registry.build("attacks", "pgd:steps=20")}
-    events = benchmark(classifier, dataset, images, attacks, RECIPE.threat)
+    events = quick_scores(classifier, dataset, images, attacks, RECIPE.threat)
     return {event.perturbation: event.accuracy for event in events if isinstance(event, Score)}
 
 
@@ -203,7 +203,7 @@ def test_images_kept_on_disk_give_the_same_run(tmp_path: Path, monkeypatch: pyte
     assert isinstance(on_disk.train.pixels, np.memmap)
     assert not isinstance(data_for(TINY).train.pixels, np.memmap)
     assert list((tmp_path / "cache").iterdir()) == []
-    list(train(TINY, on_disk, Run(tmp_path / "disk")))
+    list(train_model(TINY, on_disk, Run(tmp_path / "disk")))
     run(TINY, tmp_path / "memory")
     assert_same_end(tmp_path / "disk", tmp_path / "memory")
 
@@ -232,7 +232,7 @@ def test_a_run_that_is_over_can_be_resumed_to_no_effect(rich: Rich) -> None:
 
 def stopped_after(steps: int, recipe: Recipe, folder: Path, *, resume: bool = False) -> None:
     """Train until some steps of the whole run are done, and leave, as if the process had been killed."""
-    for event in train(recipe, data_for(recipe), Run(folder), resume=resume):
+    for event in train_model(recipe, data_for(recipe), Run(folder), resume=resume):
         if isinstance(event, Progress) and event.done == steps:
             return
 
@@ -300,12 +300,12 @@ def test_a_run_killed_around_a_rollback_ends_like_one_that_was_not(
 ) -> None:
     _, epochs = rolled_back
     first = next(i for i, epoch in enumerate(epochs) if guard.CATASTROPHIC in epoch.guard)
-    records: Iterator[Any] = train(COLLAPSING, data_for(COLLAPSING), Run(tmp_path / "run"))
+    records: Iterator[Any] = train_model(COLLAPSING, data_for(COLLAPSING), Run(tmp_path / "run"))
     seen = [next(record for record in records if isinstance(record, Epoch)) for _ in range(first + 1)]
     # Here the alarm is told and nothing has been gone back to.
     assert seen[-1].guard == epochs[first].guard
     del records
-    records = train(COLLAPSING, data_for(COLLAPSING), Run(tmp_path / "run"), resume=True)
+    records = train_model(COLLAPSING, data_for(COLLAPSING), Run(tmp_path / "run"), resume=True)
     again = next(record for record in records if isinstance(record, Epoch))
     assert without_time([again]) == without_time([epochs[first]])
     # And here it has, and the next epoch is under way.

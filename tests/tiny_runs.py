@@ -9,7 +9,7 @@ from advcli.datasets import find
 from advcli.records import Epoch, Trained
 from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.recipe import Recipe, TrainingData, prepare
-from advcli.tasks.train.run import train
+from advcli.tasks.train.run import train_model
 from advcli.tasks.train.run_folder import Run
 from advcli.tasks.train.trainer import Trainer
 
@@ -49,7 +49,7 @@ def trainer_for(recipe: Recipe) -> Trainer:
 
 def run(recipe: Recipe, folder: Path, *, resume: bool = False) -> list[Epoch | Trained]:
     """Train, and return the records."""
-    events = train(recipe, data_for(recipe), Run(folder), resume=resume)
+    events = train_model(recipe, data_for(recipe), Run(folder), resume=resume)
     return [event for event in events if isinstance(event, (Epoch, Trained))]
 
 

@@ -25,7 +25,7 @@ class Smallest(NamedTuple):
     def within(self, originals: Tensor, threat: Threat, otherwise: Tensor) -> Tensor:
         """Return it inside the ball; ``otherwise`` is what stands in where nothing was found."""
         image = tf.where(by_image(tf.math.is_finite(self.size)), self.image, otherwise)
-        return settled(image, originals, threat)
+        return project_outside(image, originals, threat)
 
 
 def nothing_yet(originals: Tensor) -> Smallest:
@@ -33,7 +33,7 @@ def nothing_yet(originals: Tensor) -> Smallest:
     return Smallest(originals, tf.fill(tf.shape(originals)[:1], math.inf))
 
 
-def settled(adversarial: Tensor, originals: Tensor, threat: Threat) -> Tensor:
+def project_outside(adversarial: Tensor, originals: Tensor, threat: Threat) -> Tensor:
     """Project what is outside the ball, and leave to the last bit what is inside: it is at a boundary."""
     inside = threat.size(adversarial - originals) <= threat.eps
     return tf.where(by_image(inside), adversarial, threat.project(adversarial, originals))

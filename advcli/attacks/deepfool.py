@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from advcli.attacks._minimal import dual_size, settled, to_hyperplane
+from advcli.attacks._minimal import dual_size, project_outside, to_hyperplane
 from advcli.attacks._rounds import Network, by_image, of_class, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -71,7 +71,9 @@ class DeepFool:
         wrong = tf.where(own, -float("inf"), logits)
         classes = tf.math.top_k(wrong, min(self.candidates, logits.shape[1] - 1)).indices
         state = _State(images, labels, classes, tf.zeros_like(images), images)
-        return settled(until_broken(step, logits_fn, lambda state: state.point, state, self.steps), images, threat)
+        return project_outside(
+            until_broken(step, logits_fn, lambda state: state.point, state, self.steps), images, threat
+        )
 
     def _way_to_nearest(self, network: Network, state: _State, threat: Threat) -> tuple[Tensor, Tensor]:
         """Return the way to the nearest hyperplane, and which images are misclassified: (n, H, W, C), (n,)."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.attacks._boundary import BISECTIONS, Walk
-from advcli.attacks._minimal import bisected, settled
+from advcli.attacks._minimal import bisected, project_outside
 from advcli.attacks._rounds import Batch, Network, in_rounds, on_the_surface
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -67,7 +67,7 @@ class FAB:
         closer = bisected(
             lambda points: threat.is_adversarial(logits_fn(points), labels), images, found, BISECTIONS, threat
         )
-        return settled(closer, images, threat)
+        return project_outside(closer, images, threat)
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch, restart: Tensor) -> Tensor:
         start = batch.images
@@ -75,7 +75,7 @@ class FAB:
             delta = on_the_surface(threat, start, batch.rng) / 2
             start = tf.clip_by_value(start + tf.where(restart == 0, 0.0, delta), 0.0, 1.0)
         found = Walk(self.steps, self.alpha_max, self.eta, self.beta, self.stop)(logits_fn, threat, batch, start)
-        return found if not self.stop else settled(found, batch.images, threat)
+        return found if not self.stop else project_outside(found, batch.images, threat)
 
 
 COMPONENT = FAB

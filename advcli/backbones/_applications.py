@@ -54,7 +54,7 @@ class Application:
             published: what ``"imagenet"`` means.
             **arguments: more for the function in ``keras.applications``.
         """
-        file = _weights.find(self.name, weights, channels, published)
+        file = _weights.find_weights(self.name, weights, channels, published)
         size = _weights.own_head(self.name, classes, file)
         features = self._features(_options.stem_stride(options, edge), edge, channels, arguments)
         for layer in features.layers:
@@ -65,7 +65,7 @@ class Application:
             x = keras.layers.Dropout(options.dropout, name="top_dropout")(x)
         logits = keras.layers.Dense(size, dtype="float32", name="logits")(x)
         model = keras.Model(features.inputs[0], logits, name=self.name)
-        return _weights.load(model, file, new_head=classes is not None)
+        return _weights.load_weights(model, file, new_head=classes is not None)
 
     def _features(self, stride: int, edge: int, channels: int, arguments: dict[str, Any]) -> Any:
         # Keras' layers pad and branch by the size of their maps, so a stem of stride 1 wants the layers

@@ -43,7 +43,9 @@ class Published:
         return self.url.rpartition("/")[2]
 
 
-def find(name: str, weights: str | Path | None, channels: int = 3, published: Published | None = None) -> Path | None:
+def find_weights(
+    name: str, weights: str | Path | None, channels: int = 3, published: Published | None = None
+) -> Path | None:
     """Find the weights file that is meant, and download it if it is Keras' own.
 
     Raises:
@@ -135,7 +137,7 @@ def own_head(name: str, classes: int | None, file: Path | None) -> int:
     return size
 
 
-def load(model: Any, file: Path | None, new_head: bool) -> Any:
+def load_weights(model: Any, file: Path | None, new_head: bool) -> Any:
     """Load a weights file into a model, all of it or all but its head.
 
     Raises:

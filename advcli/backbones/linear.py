@@ -23,14 +23,14 @@ class Linear:
 
     def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
         """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
-        file = _weights.find("linear", weights)
+        file = _weights.find_weights("linear", weights)
         inputs = keras.Input((edge, edge, channels), name="image")
         x = keras.layers.Flatten(name="pixels")(inputs)
         size = _weights.own_head("linear", classes, file)
         # The problem is convex, so the start does not matter, and from zero the weights show the data alone.
         logits = keras.layers.Dense(size, kernel_initializer="zeros", dtype="float32", name="logits")(x)
         # The weights are the head: there is nothing else to load.
-        return _weights.load(keras.Model(inputs, logits, name="linear"), file, new_head=False)
+        return _weights.load_weights(keras.Model(inputs, logits, name="linear"), file, new_head=False)
 
 
 COMPONENT = Linear

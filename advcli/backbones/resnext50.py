@@ -38,7 +38,7 @@ class ResNeXt50:
 
     def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
         """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
-        file = _weights.find("resnext50", weights)
+        file = _weights.find_weights("resnext50", weights)
         size = _weights.own_head("resnext50", classes, file)
         layers = keras.layers
         inputs = keras.Input((edge, edge, channels), name="image")
@@ -54,7 +54,7 @@ class ResNeXt50:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         logits = layers.Dense(size, dtype="float32", name="logits")(x)
         model = keras.Model(inputs, logits, name="resnext50")
-        return _weights.load(model, file, new_head=classes is not None)
+        return _weights.load_weights(model, file, new_head=classes is not None)
 
     def _block(self, x: Any, width: int, stride: int, name: str) -> Any:
         """Add a residual block: width -> 32 paths of width / 32 -> 2 width channels."""

@@ -34,7 +34,7 @@ class Small:
 
     def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
         """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
-        file = _weights.find("small", weights)
+        file = _weights.find_weights("small", weights)
         size = _weights.own_head("small", classes, file)
         inputs = x = keras.Input((edge, edge, channels), name="image")
         for i, (kernel, stride) in enumerate(((5, 2), (3, 2), (3, 1))):
@@ -45,7 +45,7 @@ class Small:
         x = keras.layers.Flatten(name="flatten")(x)
         logits = keras.layers.Dense(size, dtype="float32", name="logits")(x)
         model = keras.Model(inputs, logits, name="small")
-        return _weights.load(model, file, new_head=classes is not None)
+        return _weights.load_weights(model, file, new_head=classes is not None)
 
 
 COMPONENT = Small

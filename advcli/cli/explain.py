@@ -52,4 +52,4 @@ def explain(request: Request, display: Display) -> int:
             chosen = explainers if request.methods else suitable(explainers, classifier)
             models.append(ExplainedModel(classifier, chosen, request, search, pairs))
         caches = [check_cache(choice, request.seed) for choice in choices] if request.check else []
-        return output.show(task.explain(models, outputs, request, caches=caches, report=request.report))
+        return output.show(task.explain_files(models, outputs, request, caches=caches, report=request.report))

@@ -12,7 +12,7 @@ def luma(images: np.ndarray) -> np.ndarray:
     return (images[..., :1] * _LUMA[0] + images[..., 1:2] * _LUMA[1]) + images[..., 2:] * _LUMA[2]
 
 
-def shade(colour: tuple[int, int, int], channels: int) -> np.ndarray:
+def colour_values(colour: tuple[int, int, int], channels: int) -> np.ndarray:
     """Return an 8-bit colour as the images have it: -> (channels,) float32 in [0, 1]."""
     values = np.array(colour, np.float32) / 255
     return luma(values[None, None])[0, 0] if channels == 1 else values

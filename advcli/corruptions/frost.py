@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import fft
 
-from advcli.corruptions._colour import shade
+from advcli.corruptions._colour import colour_values
 from advcli.corruptions._parameters import table
 
 # How much of the image and how much of the ice is added up.
@@ -53,8 +53,8 @@ def _ice(side: int, channels: int, generator: np.random.Generator) -> np.ndarray
     # Where a field changes its sign there is a vein; the mean and the spread are those for a normal field.
     veins = (np.exp(-4 * np.abs(other)) - 0.189) / 0.25
     brightness = generator.uniform(*_BRIGHTNESS) + _STD * (0.6 * cloud + 0.8 * veins)
-    colour = shade(_COLOUR, channels)
-    tint = colour - shade(_COLOUR, 1)
+    colour = colour_values(_COLOUR, channels)
+    tint = colour - colour_values(_COLOUR, 1)
     return np.clip(brightness[..., None] + tint, 0, 1).astype(np.float32)
 
 

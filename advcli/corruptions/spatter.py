@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from advcli.corruptions import _edges
-from advcli.corruptions._colour import shade
+from advcli.corruptions._colour import colour_values
 from advcli.corruptions._parameters import table
 
 # Mean and standard deviation of the noise that becomes drops, that of the blur which gives them their size, what is
@@ -60,10 +60,10 @@ class Spatter:
         if mud > 0.5:
             cover = _blurred((liquid > least).astype(np.float32), strength)
             cover = np.where(cover < 0.8, 0, cover)[..., None]
-            return np.clip(images * (1 - cover) + cover * shade(_MUD, channels), 0, 1)
+            return np.clip(images * (1 - cover) + cover * colour_values(_MUD, channels), 0, 1)
         drops = np.where(liquid < least, 0, np.minimum(liquid, 1))
         light = np.float32(strength) * glitter(np.floor(drops * 255))[..., None]
-        return np.clip(images + np.clip(light * shade(_WATER, channels), 0, 1), 0, 1)
+        return np.clip(images + np.clip(light * colour_values(_WATER, channels), 0, 1), 0, 1)
 
 
 def glitter(drops: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ SUFFIXES = frozenset(
 )
 
 
-def find(paths: Sequence[Path]) -> list[Path]:
+def find_images(paths: Sequence[Path]) -> list[Path]:
     """List the image files that are named, or that lie in the folders that are named.
 
     Raises:

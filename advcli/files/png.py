@@ -24,7 +24,7 @@ def write(path: Path, pixels: np.ndarray, text: Mapping[str, str] | None = None)
         _picture(pixels).save(file, format="PNG", pnginfo=chunks)
 
 
-def embedded(pixels: np.ndarray) -> str:
+def png_data_url(pixels: np.ndarray) -> str:
     """Return (H, W, C) uint8 pixels as the address of a picture that lies in the address itself."""
     file = io.BytesIO()
     _picture(pixels).save(file, format="PNG", optimize=True)

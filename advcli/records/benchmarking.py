@@ -7,7 +7,7 @@ from advcli.records.base import Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured(Record):
+class Measurement(Record):
     """What every measure of a perturbation says: which one, and how strong.
 
     ``norm`` and ``eps`` are null where nothing searches a ball; ``severity`` is null but for a corruption.
@@ -48,7 +48,7 @@ class Protocol(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdicts(Measured):
+class Verdicts(Measurement):
     """One finished batch: which images, and the class that the model sees in each; in files of results only.
 
     ``indices`` are places among all images, whatever the shard. ``labels`` are the images' classes as the
@@ -80,7 +80,7 @@ class Smoothed(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score(Measured):
+class Score(Measurement):
     """How many images of a data set a model still gets right under one perturbation.
 
     ``accuracy`` is of all images, with its Wilson 95% interval ``low`` to ``high``;
@@ -149,7 +149,7 @@ class CorruptionError(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared(Measured):
+class Compared(Measurement):
     """Two models on the same images: how much more accurate the one is, and McNemar's exact p-value.
 
     ``only_model`` images only ``model`` gets right, ``only_against`` only ``against``.
@@ -165,7 +165,7 @@ class Compared(Measured):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassScore(Measured):
+class ClassScore(Measurement):
     """The accuracy on the images of one class, with its Wilson 95% interval."""
 
     type: ClassVar[str] = "class_score"
@@ -179,7 +179,7 @@ class ClassScore(Measured):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confused(Measured):
+class Confused(Measurement):
     """How many images of one class are taken for another."""
 
     type: ClassVar[str] = "confused"
@@ -190,7 +190,7 @@ class Confused(Measured):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transferred(Measured):
+class Transferred(Measurement):
     """How many images ``model`` still gets right that were perturbed against ``crafted_on``."""
 
     type: ClassVar[str] = "transferred"
@@ -238,7 +238,7 @@ class Checked(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gate(Measured):
+class Gate(Measurement):
     """Whether an accuracy is what was asked for."""
 
     type: ClassVar[str] = "gate"
@@ -249,7 +249,7 @@ class Gate(Measured):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change(Measured):
+class Change(Measurement):
     """How an accuracy differs from that of an earlier file of results; worse beyond chance is a regression."""
 
     type: ClassVar[str] = "change"
@@ -262,7 +262,7 @@ class Change(Measured):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported(Measured):
+class Exported(Measurement):
     """A folder of corrupted images, with a folder for each class."""
 
     type: ClassVar[str] = "exported"

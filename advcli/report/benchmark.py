@@ -14,7 +14,7 @@ from advcli.records import (
     Failed,
     Gate,
     Group,
-    Measured,
+    Measurement,
     Protocol,
     Record,
     Score,
@@ -47,7 +47,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
     passed = [check for check in checks if check.verdict != "SUSPECT"]
     parts = [
         _simple("suspect", "Suspect", found=_alike(suspect), suspect=suspect),
-        score_table.summary(scores, of(Group)),
+        score_table.summary_table(scores, of(Group)),
         _simple("gates", "What was asked for", gates=of(Gate)),
         _simple("changes", "Changes since the earlier results", changes=of(Change)),
         _reading(records),
@@ -64,7 +64,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
         _simple("failed", "Images that could not be read", failed=of(Failed)),
     ]
     data = ", ".join(dict.fromkeys(record.data for record in records))
-    models = list(dict.fromkeys(record.model for record in records if isinstance(record, Measured | Certified)))
+    models = list(dict.fromkeys(record.model for record in records if isinstance(record, Measurement | Certified)))
     return page(
         f"Benchmark on {data}",
         f"How many images {wording.counted(len(models), 'model')} still {'gets' if len(models) == 1 else 'get'} right.",

@@ -14,7 +14,7 @@ import numpy as np
 from advcli.files.atomic import whole_file
 from advcli.records import Shifted, Trusted
 from advcli.report.page import Section, page, part
-from advcli.report.sheet import Row, Sheet, percent
+from advcli.report.sheet import Row, Sheet, share_text
 
 # Placeholder of the articles in the page; they are too many to be kept in memory.
 _ARTICLES = "\N{OBJECT REPLACEMENT CHARACTER}articles\N{OBJECT REPLACEMENT CHARACTER}"
@@ -64,7 +64,7 @@ class Entry:
     outcomes: Sequence[Outcome]
 
 
-class Pages:
+class ExplanationPage:
     """A page that is written image by image; only its index is kept in memory.
 
     Args:
@@ -76,7 +76,7 @@ class Pages:
         self._index: list[dict[str, Any]] = []
         self._articles: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  closed at the end
 
-    def __enter__(self) -> "Pages":
+    def __enter__(self) -> "ExplanationPage":
         return self
 
     def __exit__(
@@ -165,7 +165,7 @@ def _shown(row: Row) -> dict[str, Any]:
                 "detail": panel.detail,
                 "caption": panel.caption.splitlines(),
                 "note": panel.note if source is None else "",
-                "source": None if source is None else embedded(source),
+                "source": None if source is None else data_url(source),
                 "film": panel.film is not None,
             }
         )
@@ -176,7 +176,7 @@ def _shown(row: Row) -> dict[str, Any]:
         {
             "label": item.label,
             "confidence": item.confidence,
-            "percent": percent(item.confidence),
+            "percent": share_text(item.confidence),
             "kind": kinds.get(item.index, ""),
             "explained": item.index == row.explained,
         }
@@ -186,7 +186,7 @@ def _shown(row: Row) -> dict[str, Any]:
         "title": first.title,
         "detail": first.detail,
         "caption": first.caption.splitlines(),
-        "picture": embedded(first.pixels),
+        "picture": data_url(first.pixels),
         "small": max(first.pixels.shape[:2]) < 128,
         "classes": classes,
         "lines": [line.strip() for line in row.lines],
@@ -204,13 +204,13 @@ def _blink(rows: Sequence[Row]) -> Mapping[str, Any] | None:
     if not {"clean", "adversarial"} <= pictures.keys():
         return None
     return {
-        "clean": embedded(pictures["clean"]),
-        "adversarial": embedded(pictures["adversarial"]),
+        "clean": data_url(pictures["clean"]),
+        "adversarial": data_url(pictures["adversarial"]),
         "small": max(pictures["clean"].shape[:2]) < 128,
     }
 
 
-def embedded(pixels: np.ndarray) -> str:
+def data_url(pixels: np.ndarray) -> str:
     """Encode (H, W, 1, 3 or 4) uint8 pixels as a data URL."""
     from PIL import Image
 

@@ -62,9 +62,9 @@ def _shown(example: Example) -> Shown:
     height, width = example.clean.shape[:2]
     return Shown(
         example,
-        png.embedded(example.clean),
-        png.embedded(example.adversarial),
-        png.embedded(enlarged(example.clean, example.adversarial, times)),
+        png.png_data_url(example.clean),
+        png.png_data_url(example.adversarial),
+        png.png_data_url(enlarged(example.clean, example.adversarial, times)),
         times,
         int(np.abs(change).max()),
         width,

@@ -11,7 +11,7 @@ from advcli.report.page import Section
 
 
 @dataclass(frozen=True)
-class Measurement:
+class ProtocolRow:
     """One perturbation with all its options: how strong it was, and the seconds it took for each model."""
 
     perturbation: str
@@ -30,7 +30,7 @@ def protocol(protocols: Sequence[Protocol], scores: Sequence[Score]) -> Section 
             model: sum(score.seconds for score in found)
             for model, found in parted(members, lambda score: score.model).items()
         }
-        measurements.append(Measurement(perturbation, spelled, _strengths(members), seconds))
+        measurements.append(ProtocolRow(perturbation, spelled, _strengths(members), seconds))
     content = {
         "protocols": [_description(part) for part in protocols],
         "measurements": measurements,

@@ -15,7 +15,7 @@ _GROUPS = {"seen": "seen in training", "unseen": "not seen in training"}
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """One perturbation: what it is called, each model's score under it, the highest accuracy among several."""
 
     perturbation: str
@@ -28,7 +28,7 @@ class Block:
     """The perturbations of one kind; ``title`` is empty where the kind needs no name."""
 
     title: str
-    rows: Sequence[Row]
+    rows: Sequence[ScoreRow]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Mean:
     best: float | None
 
 
-def summary(scores: Sequence[Score], groups: Sequence[Group]) -> Section | None:
+def summary_table(scores: Sequence[Score], groups: Sequence[Group]) -> Section | None:
     """Compare the models under what was searched for or drawn; corruptions are summed up by their mean."""
     if not scores:
         return None
@@ -84,7 +84,7 @@ def _blocks(scores: Sequence[Score], models: Sequence[str]) -> list[Block]:
         for perturbation, cells in table.rows:
             by_model = dict(zip(table.columns, cells, strict=True))
             found = [by_model.get(model) for model in models]
-            rows.append(Row(perturbation, found, _best([score.accuracy for score in found if score])))
+            rows.append(ScoreRow(perturbation, found, _best([score.accuracy for score in found if score])))
         blocks.append(Block(kind, rows))
     return blocks
 

@@ -189,7 +189,7 @@ class _Drawing:
             label = item.label if self._lettering.has(item.label) else f"class {item.index}"
             text = colour if colour != _OTHER else _TEXT
             self._write(left, y, label, _BARS - 60, colour=text, bold=item.index == row.explained)
-            self._write(left + _BARS, y, percent(item.confidence), 60, colour=text, align="right")
+            self._write(left + _BARS, y, share_text(item.confidence), 60, colour=text, align="right")
             for length, fill in ((1, _TRACK), (item.confidence, colour)):
                 self._axes.fill_between(
                     (left, left + _BARS * length), y + _LINE, y + _LINE + 8, color=fill, linewidth=0
@@ -215,6 +215,6 @@ class _Drawing:
         return self._renderer.get_text_width_height_descent(text, style, False)[0]
 
 
-def percent(value: float) -> str:
+def share_text(value: float) -> str:
     """Write a share so that something is never nothing."""
     return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from advcli.data.dataset import to_float
 from advcli.search.compiled_attack import CompiledAttack
-from advcli.search.quantize import broken, settled
+from advcli.search.quantize import broken, quantize_adversarial
 from advcli.threat.threat import Norm
 
 # Every radius is a trace of its own, so only the latest are kept.
@@ -79,7 +79,9 @@ class MinimumRadius:
         if len(self._ready) > _KEPT:
             self._ready.popitem(last=False)
         adversarial, queries = compiled_attack(to_float(originals), labels)
-        pixels = settled(compiled_attack.classifier, originals, adversarial, compiled_attack.threat, labels)
+        pixels = quantize_adversarial(
+            compiled_attack.classifier, originals, adversarial, compiled_attack.threat, labels
+        )
         return pixels, queries, self._fooled(pixels, labels)
 
     def _fooled(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from advcli.threat.threat import Threat
 _STRETCHES = (1.05, 1.1, 1.2, 1.4, 1.7, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 
-def settled(
+def quantize_adversarial(
     classifier: Classifier,
     originals: np.ndarray,
     adversarial: np.ndarray,

@@ -18,7 +18,7 @@ from advcli.data.dataset import decode
 from advcli.datasets import find
 from advcli.model.model_choice import ModelChoice
 from advcli.records import Progress, Score
-from advcli.tasks.benchmark.quick_score import benchmark
+from advcli.tasks.benchmark.quick_score import quick_scores
 from advcli.threat.threat import Norm, Threat
 
 PARTS = {
@@ -59,7 +59,7 @@ def main(
     names = {spec: name for name, spec in specs.items()}
     print(f"{classifier.name}, first {first} test images, linf {radius:g}, seed {seed}")
     print(f"{'':22}{'here':>8}{'there':>8}{'seconds':>9}  Wilson 95%")
-    for record in benchmark(classifier, dataset, images, attacks, Threat(Norm.LINF, radius), batch=batch, seed=seed):
+    for record in quick_scores(classifier, dataset, images, attacks, Threat(Norm.LINF, radius), batch=batch, seed=seed):
         if isinstance(record, Progress):
             print(f"{record.what}: {record.done} of {record.of}", file=sys.stderr, flush=True)
         if isinstance(record, Score):

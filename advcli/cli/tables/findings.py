@@ -32,7 +32,7 @@ def compared_table(records: Sequence[Compared]) -> Table:
             Text(f"{100 * record.difference:+.1f}", "bold" if sure else ""),
             str(record.only_model),
             str(record.only_against),
-            probability(record.p_value) + (" *" if sure else ""),
+            p_value_text(record.p_value) + (" *" if sure else ""),
         )
     return table
 
@@ -152,7 +152,7 @@ def changes_table(records: Sequence[Change]) -> Table:
             f"{record.before:.1%}",
             f"{record.after:.1%}",
             f"{100 * record.difference:+.1f}",
-            probability(record.p_value),
+            p_value_text(record.p_value),
             Text("regression", "bold red") if record.regression else "",
         )
     return table
@@ -168,6 +168,6 @@ def exported_table(records: Sequence[Exported]) -> Table:
     return table
 
 
-def probability(value: float) -> str:
+def p_value_text(value: float) -> str:
     """Write a p-value."""
     return "<0.001" if value < 0.001 else f"{value:.3f}"

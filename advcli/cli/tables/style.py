@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from advcli.records import Measured
+from advcli.records import Measurement
 
 
 def new_table(title: str, caption: str = "") -> Table:
@@ -18,7 +18,7 @@ def radius(norm: str | None, eps: float | None) -> str:
     return f"{norm} {eps:.4g}" + (f" ({eps * 255:.3g}/255)" if norm == "linf" else "")
 
 
-def title(record: Measured) -> str:
+def title(record: Measurement) -> str:
     """Name a perturbation with its strength: ``pgd, linf 0.0314 (8/255)``, ``fog 3``."""
     strength = radius(record.norm, record.eps)
     severity = f" {record.severity}" if record.severity else ""

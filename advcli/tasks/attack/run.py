@@ -22,7 +22,7 @@ from advcli.report.difference import amplification, enlarged
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.image_batches import Picture, by_size, groups
 from advcli.search.minimum_norm import MinimumRadius
-from advcli.search.quantize import fooled, settled
+from advcli.search.quantize import fooled, quantize_adversarial
 from advcli.search.universal import AppliedPattern
 from advcli.tasks.attack.request import ENDINGS, PATTERN_ENDING, Request, Resolved
 from advcli.tasks.attack.universal_files import crafted, read_pattern
@@ -52,7 +52,7 @@ def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress]:
     """
     chosen = choose(request)
     endings = [ENDINGS[kind] for kind in request.save]
-    outputs = paths.plan_outputs(paths.find(request.files), request.out, endings, request.overwrite)
+    outputs = paths.plan_outputs(paths.find_images(request.files), request.out, endings, request.overwrite)
     pattern = request.apply
     if isinstance(chosen.search, Universal) and pattern is None:
         pattern = paths.refuse_existing_file(
@@ -68,7 +68,7 @@ def _run(
     classifier = request.choose(request.model).load()
     resolved = find_classes(request, chosen, classifier)
     apply = request.apply is not None
-    yield from attack(classifier, outputs, chosen.search, resolved, pattern=pattern, apply=apply)
+    yield from attack_files(classifier, outputs, chosen.search, resolved, pattern=pattern, apply=apply)
 
 
 def find_classes(request: Request, chosen: Chosen, classifier: Classifier) -> Resolved:
@@ -87,7 +87,7 @@ def find_classes(request: Request, chosen: Chosen, classifier: Classifier) -> Re
     return Resolved(**given, spec=chosen.spec, threat=threat, away=away)
 
 
-def attack(
+def attack_files(
     classifier: Classifier,
     outputs: Mapping[Path, Path],
     search: Attack | Suite | Universal,
@@ -160,7 +160,7 @@ def _search(
     labels: np.ndarray,
 ) -> Found:
     adversarial, queries = compiled_attack(to_float(originals), labels)
-    pixels = settled(classifier, originals, adversarial, threat, labels, bounded=asked is not None)
+    pixels = quantize_adversarial(classifier, originals, adversarial, threat, labels, bounded=asked is not None)
     return Found(pixels, queries, [asked and asked.eps] * len(originals))
 
 

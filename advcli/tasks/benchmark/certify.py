@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from advcli.records import Certified, Progress, Smoothed
-from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.tasks.benchmark.randomized_smoothing import Certificate, certified, certify
@@ -14,7 +14,7 @@ _KEPT_TOGETHER = 8
 
 
 def smooth(
-    plan: Plan, models: Sequence[Measured], results: Results, keep: Callable[[Smoothed], None], batch: int
+    plan: Plan, models: Sequence[EvaluatedModel], results: Results, keep: Callable[[Smoothed], None], batch: int
 ) -> Iterator[Certified | Progress]:
     """Certify every model on every image."""
     assert plan.smoothing is not None

@@ -20,7 +20,7 @@ from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
 from advcli.records import Progress, Protocol
-from advcli.tasks.benchmark.models import Measured, measured
+from advcli.tasks.benchmark.models import EvaluatedModel, measured
 from advcli.tasks.benchmark.numbering import note_order
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.request import Request, Shard
@@ -36,7 +36,7 @@ class Prepared:
     shard: Shard
     dataset: Dataset
     sample: Split
-    models: tuple[Measured, ...]
+    models: tuple[EvaluatedModel, ...]
     plan: Plan
 
     @cached_property
@@ -78,7 +78,9 @@ class Prepared:
         return {size: f"{model.images.parted_fingerprint(model.rows):016x}" for size, model in of_size.items()}
 
 
-def prepare(request: Request, shard: Shard, memory: int | None = None) -> Generator[Progress, None, Prepared]:
+def prepare_evaluation(
+    request: Request, shard: Shard, memory: int | None = None
+) -> Generator[Progress, None, Prepared]:
     """Load the models and read the images.
 
     Args:

@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from advcli.records import Progress, Score, Verdicts
-from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.numbering import refuse_other_order
 from advcli.tasks.benchmark.perturb import changed, searched, unsearched
 from advcli.tasks.benchmark.perturbations import Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmark.predictions import Results
-from advcli.tasks.benchmark.scores import score
+from advcli.tasks.benchmark.scores import score_model
 
 Keep = Callable[[Verdicts], None]
 
 
 def evaluate_shared(
-    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int
+    plan: Plan, models: Sequence[EvaluatedModel], results: Results, keep: Keep, batch: int
 ) -> Iterator[Score | Progress]:
     """Measure every model on clean, noisy and corrupted images.
 
@@ -42,11 +42,11 @@ def evaluate_shared(
         if perturbation is CLEAN:
             refuse_other_order(models, results)
         for subject in plan.subjects:
-            yield score(plan, results, subject, perturbation)
+            yield score_model(plan, results, subject, perturbation)
 
 
 def evaluate_attacks(
-    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int, *, search: bool = True
+    plan: Plan, models: Sequence[EvaluatedModel], results: Results, keep: Keep, batch: int, *, search: bool = True
 ) -> Iterator[Score | Progress]:
     """Measure every model under every attack.
 
@@ -64,11 +64,11 @@ def evaluate_attacks(
     for subject, attack in plan.searched():
         if search and not isinstance(attack, Worst):
             yield from _attacked(plan, of_name[subject.name], attack, results, keep, batch)
-        yield score(plan, results, subject, attack)
+        yield score_model(plan, results, subject, attack)
 
 
 def _shared(
-    plan: Plan, models: Sequence[Measured], perturbation: Perturbation, results: Results, keep: Keep, batch: int
+    plan: Plan, models: Sequence[EvaluatedModel], perturbation: Perturbation, results: Results, keep: Keep, batch: int
 ) -> Iterator[Progress]:
     """Show models of one size the same perturbed images."""
     first = models[0]
@@ -92,7 +92,7 @@ def _shared(
 
 
 def _attacked(
-    plan: Plan, model: Measured, attack: Perturbation, results: Results, keep: Keep, batch: int
+    plan: Plan, model: EvaluatedModel, attack: Perturbation, results: Results, keep: Keep, batch: int
 ) -> Iterator[Progress]:
     """Attack those images of a model that are right and not known yet."""
     correct = results.correct(model.name, CLEAN)

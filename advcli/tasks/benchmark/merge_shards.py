@@ -15,7 +15,7 @@ from advcli.tasks.benchmark.per_class import transfer_matrix
 from advcli.tasks.benchmark.plan import Plan, Subject
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.read_results import read_batches, read_protocol
-from advcli.tasks.benchmark.report import Pages, write_pages
+from advcli.tasks.benchmark.report import ReportFiles, write_report
 from advcli.tasks.benchmark.request import Execution, Request, Shard
 from advcli.tasks.benchmark.results_file import Journal
 from advcli.tasks.benchmark.same_protocol import refuse_different
@@ -54,7 +54,7 @@ def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[R
         yield record
     if how.out is not None:
         Journal.begin(how.out, protocol).append(*batches, *final)
-    yield from write_pages(Pages(how.report, how.figure), protocol, final)
+    yield from write_report(ReportFiles(how.report, how.figure), protocol, final)
 
 
 def plan_of(protocol: Protocol, results: Results) -> Plan:

@@ -16,7 +16,7 @@ from advcli.tasks.benchmark.plan import Subject
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvaluatedModel:
     """A model, ready to be measured.
 
     Args:
@@ -92,7 +92,7 @@ def measured(
     rows: np.ndarray,
     *,
     order_chosen: bool = False,
-) -> list[Measured]:
+) -> list[EvaluatedModel]:
     """Put models and images together.
 
     Args:
@@ -106,7 +106,7 @@ def measured(
         AdvcliError: a model and the data do not have their classes in common.
     """
     return [
-        Measured(
+        EvaluatedModel(
             _named(classifier, dataset),
             own,
             class_indices(classifier, dataset)[own.labels],

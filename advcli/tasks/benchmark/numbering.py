@@ -8,7 +8,7 @@ import numpy as np
 from advcli.errors import AdvcliError, UsageError
 from advcli.records import Score
 from advcli.tasks.benchmark.intervals import mcnemar
-from advcli.tasks.benchmark.models import Measured, Orders
+from advcli.tasks.benchmark.models import EvaluatedModel, Orders
 from advcli.tasks.benchmark.plan import CLEAN, Subject
 from advcli.tasks.benchmark.predictions import Results
 
@@ -18,7 +18,7 @@ _SHOWN = 4
 _SIGNIFICANCE = 0.001
 
 
-def note_order(models: Sequence[Measured]) -> None:
+def note_order(models: Sequence[EvaluatedModel]) -> None:
     """Tell in which order the class folders were taken, where that matters."""
     for model in models:
         if model.orders is None:
@@ -36,7 +36,7 @@ def note_order(models: Sequence[Measured]) -> None:
         )
 
 
-def refuse_other_order(models: Sequence[Measured], results: Results) -> None:
+def refuse_other_order(models: Sequence[EvaluatedModel], results: Results) -> None:
     """Stop if the clean images fit the other order of the class folders far better.
 
     It must be right at least twice as often, beyond chance, on the images of those classes that the two orders number

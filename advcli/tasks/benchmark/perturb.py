@@ -12,7 +12,7 @@ from advcli.corruptions import corrupted
 from advcli.records import Progress
 from advcli.search.compiled_attack import CompiledAttack, SearchResult, image_seeds
 from advcli.search.universal import AppliedPattern, craft
-from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.threat.rng import ImageRng
 
@@ -34,7 +34,7 @@ def changed(perturbation: Perturbation, seed: int) -> Changed:
 
 
 def searched(
-    measured: Measured, perturbation: Perturbation, rows: np.ndarray, batch: int, seed: int
+    measured: EvaluatedModel, perturbation: Perturbation, rows: np.ndarray, batch: int, seed: int
 ) -> Generator[Progress, None, Searched]:
     """Return what perturbs images against a model; one pattern for all images is crafted first.
 
@@ -65,7 +65,7 @@ def searched(
     return CompiledAttack(classifier, attack, threat, seed).search  # type: ignore[arg-type]
 
 
-def unsearched(measured: Measured, pixels: np.ndarray) -> SearchResult:
+def unsearched(measured: EvaluatedModel, pixels: np.ndarray) -> SearchResult:
     """Have a model say what it sees in images that nobody perturbs."""
     return SearchResult(pixels, np.zeros(len(pixels), np.int32), measured.classifier.classes(pixels))
 

@@ -18,7 +18,7 @@ from advcli.tasks.benchmark.predictions import Results
 from advcli.threat.threat import Threat
 
 
-def benchmark(
+def quick_scores(
     classifier: Classifier,
     dataset: Dataset,
     images: Images,

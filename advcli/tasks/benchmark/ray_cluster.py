@@ -10,7 +10,7 @@ from typing import Any
 from advcli.errors import AdvcliError
 from advcli.records import Progress, Smoothed, Verdicts
 from advcli.tasks.benchmark.certify import smooth
-from advcli.tasks.benchmark.load import Prepared, prepare
+from advcli.tasks.benchmark.load import Prepared, prepare_evaluation
 from advcli.tasks.benchmark.measure import Keep, evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmark.missing import first_unknown
 from advcli.tasks.benchmark.predictions import Results
@@ -103,7 +103,7 @@ def _result(ray: Any, finished: Any, shard: Shard) -> list[str]:
 def _measure(options: dict[str, Any], number: int, of: int, folder: str) -> list[str]:
     """Measure a shard in a process of the cluster: -> the lines of its finished batches."""
     os.chdir(folder)
-    prepared = _finished(prepare(Request.from_json(options), Shard(number, of)))
+    prepared = _finished(prepare_evaluation(Request.from_json(options), Shard(number, of)))
     plan, models, batch = prepared.plan, prepared.models, prepared.request.batch
     results, lines = Results(plan.images), []
 

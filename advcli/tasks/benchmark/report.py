@@ -12,7 +12,7 @@ from advcli.errors import UsageError
 from advcli.files import atomic
 from advcli.records import Progress, Protocol, Record, Score
 from advcli.tasks.benchmark.load import Prepared
-from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturb import searched
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, above_zero
@@ -25,7 +25,7 @@ _EXAMPLES = 6
 
 
 @dataclass(frozen=True)
-class Pages:
+class ReportFiles:
     """What is drawn, if anything.
 
     Args:
@@ -43,8 +43,8 @@ class Pages:
             raise UsageError(f"--report is no .html file: '{self.report}'", "write --report report.html")
 
 
-def write_pages(
-    pages: Pages,
+def write_report(
+    pages: ReportFiles,
     protocol: Protocol,
     records: Sequence[Record],
     prepared: Prepared | None = None,
@@ -109,7 +109,7 @@ def _shown(prepared: Prepared) -> list[Perturbation]:
     return above_zero(prepared.plan.of_kind(Kind.ATTACK))[:1]
 
 
-def _fallen(model: Measured, results: Results, attack: Perturbation) -> np.ndarray:
+def _fallen(model: EvaluatedModel, results: Results, attack: Perturbation) -> np.ndarray:
     """Choose images that an attack broke, of as many classes as there are."""
     correct = results.correct(model.name, CLEAN)[model.rows]
     predicted = results.predicted(model.name, attack)[model.rows]

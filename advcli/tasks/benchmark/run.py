@@ -9,13 +9,13 @@ from advcli.errors import UsageError
 from advcli.records import Progress, Record, Score, Smoothed, Verdicts
 from advcli.tasks.benchmark.certify import smooth
 from advcli.tasks.benchmark.export import export
-from advcli.tasks.benchmark.load import Prepared, prepare
+from advcli.tasks.benchmark.load import Prepared, prepare_evaluation
 from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmark.merge_shards import merge
 from advcli.tasks.benchmark.numbering import refuse_mixed
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.read_results import read_protocol
-from advcli.tasks.benchmark.report import Pages, write_pages
+from advcli.tasks.benchmark.report import ReportFiles, write_report
 from advcli.tasks.benchmark.request import Execution, Request, Shard
 from advcli.tasks.benchmark.results_file import Journal
 from advcli.tasks.benchmark.sanity_checks import checks
@@ -70,7 +70,7 @@ def run(request: Request, how: Execution) -> Iterator[Record | Progress]:
     Yields:
         A record a score as soon as it is known, and at last what all of them come to.
     """
-    prepared = yield from prepare(request, how.shard, bytes_of(how.memory))
+    prepared = yield from prepare_evaluation(request, how.shard, bytes_of(how.memory))
     refuse_mixed(prepared.plan.subjects, request.summary.baseline)
     results = Results(prepared.plan.images)
     journal = None
@@ -87,7 +87,7 @@ def run(request: Request, how: Execution) -> Iterator[Record | Progress]:
         yield event
     if journal is not None:
         journal.append(*final)
-    yield from write_pages(Pages(how.report, how.figure), prepared.protocol, final, prepared, results)
+    yield from write_report(ReportFiles(how.report, how.figure), prepared.protocol, final, prepared, results)
 
 
 def _measured(

@@ -13,7 +13,7 @@ from advcli.records import Checked, Progress, Score
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.check_records import check, pixel_hashes
 from advcli.tasks.benchmark.load import Prepared
-from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturbations import Kind, verdict_only
 from advcli.tasks.benchmark.plan import CLEAN
 from advcli.tasks.benchmark.predictions import Results
@@ -32,13 +32,13 @@ def checks(
     for number, model in enumerate(prepared.models):
         yield Progress(f"{model.name}: checking the evaluation", number, len(prepared.models))
         if not after and model.size not in overlaps:
-            overlaps[model.size] = yield from compared(prepared.dataset.train, model)
+            overlaps[model.size] = yield from training_overlap(prepared.dataset.train, model)
         own = [score for score in scores if score.model == model.name]
         evidence = _gathered(prepared, results, model, own, overlaps.get(model.size))
         yield from check(evidence, after=after, data=prepared.plan.data, seed=prepared.plan.seed)
 
 
-def compared(train: Split, model: Measured) -> Generator[Progress, None, Overlap | None]:
+def training_overlap(train: Split, model: EvaluatedModel) -> Generator[Progress, None, Overlap | None]:
     """Compare all images to train on with those that are measured, one after another: nothing is kept of them."""
     if len(train) == 0:
         return None
@@ -60,7 +60,7 @@ def compared(train: Split, model: Measured) -> Generator[Progress, None, Overlap
 
 
 def _gathered(
-    prepared: Prepared, results: Results, model: Measured, scores: Sequence[Score], overlap: Overlap | None
+    prepared: Prepared, results: Results, model: EvaluatedModel, scores: Sequence[Score], overlap: Overlap | None
 ) -> Evidence:
     looked_at = stratified(model.images.labels, _LOOKED_AT, prepared.plan.seed)
     pixels, indices = model.images.at(looked_at)[0], model.labels[looked_at]

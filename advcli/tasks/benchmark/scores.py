@@ -17,12 +17,12 @@ def scores(plan: Plan, results: Results) -> Iterator[Score]:
     """Score every model under every perturbation, in the order in which an evaluation gets to know them."""
     for perturbation in plan.shared:
         for subject in plan.subjects:
-            yield score(plan, results, subject, perturbation)
+            yield score_model(plan, results, subject, perturbation)
     for subject, searched in plan.searched():
-        yield score(plan, results, subject, searched)
+        yield score_model(plan, results, subject, searched)
 
 
-def score(plan: Plan, results: Results, subject: Subject, measured: Perturbation | Worst) -> Score:
+def score_model(plan: Plan, results: Results, subject: Subject, measured: Perturbation | Worst) -> Score:
     """Score one model under one perturbation, or in the worst case of several."""
     correct = correct_under(results, subject.name, measured)[plan.rows]
     clean = results.correct(subject.name, CLEAN)[plan.rows]

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _CHANCE = 0.05
 
 
-def compared(plan: Plan, results: Results) -> Iterator[Compared]:
+def compare_models(plan: Plan, results: Results) -> Iterator[Compared]:
     """Compare every further model with the first one, under each perturbation, image by image."""
     first, *others = plan.subjects
     for other in others:

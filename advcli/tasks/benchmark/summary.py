@@ -9,8 +9,8 @@ from advcli.tasks.benchmark.gates import Least, judged
 from advcli.tasks.benchmark.per_class import by_class, confusions
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.predictions import Results
-from advcli.tasks.benchmark.significance import changes, compared
-from advcli.tasks.benchmark.training_coverage import groups
+from advcli.tasks.benchmark.significance import changes, compare_models
+from advcli.tasks.benchmark.training_coverage import group_means
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Summary:
 
 def summarized(plan: Plan, results: Results, scores: Sequence[Score], summary: Summary) -> Iterator[Record]:
     """Sum up all that is known."""
-    yield from groups(scores)
+    yield from group_means(scores)
     yield from corruption_errors(plan, scores, summary.relative_to)
     if len(plan.subjects) > 1:
-        yield from compared(plan, results)
+        yield from compare_models(plan, results)
     if summary.per_class:
         yield from by_class(plan, results)
         yield from confusions(plan, results)

@@ -9,7 +9,7 @@ import numpy as np
 from advcli.model.classifier import UNDEFINED
 from advcli.records import Progress
 from advcli.tasks.benchmark.measure import Keep, add
-from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturb import Searched, searched
 from advcli.tasks.benchmark.perturbations import Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Worst
@@ -24,7 +24,7 @@ _FIRST = 8
 class _Candidate:
     """An attack on a model, and what it has brought so far."""
 
-    model: Measured
+    model: EvaluatedModel
     attack: Perturbation
     worst: Worst
     tried: int = 0
@@ -46,7 +46,7 @@ class _Candidate:
 
 
 def spend(
-    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int, seconds: float
+    plan: Plan, models: Sequence[EvaluatedModel], results: Results, keep: Keep, batch: int, seconds: float
 ) -> Iterator[Progress]:
     """Attack until the time is over or nothing is left to do.
 

@@ -42,7 +42,7 @@ def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | No
     return perturbation.spec.partition(":")[0].strip() in known
 
 
-def groups(scores: Sequence[Score]) -> Iterator[Group]:
+def group_means(scores: Sequence[Score]) -> Iterator[Group]:
     """Average what each model was trained with, and what it was not, at the same strength only.
 
     Attacks are averaged at one norm and radius, corruptions over the severities that all of them were measured

@@ -7,7 +7,7 @@ import numpy as np
 
 from advcli.records import Progress, Transferred
 from advcli.tasks.benchmark.measure import Keep, add, title
-from advcli.tasks.benchmark.models import Measured
+from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.per_class import transferred
 from advcli.tasks.benchmark.perturb import searched
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
@@ -16,7 +16,7 @@ from advcli.tasks.benchmark.predictions import Results
 
 
 def evaluate_transfers(
-    plan: Plan, models: Sequence[Measured], results: Results, keep: Keep, batch: int
+    plan: Plan, models: Sequence[EvaluatedModel], results: Results, keep: Keep, batch: int
 ) -> Iterator[Transferred | Progress]:
     """Show every model what was crafted on each."""
     for perturbation in plan.of_kind(Kind.TRANSFER):
@@ -26,8 +26,8 @@ def evaluate_transfers(
 
 def _transferred(
     plan: Plan,
-    crafted_on: Measured,
-    models: Sequence[Measured],
+    crafted_on: EvaluatedModel,
+    models: Sequence[EvaluatedModel],
     attack: Perturbation,
     results: Results,
     keep: Keep,

@@ -11,7 +11,7 @@ from advcli.options import changed_options, options_of
 from advcli.tasks.benchmark.export import refuse_existing
 from advcli.tasks.benchmark.gates import Least, refuse_unmeasured
 from advcli.tasks.benchmark.perturbations import noise_on_all
-from advcli.tasks.benchmark.report import Pages
+from advcli.tasks.benchmark.report import ReportFiles
 from advcli.tasks.benchmark.request import Execution, Request
 
 _OF_ONE_CALL = frozenset({"json", "quiet", "offline"})
@@ -51,7 +51,7 @@ def check_files(request: Request, how: Execution) -> None:
     for file in (how.out, how.report, how.figure):
         if file is not None:
             refuse_existing_file(file, how.overwrite)
-    Pages(how.report, how.figure)
+    ReportFiles(how.report, how.figure)
     with_file = ("--merge", WITH_MERGE) if how.merge else ("--resume", WITH_RESUME)
     if how.merge or (how.resume is not None and not request.models):
         for name in sorted(changed_options(request, how) - with_file[1]):

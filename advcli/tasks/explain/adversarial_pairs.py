@@ -15,7 +15,7 @@ from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.search.compiled_attack import CompiledAttack
-from advcli.search.quantize import settled
+from advcli.search.quantize import quantize_adversarial
 from advcli.threat.threat import Norm
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def attack_images(
         originals = np.stack([pictures[place] for place in places])
         away = np.array([labels[place] for place in places])
         points, _ = compiled_attack(to_float(originals), away)
-        pixels = settled(compiled_attack.classifier, originals, points, threat, away, bounded=bounded)
+        pixels = quantize_adversarial(compiled_attack.classifier, originals, points, threat, away, bounded=bounded)
         for place, original, adversarial in zip(places, originals, pixels, strict=True):
             found[place] = Pair(original, adversarial, spec, norm, eps)
     return [found[place] for place in range(len(pictures))]

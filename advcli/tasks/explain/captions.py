@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from advcli.records import Shift
-from advcli.report.sheet import percent
+from advcli.report.sheet import share_text
 from advcli.tasks.explain.explanation import Explanation, Target
 from advcli.tasks.explain.map_pictures import MapPicture
 
@@ -35,7 +35,7 @@ def map_caption(explanation: Explanation, picture: MapPicture) -> str:
 
 def missed(completeness: float) -> str:
     """Write the share of the score's change that the sum of a map misses."""
-    return f"sum misses {percent(completeness)}" if math.isfinite(completeness) else "sum misses all"
+    return f"sum misses {share_text(completeness)}" if math.isfinite(completeness) else "sum misses all"
 
 
 def similarity_lines(explanation: Explanation, target: Target) -> list[str]:

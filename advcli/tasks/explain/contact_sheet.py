@@ -7,7 +7,7 @@ from advcli.explainers import Explainer
 from advcli.records import Prediction
 from advcli.report.difference import amplification, enlarged
 from advcli.report.maps import BETWEEN_CLASSES, diverging, scale_of
-from advcli.report.sheet import Panel, Row, Sheet, percent
+from advcli.report.sheet import Panel, Row, Sheet, share_text
 from advcli.tasks.explain.captions import map_caption, missed, similarity_lines
 from advcli.tasks.explain.explanation import Explanation, Target, View
 from advcli.tasks.explain.map_pictures import map_pictures, shared_scales
@@ -101,8 +101,8 @@ def _attack_panels(explanation: Explanation, row: int) -> list[Panel]:
     if margin.restored is None or margin.share is None:
         return [Panel(None, "flip map", "", "", "no share of its pixels\nput back restores\n" + origin)]
     pixels = to_eight_bits(margin.restored)
-    caption = f"restores {origin}" + (f"\n({percent(margin.confidence)})" if margin.confidence else "")
-    return [Panel(pixels, f"{percent(margin.share)} of the pixels back", "those most red in the flip map", caption)]
+    caption = f"restores {origin}" + (f"\n({share_text(margin.confidence)})" if margin.confidence else "")
+    return [Panel(pixels, f"{share_text(margin.share)} of the pixels back", "those most red in the flip map", caption)]
 
 
 def _likely(explanation: Explanation, view: View, explained: int) -> list[Prediction]:

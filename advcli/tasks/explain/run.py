@@ -9,7 +9,7 @@ from typing import Any
 
 from advcli.model.classifier import Classifier
 from advcli.records import Explained, Failed, Flipped, Progress, Shifted, Trusted
-from advcli.report.explanations import Entry, Outcome, Pages
+from advcli.report.explanations import Entry, ExplanationPage, Outcome
 from advcli.report.sheet import Sheet
 from advcli.report.wording import radius
 from advcli.search.image_batches import by_size
@@ -32,7 +32,7 @@ _MOST_MISSING = 0.05
 Event = Explained | Flipped | Shifted | Trusted | Failed | Progress
 
 
-def explain(
+def explain_files(
     models: Sequence[ExplainedModel],
     outputs: Mapping[Path, Path],
     request: Request,
@@ -66,7 +66,7 @@ def explain(
     groups: list[Counter[str]] = [Counter() for _ in models]
     shown = 0
     missing: dict[tuple[str, str], float] = {}
-    with Pages(report) if report else contextlib.nullcontext() as pages:
+    with ExplanationPage(report) if report else contextlib.nullcontext() as pages:
         done = 0
         for chunk in read_chunks(by_size(outputs), request.batch):
             yield Progress("explaining", done, len(outputs))

@@ -101,7 +101,7 @@ def output_paths(
         raise UsageError("missing argument 'IMAGE...'", "see advcli explain --help")
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing say the opposite", "leave one of them out")
-    found = paths.find(files)
+    found = paths.find_images(files)
     outputs = paths.plan_outputs(found, out, endings(request, explainers, models), overwrite or skip_existing)
     if report is not None:
         if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):

@@ -13,7 +13,7 @@ from advcli.tasks.train.recipe import Recipe
 OPTIMIZERS = ("sgd", "adamw")
 
 
-def refuse_unknown(name: str) -> None:
+def refuse_unknown_optimizer(name: str) -> None:
     """Refuse an optimizer that there is not.
 
     Raises:

@@ -62,7 +62,7 @@ class Job:
         if self.how.plan:
             yield from plan(self.recipe, data, self.run.name)
             return
-        yield from train(
+        yield from train_model(
             self.recipe, data, self.run, resume=self.how.resume is not None, tensorboard=self.how.tensorboard
         )
 
@@ -98,7 +98,9 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
     return Job(resolve(request, dataset), dataset, run, how, writes)
 
 
-def train(recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False, tensorboard: bool = False) -> Events:
+def train_model(
+    recipe: Recipe, data: TrainingData, run: Run, *, resume: bool = False, tensorboard: bool = False
+) -> Events:
     """Train, and after each epoch write history, curves, checkpoint and the best models into the run folder.
 
     With a twin, the same is then done without any defence in a folder beside it; with a twin or another run to
@@ -282,7 +284,7 @@ class _Training:
                 run.save_model(trainer.classifier, "ema")
         run.write_history(checkpoint.history)
         if self.board is not None:
-            events.write(self.board, checkpoint.history[-1])
+            events.write_events(self.board, checkpoint.history[-1])
         run.save(checkpoint, trainer.variables)
 
     def _best_average(self, checkpoint: Checkpoint) -> int:

@@ -22,7 +22,7 @@ _SCALARS = (
 )
 
 
-def write(folder: Path, record: Epoch) -> None:
+def write_events(folder: Path, record: Epoch) -> None:
     """Append one epoch to the event files of a folder; of an epoch that was trained twice both points are there."""
     with tf.summary.create_file_writer(str(folder)).as_default():
         values = asdict(record)

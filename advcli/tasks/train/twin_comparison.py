@@ -11,7 +11,7 @@ from advcli.errors import UsageError, nearest
 from advcli.model.classifier import labels_of, load
 from advcli.records import Progress, Score
 from advcli.tasks.benchmark.perturbations import noise_on_all
-from advcli.tasks.benchmark.quick_score import benchmark
+from advcli.tasks.benchmark.quick_score import quick_scores
 from advcli.threat.threat import Threat
 
 NOISES = ("gaussian", "poisson", "salt-pepper")
@@ -52,4 +52,4 @@ def compare(runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int) -
     for run in runs:
         classifier = load(run / "model.keras", run.resolve().name)
         images = decode(test, classifier.edge, classifier.channels)
-        yield from benchmark(classifier, dataset, images, attacks, threat, noises=noises, seed=seed)
+        yield from quick_scores(classifier, dataset, images, attacks, threat, noises=noises, seed=seed)

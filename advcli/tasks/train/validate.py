@@ -11,7 +11,7 @@ from advcli.augmentations import read as read_augmentations
 from advcli.errors import UsageError
 from advcli.options import changed_options
 from advcli.tasks.train.mixed_precision import SEARCHES_WHILE_TRAINING
-from advcli.tasks.train.optimizer import refuse_unknown as refuse_unknown_optimizer
+from advcli.tasks.train.optimizer import refuse_unknown_optimizer
 from advcli.tasks.train.recipe import Recipe, draft
 from advcli.tasks.train.request import AUTO, Execution, Request
 
@@ -28,7 +28,7 @@ def check(request: Request) -> None:
     if request.augment and request.augment != (AUTO,):
         read_augmentations(",".join(request.augment), ())
     recipe = draft(request)
-    refuse_unknown(recipe)
+    refuse_unknown_optimizer(recipe)
     refuse_contradictions(recipe)
 
 

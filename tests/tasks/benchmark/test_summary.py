@@ -17,8 +17,8 @@ from advcli.tasks.benchmark.perturbations import Kind, Perturbation, attacks_und
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.scores import scores
-from advcli.tasks.benchmark.significance import changes, compared
-from advcli.tasks.benchmark.training_coverage import groups, was_seen
+from advcli.tasks.benchmark.significance import changes, compare_models
+from advcli.tasks.benchmark.training_coverage import group_means, was_seen
 from advcli.threat.threat import Norm, Threat
 
 NAMES = ("cat", "dog")
@@ -86,7 +86,7 @@ def test_what_is_not_searched_counts_as_right_and_is_said(plan: Plan) -> None:
 
 
 def test_comparison_by_hand(plan: Plan, results: Results) -> None:
-    found = {record.perturbation: record for record in compared(plan, results)}
+    found = {record.perturbation: record for record in compare_models(plan, results)}
     worst = found["worst"]
     assert (worst.model, worst.against, worst.only_model, worst.only_against) == ("b", "a", 5, 1)
     assert worst.difference == pytest.approx(0.4)
@@ -175,7 +175,7 @@ def test_groups_count_a_corruption_once() -> None:
     known = [made("a", "fog", 0.1 * severity, severity, seen=False) for severity in (1, 3, 5)]
     known += [made("a", "frost", 0.6, severity, seen=False) for severity in (1, 3)]
     known += [made("a", "gaussian", 0.9, seen=True), made("a", "clean", 1.0)]
-    seen, unseen = sorted(groups(known), key=lambda group: group.group)
+    seen, unseen = sorted(group_means(known), key=lambda group: group.group)
     # Severity 5 of fog has nothing to compare with: fog is 0.2 on the severities of both.
     assert unseen.accuracy == pytest.approx(0.4)
     assert (unseen.perturbations, unseen.severities, unseen.kind) == (("fog", "frost"), (1, 3), "corruption")
@@ -193,7 +193,7 @@ def test_groups_average_one_radius_of_one_norm() -> None:
     ]  # fmt: skip
     found = {
         (group.model, group.group, group.kind, group.norm, group.eps): (group.accuracy, group.perturbations)
-        for group in groups(known)
+        for group in group_means(known)
     }
     assert found == {
         ("a", "seen", "attack", "linf", 0.05): (0.9, ("pgd",)),

@@ -25,10 +25,10 @@ from advcli.model.model_choice import ModelChoice
 from advcli.records import Attacked, Explained, Failed, Flipped, Progress, Shift, Shifted
 from advcli.search.image_batches import Picture
 from advcli.tasks.attack.request import Resolved
-from advcli.tasks.attack.run import attack
+from advcli.tasks.attack.run import attack_files
 from advcli.tasks.explain.explain_model import ExplainedModel, explain_images
 from advcli.tasks.explain.request import Request, endings
-from advcli.tasks.explain.run import explain
+from advcli.tasks.explain.run import explain_files
 from advcli.threat.threat import Threat
 from conftest import Command, make_classifier
 
@@ -64,7 +64,7 @@ def run(classifier: Classifier | list[Classifier], files: list[Path], out: Path,
     )
     models = classifier if isinstance(classifier, list) else [classifier]
     explained_models = [ExplainedModel(model, explainers, request, search, adversarial) for model in models]
-    return list(explain(explained_models, outputs, request, report=report))
+    return list(explain_files(explained_models, outputs, request, report=report))
 
 
 def numbers(shift: Shift | None) -> list[float]:
@@ -286,7 +286,9 @@ def test_an_adversarial_image_from_a_file_is_explained(tmp_path: Path, classifie
     file = picture(tmp_path / "a.png", (24, 20))
     request = Resolved(spec="fgsm", threat=Threat(eps=24 / 255))
     (made,) = (
-        event for event in attack(classifier, {file: tmp_path / "a"}, FGSM, request) if isinstance(event, Attacked)
+        event
+        for event in attack_files(classifier, {file: tmp_path / "a"}, FGSM, request)
+        if isinstance(event, Attacked)
     )
     found = Path(made.output or "")
     events = run(classifier, [file], tmp_path / "m", adversarial={file: found})

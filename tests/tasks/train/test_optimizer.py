@@ -11,7 +11,7 @@ from advcli import registry
 from advcli.backend import keras
 from advcli.errors import UsageError
 from advcli.tasks.train.checkpoint import Checkpoint
-from advcli.tasks.train.optimizer import LearningRate, decays, make_optimizer, refuse_unknown
+from advcli.tasks.train.optimizer import LearningRate, decays, make_optimizer, refuse_unknown_optimizer
 from advcli.tasks.train.recipe import Recipe
 from tiny_runs import TINY, data_for, epoch_record, trainer_for
 
@@ -122,7 +122,7 @@ def test_the_optimizer_knows_all_weights_from_the_start() -> None:
 
 def test_an_unknown_optimizer_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="unknown optimizer 'adamv'") as caught:
-        refuse_unknown("adamv")
+        refuse_unknown_optimizer("adamv")
     assert "adamw" in caught.value.hint
 
 
