@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from advcli import registry
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
@@ -157,20 +157,6 @@ def _of_every_norm() -> list[str]:
     """Name the attacks that search balls of every norm."""
     names = registry.names("attacks")
     return [name for name in names if set(norms_of(registry.build("attacks", name))) == set(Norm)]
-
-
-@as_written
-def ascent(
-    logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat
-) -> tuple[Tensor, Tensor]:
-    """Return the gradient of the threat's loss, and the logits: (N, H, W, C) -> (N, H, W, C), (N, K)."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(images)
-        logits = logits_fn(images)
-        # The sum, not the mean: an image's gradient must not depend on its batch.
-        loss = tf.reduce_sum(threat.loss(logits, labels))
-    # A model that rounds its input has no gradient, which is no reason to fail.
-    return tape.gradient(loss, images, unconnected_gradients=tf.UnconnectedGradients.ZERO), logits
 
 
 def refuse_radius(

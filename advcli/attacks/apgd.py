@@ -21,6 +21,7 @@ from advcli.attacks._rounds import (
 )
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
+from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
@@ -153,16 +154,18 @@ class APGD:
         self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, state: _State
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the mean gradient, and the last pass's losses and verdicts, at an image's point."""
+
+        def losses(point: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            logits = logits_fn(point)
+            loss = self._loss(logits, state.label, state.target, threat)
+            return loss, (logits, loss)
+
         mean = tf.zeros_like(state.point)
         loss = tf.zeros_like(state.best_loss)
         is_adversarial = tf.zeros_like(state.broken)
         for _ in tf.range(self.eot):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(state.point)
-                logits = logits_fn(state.point)
-                loss = self._loss(logits, state.label, state.target, threat)
-                total = tf.reduce_sum(loss)
-            mean += tape.gradient(total, state.point, unconnected_gradients=tf.UnconnectedGradients.ZERO) / self.eot
+            gradient, (logits, loss) = gradient_and_aux(losses, state.point)
+            mean += gradient / self.eot
             is_adversarial = threat.is_adversarial(logits, state.label)
         return mean, loss, is_adversarial
 

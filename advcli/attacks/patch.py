@@ -14,6 +14,7 @@ import numpy as np
 from advcli.attacks._warp import Placement, draw
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
+from advcli.threat.gradient import gradient
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
@@ -82,14 +83,16 @@ class Patch:
         rng: ImageRng,
     ) -> _State:
         """Take one step of Adam: (N, edge, edge, C), (N,)."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(state.texture)
-            placed = self.apply(self.pattern(state), images, threat, rng.fold(state.time))
-            loss = tf.reduce_sum(threat.loss(logits_fn(placed), labels))
-        gradient = tape.gradient(loss, state.texture, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+        def loss(texture: Tensor) -> Tensor:
+            pattern = self.pattern(state._replace(texture=texture))
+            placed = self.apply(pattern, images, threat, rng.fold(state.time))
+            return threat.loss(logits_fn(placed), labels)
+
+        slope = gradient(loss, state.texture)
         time = state.time + 1
-        mean = 0.9 * state.mean + 0.1 * gradient
-        square = 0.999 * state.square + 0.001 * tf.square(gradient)
+        mean = 0.9 * state.mean + 0.1 * slope
+        square = 0.999 * state.square + 0.001 * tf.square(slope)
         exponent = tf.cast(time, tf.float32)
         step = (mean / (1 - 0.9**exponent)) / (tf.sqrt(square / (1 - 0.999**exponent)) + 1e-8)
         texture = tf.clip_by_value(state.texture + self.learning_rate * step, 0.0, 1.0)

@@ -11,10 +11,10 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from advcli.attacks import ascent
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import loss_gradient, refuse_bad_steps
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
@@ -50,10 +50,7 @@ class UniversalPerturbation:
     clip: float = 9.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UsageError(f"steps is less than one: {self.steps}")
-        if self.step < 0:
-            raise UsageError(f"step is negative: {self.step:g}")
+        refuse_bad_steps(self.steps, self.step)
         if self.clip <= 0:
             raise UsageError(f"clip is not positive: {self.clip:g}")
         if not 0 <= self.decay < 1:
@@ -75,7 +72,7 @@ class UniversalPerturbation:
     ) -> _State:
         """Take one step: (N, edge, edge, C), (N,)."""
         # The gradient by the perturbed pixels, not through the cut to [0, 1]: it also leads back from beyond.
-        gradients, logits = ascent(logits_fn, tf.clip_by_value(images + state.delta, 0.0, 1.0), labels, threat)
+        gradients, logits = loss_gradient(logits_fn, tf.clip_by_value(images + state.delta, 0.0, 1.0), labels, threat)
         counts = threat.loss(logits, labels) < self.clip
         velocity = self.decay * state.velocity + tf.reduce_sum(tf.where(by_image(counts), gradients, 0.0), axis=0)
         moved = state.delta + threat.length(self.step, 0.1) * threat.steepest(velocity[None])[0]
