@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
-from advcli.attacks import _sparse
+from advcli.attacks import Attack, _sparse
 from advcli.attacks._rounds import (
     Batch,
     Network,
@@ -48,7 +48,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class APGD:
+class APGD(Attack):
     """Steps of 2 eps at first, halved where the loss oscillates or its maximum stands still; in l1 sparse ones.
 
     Args:
@@ -62,6 +62,7 @@ class APGD:
     """
 
     kind: ClassVar[str] = "gradient"
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
 
     loss: str = "ce"
     steps: int = 100
@@ -72,9 +73,9 @@ class APGD:
     larger_eps: bool = False
 
     @property
-    def norms(self) -> tuple[str, ...]:
-        """The norms it knows with these options."""
-        return ("l1",) if self.larger_eps else tuple(Norm)
+    def searchable_norms(self) -> tuple[str, ...]:
+        """The norms of the balls that it can search: a run in larger balls is for l1."""
+        return ("l1",) if self.larger_eps else self.norms
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:

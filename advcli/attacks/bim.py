@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor
 from advcli.threat.gradient import loss_gradient
 from advcli.threat.rng import ImageRng
@@ -15,7 +15,7 @@ from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class BIM:
+class BIM(Attack):
     """Steepest-ascent steps on the loss, each projected back into the ball.
 
     Args:

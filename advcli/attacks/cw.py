@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks import Attack
 from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import Smallest, margin, nothing_yet
 from advcli.attacks._rounds import by_image
@@ -33,7 +34,7 @@ class _Weight(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CW:
+class CW(Attack):
     """Adam on ``|x' - x|^2 + c * max(margin + confidence, 0)``, with ``x' = (tanh(w) + 1) / 2``.
 
     Args:

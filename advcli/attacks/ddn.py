@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.attacks import Attack
 from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import annealed, euclidean, nothing_yet
 from advcli.attacks._rounds import by_image
@@ -18,7 +19,7 @@ from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class DDN:
+class DDN(Attack):
     """Gradient steps whose result is put on a sphere: smaller after a success, larger after a failure.
 
     Args:

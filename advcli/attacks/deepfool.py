@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks import Attack
 from advcli.attacks._minimal import dual_size, settled, to_hyperplane
 from advcli.attacks._rounds import Network, by_image, of_class, until_broken
 from advcli.backend import Tensor, tf
@@ -29,7 +30,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DeepFool:
+class DeepFool(Attack):
     """Steps to the nearest of the hyperplanes where a wrong class would catch up, a little beyond.
 
     The distance to a hyperplane is that inside [0, 1]: a pixel that is black or white can go one way only.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.gradient import loss_gradient
@@ -16,7 +16,7 @@ from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class DIFGSM:
+class DIFGSM(Attack):
     """Momentum steps with gradients through a random shrinking and padding (M-DI2-FGSM).
 
     The paper enlarges 299 pixels to 330 at most; a network of one input size needs the image to

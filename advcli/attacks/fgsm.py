@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.attacks import Attack
 from advcli.backend import Tensor
 from advcli.threat.gradient import loss_gradient, projected_step
 from advcli.threat.rng import ImageRng
@@ -14,7 +15,7 @@ from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class FGSM:
+class FGSM(Attack):
     """One step of length eps in the direction of steepest ascent: ``x + eps * sign(gradient)`` for linf."""
 
     kind: ClassVar[str] = "gradient"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.attacks import Attack
 from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import Smallest, annealed, dual_size, euclidean, margin, nothing_yet, uphill
 from advcli.attacks._rounds import by_image
@@ -18,7 +19,7 @@ from advcli.threat.threat import Norm, Threat
 
 
 @dataclass(frozen=True)
-class FMN:
+class FMN(Attack):
     """Steps on the difference of logits; the ball shrinks after a success and grows after a failure.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor
 from advcli.threat.gradient import loss_gradient
 from advcli.threat.rng import ImageRng
@@ -15,7 +15,7 @@ from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class NIFGSM:
+class NIFGSM(Attack):
     """Momentum steps with the gradient at ``x + length * decay * g``, one step ahead.
 
     As in the authors' code, ``g`` is a sum of gradients divided by their mean absolute value: with

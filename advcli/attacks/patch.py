@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from advcli.attacks import Universal
 from advcli.attacks._warp import Placement, draw
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
@@ -29,7 +30,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Patch:
+class Patch(Universal):
     """Adam on the loss over random placements; the patch lies inside the image where it is small enough.
 
     The file holds the patch with its opacity, and so may any square picture that is applied as one.

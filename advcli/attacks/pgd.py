@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks import Attack
 from advcli.attacks._rounds import Batch, Network, in_rounds, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
@@ -27,7 +28,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PGD:
+class PGD(Attack):
     """Steepest-ascent steps on the loss, each projected back into the ball.
 
     Args:

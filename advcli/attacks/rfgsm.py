@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.attacks import Attack
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.gradient import loss_gradient, projected_step
@@ -15,7 +16,7 @@ from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class RFGSM:
+class RFGSM(Attack):
     """``x' = x + alpha * sign(noise)``, then ``x' + (eps - alpha) * sign(gradient at x')`` (R+FGSM).
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.gradient import loss_gradient
@@ -16,7 +16,7 @@ from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class TIFGSM:
+class TIFGSM(Attack):
     """Momentum steps with each gradient convolved with a kernel (TI-MI-FGSM; decay=0 is TI-BIM).
 
     Args:

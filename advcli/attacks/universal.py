@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from advcli.attacks import Universal
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -29,7 +30,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class UniversalPerturbation:
+class UniversalPerturbation(Universal):
     """Steepest-ascent steps on the loss of a batch, with momentum, each projected back into the ball.
 
     The file holds 128 + 255 delta, so that a step of its grey values is a step of the image's.

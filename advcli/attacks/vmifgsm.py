@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.gradient import loss_gradient, projected_step
@@ -16,7 +16,7 @@ from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class VMIFGSM:
+class VMIFGSM(Attack):
     """Momentum steps with ``gradient + v``, ``v`` being the neighbours' mean gradient minus the gradient a step ago.
 
     Args:

@@ -1,10 +1,11 @@
 """Corruptions that happen to images without anybody meaning it: one file a corruption."""
 
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,14 +24,15 @@ PUBLISHED = (
 )
 
 
-class Corruption(Protocol):
+class Corruption(ABC):
     """A corruption of images at one of five severities.
 
     ``group`` is one of ``GROUPS``.
     """
 
-    group: ClassVar[str]
+    group: ClassVar[str] = "extra"
 
+    @abstractmethod
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Corrupt images: (N, H, W, C) float32 in [0, 1] -> (N, H, W, C) float32 in [0, 1].
 
@@ -42,7 +44,6 @@ class Corruption(Protocol):
         Returns:
             A new array.
         """
-        ...
 
 
 def corrupted(name: str, images: np.ndarray, severity: int, seed: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
+from advcli.modifiers import Penalty
 from advcli.threat.gradient import gradient
 from advcli.threat.inner_maximization import InnerMaximization
 
@@ -16,7 +17,7 @@ _STREAM = 2007
 
 
 @dataclass(frozen=True)
-class GradientAlignment:
+class GradientAlignment(Penalty):
     """``weight * (1 - cos(gradient at x, gradient at x + u))``, u uniform in [-eps, eps].
 
     Keeps training with one step (fgsm-rs) from catastrophic overfitting. Two more forward and backward passes, the
@@ -30,6 +31,7 @@ class GradientAlignment:
 
     uses: ClassVar[tuple[str, ...]] = ("eps",)
     norms: ClassVar[tuple[str, ...]] = ("linf",)
+    searches_in_training_pass: ClassVar[bool] = True
 
     weight: float = 0.2
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
+from advcli.objectives import Objective
 from advcli.threat.gradient import loss_gradient, projected_step, refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class FastAdversarialTraining:
+class FastAdversarialTraining(Objective):
     """``CE(f(x'), y)`` with ``x' = project(x + u + step * sign(gradient at x + u))``, u uniform in the ball.
 
     One forward and one backward pass to the input, then one of each to the weights. The step is taken in

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.objectives import Objective
 from advcli.objectives._ascent import ascend_from_beside
 from advcli.objectives._divergence import divergence
 from advcli.threat.gradient import refuse_bad_steps
@@ -15,7 +16,7 @@ from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class Mart:
+class Mart(Objective):
     """``CE(f(x'), y) - log(1 - max_{j != y} p_j(x')) + beta * KL(p(x) || p(x')) * (1 - p_y(x))``.
 
     The ``x'`` of the ball maximises the cross-entropy, from a start beside the image, in inference mode; the loss is

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
+from advcli.objectives import Objective
 from advcli.threat.gradient import loss_gradient, refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class NoiseFGSM:
+class NoiseFGSM(Objective):
     """``CE(f(x'), y)`` with ``x' = x + u + step * sign(gradient at x + u)``, u uniform in noise_ratio * [-eps, eps].
 
     One forward and one backward pass to the input, then one of each to the weights. Both points are cut to

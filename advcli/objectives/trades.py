@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.objectives import Objective
 from advcli.objectives._ascent import ascend_from_beside
 from advcli.objectives._divergence import divergence
 from advcli.threat.gradient import refuse_bad_steps
@@ -15,7 +16,7 @@ from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class Trades:
+class Trades(Objective):
     """``CE(f(x), y) + beta * KL(p(x) || p(x'))`` with the ``x'`` of the ball that maximises the same divergence.
 
     The search starts beside the image (normal noise of 0.001), for at the image the divergence has no slope, and

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, is_bounded
+from advcli.attacks import Attack, Suite
 from advcli.backend import Tensor, as_written, tf
 from advcli.model.classifier import Classifier
 from advcli.threat.rng import ImageRng
@@ -71,7 +71,7 @@ class CompiledAttack:
         points, queries = self._searched(pixels, labels)
         predicted = self.classifier.classes(points)
         # A search without a ball has no way to go further along.
-        if is_bounded(self.attack):
+        if self.attack.bounded:
             self._cross(points, predicted, pixels, labels)
         return SearchResult(points, queries, predicted)
 

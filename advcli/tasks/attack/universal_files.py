@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from advcli import registry
-from advcli.attacks import Universal, is_bounded
+from advcli.attacks import Universal
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
@@ -55,8 +55,8 @@ def crafted(
     record = Crafted(
         output=str(pattern),
         attack=request.spec,
-        norm=str(threat.norm) if is_bounded(search) else None,
-        eps=request.threat.eps if is_bounded(search) else None,
+        norm=str(threat.norm) if search.bounded else None,
+        eps=request.threat.eps if search.bounded else None,
         target=None if threat.target is None else classifier.labels[threat.target],
         images=len(labels),
         seconds=time.perf_counter() - start,

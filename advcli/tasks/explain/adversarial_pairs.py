@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.attacks import is_bounded
 from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
@@ -78,7 +77,7 @@ def attack_images(
         pictures: (H, W, C) uint8 each.
         labels: the classes to move away from.
     """
-    bounded, threat = is_bounded(compiled_attack.attack), compiled_attack.threat
+    bounded, threat = compiled_attack.attack.bounded, compiled_attack.threat
     norm, eps = (str(threat.norm), float(threat.eps)) if bounded else (None, None)
     found: dict[int, Pair] = {}
     for shape in dict.fromkeys(pixels.shape for pixels in pictures):
