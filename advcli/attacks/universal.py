@@ -17,6 +17,7 @@ from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.gradient import loss_gradient, refuse_bad_steps
 from advcli.threat.rng import ImageRng
+from advcli.threat.rounding import round_to_length
 from advcli.threat.threat import Norm, Threat
 
 # The 8-bit value that stands for no change; as many steps of 1/255 go up from it as down.
@@ -90,14 +91,8 @@ class UniversalPerturbation(Universal):
         if threat.norm is Norm.LINF:
             reach = min(int(radius), REACH)
             return (ZERO + np.rint(delta).clip(-reach, reach)).astype(np.uint8)
-        # Rounding may lengthen a perturbation or swallow it: aim for the length that was found.
         length = min(radius, float(np.linalg.norm(delta)) + 1e-6)
-        low, high = 0.0, 8.0
-        for _ in range(40):
-            scale = (low + high) / 2
-            fits = np.linalg.norm(_rounded(delta * scale)) <= length
-            low, high = (scale, high) if fits else (low, scale)
-        return (ZERO + _rounded(delta * low)).astype(np.uint8)
+        return (ZERO + round_to_length(delta, length, -REACH, REACH)).astype(np.uint8)
 
     def from_png(self, pixels: np.ndarray, threat: Threat) -> np.ndarray:
         """Return the perturbation that a file holds: (H, W, C) uint8 -> (H, W, C)."""
@@ -114,10 +109,6 @@ def _within(delta: Tensor, threat: Threat) -> Tensor:
     if threat.norm is Norm.LINF:
         return tf.clip_by_value(delta, -threat.eps, threat.eps)
     return delta * tf.minimum(1.0, threat.eps / tf.maximum(threat.size(delta[None]), 1e-12))
-
-
-def _rounded(delta: np.ndarray) -> np.ndarray:
-    return np.rint(delta).clip(-REACH, REACH)
 
 
 COMPONENT = UniversalPerturbation

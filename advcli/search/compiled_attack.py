@@ -1,6 +1,5 @@
 """An attack made ready for one classifier, as attacking, benchmarking and validating need it."""
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,7 @@ from advcli import registry
 from advcli.attacks import Attack, Suite
 from advcli.backend import Tensor, as_written, tf
 from advcli.model.classifier import Classifier
-from advcli.threat.rng import ImageRng
+from advcli.threat.rng import ImageRng, hash_pixels
 from advcli.threat.threat import Threat
 
 # So near the boundary, as a part of the score, a point may be across it for a copy of the model and not for the model.
@@ -235,5 +234,5 @@ class _Counted:
 
 def image_seeds(images: np.ndarray, seed: int) -> np.ndarray:
     """Give each image its seed, from its own pixels: (N, H, W, C) -> (N, 2) int32."""
-    rows = [(zlib.crc32(np.ascontiguousarray(image).tobytes()), seed) for image in images]
+    rows = [(hash_pixels(image), seed) for image in images]
     return np.array(rows, dtype=np.uint32).reshape(-1, 2).astype(np.int32)

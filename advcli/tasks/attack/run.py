@@ -262,6 +262,6 @@ def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, ad
         pixels = {"adversarial": adversarial, "clean": original}.get(kind)
         if pixels is None:
             pixels = enlarged(original, adversarial, record.difference_times or 1)
-        png.write(path, pixels, {"advcli": record.to_text(), "advcli-kind": kind})
+        png.write(path, pixels, record, kind)
         if not np.array_equal(images.read(path, pixels.shape[-1]), pixels):
             raise AdvcliError(f"'{path}' does not hold what was written to it")
