@@ -37,6 +37,21 @@ def summary(family: str, name: str) -> str:
 
 def options(family: str, name: str) -> dict[str, str]:
     """Return a component's options and their defaults, as they are written in its source."""
+    return {
+        key: ast.unparse(node.value) if node.value else ""
+        for key, node in _attributes(family, name).items()
+        if not _is_class_variable(node)
+    }
+
+
+def lengths(family: str, name: str) -> tuple[str, ...]:
+    """Return which of a component's options are lengths in the units of eps, as its source says."""
+    node = _attributes(family, name).get("lengths")
+    return ast.literal_eval(node.value) if node and node.value else ()
+
+
+def _attributes(family: str, name: str) -> dict[str, ast.AnnAssign]:
+    """Return the annotated attributes of a component's class and of those it inherits from, theirs first."""
     tree = _source(family, name)
     component = next(
         node.value.id
@@ -45,22 +60,40 @@ def options(family: str, name: str) -> dict[str, str]:
         and isinstance(node.value, ast.Name)
         and any(isinstance(target, ast.Name) and target.id == "COMPONENT" for target in node.targets)
     )
-    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == component)
-    return {
-        node.target.id: ast.unparse(node.value) if node.value else ""
-        for node in body.body
-        if isinstance(node, ast.AnnAssign)
-        and isinstance(node.target, ast.Name)
-        and not ast.unparse(node.annotation).startswith("ClassVar")
-    }
+    return _class_attributes(tree, component)
 
 
-def lengths(family: str, name: str) -> tuple[str, ...]:
-    """Return which of a component's options are lengths in the units of eps, as its source says."""
-    for node in ast.walk(_source(family, name)):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "lengths":
-            return ast.literal_eval(node.value) if node.value else ()
-    return ()
+def _class_attributes(tree: ast.Module, name: str) -> dict[str, ast.AnnAssign]:
+    """Return the annotated attributes of a class, which a module defines or imports from advcli."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and any((alias.asname or alias.name) == name for alias in node.names):
+            file = _module_file(node.module or "")
+            return _class_attributes(ast.parse(file.read_text(encoding="utf-8")), name) if file else {}
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            found: dict[str, ast.AnnAssign] = {}
+            for base in reversed(node.bases):
+                found |= _class_attributes(tree, ast.unparse(base))
+            is_dataclass = any("dataclass" in ast.unparse(each) for each in node.decorator_list)
+            for each in node.body:
+                if not isinstance(each, ast.AnnAssign) or not isinstance(each.target, ast.Name):
+                    continue
+                # Only in a dataclass is an attribute an option.
+                if is_dataclass or _is_class_variable(each):
+                    found[each.target.id] = each
+            return found
+    return {}
+
+
+def _is_class_variable(node: ast.AnnAssign) -> bool:
+    return ast.unparse(node.annotation).startswith("ClassVar")
+
+
+def _module_file(module: str) -> Path | None:
+    """Return the source of a module of advcli; None for any other."""
+    package, *parts = module.split(".")
+    place = _ROOT.joinpath(*parts)
+    files = (place.with_suffix(".py"), place / "__init__.py") if package == "advcli" and parts else ()
+    return next((file for file in files if file.is_file()), None)
 
 
 def canonical(spec: str) -> str:

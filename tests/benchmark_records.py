@@ -38,8 +38,8 @@ def examples(models: Sequence[str] = ("base", "robust"), classes: Sequence[str] 
     clean = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
     grey = clean[..., :1]
     return [
-        Example(clean, clean + 4, classes[0], classes[0], classes[1], "pgd, L∞ 4/255", models[0]),
-        Example(grey, grey + 2, classes[1], classes[1], classes[1], "pgd, L∞ 4/255", models[-1]),
+        Example(clean, clean + 4, classes[0], classes[0], classes[1], "pgd, Linf 4/255", models[0]),
+        Example(grey, grey + 2, classes[1], classes[1], classes[1], "pgd, Linf 4/255", models[-1]),
     ]
 
 

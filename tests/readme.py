@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from advcli import registry
-from advcli.attacks import KINDS, is_bounded, norms_of
+from advcli.attacks import KINDS
 from advcli.corruptions import GROUPS, chosen
 
 README = Path(__file__).parent.parent / "README.md"
@@ -28,7 +28,7 @@ def _attacks() -> str:
     rows = ["| name | kind | norms | options | what it is |", "|---|---|---|---|---|"]
     attacks = {name: registry.build("attacks", name) for name in registry.names("attacks")}
     for name, attack in sorted(attacks.items(), key=lambda item: (KINDS.index(item[1].kind), item[0])):
-        norms = ", ".join(norms_of(attack)) if is_bounded(attack) else "none"
+        norms = ", ".join(attack.searchable_norms) if attack.bounded else "none"
         kind = attack.kind if getattr(attack, "targeted", True) else f"{attack.kind}, untargeted"
         rows.append(f"| `{name}` | {kind} | {norms} | {_options('attacks', name)} | {_cited('attacks', name)} |")
     return "\n".join(rows) + "\n"

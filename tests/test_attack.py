@@ -184,8 +184,8 @@ def test_all_three_pictures_are_written_and_the_difference_says_how_much_it_is_e
     assert record.difference_times == 127 // np.abs(change).max() == 127 // 7
     np.testing.assert_array_equal(difference, 128 + record.difference_times * change)
     for path in (record.output, record.clean_output, record.difference_output):
-        assert json.loads(png.text_in(Path(str(path)), "advcli") or "")["image"] == str(file)
-    assert png.text_in(Path(record.difference_output), "advcli-kind") == "difference"
+        assert png.record_in(Path(str(path)))["image"] == str(file)
+    assert png.kind_in(Path(record.difference_output)) == "difference"
 
 
 def test_without_the_adversarial_image_the_report_is_the_same(linear: Classifier, tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_pattern_is_crafted_kept_and_put_on_other_images(
     assert crafted.images == 6
     assert sum(record.fooled for record in attacked) >= 2
     assert png.read(pattern).shape[2] == ending
-    assert json.loads(png.text_in(pattern, "advcli") or "")["attack"] == spec
+    assert png.record_in(pattern)["attack"] == spec
     first = {record.image: read_output(record) for record in attacked}
     again = run(linear, files, spec, threat=threat, pattern=pattern, apply=True)
     for record in again:

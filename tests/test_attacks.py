@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import KINDS, Attack, Suite, Universal, is_bounded, norms_of, refuse_unsupported
+from advcli.attacks import KINDS, Attack, Suite, Universal, refuse_unsupported
 from advcli.backend import Tensor, keras, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
@@ -46,7 +47,7 @@ def build(name: str) -> Attack:
 
 def any_threat(attack: Attack) -> Threat:
     """A threat that the attack knows."""
-    norm = Norm(norms_of(attack)[0])
+    norm = Norm(attack.searchable_norms[0])
     return Threat(norm, EPS[norm])
 
 
@@ -84,7 +85,7 @@ def test_battery(
     if target is not None:
         pictures = pictures[classifier.predict(pictures).argmax(axis=1) != target]
     attack, threat = build(name), Threat(norm, EPS[norm], target)
-    unknown_ball = is_bounded(attack) and norm not in norms_of(attack)
+    unknown_ball = attack.bounded and norm not in attack.searchable_norms
     if unknown_ball or (target is not None and not getattr(attack, "targeted", True)):
         with pytest.raises(UsageError) as refused:
             refuse_unsupported(attack, threat)
@@ -96,7 +97,9 @@ def test_battery(
 
 
 @dataclass(frozen=True)
-class Nothing:
+class Nothing(Attack):
+    kind: ClassVar[str] = "gradient"
+
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
@@ -143,7 +146,7 @@ def test_another_seed_starts_elsewhere(small: Classifier, pictures: np.ndarray) 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_eps_zero_changes_nothing(name: str, norm: Norm, small: Classifier, pictures: np.ndarray) -> None:
     attack = build(name)
-    if norm not in norms_of(attack) or not is_bounded(attack):
+    if norm not in attack.searchable_norms or not attack.bounded:
         return
     adversarial, _ = CompiledAttack(small, attack, Threat(norm, 0.0))(pictures, np.zeros(5))
     np.testing.assert_array_equal(adversarial, pictures)
@@ -197,7 +200,7 @@ def test_a_model_that_rounds_its_input_is_survived(
     rounded = keras.layers.Rescaling(1 / 16)(keras.ops.round(keras.layers.Rescaling(16.0)(inputs)))
     rounding = Classifier("rounding", keras.Model(inputs, small.model(rounded)), small.labels, 8, 3)
     search, file = build(name), tmp_path / "a.png"
-    norms = norms_of(search) if is_bounded(search) else ("linf",)
+    norms = search.searchable_norms if search.bounded else ("linf",)
     png.write(file, (pictures[0] * 255).astype(np.uint8))
     for norm in norms:
         threat = Threat(Norm(norm), EPS[Norm(norm)])

@@ -1,9 +1,11 @@
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from advcli import registry
+from advcli.attacks import Attack
 from advcli.backend import Tensor
 from advcli.data.dataset import Dataset, Images, Split
 from advcli.errors import AdvcliError
@@ -36,8 +38,10 @@ def scores(classifier: Classifier, images: Images, attacks: dict[str, object], e
 
 
 @dataclass(frozen=True)
-class FoolsSome:
+class FoolsSome(Attack):
     """Turns every image with an index of its kind into the negative of itself, as far as it may."""
+
+    kind: ClassVar[str] = "gradient"
 
     odd: bool
 

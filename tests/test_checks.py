@@ -356,7 +356,7 @@ def test_a_masked_gradient_is_beaten_without_gradients(linear: Classifier, pixel
     attacks = (("pgd:steps=10", 0.05), ("fgsm", 0.05), ("square:queries=200", 0.05))
     found = finding("black-beats-white", attacked(look(before(linear, rounded), pixels), *attacks))
     assert found.suspect
-    assert found.evidence.startswith("at linf 0.05, square:queries=200 leaves")
+    assert found.evidence.startswith("at Linf 0.05, square:queries=200 leaves")
     assert "square" not in found.remedy
     # One step is no measure: without the other nothing can be said.
     only = attacked(look(linear, pixels), ("fgsm", 0.05), ("square:queries=5", 0.05))
@@ -378,7 +378,7 @@ def test_a_step_that_goes_too_far(pixels: np.ndarray) -> None:
     found = finding("rises-with-eps", evidence)
     assert found.suspect
     assert [each.correct for each in evidence.scores] == [40, 0, 40]
-    assert found.evidence == "fgsm leaves 0 of 40 images correct at linf 0.14, but 40 at 0.28"
+    assert found.evidence == "fgsm leaves 0 of 40 images correct at Linf 0.14, but 40 at Linf 0.28"
     assert "also run pgd" in found.remedy
     assert "pgd" not in finding("rises-with-eps", replace(evidence, attacks=("pgd:steps=5",))).remedy
 
@@ -455,7 +455,7 @@ def test_a_suite_alone_shows_a_masked_gradient(linear: Classifier, pixels: np.nd
     assert score.fooled_by["square"] >= 8
     found = finding("black-beats-white", evidence)
     assert found.suspect
-    assert found.evidence.startswith(f"at linf 0.05, in autoattack, square fools {score.fooled_by['square']} of the ")
+    assert found.evidence.startswith(f"at Linf 0.05, in autoattack, square fools {score.fooled_by['square']} of the ")
     assert "square" not in found.remedy
     sound = scores_of(linear, pixels[:16], 0.02, "autoattack")
     (score,) = [score for score in sound.scores if score.perturbation == "autoattack"]
@@ -487,7 +487,7 @@ def test_a_gradient_attack_that_fools_nothing_beside_one_that_fools_most(
     evidence = scores_of(confident, pixels, 0.05, "pgd:steps=5", "apgd:loss=dlr,steps=20")
     found = finding("gradient-attacks-differ", evidence)
     assert found.suspect
-    assert found.evidence.startswith("at linf 0.05, pgd:steps=5 fools ")
+    assert found.evidence.startswith("at Linf 0.05, pgd:steps=5 fools ")
     assert "apgd:loss=dlr,steps=20 fools" in found.evidence
     usual = scores_of(linear, pixels, 0.05, "pgd:steps=5", "apgd:loss=dlr,steps=20", "fgsm")
     assert not finding("gradient-attacks-differ", usual).suspect

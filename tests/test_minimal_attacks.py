@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import norms_of, refuse_unsupported
+from advcli.attacks import refuse_unsupported
 from advcli.attacks._minimal import annealed, margin, project_outside, to_hyperplane
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -172,7 +172,7 @@ def boxed() -> tuple[Classifier, np.ndarray]:
 def test_black_and_white_pixels_are_no_obstacle(spec: str, norm: Norm, boxed: tuple[Classifier, np.ndarray]) -> None:
     classifier, pictures = boxed
     search = registry.build("attacks", spec)
-    if norm not in norms_of(search):
+    if norm not in search.searchable_norms:
         return
     labels = np.zeros(len(pictures), np.int32)
     assert (classifier.predict(pictures).argmax(axis=1) == 0).all()

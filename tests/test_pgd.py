@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import ascent
 from advcli.attacks.pgd import PGD
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.threat.gradient import loss_gradient
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
@@ -34,7 +34,7 @@ def plain(classifier: Classifier, pictures: np.ndarray, labels: np.ndarray, thre
     images, classes = tf.constant(pictures), tf.constant(labels, tf.int32)
     points = [threat.sample(images, start(pictures))]
     for _ in range(steps):
-        gradient, _ = ascent(classifier.logits, points[-1], classes, threat)
+        gradient, _ = loss_gradient(classifier.logits, points[-1], classes, threat)
         step = threat.eps * (2.5 / steps) * threat.steepest(gradient, points[-1])
         points.append(threat.project(points[-1] + step, images))
     return points

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from advcli import registry
-from advcli.attacks import Universal, is_bounded, refuse_unsupported
+from advcli.attacks import Universal, refuse_unsupported
 from advcli.attacks.patch import Patch
 from advcli.attacks.universal import UniversalPerturbation
 from advcli.backend import Tensor, keras, tf
@@ -86,7 +86,7 @@ def check(attack: Universal, classifier: Classifier, pictures: np.ndarray, threa
     assert adversarial.dtype == np.float32
     assert adversarial.min() >= 0
     assert adversarial.max() <= 1
-    if is_bounded(attack):
+    if attack.bounded:
         assert threat.size(tf.constant(adversarial - pictures)).numpy().max() <= threat.eps + 1e-6
     # Where a patch comes to lie depends on an image's pixels, so other pixels are other places.
     shifts = np.linspace(-1e-3, 1e-3, 40, dtype=np.float32)[:, None, None, None, None]
@@ -104,7 +104,7 @@ def test_battery(
 ) -> None:
     attack = registry.build("attacks", name)
     threat = Threat(norm, EPS[norm], target)
-    if norm is Norm.L2 and not is_bounded(attack):
+    if norm is Norm.L2 and not attack.bounded:
         return
     refuse_unsupported(attack, threat)
     check(attack, request.getfixturevalue(model), pictures, threat)

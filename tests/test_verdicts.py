@@ -5,12 +5,13 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import foreign
+from advcli.attacks import Attack
 from advcli.attacks.pgd import PGD
 from advcli.backend import Tensor, keras, tf
 from advcli.files import png
@@ -22,8 +23,10 @@ from conftest import Command
 
 
 @dataclass(frozen=True)
-class ToTheBoundary:
+class ToTheBoundary(Attack):
     """Goes from an image towards its negative until what it is shown has just changed its class."""
+
+    kind: ClassVar[str] = "decision"
 
     def __call__(self, logits_fn: Any, images: Tensor, labels: Tensor, threat: Threat, rng: Any) -> Tensor:
         low, high = tf.zeros_like(images[:, :1, :1, :1]), tf.ones_like(images[:, :1, :1, :1])
@@ -136,8 +139,10 @@ def unanswering() -> Any:
 
 
 @dataclass(frozen=True)
-class Darken:
+class Darken(Attack):
     """Makes every image dark."""
+
+    kind: ClassVar[str] = "random"
 
     def __call__(self, logits_fn: Any, images: Tensor, labels: Tensor, threat: Threat, rng: Any) -> Tensor:
         return threat.project(images - threat.eps, images)

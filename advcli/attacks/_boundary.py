@@ -9,6 +9,7 @@ from typing import NamedTuple
 from advcli.attacks._minimal import Smallest, bisected, to_hyperplane
 from advcli.attacks._rounds import Batch, Network, best_other, by_image, in_rounds, of_class, until_broken
 from advcli.backend import Tensor, tf
+from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
@@ -113,12 +114,12 @@ def refined(
 
 def _boundary(logits_fn: Network, threat: Threat, state: _State) -> tuple[Tensor, Tensor]:
     """Return by how much the target's logit leads, and the gradient of that."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(state.point)
-        logits = logits_fn(state.point)
-        if threat.target is None:
-            lead = of_class(logits, state.target) - of_class(logits, state.label)
-        else:
-            lead = of_class(logits, state.target) - best_other(logits, state.target)
-        total = tf.reduce_sum(lead)
-    return lead, tape.gradient(total, state.point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def lead(point: Tensor) -> tuple[Tensor, Tensor]:
+        logits = logits_fn(point)
+        other = of_class(logits, state.label) if threat.target is None else best_other(logits, state.target)
+        ahead = of_class(logits, state.target) - other
+        return ahead, ahead
+
+    gradient, ahead = gradient_and_aux(lead, state.point)
+    return ahead, gradient

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import ascend, refuse_bad_steps
 from advcli.threat.threat import Threat
 
 
@@ -29,10 +30,7 @@ def check(steps: int, step: float, decay: float = 0.0) -> None:
     Raises:
         UsageError: one of them is out of range.
     """
-    if steps < 1:
-        raise UsageError(f"steps is less than one: {steps}")
-    if step < 0:
-        raise UsageError(f"step is negative: {step:g}", "give a length in the units of eps, or 0 for the usual one")
+    refuse_bad_steps(steps, step)
     if decay < 0:
         raise UsageError(f"decay is negative: {decay:g}", "give 0 for no momentum, 1 for all of it")
 
@@ -58,8 +56,8 @@ def climb(gradient: Callable[[Tensor, Tensor, Tensor], Tensor], images: Tensor, 
         threat: the ball.
         pace: how the steps are taken.
     """
-    adversarial, momentum = images, tf.zeros_like(images)
-    for i in tf.range(pace.steps):
-        momentum = accumulate(momentum, gradient(adversarial, momentum, i), pace.decay, threat)
-        adversarial = threat.project(adversarial + pace.length * threat.steepest(momentum), images)
-    return adversarial
+
+    def direction(point: Tensor, momentum: Tensor, index: Tensor) -> Tensor:
+        return accumulate(momentum, gradient(point, momentum, index), pace.decay, threat)
+
+    return ascend(direction, images, images, threat, [pace.length] * pace.steps)

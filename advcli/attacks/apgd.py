@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
-from advcli.attacks import _sparse
+from advcli.attacks import Attack, _sparse
 from advcli.attacks._rounds import (
     Batch,
     Network,
@@ -21,6 +21,7 @@ from advcli.attacks._rounds import (
 )
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
+from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
@@ -47,7 +48,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class APGD:
+class APGD(Attack):
     """Steps of 2 eps at first, halved where the loss oscillates or its maximum stands still; in l1 sparse ones.
 
     Args:
@@ -61,6 +62,7 @@ class APGD:
     """
 
     kind: ClassVar[str] = "gradient"
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
 
     loss: str = "ce"
     steps: int = 100
@@ -71,9 +73,9 @@ class APGD:
     larger_eps: bool = False
 
     @property
-    def norms(self) -> tuple[str, ...]:
-        """The norms it knows with these options."""
-        return ("l1",) if self.larger_eps else tuple(Norm)
+    def searchable_norms(self) -> tuple[str, ...]:
+        """The norms of the balls that it can search: a run in larger balls is for l1."""
+        return ("l1",) if self.larger_eps else self.norms
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -153,16 +155,18 @@ class APGD:
         self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, state: _State
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the mean gradient, and the last pass's losses and verdicts, at an image's point."""
+
+        def losses(point: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            logits = logits_fn(point)
+            loss = self._loss(logits, state.label, state.target, threat)
+            return loss, (logits, loss)
+
         mean = tf.zeros_like(state.point)
         loss = tf.zeros_like(state.best_loss)
         is_adversarial = tf.zeros_like(state.broken)
         for _ in tf.range(self.eot):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(state.point)
-                logits = logits_fn(state.point)
-                loss = self._loss(logits, state.label, state.target, threat)
-                total = tf.reduce_sum(loss)
-            mean += tape.gradient(total, state.point, unconnected_gradients=tf.UnconnectedGradients.ZERO) / self.eot
+            gradient, (logits, loss) = gradient_and_aux(losses, state.point)
+            mean += gradient / self.eot
             is_adversarial = threat.is_adversarial(logits, state.label)
         return mean, loss, is_adversarial
 

@@ -8,6 +8,7 @@ for every class.
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.attacks import Suite
 from advcli.errors import UsageError, nearest
 
 VERSIONS = {
@@ -25,7 +26,7 @@ EOT = {"standard": 1, "plus": 1, "rand": 20}
 
 
 @dataclass(frozen=True)
-class AutoAttack:
+class AutoAttack(Suite):
     """Each member attacks the images that those before it left right.
 
     Args:

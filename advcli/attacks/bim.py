@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum, ascent
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor
+from advcli.threat.gradient import loss_gradient
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class BIM:
+class BIM(Attack):
     """Steepest-ascent steps on the loss, each projected back into the ball.
 
     Args:
@@ -36,7 +37,7 @@ class BIM:
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1.25 / self.steps), decay=0.0)
-        return _momentum.climb(lambda at, *_: ascent(logits_fn, at, labels, threat)[0], images, threat, pace)
+        return _momentum.climb(lambda at, *_: loss_gradient(logits_fn, at, labels, threat)[0], images, threat, pace)
 
 
 COMPONENT = BIM

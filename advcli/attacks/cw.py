@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks import Attack
 from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import Smallest, margin, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
@@ -32,7 +34,7 @@ class _Weight(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CW:
+class CW(Attack):
     """Adam on ``|x' - x|^2 + c * max(margin + confidence, 0)``, with ``x' = (tanh(w) + 1) / 2``.
 
     Args:
@@ -96,16 +98,17 @@ class CW:
         sufficed, active = tf.zeros_like(labels, tf.bool), tf.ones_like(labels, tf.bool)
         before = tf.fill(tf.shape(labels), math.inf)
         pause = max(self.steps // 10, 1)
+
+        def objective(w: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+            point = (tf.tanh(w) + 1) / 2
+            logits = logits_fn(point)
+            behind = margin(logits, labels, threat)
+            distance = tf.reduce_sum(tf.square(point - images), axis=(1, 2, 3))
+            loss = distance + weight * tf.nn.relu(behind + self.confidence)
+            return loss, (point, logits, behind, loss)
+
         for i in tf.range(self.steps):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(w)
-                point = (tf.tanh(w) + 1) / 2
-                logits = logits_fn(point)
-                behind = margin(logits, labels, threat)
-                distance = tf.reduce_sum(tf.square(point - images), axis=(1, 2, 3))
-                loss = distance + weight * tf.nn.relu(behind + self.confidence)
-                total = tf.reduce_sum(loss)
-            gradient = tape.gradient(total, w, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            gradient, (point, logits, behind, loss) = gradient_and_aux(objective, w)
             if i % pause == 0:
                 # Only where the descent comes to rest does it tell about c: its first steps may jump the boundary.
                 sufficed &= ~active

@@ -7,18 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import ascent
+from advcli.attacks import Attack
 from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import annealed, euclidean, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import loss_gradient
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class DDN:
+class DDN(Attack):
     """Gradient steps whose result is put on a sphere: smaller after a success, larger after a failure.
 
     Args:
@@ -55,7 +56,7 @@ class DDN:
         point, delta, best = images, tf.zeros_like(images), nothing_yet(images)
         radius = tf.fill(tf.shape(labels), self.radius)
         for i in tf.range(self.steps):
-            gradient, logits = ascent(logits_fn, point, labels, threat)
+            gradient, logits = loss_gradient(logits_fn, point, labels, threat)
             is_adversarial = threat.is_adversarial(logits, labels)
             best = best.updated(point, is_adversarial, images, threat)
             # The paper's step goes from 1 to 0.01 along a cosine.

@@ -5,12 +5,15 @@ Moosavi-Dezfooli, Fawzi and Frossard 2016, https://arxiv.org/abs/1511.04599
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks import Attack
 from advcli.attacks._minimal import dual_size, project_outside, to_hyperplane
 from advcli.attacks._rounds import Network, by_image, of_class, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
@@ -27,7 +30,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DeepFool:
+class DeepFool(Attack):
     """Steps to the nearest of the hyperplanes where a wrong class would catch up, a little beyond.
 
     The distance to a hyperplane is that inside [0, 1]: a pixel that is black or white can go one way only.
@@ -80,13 +83,14 @@ class DeepFool:
         way = tf.zeros_like(state.point)
         least = tf.fill(tf.shape(state.label), float("inf"))
         is_adversarial = tf.zeros_like(state.label, tf.bool)
+
+        def lead(point: Tensor, rivals: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            logits = network(point)
+            behind = of_class(logits, state.label) - of_class(logits, rivals)
+            return -behind, (logits, behind)
+
         for i in tf.range(tf.shape(state.classes)[1]):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(state.point)
-                logits = network(state.point)
-                behind = of_class(logits, state.label) - of_class(logits, state.classes[:, i])
-                total = -tf.reduce_sum(behind)
-            gradient = tape.gradient(total, state.point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            gradient, (logits, behind) = gradient_and_aux(partial(lead, rivals=state.classes[:, i]), state.point)
             # Aiming at the boundary itself, float32 may stop short of it for ever.
             height = tf.abs(behind) + 1e-6 * tf.reduce_max(tf.abs(logits), axis=1)
             step = to_hyperplane(state.point, gradient, -height, threat.norm)

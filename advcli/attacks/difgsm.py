@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum, ascent
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import loss_gradient
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class DIFGSM:
+class DIFGSM(Attack):
     """Momentum steps with gradients through a random shrinking and padding (M-DI2-FGSM).
 
     The paper enlarges 299 pixels to 330 at most; a network of one input size needs the image to
@@ -53,7 +54,7 @@ class DIFGSM:
 
         def gradient(at: Tensor, _: Tensor, i: Tensor) -> Tensor:
             own = rng.fold(i)
-            return ascent(lambda pixels: logits_fn(self.diversify(pixels, own)), at, labels, threat)[0]
+            return loss_gradient(lambda pixels: logits_fn(self.diversify(pixels, own)), at, labels, threat)[0]
 
         return _momentum.climb(gradient, images, threat, pace)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.attacks import Attack
 from advcli.attacks._boundary import BISECTIONS, Walk
 from advcli.attacks._minimal import bisected, project_outside
 from advcli.attacks._rounds import Batch, Network, in_rounds, on_the_surface
@@ -17,7 +18,7 @@ from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class FAB:
+class FAB(Attack):
     """Steps onto the linearised boundary, drawn towards the image, and back inside once across.
 
     An image that nothing in the ball breaks is returned at the nearest adversarial point found,

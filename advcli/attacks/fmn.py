@@ -7,17 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.attacks import Attack
 from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import Smallest, annealed, dual_size, euclidean, margin, nothing_yet, uphill
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 
 @dataclass(frozen=True)
-class FMN:
+class FMN(Attack):
     """Steps on the difference of logits; the ball shrinks after a success and grows after a failure.
 
     Args:
@@ -75,12 +77,13 @@ class FMN:
         self, logits_fn: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor, threat: Threat
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradient that leads to the adversary's aim, how far behind it is, and whether it is reached."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(point)
-            logits = logits_fn(point)
+
+        def lead(at: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            logits = logits_fn(at)
             behind = margin(logits, labels, threat)
-            total = -tf.reduce_sum(behind)
-        gradient = tape.gradient(total, point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            return -behind, (logits, behind)
+
+        gradient, (logits, behind) = gradient_and_aux(lead, point)
         return gradient, behind, threat.is_adversarial(logits, labels)
 
     def _radius(

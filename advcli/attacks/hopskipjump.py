@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.attacks import Attack
 from advcli.attacks._minimal import bisected, euclidean, nothing_yet
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
@@ -19,7 +20,7 @@ _SHORTER = 10  # times that a step which leaves the wrong class is halved
 
 
 @dataclass(frozen=True)
-class HopSkipJump:
+class HopSkipJump(Attack):
     """From misclassified noise: to the boundary by bisection, then steps along its estimated normal.
 
     The number of neighbours grows with the root of the step's number, and the step shrinks with it,

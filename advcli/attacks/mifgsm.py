@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum, ascent
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor
+from advcli.threat.gradient import loss_gradient
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class MIFGSM:
+class MIFGSM(Attack):
     """Steps along ``g <- decay * g + gradient / |gradient|_1``.
 
     Args:
@@ -38,7 +39,7 @@ class MIFGSM:
     ) -> Tensor:
         """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
-        return _momentum.climb(lambda at, *_: ascent(logits_fn, at, labels, threat)[0], images, threat, pace)
+        return _momentum.climb(lambda at, *_: loss_gradient(logits_fn, at, labels, threat)[0], images, threat, pace)
 
 
 COMPONENT = MIFGSM

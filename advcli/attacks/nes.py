@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks import Attack
 from advcli.attacks._rounds import Network, by_image, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -22,7 +23,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NES:
+class NES(Attack):
     """Projected steps along ``sum (loss(x + sigma u) - loss(x - sigma u)) u`` over Gaussian ``u``.
 
     Args:

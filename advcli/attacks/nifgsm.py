@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum, ascent
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor
+from advcli.threat.gradient import loss_gradient
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class NIFGSM:
+class NIFGSM(Attack):
     """Momentum steps with the gradient at ``x + length * decay * g``, one step ahead.
 
     As in the authors' code, ``g`` is a sum of gradients divided by their mean absolute value: with
@@ -43,7 +44,7 @@ class NIFGSM:
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
 
         def gradient(at: Tensor, momentum: Tensor, _: Tensor) -> Tensor:
-            return ascent(logits_fn, at + pace.length * pace.decay * momentum, labels, threat)[0]
+            return loss_gradient(logits_fn, at + pace.length * pace.decay * momentum, labels, threat)[0]
 
         return _momentum.climb(gradient, images, threat, pace)
 

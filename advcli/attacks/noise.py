@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.attacks import Attack
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -15,7 +16,7 @@ from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(Attack):
     """The point of greatest loss among some drawn uniformly from the ball.
 
     Args:

@@ -11,9 +11,11 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from advcli.attacks import Universal
 from advcli.attacks._warp import Placement, draw
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
+from advcli.threat.gradient import gradient
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
@@ -28,7 +30,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Patch:
+class Patch(Universal):
     """Adam on the loss over random placements; the patch lies inside the image where it is small enough.
 
     The file holds the patch with its opacity, and so may any square picture that is applied as one.
@@ -82,14 +84,16 @@ class Patch:
         rng: ImageRng,
     ) -> _State:
         """Take one step of Adam: (N, edge, edge, C), (N,)."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(state.texture)
-            placed = self.apply(self.pattern(state), images, threat, rng.fold(state.time))
-            loss = tf.reduce_sum(threat.loss(logits_fn(placed), labels))
-        gradient = tape.gradient(loss, state.texture, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+        def loss(texture: Tensor) -> Tensor:
+            pattern = self.pattern(state._replace(texture=texture))
+            placed = self.apply(pattern, images, threat, rng.fold(state.time))
+            return threat.loss(logits_fn(placed), labels)
+
+        slope = gradient(loss, state.texture)
         time = state.time + 1
-        mean = 0.9 * state.mean + 0.1 * gradient
-        square = 0.999 * state.square + 0.001 * tf.square(gradient)
+        mean = 0.9 * state.mean + 0.1 * slope
+        square = 0.999 * state.square + 0.001 * tf.square(slope)
         exponent = tf.cast(time, tf.float32)
         step = (mean / (1 - 0.9**exponent)) / (tf.sqrt(square / (1 - 0.999**exponent)) + 1e-8)
         texture = tf.clip_by_value(state.texture + self.learning_rate * step, 0.0, 1.0)

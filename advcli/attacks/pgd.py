@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from advcli.attacks import ascent
+from advcli.attacks import Attack
 from advcli.attacks._rounds import Batch, Network, in_rounds, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
+from advcli.threat.gradient import ascend, loss_gradient, projected_step, refuse_bad_steps
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
@@ -27,7 +28,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PGD:
+class PGD(Attack):
     """Steepest-ascent steps on the loss, each projected back into the ball.
 
     Args:
@@ -53,11 +54,10 @@ class PGD:
     stop: bool = False
 
     def __post_init__(self) -> None:
-        for option in ("steps", "restarts", "eot"):
+        refuse_bad_steps(self.steps, self.step)
+        for option in ("restarts", "eot"):
             if getattr(self, option) < 1:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
-        if self.step < 0:
-            raise UsageError(f"step is negative: {self.step:g}")
         if self.schedule not in SCHEDULES:
             raise UsageError(f"pgd has no schedule '{self.schedule}'", nearest(self.schedule, SCHEDULES))
         if self.restarts > 1 and not self.random_start:
@@ -90,21 +90,20 @@ class PGD:
     def _to_the_end(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        lengths = self._scaled(threat)
-        point = self._start(images, threat, rng)
-        for index in tf.range(self.steps):
-            gradient, _ = self._gradient(logits_fn, point, labels, threat)
-            point = threat.project(point + lengths[index] * threat.steepest(gradient, point), images)
-        return point
+        def direction(point: Tensor, *_: Tensor) -> Tensor:
+            return self._gradient(logits_fn, point, labels, threat)[0]
+
+        return ascend(direction, self._start(images, threat, rng), images, threat, self.paces(threat))
 
     def _until_broken(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        lengths = self._scaled(threat)
+        # The last look needs no step, but has an index.
+        lengths = tf.stack([tf.cast(length, tf.float32) for length in (*self.paces(threat), 0.0)])
 
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             gradient, logits = self._gradient(network, state.point, state.label, threat)
-            ahead = threat.project(state.point + lengths[index] * threat.steepest(gradient, state.point), state.image)
+            ahead = projected_step(state.point, gradient, lengths[index], state.image, threat)
             return state._replace(point=ahead, answer=state.point), threat.is_adversarial(logits, state.label)
 
         start = self._start(images, threat, rng)
@@ -115,19 +114,15 @@ class PGD:
     def _start(self, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
         return threat.sample(images, rng) if self.random_start else images
 
-    def _scaled(self, threat: Threat) -> Tensor:
-        # The last look needs no step, but has an index.
-        return tf.stack([tf.cast(length, tf.float32) for length in (*self.paces(threat), 0.0)])
-
     def _gradient(
         self, logits_fn: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor, threat: Threat
     ) -> tuple[Tensor, Tensor]:
         """Return the mean gradient, and the last pass's logits."""
-        total, logits = ascent(logits_fn, point, labels, threat)
+        total, logits = loss_gradient(logits_fn, point, labels, threat)
         if self.eot == 1:
             return total, logits
         for _ in tf.range(self.eot - 1):
-            gradient, logits = ascent(logits_fn, point, labels, threat)
+            gradient, logits = loss_gradient(logits_fn, point, labels, threat)
             total += gradient
         return total / self.eot, logits
 

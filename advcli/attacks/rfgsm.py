@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import ascent
+from advcli.attacks import Attack
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import loss_gradient, projected_step
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class RFGSM:
+class RFGSM(Attack):
     """``x' = x + alpha * sign(noise)``, then ``x' + (eps - alpha) * sign(gradient at x')`` (R+FGSM).
 
     Args:
@@ -36,8 +37,8 @@ class RFGSM:
         """Take both steps: (N, H, W, C), (N,) -> (N, H, W, C)."""
         noise = threat.steepest(rng.normal(tf.shape(images)[1:]))
         begun = threat.project(images + self.start_ratio * threat.eps * noise, images)
-        gradient, _ = ascent(logits_fn, begun, labels, threat)
-        return threat.project(begun + (1 - self.start_ratio) * threat.eps * threat.steepest(gradient), images)
+        gradient, _ = loss_gradient(logits_fn, begun, labels, threat)
+        return projected_step(begun, gradient, (1 - self.start_ratio) * threat.eps, images, threat)
 
 
 COMPONENT = RFGSM

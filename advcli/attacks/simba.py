@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks import Attack
 from advcli.attacks._rounds import Network, by_image, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -24,7 +25,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SimBA:
+class SimBA(Attack):
     """Tries plus and minus a step along each pixel and channel, in random order.
 
     Args:

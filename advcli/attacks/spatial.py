@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks import Attack
 from advcli.attacks._rounds import Network, by_image, headway, until_broken
 from advcli.attacks._warp import Placement, draw, middle
 from advcli.backend import Tensor, tf
@@ -28,7 +29,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Spatial:
+class Spatial(Attack):
     """The image is turned and shifted by each point of a grid, beginning where it moves least.
 
     The image as it is comes first, so that nothing of lower loss is returned unless it breaks the image.

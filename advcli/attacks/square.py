@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from advcli.attacks import Attack
 from advcli.attacks._rounds import (
     Batch,
     Network,
@@ -37,7 +38,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Square:
+class Square(Attack):
     """A random search that never asks for a gradient, so that hiding it is no defence.
 
     Args:

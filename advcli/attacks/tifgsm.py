@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum, ascent
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import loss_gradient
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class TIFGSM:
+class TIFGSM(Attack):
     """Momentum steps with each gradient convolved with a kernel (TI-MI-FGSM; decay=0 is TI-BIM).
 
     Args:
@@ -49,7 +50,7 @@ class TIFGSM:
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
 
         def gradient(at: Tensor, *_: Tensor) -> Tensor:
-            return self.smooth(ascent(logits_fn, at, labels, threat)[0])
+            return self.smooth(loss_gradient(logits_fn, at, labels, threat)[0])
 
         return _momentum.climb(gradient, images, threat, pace)
 

@@ -11,11 +11,13 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from advcli.attacks import ascent
+from advcli.attacks import Universal
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import loss_gradient, refuse_bad_steps
 from advcli.threat.rng import ImageRng
+from advcli.threat.rounding import round_to_length
 from advcli.threat.threat import Norm, Threat
 
 # The 8-bit value that stands for no change; as many steps of 1/255 go up from it as down.
@@ -29,7 +31,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class UniversalPerturbation:
+class UniversalPerturbation(Universal):
     """Steepest-ascent steps on the loss of a batch, with momentum, each projected back into the ball.
 
     The file holds 128 + 255 delta, so that a step of its grey values is a step of the image's.
@@ -50,10 +52,7 @@ class UniversalPerturbation:
     clip: float = 9.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UsageError(f"steps is less than one: {self.steps}")
-        if self.step < 0:
-            raise UsageError(f"step is negative: {self.step:g}")
+        refuse_bad_steps(self.steps, self.step)
         if self.clip <= 0:
             raise UsageError(f"clip is not positive: {self.clip:g}")
         if not 0 <= self.decay < 1:
@@ -75,7 +74,7 @@ class UniversalPerturbation:
     ) -> _State:
         """Take one step: (N, edge, edge, C), (N,)."""
         # The gradient by the perturbed pixels, not through the cut to [0, 1]: it also leads back from beyond.
-        gradients, logits = ascent(logits_fn, tf.clip_by_value(images + state.delta, 0.0, 1.0), labels, threat)
+        gradients, logits = loss_gradient(logits_fn, tf.clip_by_value(images + state.delta, 0.0, 1.0), labels, threat)
         counts = threat.loss(logits, labels) < self.clip
         velocity = self.decay * state.velocity + tf.reduce_sum(tf.where(by_image(counts), gradients, 0.0), axis=0)
         moved = state.delta + threat.length(self.step, 0.1) * threat.steepest(velocity[None])[0]
@@ -92,14 +91,8 @@ class UniversalPerturbation:
         if threat.norm is Norm.LINF:
             reach = min(int(radius), REACH)
             return (ZERO + np.rint(delta).clip(-reach, reach)).astype(np.uint8)
-        # Rounding may lengthen a perturbation or swallow it: aim for the length that was found.
         length = min(radius, float(np.linalg.norm(delta)) + 1e-6)
-        low, high = 0.0, 8.0
-        for _ in range(40):
-            scale = (low + high) / 2
-            fits = np.linalg.norm(_rounded(delta * scale)) <= length
-            low, high = (scale, high) if fits else (low, scale)
-        return (ZERO + _rounded(delta * low)).astype(np.uint8)
+        return (ZERO + round_to_length(delta, length, -REACH, REACH)).astype(np.uint8)
 
     def from_png(self, pixels: np.ndarray, threat: Threat) -> np.ndarray:
         """Return the perturbation that a file holds: (H, W, C) uint8 -> (H, W, C)."""
@@ -116,10 +109,6 @@ def _within(delta: Tensor, threat: Threat) -> Tensor:
     if threat.norm is Norm.LINF:
         return tf.clip_by_value(delta, -threat.eps, threat.eps)
     return delta * tf.minimum(1.0, threat.eps / tf.maximum(threat.size(delta[None]), 1e-12))
-
-
-def _rounded(delta: np.ndarray) -> np.ndarray:
-    return np.rint(delta).clip(-REACH, REACH)
 
 
 COMPONENT = UniversalPerturbation

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.attacks import _momentum, ascent
+from advcli.attacks import Attack, _momentum
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.threat.gradient import loss_gradient, projected_step
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
 @dataclass(frozen=True)
-class VMIFGSM:
+class VMIFGSM(Attack):
     """Momentum steps with ``gradient + v``, ``v`` being the neighbours' mean gradient minus the gradient a step ago.
 
     Args:
@@ -49,16 +50,16 @@ class VMIFGSM:
         length = threat.length(self.step, 1 / self.steps)
         adversarial, momentum, variance = images, tf.zeros_like(images), tf.zeros_like(images)
         for i in tf.range(self.steps):
-            gradient, _ = ascent(logits_fn, adversarial, labels, threat)
+            gradient, _ = loss_gradient(logits_fn, adversarial, labels, threat)
             momentum = _momentum.accumulate(momentum, gradient + variance, self.decay, threat)
             # Nothing asks for the variance at the last step.
             wanted = tf.where(i + 1 < self.steps, self.samples, 0)
             total = tf.zeros_like(images)
             for j in tf.range(wanted):
                 offset = self.radius_ratio * threat.eps * threat.within(tf.shape(images)[1:], rng.fold(i).fold(j))
-                total += ascent(logits_fn, adversarial + offset, labels, threat)[0]
+                total += loss_gradient(logits_fn, adversarial + offset, labels, threat)[0]
             variance = total / self.samples - gradient
-            adversarial = threat.project(adversarial + length * threat.steepest(momentum), images)
+            adversarial = projected_step(adversarial, momentum, length, images, threat)
         return adversarial
 
 

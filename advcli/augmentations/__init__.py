@@ -1,8 +1,10 @@
 """Random changes of the training images: one file a change. Never part of a model or of an evaluation."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Self
 
 from advcli import registry
 from advcli.backend import Tensor, as_written, tf
@@ -15,14 +17,20 @@ STAGES = ("geometry", "colour", "noise")
 ARTICLE = ("flip", "crop", "jitter", "gaussian", "poisson", "salt-pepper")
 
 
-class Augmentation(Protocol):
+@dataclass(frozen=True)
+class Augmentation(ABC):
     """A random change of images, drawn for each image by itself.
 
-    ``stage`` is one of ``STAGES``.
+    A subclass sets ``stage``, and what differs from these values:
+
+    ``stage``: one of ``STAGES``.
+    ``covers``: the corruptions that do to test images what it does to training images; a noise covers itself.
     """
 
     stage: ClassVar[str]
+    covers: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Change images: (N, H, W, C) float32 in [0, 1] -> (N, H, W, C); the caller clips them to [0, 1] again.
 
@@ -30,7 +38,11 @@ class Augmentation(Protocol):
             images: of any size, with one channel or three.
             rng: the only source of randomness, one stream an image.
         """
-        ...
+
+    def on_all(self) -> Self:
+        """Return the same change made to every image, where the option ``probability`` leaves some as they are."""
+        chances = {field.name for field in fields(self)} & {"probability"}
+        return replace(self, **dict.fromkeys(chances, 1.0))
 
 
 def read(text: str, usual: Sequence[str]) -> tuple[str, ...]:

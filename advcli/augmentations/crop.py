@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.augmentations import Augmentation
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 
 
 @dataclass(frozen=True)
-class Crop:
+class Crop(Augmentation):
     """A crop, as large as the image, of the image with a border around it.
 
     The border is the image's reflection. Recipes for CIFAR fill it with black, which no image has

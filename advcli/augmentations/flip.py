@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.augmentations import _chance
+from advcli.augmentations import Augmentation, _chance
 from advcli.backend import Tensor, tf
 from advcli.threat.rng import ImageRng
 
 
 @dataclass(frozen=True)
-class Flip:
+class Flip(Augmentation):
     """Each image is flipped or not. Digits and letters are not themselves in a mirror: leave it out there.
 
     Args:

@@ -6,14 +6,14 @@ Rusak, Schott, Zimmermann et al. 2020, https://arxiv.org/abs/2001.06057, on what
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.augmentations import _chance
+from advcli.augmentations import Augmentation, _chance
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Augmentation):
     """``x + std * n`` with n standard normal, drawn for each pixel and channel.
 
     Args:
@@ -22,6 +22,7 @@ class Gaussian:
     """
 
     stage: ClassVar[str] = "noise"
+    covers: ClassVar[tuple[str, ...]] = ("gaussian-noise",)
 
     std: float = 0.1
     probability: float = 0.5

@@ -4,13 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from advcli.augmentations import Augmentation
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 
 
 @dataclass(frozen=True)
-class Jitter:
+class Jitter(Augmentation):
     """Factors drawn evenly from [1 - strength, 1 + strength] and a turn of the colours, all in one product.
 
     Brightness scales an image, contrast scales it about its mean, saturation scales its colours
@@ -24,6 +25,7 @@ class Jitter:
     """
 
     stage: ClassVar[str] = "colour"
+    covers: ClassVar[tuple[str, ...]] = ("brightness", "contrast", "saturate")
 
     strength: float = 0.4
     hue: float = 0.1

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.augmentations import _chance
+from advcli.augmentations import Augmentation, _chance
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -17,7 +17,7 @@ _BRIGHT = 10.0
 
 
 @dataclass(frozen=True)
-class Poisson:
+class Poisson(Augmentation):
     """``Poisson(peak * x) / peak``, for each pixel and channel.
 
     The peak is fixed. A peak taken from the number of an image's different values, as other
@@ -29,6 +29,7 @@ class Poisson:
     """
 
     stage: ClassVar[str] = "noise"
+    covers: ClassVar[tuple[str, ...]] = ("shot-noise",)
 
     peak: float = 255.0
     probability: float = 0.5

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.augmentations import _chance
+from advcli.augmentations import Augmentation, _chance
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 
 
 @dataclass(frozen=True)
-class SaltPepper:
+class SaltPepper(Augmentation):
     """Each value is lost with the chance ``amount``, and is then white with the chance ``salt``, else black.
 
     Args:
@@ -20,6 +20,7 @@ class SaltPepper:
     """
 
     stage: ClassVar[str] = "noise"
+    covers: ClassVar[tuple[str, ...]] = ("impulse-noise",)
 
     amount: float = 0.05
     salt: float = 0.5

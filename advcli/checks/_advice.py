@@ -31,8 +31,7 @@ def _attacks(evidence: Evidence) -> Iterator[str]:
     for spec in specs:
         if registry.canonical(spec) in names:
             yield spec
-            # Only a suite has members.
-            yield from getattr(registry.build("attacks", spec), "members", ())
+            yield from registry.build("attacks", spec).members
 
 
 def _covers(spec: str, run: str) -> bool:

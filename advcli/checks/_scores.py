@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from advcli import registry
 from advcli.records import Score
+from advcli.threat.spelling import spell_threat
 
 
 def searches(scores: Iterable[Score]) -> list[Score]:
@@ -54,3 +55,8 @@ def more_than_chance(fewer: int, more: int, of: int, images: int, points: float)
 def left_correct(score: Score) -> str:
     """Say what an attack leaves: ``pgd:steps=20 leaves 12 of 50 images correct``."""
     return f"{score.perturbation} leaves {score.correct} of {score.images} images correct"
+
+
+def ball_of(score: Score) -> str:
+    """Write the ball that a score's attack searched: ``Linf 8/255``."""
+    return spell_threat(score.norm, score.eps)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from advcli import registry
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
-from advcli.checks._scores import balls, left_correct, more_than_chance, searches, single_step, strongest
+from advcli.checks._scores import ball_of, balls, left_correct, more_than_chance, searches, single_step, strongest
 
 _BLACK = ("score", "decision", "random")
 _WHITE = ("gradient", "smallest", "transfer")
@@ -59,9 +59,7 @@ class BlackBeatsWhite:
             # A suite also has attacks without gradients, so it only stands in for those with.
             white = strongest(several, *_WHITE) or strongest(ball, "suite")
             if black and white:
-                said = (
-                    f"at {black.norm} {black.eps:g}, {left_correct(black)}, {white.perturbation} leaves {white.correct}"
-                )
+                said = f"at {ball_of(black)}, {left_correct(black)}, {white.perturbation} leaves {white.correct}"
                 suspect = more_than_chance(black.correct, white.correct, black.images, self.images, self.points)
                 yield _Compared(said, white.correct - black.correct, suspect)
 
@@ -74,7 +72,7 @@ class BlackBeatsWhite:
                 kind = registry.component("attacks", spec).kind
                 if kind in _BLACK and whites:
                     said = (
-                        f"at {score.norm} {score.eps:g}, in {score.perturbation}, {spec} fools {fooled} of the {left} "
+                        f"at {ball_of(score)}, in {score.perturbation}, {spec} fools {fooled} of the {left} "
                         f"images that {', '.join(whites)} left correct"
                     )
                     suspect = more_than_chance(left - fooled, left, score.images, self.suite_images, self.points)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from advcli import registry
 from advcli.checks import Evidence, Finding
-from advcli.checks._scores import balls, single_step
+from advcli.checks._scores import ball_of, balls, single_step
 from advcli.records import Score
 
 _KINDS = ("gradient", "transfer", "smallest", "suite")
@@ -46,7 +46,7 @@ class GradientAttacksDiffer:
         suspects = [each for each in compared if self._is_weak(*each)]
         weak, best, clean = max(suspects or compared, key=lambda each: each[0].correct - each[1].correct)
         said = (
-            f"at {best.norm} {best.eps:g}, {weak.perturbation} fools {clean - weak.correct} of {clean} images, "
+            f"at {ball_of(best)}, {weak.perturbation} fools {clean - weak.correct} of {clean} images, "
             f"{best.perturbation} fools {clean - best.correct}"
         )
         if not suspects:

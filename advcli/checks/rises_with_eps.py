@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
-from advcli.checks._scores import left_correct, more_than_chance, searches
+from advcli.checks._scores import ball_of, left_correct, more_than_chance, searches
 from advcli.records import Score
 
 
@@ -46,7 +46,7 @@ class RisesWithEps:
             )
         return Finding(
             True,
-            f"{left_correct(lowest)} at {lowest.norm} {lowest.eps:g}, but {score.correct} at {score.eps:g}",
+            f"{left_correct(lowest)} at {ball_of(lowest)}, but {score.correct} at {ball_of(score)}",
             "report the smaller number at both radii, and give the attack more and smaller steps"
             + also_run(evidence, "pgd"),
         )

@@ -9,6 +9,7 @@ from typing import ClassVar
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._chance import beyond_chance
+from advcli.threat.spelling import spell_threat
 from advcli.threat.threat import Norm, Threat
 
 
@@ -34,7 +35,7 @@ class Unbounded:
         # A random point of so large a ball is wrong anyway: it would hide that the gradient leads nowhere.
         spec = f"pgd:steps={self.steps},random_start=false"
         correct = int(evidence.correct_under(spec, Threat(Norm.LINF, self.eps)).sum())
-        left = f"{spec} at linf {self.eps:g} leaves {correct} of {count} images correct"
+        left = f"{spec} at {spell_threat('linf', self.eps)} leaves {correct} of {count} images correct"
         said = f"{left}; guessing would get 1 in {evidence.classes} correct"
         if not beyond_chance(correct, count, evidence.classes):
             return Finding(False, said)

@@ -10,6 +10,7 @@ from advcli.backend import Tensor, tf
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._network import in_parts
+from advcli.threat.gradient import gradient
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,9 @@ def _slopes(
     """Return what measures the steepest pixel of a loss: (N, H, W, C), (N,) -> (N,)."""
 
     def slopes(images: Tensor, labels: Tensor) -> Tensor:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            total = tf.reduce_sum(loss(logits_fn(images), labels))
-        gradient = tape.gradient(total, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        each = gradient(lambda point: loss(logits_fn(point), labels), images)
         # The sum, not the largest: a maximum overlooks what is not a number.
-        return tf.reduce_sum(tf.cast(tf.abs(gradient), tf.float64), axis=(1, 2, 3))
+        return tf.reduce_sum(tf.cast(tf.abs(each), tf.float64), axis=(1, 2, 3))
 
     return slopes
 

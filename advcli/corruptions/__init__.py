@@ -1,15 +1,17 @@
 """Corruptions that happen to images without anybody meaning it: one file a corruption."""
 
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
 from advcli import registry
 from advcli.errors import UsageError, nearest
+from advcli.threat.rng import hash_pixels
 
 # In the order in which benchmarks list them; the last holds those kept for validation.
 GROUPS = ("noise", "blur", "weather", "digital", "extra")
@@ -23,14 +25,15 @@ PUBLISHED = (
 )
 
 
-class Corruption(Protocol):
+class Corruption(ABC):
     """A corruption of images at one of five severities.
 
     ``group`` is one of ``GROUPS``.
     """
 
-    group: ClassVar[str]
+    group: ClassVar[str] = "extra"
 
+    @abstractmethod
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Corrupt images: (N, H, W, C) float32 in [0, 1] -> (N, H, W, C) float32 in [0, 1].
 
@@ -42,7 +45,6 @@ class Corruption(Protocol):
         Returns:
             A new array.
         """
-        ...
 
 
 def corrupted(name: str, images: np.ndarray, severity: int, seed: int) -> np.ndarray:
@@ -80,7 +82,7 @@ class _Generators(Sequence[np.random.Generator]):
 
     @cached_property
     def _made(self) -> list[np.random.Generator]:
-        hashes = [zlib.crc32(np.ascontiguousarray(image).tobytes()) for image in self.images]
+        hashes = [hash_pixels(image) for image in self.images]
         return [np.random.default_rng((own, *self.key)) for own in hashes]
 
     def __len__(self) -> int:

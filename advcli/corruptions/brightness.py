@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 _ADDED = {
@@ -19,7 +20,7 @@ _ADDED = {
 
 
 @dataclass(frozen=True)
-class Brightness:
+class Brightness(Corruption):
     """More of the value of HSV, hue and saturation as they are: the channels keep their proportion."""
 
     group: ClassVar[str] = "weather"

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 _KEPT = {
@@ -19,7 +20,7 @@ _KEPT = {
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(Corruption):
     """``(x - mean) * kept + mean`` with the mean of each channel of each image."""
 
     group: ClassVar[str] = "digital"

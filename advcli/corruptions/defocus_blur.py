@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import fft, ndimage
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 # The disk's radius, and the standard deviation that its edge is smoothed with.
@@ -23,7 +24,7 @@ _DISK = {
 
 
 @dataclass(frozen=True)
-class DefocusBlur:
+class DefocusBlur(Corruption):
     """Convolution with a disk, over images that are mirrored at their border."""
 
     group: ClassVar[str] = "blur"

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from advcli.corruptions import _separable
+from advcli.corruptions import Corruption, _separable
 from advcli.corruptions._parameters import table
 
 # As parts of the side: the strength of the displacements, the standard deviation of their smoothing, and how far
@@ -25,7 +25,7 @@ _ELASTIC = {
 
 
 @dataclass(frozen=True)
-class ElasticTransform:
+class ElasticTransform(Corruption):
     """A random affine change of three points about the middle, then smooth random displacements."""
 
     group: ClassVar[str] = "digital"

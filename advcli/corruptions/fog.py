@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 # How much haze is added, and how much smoother it becomes each time the scale is halved.
@@ -20,7 +21,7 @@ _FOG = {
 
 
 @dataclass(frozen=True)
-class Fog:
+class Fog(Corruption):
     """``(x + a * haze) * m / (m + a)`` with m the largest value of the image."""
 
     group: ClassVar[str] = "weather"

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import fft
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._colour import colour_values
 from advcli.corruptions._parameters import table
 
@@ -30,7 +31,7 @@ _SLOPE = -1.5
 
 
 @dataclass(frozen=True)
-class Frost:
+class Frost(Corruption):
     """``a * x + b * ice``, with ice of bright veins on a cloudy ground.
 
     The published sets take their ice from photos. This one is drawn, a new one for each image, about as bright

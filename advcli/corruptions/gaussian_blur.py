@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import ndimage
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 _SIGMA = {
@@ -20,7 +21,7 @@ _SIGMA = {
 
 
 @dataclass(frozen=True)
-class GaussianBlur:
+class GaussianBlur(Corruption):
     """Convolution with a Gaussian of up to four standard deviations; border pixels go on for ever."""
 
     group: ClassVar[str] = "extra"

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 _SIGMA = {
@@ -19,7 +20,7 @@ _SIGMA = {
 
 
 @dataclass(frozen=True)
-class GaussianNoise:
+class GaussianNoise(Corruption):
     """``x + sigma * n`` with n standard normal, drawn for each pixel and channel."""
 
     group: ClassVar[str] = "noise"

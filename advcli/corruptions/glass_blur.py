@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import ndimage
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 # The standard deviation of the blur before and after, how far pixels go, and how often.
@@ -21,7 +22,7 @@ _GLASS = {
 
 
 @dataclass(frozen=True)
-class GlassBlur:
+class GlassBlur(Corruption):
     """A little blur, displaced pixels, and the same blur again.
 
     From the lower right to the upper left each pixel takes the value of one nearby, which may have been

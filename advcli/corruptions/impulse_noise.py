@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 _AMOUNT = {
@@ -19,7 +20,7 @@ _AMOUNT = {
 
 
 @dataclass(frozen=True)
-class ImpulseNoise:
+class ImpulseNoise(Corruption):
     """Each value, each channel of a pixel for itself, is lost with a chance, and is then as often 0 as 1."""
 
     group: ClassVar[str] = "noise"

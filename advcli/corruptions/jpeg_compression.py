@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 _QUALITY = {
@@ -21,7 +22,7 @@ _QUALITY = {
 
 
 @dataclass(frozen=True)
-class JPEGCompression:
+class JPEGCompression(Corruption):
     """Written as a JPEG file and read back; one channel is written as a grey one."""
 
     group: ClassVar[str] = "digital"

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from advcli.corruptions import _motion
+from advcli.corruptions import Corruption, _motion
 from advcli.corruptions._parameters import table
 
 # Half the length of the line, and the standard deviation with which it fades.
@@ -21,7 +21,7 @@ _LINE = {
 
 
 @dataclass(frozen=True)
-class MotionBlur:
+class MotionBlur(Corruption):
     """A line at a random angle of up to 45 degrees, which fades like half a Gaussian."""
 
     group: ClassVar[str] = "blur"

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from advcli.corruptions import _separable
+from advcli.corruptions import Corruption, _separable
 from advcli.corruptions._parameters import table
 
 _KEPT = {
@@ -20,7 +20,7 @@ _KEPT = {
 
 
 @dataclass(frozen=True)
-class Pixelate:
+class Pixelate(Corruption):
     """The mean over boxes, rounded to 8 bits after rows and after columns; pixels then take that of their place.
 
     What is published enlarges by means over boxes, too; each of these lies within one of the coarse pixels.

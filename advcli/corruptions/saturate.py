@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 # What the saturation is multiplied with, and what is added to it.
@@ -20,7 +21,7 @@ _SATURATION = {
 
 
 @dataclass(frozen=True)
-class Saturate:
+class Saturate(Corruption):
     """Another saturation in HSV, hue and value as they are.
 
     Grey pixels of a colour image have the hue 0, so what is added makes them reddish, as in the published

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
 # How many photons a white pixel catches on average.
@@ -20,7 +21,7 @@ _PHOTONS = {
 
 
 @dataclass(frozen=True)
-class ShotNoise:
+class ShotNoise(Corruption):
     """``Poisson(photons * x) / photons``, for each pixel and channel."""
 
     group: ClassVar[str] = "noise"

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from advcli.corruptions import _motion, _separable
+from advcli.corruptions import Corruption, _motion, _separable
 from advcli.corruptions._colour import luma
 from advcli.corruptions._parameters import table
 
@@ -41,7 +41,7 @@ _SNOW = {
 
 
 @dataclass(frozen=True)
-class Snow:
+class Snow(Corruption):
     """Enlarged noise above a threshold, blurred along a line that falls at 45 to 135 degrees, and again upside down."""
 
     group: ClassVar[str] = "weather"

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import ndimage
 
-from advcli.corruptions import _edges
+from advcli.corruptions import Corruption, _edges
 from advcli.corruptions._colour import colour_values
 from advcli.corruptions._parameters import table
 
@@ -46,7 +46,7 @@ _RELIEF = np.array([[[-2, -1, 0], [-1, 1, 1], [0, 1, 2]]], np.float32)
 
 
 @dataclass(frozen=True)
-class Spatter:
+class Spatter(Corruption):
     """Blurred noise above a threshold: water adds its colour, brighter at a drop's rim; mud covers the image."""
 
     group: ClassVar[str] = "extra"

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from advcli.corruptions import _separable
+from advcli.corruptions import Corruption, _separable
 from advcli.corruptions._parameters import table
 
 # Up to where the image is enlarged, and in which steps.
@@ -21,7 +21,7 @@ _ZOOM = {
 
 
 @dataclass(frozen=True)
-class ZoomBlur:
+class ZoomBlur(Corruption):
     """The mean of the image and its middle, enlarged by 1 and each further step."""
 
     group: ClassVar[str] = "blur"

@@ -1,6 +1,5 @@
 """The score that is explained, a logit or a difference of two, and its gradient, each traced once a classifier."""
 
-import zlib
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -112,8 +111,3 @@ def asked(
     parts = list(in_batches(traced(classifier, "score", ask), images, classes, against))
     scores, chances = zip(*parts, strict=True)
     return np.concatenate(scores), np.concatenate(chances)
-
-
-def generator(seed: int, image: np.ndarray) -> np.random.Generator:
-    """Return an image's random number generator, which depends on its pixels and the seed, not on the batch."""
-    return np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(image).tobytes())])

@@ -16,6 +16,7 @@ from advcli.errors import UsageError
 from advcli.explainers import Explainer, MapKind
 from advcli.explainers._scores import in_batches, score, traced
 from advcli.model.classifier import Classifier
+from advcli.threat.gradient import gradient
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,12 @@ class ActivationMaximization(Explainer):
 
 
 def _ascent(classifier: Classifier, pixels: Tensor, classes: Tensor, others: Tensor) -> Tensor:
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(pixels)
-        logits = classifier.logits(pixels)
+    def lead(point: Tensor) -> Tensor:
+        logits = classifier.logits(point)
         # The logit alone is most easily raised together with all the others.
-        values = score(logits - tf.reduce_mean(logits, axis=1, keepdims=True), classes, others)
-    return tape.gradient(values, pixels, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return score(logits - tf.reduce_mean(logits, axis=1, keepdims=True), classes, others)
+
+    return gradient(lead, pixels)
 
 
 def _coarsened(slopes: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ from advcli.backend import tf
 from advcli.errors import UsageError
 from advcli.explainers import Explainer, MapKind
 from advcli.explainers._perturbed import answers, check_fill, each
-from advcli.explainers._scores import generator
 from advcli.model.classifier import Classifier
+from advcli.threat.rng import image_generator
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class RISE(Explainer):
     def _mean_gain(
         self, classifier: Classifier, image: np.ndarray, explained: int, against: int | None, seed: int
     ) -> np.ndarray:
-        random = generator(seed, image)
+        random = image_generator(image, seed)
 
         def masks(part: slice) -> np.ndarray:
             return self.draw(random, part.stop - part.start, classifier.edge)

@@ -12,8 +12,9 @@ import numpy as np
 from advcli.errors import UsageError
 from advcli.explainers import Explainer
 from advcli.explainers._perturbed import each
-from advcli.explainers._scores import batch_size, generator, gradients
+from advcli.explainers._scores import batch_size, gradients
 from advcli.model.classifier import Classifier
+from advcli.threat.rng import image_generator
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class SmoothGrad(Explainer):
         size = batch_size(classifier.edge)
         relevance = np.zeros(images.shape[:3], np.float32)
         for i, (image, explained, other) in enumerate(each(images, classes, against)):
-            random = generator(seed, image)
+            random = image_generator(image, seed)
             for start in range(0, self.samples, size):
                 count = min(size, self.samples - start)
                 noise = random.standard_normal((count, *image.shape), np.float32) * (self.noise * np.ptp(image))

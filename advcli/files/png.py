@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,28 @@ import numpy as np
 
 from advcli.errors import AdvcliError
 from advcli.files.atomic import whole_file
+from advcli.records import Record
+
+# The text chunks: the record that the file belongs to, and what the file is.
+_RECORD, _KIND = "advcli", "advcli-kind"
 
 
-def write(path: Path, pixels: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write (H, W, C) uint8 pixels as a PNG file, whole or not at all, with text chunks inside."""
+def write(path: Path, pixels: np.ndarray, record: Record | None = None, kind: str = "") -> None:
+    """Write (H, W, C) uint8 pixels as a PNG file, whole or not at all.
+
+    Args:
+        path: the file.
+        pixels: its values.
+        record: what the file says of how it was made.
+        kind: what it says that it is, such as ``pattern``.
+    """
     from PIL import PngImagePlugin
 
     chunks = PngImagePlugin.PngInfo()
-    for key, value in (text or {}).items():
+    if record is not None:
         # A tEXt chunk holds Latin-1; in JSON every character has a form in ASCII.
-        chunks.add_text(key, value)
+        chunks.add_text(_RECORD, record.to_text())
+        chunks.add_text(_KIND, kind)
     with whole_file(path) as file:
         _picture(pixels).save(file, format="PNG", pnginfo=chunks)
 
@@ -49,8 +61,17 @@ def read(file: Path) -> np.ndarray:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def text_in(file: Path, key: str) -> str | None:
-    """Return a text that a PNG file carries; None if it does not."""
+def record_in(file: Path) -> dict[str, Any]:
+    """Return the content of the record that a PNG file carries; empty if it carries none."""
+    return json.loads(_text_in(file, _RECORD) or "{}")
+
+
+def kind_in(file: Path) -> str | None:
+    """Return what a PNG file says that it is; None if it does not."""
+    return _text_in(file, _KIND)
+
+
+def _text_in(file: Path, key: str) -> str | None:
     from PIL import Image
 
     try:

@@ -5,14 +5,14 @@ Wu, Xia and Wang 2020, https://arxiv.org/abs/2004.05884
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
+from advcli.modifiers import WeightPerturbation
 
 
 @dataclass(frozen=True)
-class AdversarialWeightPerturbation:
+class AdversarialWeightPerturbation(WeightPerturbation):
     """Move each weight w by ``gamma * ||w|| * g / ||g||``, g the gradient of the loss by it; biases stay.
 
     One more forward and backward pass an update, about a tenth on top of ten steps of PGD. The published code takes
@@ -23,8 +23,6 @@ class AdversarialWeightPerturbation:
         gamma: length of the displacement as a fraction of the weight's norm; the paper has 0.005 for TRADES, 0.01 for
             PGD adversarial training.
     """
-
-    uses: ClassVar[tuple[str, ...]] = ()
 
     gamma: float = 0.005
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
+from advcli.modifiers import Penalty
+from advcli.threat.gradient import gradient
 from advcli.threat.inner_maximization import InnerMaximization
 
 # The objective beside it draws from the same streams, and must not draw the same noise.
@@ -15,7 +17,7 @@ _STREAM = 2007
 
 
 @dataclass(frozen=True)
-class GradientAlignment:
+class GradientAlignment(Penalty):
     """``weight * (1 - cos(gradient at x, gradient at x + u))``, u uniform in [-eps, eps].
 
     Keeps training with one step (fgsm-rs) from catastrophic overfitting. Two more forward and backward passes, the
@@ -29,6 +31,7 @@ class GradientAlignment:
 
     uses: ClassVar[tuple[str, ...]] = ("eps",)
     norms: ClassVar[tuple[str, ...]] = ("linf",)
+    searches_in_training_pass: ClassVar[bool] = True
 
     weight: float = 0.2
 
@@ -47,11 +50,10 @@ class GradientAlignment:
 
 @as_written
 def _slope(model: Any, images: Tensor, labels: Tensor) -> Tensor:
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(images)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True))
-        total = tf.reduce_sum(losses)
-    return tape.gradient(total, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    def loss(point: Tensor) -> Tensor:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(point, training=True))
+
+    return gradient(loss, images)
 
 
 @as_written

@@ -1,30 +1,40 @@
 """What training minimises: one file a loss."""
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from advcli.backend import Tensor
 from advcli.threat.inner_maximization import InnerMaximization
+from advcli.threat.lengths import HasLengths
 
 
-class Objective(Protocol):
+class Objective(HasLengths, ABC):
     """A loss of a model on labelled images, in two parts: what the images become, and the loss on it.
 
     The first part is a search, through which no weight gets a gradient; the second is what the weights
-    descend. What an objective is it says in attributes of its class, read before TensorFlow is imported:
-    ``robust: ClassVar[bool]`` tells whether it is meant to make the model robust (then the best epoch is
-    the one with the best accuracy under attack, else the one with the best clean accuracy);
-    ``uses: ClassVar[tuple[str, ...]]`` names which of "eps" (the ball of the command) and "attack" (its
-    attack) mean anything to it; ``norms: ClassVar[tuple[str, ...]]`` the balls it knows, if "eps" is used;
-    ``lengths: ClassVar[tuple[str, ...]]`` which options are lengths in the units of eps.
+    descend. What an objective is it says in attributes of its class, read before TensorFlow is imported. A
+    subclass sets what differs from these values:
+
+    ``robust``: it is meant to make the model robust: the best epoch is the one with the best accuracy under
+        attack, else the one with the best clean accuracy.
+    ``uses``: which of "eps" (the ball of the command) and "attack" (its attack) mean anything to it.
+    ``norms``: the balls it knows, if "eps" is used.
+    ``lengths``: which options are lengths in the units of eps.
+    ``searches_in_training_pass``: it searches with the very pass that trains, and so would in float16.
+    ``covers``: the noises and corruptions that do to test images what it does to training images.
     """
 
-    robust: ClassVar[bool]
-    uses: ClassVar[tuple[str, ...]]
+    robust: ClassVar[bool] = False
+    uses: ClassVar[tuple[str, ...]] = ()
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
+    searches_in_training_pass: ClassVar[bool] = False
+    covers: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Make of a batch what the loss is to see: (N, H, W, C) in [0, 1], (N,) -> any tensor with N rows."""
-        ...
 
+    @abstractmethod
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of each image and the logits that training accuracy is counted on.
 
@@ -37,7 +47,6 @@ class Objective(Protocol):
         Returns:
             (N,) loss and (N, K) logits.
         """
-        ...
 
 
 @runtime_checkable

@@ -4,16 +4,17 @@ Hendrycks, Mu, Cubuk, Zoph, Gilmer and Lakshminarayanan 2020, https://arxiv.org/
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.objectives import InnerMaximization
+from advcli.objectives import Objective
 from advcli.objectives._augmix import mixtures
+from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class AugMix:
+class AugMix(Objective):
     """``CE(f(x), y) + jsd * JS(f(x), f(x1), f(x2))`` with two mixtures of each image.
 
     JS is the Jensen-Shannon divergence of the three answers. One forward and one backward pass of
@@ -26,9 +27,6 @@ class AugMix:
         severity: the strongest that an operation gets, from 1 to 10.
         jsd: weight of the divergence.
     """
-
-    robust: ClassVar[bool] = False
-    uses: ClassVar[tuple[str, ...]] = ()
 
     width: int = 3
     depth: int = 0

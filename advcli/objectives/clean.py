@@ -4,15 +4,16 @@ Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2016, https://arxiv
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
+from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class Clean:
+class Clean(Objective):
     """``CE(f(x), y)``; one forward and one backward pass.
 
     Known failure: label smoothing hides gradients, so that weak attacks seem to fail.
@@ -20,9 +21,6 @@ class Clean:
     Args:
         smoothing: how much of each label is spread evenly over all classes, in [0, 1).
     """
-
-    robust: ClassVar[bool] = False
-    uses: ClassVar[tuple[str, ...]] = ()
 
     smoothing: float = 0.0
 

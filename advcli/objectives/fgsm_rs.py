@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
-from advcli.errors import UsageError
-from advcli.objectives._ascent import slope
+from advcli.objectives import Objective
+from advcli.threat.gradient import loss_gradient, projected_step, refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class FastAdversarialTraining:
+class FastAdversarialTraining(Objective):
     """``CE(f(x'), y)`` with ``x' = project(x + u + step * sign(gradient at x + u))``, u uniform in the ball.
 
     One forward and one backward pass to the input, then one of each to the weights. The step is taken in
@@ -33,16 +33,15 @@ class FastAdversarialTraining:
     step: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.step < 0:
-            raise UsageError(f"step is negative: {self.step:g}")
+        refuse_bad_steps(1, self.step)
 
     @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Take the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
         threat = inner.threat
         start = threat.sample(images, inner.rng)
-        gradient = slope(lambda point: threat.loss(inner.logits(point), labels), start)
-        return threat.project(start + threat.length(self.step, 1.25) * threat.steepest(gradient, start), images)
+        gradient, _ = loss_gradient(inner.logits, start, labels, threat)
+        return projected_step(start, gradient, threat.length(self.step, 1.25), images, threat)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits, both of the perturbed images: -> (N,), (N, K)."""

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
+from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class FreeAdversarialTraining:
+class FreeAdversarialTraining(Objective):
     """``CE(f(x + d), y)``, then ``d = clip(d + eps * sign(gradient at x + d), -eps, eps)``, kept for the next batch.
 
     One forward and one backward pass an update, as without any defence; BatchNorm is in training mode, for the
@@ -24,6 +25,7 @@ class FreeAdversarialTraining:
     """
 
     robust: ClassVar[bool] = True
+    searches_in_training_pass: ClassVar[bool] = True
     uses: ClassVar[tuple[str, ...]] = ("eps",)
     norms: ClassVar[tuple[str, ...]] = ("linf",)
 

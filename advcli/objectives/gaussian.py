@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
+from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class GaussianNoise:
+class GaussianNoise(Objective):
     """``CE(f(x + sigma * n), y)`` with normal noise n, not cut to [0, 1]; one forward and one backward pass.
 
     Known failure: the network alone is not robust, only its vote over many noisy copies is; and it knows
@@ -22,9 +23,8 @@ class GaussianNoise:
         sigma: standard deviation of the noise: pixel values in [0, 1].
     """
 
-    robust: ClassVar[bool] = False
-    uses: ClassVar[tuple[str, ...]] = ()
     lengths: ClassVar[tuple[str, ...]] = ("sigma",)
+    covers: ClassVar[tuple[str, ...]] = ("gaussian", "gaussian-noise")
 
     sigma: float = 0.25
 

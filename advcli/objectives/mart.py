@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.objectives import _ascent
+from advcli.objectives import Objective
+from advcli.objectives._ascent import ascend_from_beside
 from advcli.objectives._divergence import divergence
+from advcli.threat.gradient import refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class Mart:
+class Mart(Objective):
     """``CE(f(x'), y) - log(1 - max_{j != y} p_j(x')) + beta * KL(p(x) || p(x')) * (1 - p_y(x))``.
 
     The ``x'`` of the ball maximises the cross-entropy, from a start beside the image, in inference mode; the loss is
@@ -38,20 +40,15 @@ class Mart:
     step: float = 0.0
 
     def __post_init__(self) -> None:
-        _ascent.check(self.steps, self.step)
+        refuse_bad_steps(self.steps, self.step)
         if self.beta < 0:
             raise UsageError(f"beta is negative: {self.beta:g}")
 
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Search for the greatest cross-entropy: (N, H, W, C), (N,) -> (N, H, W, C)."""
         threat = inner.threat
-        return _ascent.ascend(
-            lambda point: threat.loss(inner.logits(point), labels),
-            _ascent.beside(images, inner.rng),
-            images,
-            threat,
-            self.steps,
-            self.step,
+        return ascend_from_beside(
+            lambda point: threat.loss(inner.logits(point), labels), inner, images, self.steps, self.step
         )
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

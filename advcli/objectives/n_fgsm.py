@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
-from advcli.objectives._ascent import slope
+from advcli.objectives import Objective
+from advcli.threat.gradient import loss_gradient, refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class NoiseFGSM:
+class NoiseFGSM(Objective):
     """``CE(f(x'), y)`` with ``x' = x + u + step * sign(gradient at x + u)``, u uniform in noise_ratio * [-eps, eps].
 
     One forward and one backward pass to the input, then one of each to the weights. Both points are cut to
@@ -37,8 +38,7 @@ class NoiseFGSM:
     def __post_init__(self) -> None:
         if self.noise_ratio < 0:
             raise UsageError(f"noise_ratio is negative: {self.noise_ratio:g}")
-        if self.step < 0:
-            raise UsageError(f"step is negative: {self.step:g}")
+        refuse_bad_steps(1, self.step)
 
     @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class NoiseFGSM:
         threat = inner.threat
         noise = threat.within(tf.shape(images)[1:], inner.rng)
         start = tf.clip_by_value(images + self.noise_ratio * threat.eps * noise, 0.0, 1.0)
-        gradient = slope(lambda point: threat.loss(inner.logits(point), labels), start)
+        gradient, _ = loss_gradient(inner.logits, start, labels, threat)
         return tf.clip_by_value(start + threat.length(self.step, 1.0) * threat.steepest(gradient), 0.0, 1.0)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, as_written, neural_structured_learning, tf
 from advcli.errors import UsageError, nearest
+from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.threat import Norm, Threat
 
@@ -15,7 +16,7 @@ NORMS = {"infinity": Norm.LINF, "l2": Norm.L2, "l1": Norm.L1}
 
 
 @dataclass(frozen=True)
-class NSL:
+class NSL(Objective):
     """``CE(f(x), y) + multiplier * CE(f(x'), y)`` with the library's own adversarial neighbour x'.
 
     Equals ``nsl.keras.AdversarialRegularization`` with the same options, and keeps two that fail there: bounds given
@@ -35,7 +36,7 @@ class NSL:
     """
 
     robust: ClassVar[bool] = True
-    uses: ClassVar[tuple[str, ...]] = ()
+    searches_in_training_pass: ClassVar[bool] = True
     lengths: ClassVar[tuple[str, ...]] = ("adv_step_size", "pgd_epsilon")
 
     multiplier: float = 0.2

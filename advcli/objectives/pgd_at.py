@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
+from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class PGDAdversarialTraining:
+class PGDAdversarialTraining(Objective):
     """``CE(f(x'), y)`` with ``x'`` from the attack of the training command (``pgd:steps=7`` by default).
 
     An attack of k steps costs k passes to the input and one to the weights. Known failure: robust

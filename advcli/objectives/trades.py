@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
-from advcli.objectives import _ascent
+from advcli.objectives import Objective
+from advcli.objectives._ascent import ascend_from_beside
 from advcli.objectives._divergence import divergence
+from advcli.threat.gradient import refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
 
 
 @dataclass(frozen=True)
-class Trades:
+class Trades(Objective):
     """``CE(f(x), y) + beta * KL(p(x) || p(x'))`` with the ``x'`` of the ball that maximises the same divergence.
 
     The search starts beside the image (normal noise of 0.001), for at the image the divergence has no slope, and
@@ -38,20 +40,15 @@ class Trades:
     step: float = 0.0
 
     def __post_init__(self) -> None:
-        _ascent.check(self.steps, self.step)
+        refuse_bad_steps(self.steps, self.step)
         if self.beta < 0:
             raise UsageError(f"beta is negative: {self.beta:g}")
 
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Search for the prediction farthest from that of the image: (N, H, W, C), (N,) -> (N, H, W, C)."""
         clean = inner.logits(images)
-        return _ascent.ascend(
-            lambda point: divergence(clean, inner.logits(point)),
-            _ascent.beside(images, inner.rng),
-            images,
-            inner.threat,
-            self.steps,
-            self.step,
+        return ascend_from_beside(
+            lambda point: divergence(clean, inner.logits(point)), inner, images, self.steps, self.step
         )
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

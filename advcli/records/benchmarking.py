@@ -25,6 +25,17 @@ class Measurement(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Counted(Record):
+    """How many images are right: ``accuracy`` is of all ``images``, ``low`` to ``high`` its Wilson 95% interval."""
+
+    images: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Protocol(Record):
     """What is measured and how: the first line of a file of results, which says whether it can go on.
 
@@ -80,11 +91,10 @@ class Smoothed(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score(Measurement):
+class Score(Counted, Measurement):
     """How many images of a data set a model still gets right under one perturbation.
 
-    ``accuracy`` is of all images, with its Wilson 95% interval ``low`` to ``high``;
-    ``accuracy_of_clean_correct`` is of those that are right without any perturbation. Where a budget
+    ``accuracy_of_clean_correct`` is of the images that are right without any perturbation. Where a budget
     ended first, ``searched`` images were searched to the end, the others count as right: an upper bound.
     For ``not_a_number`` of the perturbed images the model gave NaN: under an attack these count as correct, since
     no other class was reached, else as wrong. ``seen`` tells whether the model was trained with the perturbation;
@@ -97,11 +107,6 @@ class Score(Measurement):
     type: ClassVar[str] = "score"
 
     protocol: str
-    images: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
     accuracy_of_clean_correct: float
     searched: int | None = None
     not_a_number: int = 0
@@ -165,17 +170,12 @@ class Compared(Measurement):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassScore(Measurement):
+class ClassScore(Counted, Measurement):
     """The accuracy on the images of one class, with its Wilson 95% interval."""
 
     type: ClassVar[str] = "class_score"
 
     label: str
-    images: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,21 +190,16 @@ class Confused(Measurement):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transferred(Measurement):
+class Transferred(Counted, Measurement):
     """How many images ``model`` still gets right that were perturbed against ``crafted_on``."""
 
     type: ClassVar[str] = "transferred"
 
     crafted_on: str
-    images: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Certified(Record):
+class Certified(Counted):
     """How many images a smoothed model provably gets right within an l2 radius, with probability 1 - alpha each.
 
     ``abstained`` images got no answer; ``accuracy`` is of all images.
@@ -216,11 +211,6 @@ class Certified(Record):
     samples: int
     alpha: float
     radius: float
-    images: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
     abstained: int
     seconds: float
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Literal
 from advcli.records import Score
 from advcli.report.cross_table import parted
 from advcli.report.lettering import Lettering
+from advcli.threat.spelling import spell_norm
 
 # Told apart by people of every kind of colour vision (Okabe and Ito), on white and on black.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a9629b", "#8a7400", "#777777")
@@ -20,7 +21,6 @@ _WORST = {"linestyle": "-", "marker": "o", "markersize": 9, "fillstyle": "none",
 # A page puts its own in the place of all of these.
 _INK, _RULE = "#1c1b19", "#d8d4ca"
 _LONGEST = 28
-_NORMS = {"linf": "L-inf", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _panel(axes: Any, norm: str, drawn: Sequence[Curve], looks: dict[str, dict[s
         axes.plot(x, y, color=colour, **looks["attack"][curve.attack])
     axes.set_ylim(0, 102)
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"{_NORMS.get(norm, norm)} radius{' in 1/255' if steps else ''}", color=_INK)
+    axes.set_xlabel(f"{spell_norm(norm)} radius{' in 1/255' if steps else ''}", color=_INK)
     axes.set_ylabel("images still right, %" if axes.get_subplotspec().is_first_col() else "", color=_INK)
     axes.grid(color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from advcli import __version__
 from advcli.report import wording
+from advcli.threat.spelling import spell_norm
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -74,7 +75,8 @@ def _environment() -> "Environment":
         "percent": wording.percent,
         "points": wording.points,
         "probability": wording.probability,
-        "radius": wording.radius,
+        "spell_norm": spell_norm,
+        "radius": lambda eps, norm: wording.radius(norm, eps),
         "decimal": wording.decimal,
         "counted": wording.counted,
     }

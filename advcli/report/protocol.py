@@ -57,7 +57,7 @@ def _perturbation(score: Score) -> tuple[str, str]:
 
 
 def _strengths(scores: Sequence[Score]) -> str:
-    radii = dict.fromkeys(wording.radius(score.eps, score.norm) for score in scores if score.norm)
+    radii = dict.fromkeys(wording.radius(score.norm, score.eps) for score in scores if score.norm)
     severities = dict.fromkeys(str(score.severity) for score in scores if score.severity is not None)
     return ", ".join(radii) or (f"severity {', '.join(severities)}" if severities else "")
 

@@ -63,7 +63,7 @@ def summary_table(scores: Sequence[Score], groups: Sequence[Group]) -> Section |
 
 def _group_title(group: Group) -> str:
     """Name a row of means by its perturbations and their strength."""
-    strength = wording.radius(group.eps, group.norm) or {"corruption": "corruptions"}.get(group.kind, group.kind)
+    strength = wording.radius(group.norm, group.eps) or {"corruption": "corruptions"}.get(group.kind, group.kind)
     if group.severities:
         strength += f", severity {', '.join(map(str, group.severities))}"
     return f"{_GROUPS.get(group.group, group.group)}: {strength}"
@@ -91,7 +91,7 @@ def _blocks(scores: Sequence[Score], models: Sequence[str]) -> list[Block]:
 
 def _kind(score: Score) -> str:
     if score.norm is not None and score.eps is not None:
-        return f"Within {wording.radius(score.eps, score.norm)}"
+        return f"Within {wording.radius(score.norm, score.eps)}"
     return {"clean": "", "worst": "All of them together"}.get(score.perturbation, "Without a radius")
 
 

@@ -2,8 +2,9 @@
 
 import math
 
+from advcli.threat.spelling import spell_threat
+
 _MINUS, _NONE, _JOINED = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{NO-BREAK SPACE}"
-_NAMES = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 
 def percent(fraction: float) -> str:
@@ -33,10 +34,6 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def radius(eps: float | None, norm: str | None) -> str:
-    """Write a threat: ``L∞ 8/255``, ``L∞ 0.1``, ``L2 0.5``; nothing where there is none."""
-    if eps is None or norm is None:
-        return ""
-    steps = 255 * eps
-    whole = norm == "linf" and eps != round(eps, 2) and abs(steps - round(steps)) < 1e-3
-    return f"{_NAMES.get(norm, norm)}{_JOINED}{f'{round(steps)}/255' if whole else decimal(eps)}"
+def radius(norm: str | None, eps: float | None) -> str:
+    """Write a threat: ``Linf 8/255``, ``L2 0.5``, in one piece; nothing where there is none."""
+    return spell_threat(norm, eps).replace(" ", _JOINED)

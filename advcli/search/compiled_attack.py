@@ -1,6 +1,5 @@
 """An attack made ready for one classifier, as attacking, benchmarking and validating need it."""
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, is_bounded
+from advcli.attacks import Attack, Suite
 from advcli.backend import Tensor, as_written, tf
 from advcli.model.classifier import Classifier
-from advcli.threat.rng import ImageRng
+from advcli.threat.rng import ImageRng, hash_pixels
 from advcli.threat.threat import Threat
 
 # So near the boundary, as a part of the score, a point may be across it for a copy of the model and not for the model.
@@ -71,7 +70,7 @@ class CompiledAttack:
         points, queries = self._searched(pixels, labels)
         predicted = self.classifier.classes(points)
         # A search without a ball has no way to go further along.
-        if is_bounded(self.attack):
+        if self.attack.bounded:
             self._cross(points, predicted, pixels, labels)
         return SearchResult(points, queries, predicted)
 
@@ -235,5 +234,5 @@ class _Counted:
 
 def image_seeds(images: np.ndarray, seed: int) -> np.ndarray:
     """Give each image its seed, from its own pixels: (N, H, W, C) -> (N, 2) int32."""
-    rows = [(zlib.crc32(np.ascontiguousarray(image).tobytes()), seed) for image in images]
+    rows = [(hash_pixels(image), seed) for image in images]
     return np.array(rows, dtype=np.uint32).reshape(-1, 2).astype(np.int32)

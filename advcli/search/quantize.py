@@ -4,6 +4,7 @@ import numpy as np
 
 from advcli.data.dataset import to_eight_bits, to_float
 from advcli.model.classifier import Classifier
+from advcli.threat.rounding import round_to_length
 from advcli.threat.threat import Threat
 
 # Searches for the smallest perturbation end just across the boundary, and rounding may bring them back.
@@ -87,8 +88,8 @@ def quantized(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: flo
     elif norm == "l1":
         rounded = _rounded_to_sum(delta, int(eps * 255 + 1e-6))
     else:
-        # Rounding may lengthen a perturbation or swallow it: aim for the length that was found.
-        rounded = _rounded_to_length(delta, centre, min(eps * 255, float(np.linalg.norm(delta))))
+        length = min(eps * 255, float(np.linalg.norm(delta)))
+        rounded = round_to_length(delta, length + 1e-9, -centre, 255 - centre)
     return (centre + rounded.astype(np.int16)).clip(0, 255).astype(np.uint8)
 
 
@@ -104,19 +105,3 @@ def _rounded_to_sum(delta: np.ndarray, most: int) -> np.ndarray:
     left = int(min(most, np.rint(size.sum())) - whole.sum())
     whole[np.argsort(whole - size, kind="stable")[: max(left, 0)]] += 1
     return np.sign(delta) * whole.reshape(delta.shape)
-
-
-def _rounded_to_length(delta: np.ndarray, centre: np.ndarray, length: float) -> np.ndarray:
-    """Scale a perturbation so that, rounded to whole numbers, it is just as long or a little shorter."""
-
-    def rounded(scale: float) -> np.ndarray:
-        return np.rint(delta * scale).clip(-centre, 255 - centre)
-
-    low, high = 0.0, 8.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        if np.linalg.norm(rounded(middle)) <= length + 1e-9:
-            low = middle
-        else:
-            high = middle
-    return rounded(low)

@@ -2,8 +2,26 @@
 
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from advcli.backend import Tensor, as_written, tf
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def hash_pixels(image: "np.ndarray") -> int:
+    """Return a number that depends on an image's own values only: what is drawn for it does not depend on others."""
+    import numpy as np
+
+    return zlib.crc32(np.ascontiguousarray(image).tobytes())
+
+
+def image_generator(image: "np.ndarray", seed: int) -> "np.random.Generator":
+    """Return an image's random number generator, which depends on its values and the seed, not on the batch."""
+    import numpy as np
+
+    return np.random.default_rng([seed, hash_pixels(image)])
 
 
 @dataclass(frozen=True)

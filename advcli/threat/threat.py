@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.threat import l1_ball
+from advcli.threat.lengths import HasLengths
 from advcli.threat.rng import ImageRng
 
 if TYPE_CHECKING:
@@ -81,16 +82,15 @@ class Threat:
         values = math.prod(shape)
         return {Norm.LINF: 1.0, Norm.L2: math.sqrt(values), Norm.L1: float(values)}[self.norm]
 
-    def warn_of_long_step(self, component: object, spec: str) -> None:
+    def warn_of_long_step(self, component: HasLengths, spec: str) -> None:
         """Warn of a step that leads out of the ball from wherever it starts, if the component's step is a length in it.
 
         Args:
-            component: an attack or an objective; ``lengths`` names its options that are lengths.
+            component: an attack, an objective or a modifier.
             spec: what it was made from.
         """
-        step = getattr(component, "step", 0.0)
-        searches_ball = getattr(component, "kind", "") != "smallest"
-        if "step" in getattr(component, "lengths", ()) and searches_ball and step > 2 * self.eps:
+        step = component.step_in_ball
+        if step > 2 * self.eps:
             log.warning(
                 "the step %g of '%s' is more than twice eps %g: a step is in the units of eps, not a fraction of it",
                 *(step, spec.partition(":")[0], self.eps),

@@ -73,7 +73,7 @@ def test_a_gate_that_is_not_met_leaves_with_3(advcli: Command, evaluated: Path, 
         "benchmark", *quick, "--fail-under", "fgsm=0.99", "--json", "--no-checks", "--baseline", results, cwd=evaluated
     )
     assert failed.returncode == 3
-    assert "advcli: error: first, fgsm, linf 0.05 (12.8/255): accuracy" in failed.stderr
+    assert "advcli: error: first, fgsm, Linf 0.05: accuracy" in failed.stderr
     found = [json.loads(line) for line in failed.stdout.splitlines()]
     assert {record["type"] for record in found} == {"score", "group", "change", "gate"}
     assert not any(record["regression"] for record in found if record["type"] == "change")

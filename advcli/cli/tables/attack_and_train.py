@@ -8,8 +8,9 @@ from rich.text import Text
 
 from advcli.cli.tables.benchmark import benchmark_tables
 from advcli.cli.tables.explain import explain_tables
-from advcli.cli.tables.style import new_table, radius
+from advcli.cli.tables.style import new_table
 from advcli.records import Attacked, Crafted, Epoch, Planned, Prediction, Record, Trained
+from advcli.threat.spelling import spell_norm, spell_threat
 
 _FEW = 4
 
@@ -51,11 +52,11 @@ def loss(value: float) -> str:
 def _attacked(records: Sequence[Attacked]) -> Table:
     first = records[0]
     fooled = sum(record.fooled for record in records)
-    threat = "" if first.minimal else radius(first.norm, first.eps)
+    threat = "" if first.minimal else spell_threat(first.norm, first.eps)
     caption = f"{fooled} of {len(records)} fooled; measured on the pixels that are written"
     if first.minimal and fooled:
         middle = median(record.eps for record in records if record.fooled and record.eps is not None)
-        caption += f"; median of their smallest radii: {radius(first.norm, middle)}"
+        caption += f"; median of their smallest radii: {spell_threat(first.norm, middle)}"
     times = sorted({record.difference_times for record in records if record.difference_times})
     if times:
         shown = f"{times[0]:g}" if len(times) == 1 else f"{times[0]:g} to {times[-1]:g}"
@@ -65,7 +66,7 @@ def _attacked(records: Sequence[Attacked]) -> Table:
             filter(
                 None,
                 [
-                    f"smallest {first.norm} {first.attack}" if first.minimal else first.attack,
+                    f"smallest {spell_norm(first.norm or '')} {first.attack}" if first.minimal else first.attack,
                     threat,
                     f"towards {first.target}" if first.target else "",
                     f"against {first.model}",
@@ -121,7 +122,7 @@ def _crafted(record: Crafted) -> Table:
         table.add_column(heading, justify="right" if heading in ("images", "seconds") else "left", overflow="fold")
     table.add_row(
         str(record.images),
-        radius(record.norm, record.eps) or "none",
+        spell_threat(record.norm, record.eps) or "none",
         Text(record.target or "any wrong class"),
         f"{record.seconds:.1f}",
         Text(record.output),
@@ -166,7 +167,7 @@ def _trained(record: Trained) -> Table:
     table = new_table(
         f"Trained {record.backbone} with {record.objective}",
         f"validation on {record.validation_images} images; "
-        f"robust: PGD-10, {radius(record.norm, record.eps)}, on {record.robust_images} of them",
+        f"robust: PGD-10, {spell_threat(record.norm, record.eps)}, on {record.robust_images} of them",
     )
     for heading in ("best epoch", "clean", "robust", "seconds", "run"):
         table.add_column(heading, justify="left" if heading == "run" else "right", overflow="fold")

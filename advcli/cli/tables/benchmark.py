@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from advcli.cli.tables import findings as finding
-from advcli.cli.tables.style import new_table, radius, title
+from advcli.cli.tables.style import new_table, title
 from advcli.records import (
     Certified,
     Change,
@@ -22,6 +22,7 @@ from advcli.records import (
     Score,
     Transferred,
 )
+from advcli.threat.spelling import spell_threat
 
 # With more models than these, and than perturbations, a row is a model, else a perturbation: so lines are short.
 _SIDE_BY_SIDE = 3
@@ -46,7 +47,7 @@ def benchmark_tables(records: Sequence[Record]) -> Iterator[Table]:
 
 
 def _scores(records: Sequence[Score]) -> Table:
-    threats = list(dict.fromkeys(radius(record.norm, record.eps) for record in records if record.norm))
+    threats = list(dict.fromkeys(spell_threat(record.norm, record.eps) for record in records if record.norm))
     titles = list(dict.fromkeys(_heading(record, threats) for record in records))
     models = list(dict.fromkeys(record.model for record in records))
     by_place = {(record.model, _heading(record, threats)): record for record in records}
@@ -135,7 +136,7 @@ def _groups(records: Sequence[Group]) -> Table:
 def _strength(record: Group) -> str:
     if record.severities:
         return f"severity {', '.join(map(str, record.severities))}"
-    return radius(record.norm, record.eps) or record.kind
+    return spell_threat(record.norm, record.eps) or record.kind
 
 
 def _corruption_errors(records: Sequence[CorruptionError]) -> Table:

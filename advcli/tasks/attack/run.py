@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, is_bounded
+from advcli.attacks import Attack, Suite, Universal
 from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
@@ -112,7 +112,7 @@ def attack_files(
     classifier = classifier.inference_copy
     common = {"model": classifier.name, "data": "files", "seed": request.seed}
     threat = request.threat.quantized()
-    if is_bounded(search) and threat.eps < request.threat.eps and threat.eps == 0:
+    if search.bounded and threat.eps < request.threat.eps and threat.eps == 0:
         log.warning(
             "eps %.4g is less than one step of 8 bits (1/255): no pixel of a file can change", request.threat.eps
         )
@@ -129,7 +129,7 @@ def attack_files(
     if request.minimal:
         find: Search = partial(_search_smallest, MinimumRadius(compiled_attack))
     else:
-        find = partial(_search, classifier, compiled_attack, request.threat if is_bounded(search) else None, threat)
+        find = partial(_search, classifier, compiled_attack, request.threat if search.bounded else None, threat)
     done = 0
     for group in groups(by_size(outputs), classifier, request.resize, request.batch):
         yield Progress("attacking", done, len(outputs))
@@ -138,7 +138,7 @@ def attack_files(
             done += 1
             continue
         try:
-            if is_bounded(search) and not request.minimal:
+            if search.bounded and not request.minimal:
                 threat.refuse_impossible(group[0].pixels.shape)
         except UsageError as error:
             for picture in group:
@@ -262,6 +262,6 @@ def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, ad
         pixels = {"adversarial": adversarial, "clean": original}.get(kind)
         if pixels is None:
             pixels = enlarged(original, adversarial, record.difference_times or 1)
-        png.write(path, pixels, {"advcli": record.to_text(), "advcli-kind": kind})
+        png.write(path, pixels, record, kind)
         if not np.array_equal(images.read(path, pixels.shape[-1]), pixels):
             raise AdvcliError(f"'{path}' does not hold what was written to it")

@@ -1,6 +1,5 @@
 """Patterns and their files: craft one over image files, read one back."""
 
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from advcli import registry
-from advcli.attacks import Universal, is_bounded
+from advcli.attacks import Universal
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
@@ -55,14 +54,14 @@ def crafted(
     record = Crafted(
         output=str(pattern),
         attack=request.spec,
-        norm=str(threat.norm) if is_bounded(search) else None,
-        eps=request.threat.eps if is_bounded(search) else None,
+        norm=str(threat.norm) if search.bounded else None,
+        eps=request.threat.eps if search.bounded else None,
         target=None if threat.target is None else classifier.labels[threat.target],
         images=len(labels),
         seconds=time.perf_counter() - start,
         **common,
     )
-    png.write(pattern, pixels, {"advcli": record.to_text(), "advcli-kind": "pattern"})
+    png.write(pattern, pixels, record, "pattern")
     yield record
 
 
@@ -74,7 +73,7 @@ def read_pattern(classifier: Classifier, search: Universal, threat: Threat, file
     if pixels.shape[2] != wanted:
         message = f"'{file}' has {pixels.shape[2]} channels, a pattern for '{classifier.name}' has {wanted}"
         raise AdvcliError(message, "apply it against a model of the same kind of images")
-    made_for = json.loads(png.text_in(file, "advcli") or "{}").get("model", classifier.name)
+    made_for = png.record_in(file).get("model", classifier.name)
     if made_for != classifier.name:
         log.warning("'%s' was crafted against '%s', not against '%s'", file, made_for, classifier.name)
     return pixels
@@ -90,10 +89,9 @@ def pattern_of(
     """
     if not file.is_file():
         raise UsageError(f"no such file: '{file}'", "--apply takes the .pattern.png that an attack has written")
-    text = png.text_in(file, "advcli")
-    if text is None or png.text_in(file, "advcli-kind") != "pattern":
+    content = png.record_in(file)
+    if not content or png.kind_in(file) != "pattern":
         raise UsageError(f"'{file}' is no pattern", "--apply takes the .pattern.png that an attack has written")
-    content = json.loads(text)
     made = content["attack"]
     if attack is not None and registry.canonical(attack) != registry.canonical(made):
         raise UsageError(f"'{file}' was crafted by {made}, not by {attack}", "leave --attack out")

@@ -2,6 +2,7 @@
 
 import math
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from scipy.stats import beta, binom
@@ -19,6 +20,14 @@ def wilson(correct: int, images: int, confidence: float = 0.95) -> tuple[float, 
     low = 0.0 if correct == 0 else (centre - half) / (1 + spread)
     high = 1.0 if correct == images else (centre + half) / (1 + spread)
     return low, high
+
+
+def counted(correct: np.ndarray) -> dict[str, Any]:
+    """Return the fields of a record that counts right images: (N,) bool -> images, correct, accuracy, low, high."""
+    count = int(correct.sum())
+    low, high = wilson(count, len(correct))
+    accuracy = count / max(1, len(correct))
+    return {"images": len(correct), "correct": count, "accuracy": accuracy, "low": low, "high": high}
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:

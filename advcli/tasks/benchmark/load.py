@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from advcli import __version__, registry
-from advcli.attacks import is_bounded
 from advcli.data.class_order import has_names
 from advcli.data.dataset import Dataset, Images, Split, decode
 from advcli.datasets import find
@@ -130,7 +129,7 @@ def _check_lengths(request: Request, classifiers: Sequence[Classifier]) -> None:
     searches = {spec: registry.build("attacks", spec) for spec in request.attacks}
     for threat in request.balls:
         for spec, search in searches.items():
-            if is_bounded(search):
+            if search.bounded:
                 threat.warn_of_long_step(search, spec)
                 for classifier in classifiers:
                     threat.refuse_impossible((classifier.edge, classifier.edge, classifier.channels))

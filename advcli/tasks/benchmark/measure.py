@@ -13,6 +13,7 @@ from advcli.tasks.benchmark.perturbations import Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.scores import score_model
+from advcli.threat.spelling import spell_perturbation
 
 Keep = Callable[[Verdicts], None]
 
@@ -82,7 +83,7 @@ def _shared(
         pixels = change(first.images.at(places)[0])
         making = time.perf_counter() - start
         for model in asked:
-            yield Progress(f"{model.name}: {title(perturbation)}", done * batch, len(first.rows))
+            yield Progress(f"{model.name}: {spell_perturbation(**perturbation.place)}", done * batch, len(first.rows))
             start = time.perf_counter()
             ask = model.classifier.predicted if perturbation is CLEAN else model.classifier.classes
             predicted = ask(pixels)
@@ -106,7 +107,7 @@ def _attacked(
     for done, places in enumerate(model.parts(rows, batch)):
         own = model.rows[places]
         if len(results.missing(model.name, attack, own)):
-            yield Progress(f"{model.name}: {title(attack)}", done * batch, len(rows))
+            yield Progress(f"{model.name}: {spell_perturbation(**attack.place)}", done * batch, len(rows))
             pixels = model.images.at(places)[0]
             labels = model.labels[places]
             found = search(pixels, labels) if search is not None else unsearched(model, pixels)
@@ -144,11 +145,3 @@ def add(
     )
     keep(verdicts)
     results.add(verdicts)
-
-
-def title(perturbation: Perturbation) -> str:
-    """Name a perturbation with its strength, as progress does."""
-    if perturbation.severity:
-        return f"{perturbation.spec} {perturbation.severity}"
-    place = perturbation.place
-    return perturbation.spec if place["eps"] is None else f"{perturbation.spec}, {place['norm']} {place['eps']:.3g}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from advcli.records import ClassScore, Confused, Transferred
-from advcli.tasks.benchmark.intervals import wilson
+from advcli.tasks.benchmark.intervals import counted
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject, above_zero
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
@@ -28,7 +28,7 @@ def by_class(plan: Plan, results: Results) -> Iterator[ClassScore]:
                     **_common(plan, subject),
                     **measured.place,
                     label=subject.labels[index],
-                    **_counted(own),
+                    **counted(own),
                 )
 
 
@@ -59,9 +59,7 @@ def transferred(
 ) -> Transferred:
     """Score a model on the images that were perturbed against another, or against itself."""
     correct = results.correct(scored_on.name, CLEAN, perturbation, crafted_on.name)[plan.rows]
-    return Transferred(
-        **_common(plan, scored_on), **perturbation.place, crafted_on=crafted_on.name, **_counted(correct)
-    )
+    return Transferred(**_common(plan, scored_on), **perturbation.place, crafted_on=crafted_on.name, **counted(correct))
 
 
 def transfer_matrix(plan: Plan, results: Results) -> Iterator[Transferred]:
@@ -74,9 +72,3 @@ def transfer_matrix(plan: Plan, results: Results) -> Iterator[Transferred]:
 
 def _common(plan: Plan, subject: Subject) -> dict[str, Any]:
     return {"model": subject.name, "data": plan.data, "seed": plan.seed}
-
-
-def _counted(correct: np.ndarray) -> dict[str, Any]:
-    count = int(correct.sum())
-    low, high = wilson(count, len(correct))
-    return {"images": len(correct), "correct": count, "accuracy": float(correct.mean()), "low": low, "high": high}

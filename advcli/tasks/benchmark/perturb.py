@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from advcli.attacks import Universal
+from advcli.attacks import Attack, Suite, Universal
 from advcli.augmentations import Augmentation
 from advcli.backend import Tensor, tf
 from advcli.corruptions import corrupted
@@ -29,7 +29,8 @@ def changed(perturbation: Perturbation, seed: int) -> Changed:
     if perturbation.kind is Kind.CORRUPTION:
         assert perturbation.severity
         return partial(_corrupted, perturbation.spec, perturbation.severity, seed)
-    traced = tf.function(partial(_noisy, perturbation.method), reduce_retracing=True)  # type: ignore[arg-type]
+    assert isinstance(perturbation.method, Augmentation)
+    traced = tf.function(partial(_noisy, perturbation.method), reduce_retracing=True)
     return lambda pixels: traced(tf.constant(pixels), tf.constant(image_seeds(pixels, seed))).numpy()
 
 
@@ -62,7 +63,8 @@ def searched(
             return SearchResult(points, queries, classifier.classes(points))
 
         return apply
-    return CompiledAttack(classifier, attack, threat, seed).search  # type: ignore[arg-type]
+    assert isinstance(attack, (Attack, Suite))
+    return CompiledAttack(classifier, attack, threat, seed).search
 
 
 def unsearched(measured: EvaluatedModel, pixels: np.ndarray) -> SearchResult:

@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import Any
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, is_bounded
+from advcli.attacks import Search, Suite, Universal
 from advcli.augmentations import Augmentation
 from advcli.corruptions import Corruption
 from advcli.errors import UsageError
+from advcli.threat.lengths import HasLengths
 from advcli.threat.threat import Threat
 
 
@@ -42,18 +43,23 @@ class Perturbation:
 
     spec: str
     kind: Kind
-    method: Attack | Suite | Universal | Augmentation | Corruption | None = None
+    method: Search | Augmentation | Corruption | None = None
     threat: Threat | None = None
     severity: int | None = None
 
     @property
+    def bounded(self) -> bool:
+        """Whether it is an attack that searches the ball of its threat."""
+        return isinstance(self.method, Search) and self.method.bounded
+
+    @property
     def place(self) -> dict[str, Any]:
         """What every record of it says."""
-        bounded = self.threat is not None and is_bounded(self.method)  # type: ignore[arg-type]
+        ball = self.threat if self.bounded else None
         return {
             "perturbation": self.spec,
-            "norm": str(self.threat.norm) if bounded and self.threat else None,
-            "eps": self.threat.eps if bounded and self.threat else None,
+            "norm": str(ball.norm) if ball else None,
+            "eps": ball.eps if ball else None,
             "severity": self.severity,
         }
 
@@ -91,10 +97,10 @@ def corruptions_of(names: Sequence[str], severities: Sequence[int]) -> list[Pert
 def attacks_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> list[Perturbation]:
     """Arrange attacks under several threats; one that searches no ball comes once."""
     return [
-        Perturbation(spec, Kind.ATTACK, verdict_only(method), threat)
+        Perturbation(spec, Kind.ATTACK, method.verdict_only(), threat)
         for number, threat in enumerate(threats)
         for spec, method in methods.items()
-        if number == 0 or is_bounded(method)
+        if number == 0 or method.bounded
     ]
 
 
@@ -104,7 +110,7 @@ def transfers_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> li
         Perturbation(spec, Kind.TRANSFER, method, threat)
         for number, threat in enumerate(threats)
         for spec, method in methods.items()
-        if not isinstance(method, Universal) and (threat.eps > 0 if is_bounded(method) else number == 0)
+        if not isinstance(method, Universal) and (threat.eps > 0 if method.bounded else number == 0)
     ]
 
 
@@ -122,17 +128,7 @@ def noise_on_all(spec: str) -> Augmentation:
             if registry.component("augmentations", name).stage == "noise"
         ]
         raise UsageError(f"'{registry.canonical(spec)}' is no noise", f"these are: {', '.join(known)}")
-    return dataclasses.replace(noise, probability=1.0)  # type: ignore[type-var]
-
-
-def verdict_only(attack: Attack | Suite | Universal) -> Attack | Suite | Universal:
-    """Return the attack that leaves an image at the first point that breaks it, if there is such an option.
-
-    Whether an image is still right is all that counts here, so every point on the way is looked at.
-    """
-    if any(field.name == "stop" for field in dataclasses.fields(attack)):  # type: ignore[arg-type]
-        return dataclasses.replace(attack, stop=True)  # type: ignore[type-var]
-    return attack
+    return noise.on_all()
 
 
 def protocol_of(spec: str, method: Any, classes: int) -> str:
@@ -142,6 +138,6 @@ def protocol_of(spec: str, method: Any, classes: int) -> str:
         return f"{method.title(classes)}: {'; '.join(members)}"
     options = ",".join(f"{key}={value}" for key, value in dataclasses.asdict(method).items())
     name = spec.partition(":")[0]
-    lengths = ", ".join(getattr(method, "lengths", ()))
+    lengths = ", ".join(method.lengths) if isinstance(method, HasLengths) else ""
     unit = f" ({lengths} in pixel values of [0, 1])" if lengths else ""
     return f"{name}:{options}{unit}" if options else name

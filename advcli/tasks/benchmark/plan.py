@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from advcli.attacks import is_bounded
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.randomized_smoothing import Smoothing
 from advcli.threat.threat import Threat
@@ -105,12 +104,9 @@ class Plan:
         attacks = self.of_kind(Kind.ATTACK)
         threats = list(dict.fromkeys(attack.threat for attack in attacks if attack.threat))
         if len(threats) == 1:
-            bounded = all(is_bounded(attack.method) for attack in attacks)  # type: ignore[arg-type]
+            bounded = all(attack.bounded for attack in attacks)
             return (Worst(tuple(attacks), threats[0] if bounded else None),)
-        of_threat = (
-            (threat, tuple(a for a in attacks if a.threat == threat and is_bounded(a.method)))  # type: ignore[arg-type]
-            for threat in threats
-        )
+        of_threat = ((threat, tuple(a for a in attacks if a.threat == threat and a.bounded)) for threat in threats)
         return tuple(Worst(attacks, threat) for threat, attacks in of_threat if attacks)
 
     def searched(self) -> Iterator[tuple[Subject, Perturbation | Worst]]:

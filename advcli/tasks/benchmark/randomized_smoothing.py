@@ -19,7 +19,7 @@ from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.records import Certified, Progress
 from advcli.search.compiled_attack import image_seeds
-from advcli.tasks.benchmark.intervals import clopper_pearson_low, wilson
+from advcli.tasks.benchmark.intervals import clopper_pearson_low, counted
 from advcli.threat.rng import ImageRng
 
 ABSTAINED = -1
@@ -198,8 +198,6 @@ def certified(
     reached = np.array([certificate.radius for certificate in certificates], float)
     agrees = predicted == classes[[certificate.index for certificate in certificates]]
     for radius in sorted({*smoothing.radii, *radii}):
-        correct = int((agrees & (reached >= radius)).sum())
-        low, high = wilson(correct, len(certificates))
         yield Certified(
             model=model,
             data=data,
@@ -208,11 +206,7 @@ def certified(
             samples=smoothing.n,
             alpha=smoothing.alpha,
             radius=radius,
-            images=len(certificates),
-            correct=correct,
-            accuracy=correct / max(1, len(certificates)),
-            low=low,
-            high=high,
+            **counted(agrees & (reached >= radius)),
             abstained=int((predicted == ABSTAINED).sum()),
             seconds=sum(certificate.seconds for certificate in certificates),
         )

@@ -17,6 +17,7 @@ from advcli.tasks.benchmark.perturb import searched
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, above_zero
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
+from advcli.threat.spelling import spell_perturbation
 
 if TYPE_CHECKING:
     from advcli.report.gallery import Example
@@ -97,7 +98,7 @@ def _gallery(prepared: Prepared, results: Results) -> "Generator[Progress, None,
                         label=names[model.labels[place]],
                         predicted_clean=names[results.predicted(model.name, CLEAN)[rows[number]]],
                         predicted_adversarial=names[results.predicted(model.name, attack)[rows[number]]],
-                        perturbation=_title(attack),
+                        perturbation=spell_perturbation(**attack.place),
                         model=model.name,
                     )
                 )
@@ -117,10 +118,3 @@ def _fallen(model: EvaluatedModel, results: Results, attack: Perturbation) -> np
     _, first = np.unique(model.labels[fooled], return_index=True)
     chosen = [*np.sort(first), *np.setdiff1d(np.arange(len(fooled)), first)][:_EXAMPLES]
     return model.rows[fooled[np.array(chosen, dtype=np.int64)]]
-
-
-def _title(attack: Perturbation) -> str:
-    place = attack.place
-    if place["eps"] is None:
-        return attack.spec
-    return f"{attack.spec}, {place['norm']} {place['eps']:.4g}"

@@ -6,14 +6,10 @@ from pathlib import Path
 from typing import IO
 
 from advcli.errors import AdvcliError, UsageError
+from advcli.files.lock import lock
 from advcli.records import Protocol, Record, Smoothed, Verdicts
 from advcli.tasks.benchmark.read_results import BATCHES, read_batches, read_protocol
 from advcli.tasks.benchmark.same_protocol import refuse_different
-
-try:
-    import fcntl
-except ImportError:  # Windows has another way, and no need here
-    fcntl = None
 
 
 class Journal:
@@ -96,9 +92,5 @@ def _lock(file: IO[bytes], path: Path) -> None:
     Raises:
         UsageError: another process writes it now.
     """
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(f"another process is writing '{path}'", "wait for it, or give another --out") from None
+    if not lock(file):
+        raise UsageError(f"another process is writing '{path}'", "wait for it, or give another --out")

@@ -14,7 +14,7 @@ from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.check_records import check, pixel_hashes
 from advcli.tasks.benchmark.load import Prepared
 from advcli.tasks.benchmark.models import EvaluatedModel
-from advcli.tasks.benchmark.perturbations import Kind, verdict_only
+from advcli.tasks.benchmark.perturbations import Kind
 from advcli.tasks.benchmark.plan import CLEAN
 from advcli.tasks.benchmark.predictions import Results
 from advcli.threat.threat import Threat
@@ -67,8 +67,8 @@ def _gathered(
     classifier = model.classifier.inference_copy
 
     def correct_under(spec: str, threat: Threat) -> np.ndarray:
-        attack = verdict_only(registry.build("attacks", spec))
-        found = CompiledAttack(classifier, attack, threat, prepared.plan.seed).search(pixels, indices)  # type: ignore[arg-type]
+        attack = registry.build("attacks", spec).verdict_only()
+        found = CompiledAttack(classifier, attack, threat, prepared.plan.seed).search(pixels, indices)
         return ~threat.is_adversarial_class(found.predicted, indices)
 
     return Evidence(

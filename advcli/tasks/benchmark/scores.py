@@ -6,7 +6,7 @@ import numpy as np
 
 from advcli.attacks import Suite
 from advcli.records import Score
-from advcli.tasks.benchmark.intervals import wilson
+from advcli.tasks.benchmark.intervals import counted
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject, Worst
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
@@ -26,7 +26,6 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
     """Score one model under one perturbation, or in the worst case of several."""
     correct = correct_under(results, subject.name, measured)[plan.rows]
     clean = results.correct(subject.name, CLEAN)[plan.rows]
-    low, high = wilson(int(correct.sum()), len(correct))
     if isinstance(measured, Worst):
         protocol = "right under every one of: " + ", ".join(attack.spec for attack in measured.attacks)
         seconds = sum(results.seconds(subject.name, attack) for attack in measured.attacks)
@@ -40,11 +39,7 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
         seed=plan.seed,
         **measured.place,
         protocol=protocol,
-        images=len(correct),
-        correct=int(correct.sum()),
-        accuracy=float(correct.mean()),
-        low=low,
-        high=high,
+        **counted(correct),
         accuracy_of_clean_correct=float(correct.sum() / clean.sum()) if clean.any() else 0.0,
         searched=None if known.all() else int(known.sum()),
         not_a_number=_undefined(results, subject.name, measured, plan.rows),

@@ -5,17 +5,10 @@ from statistics import fmean
 from typing import Any
 
 from advcli import registry
-from advcli.attacks import is_bounded
+from advcli.attacks import Search
 from advcli.records import Group, Score
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 
-# What an augmentation does to training images is what these do to test images.
-_LIKE = {
-    "gaussian": ("gaussian", "gaussian_noise"),
-    "poisson": ("poisson", "shot_noise"),
-    "salt-pepper": ("salt-pepper", "impulse_noise"),
-    "jitter": ("brightness", "contrast", "saturate"),
-}
 # Attacks that look elsewhere than training did: along other roads, or for something else than a perturbed image.
 _OTHER_KINDS = ("score", "decision", "random", "geometry", "pattern")
 
@@ -24,22 +17,22 @@ def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | No
     """Tell whether a model was trained with a perturbation; None if that is not known, or is no question."""
     if not recipe or perturbation.kind in (Kind.CLEAN, Kind.TRANSFER) or perturbation.place["eps"] == 0:
         return None
-    objective = registry.canonical(recipe["objective"])
+    objective = registry.component("objectives", recipe["objective"])
     if perturbation.kind is Kind.ATTACK:
-        threat = perturbation.threat
+        method, threat = perturbation.method, perturbation.threat
         return (
-            getattr(registry.component("objectives", objective), "robust", False)
+            objective.robust
             and threat is not None
-            and is_bounded(perturbation.method)  # type: ignore[arg-type]
-            and registry.component("attacks", perturbation.spec).kind not in _OTHER_KINDS
+            and isinstance(method, Search)
+            and method.bounded
+            and method.kind not in _OTHER_KINDS
             and str(threat.norm) == recipe["norm"]
             and threat.eps <= float(recipe["eps"]) * 1.001
         )
-    trained_with = [registry.canonical(spec) for spec in recipe.get("augment", ())]
-    if objective == "gaussian":
-        trained_with.append("gaussian")
-    known = {name for augmentation in trained_with for name in _LIKE.get(augmentation, ())}
-    return perturbation.spec.partition(":")[0].strip() in known
+    covered = set(objective.covers)
+    for spec in recipe.get("augment", ()):
+        covered |= {registry.canonical(spec), *registry.component("augmentations", spec).covers}
+    return registry.canonical(perturbation.spec) in covered
 
 
 def group_means(scores: Sequence[Score]) -> Iterator[Group]:

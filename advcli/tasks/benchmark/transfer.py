@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from advcli.records import Progress, Transferred
-from advcli.tasks.benchmark.measure import Keep, add, title
+from advcli.tasks.benchmark.measure import Keep, add
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.per_class import transferred
 from advcli.tasks.benchmark.perturb import searched
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.predictions import Results
+from advcli.threat.spelling import spell_perturbation
 
 
 def evaluate_transfers(
@@ -40,7 +41,9 @@ def _transferred(
         rows = crafted_on.rows[places]
         if all(_known(results, model.name, attack, crafted_on.name, rows) for model in others):
             continue
-        yield Progress(f"{title(attack)} crafted on {crafted_on.name}", done * batch, len(crafted_on.rows))
+        yield Progress(
+            f"{spell_perturbation(**attack.place)} crafted on {crafted_on.name}", done * batch, len(crafted_on.rows)
+        )
         if search is None:
             search = yield from searched(crafted_on, attack, rows, batch, plan.seed)
         start = time.perf_counter()

@@ -1,21 +1,20 @@
 """Adversarial images beside their clean ones, and noise of the same size to compare with."""
 
-import json
 import logging
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from advcli.attacks import is_bounded
 from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.quantize import quantize_adversarial
+from advcli.threat.rng import image_generator
+from advcli.threat.spelling import spell_threat
 from advcli.threat.threat import Norm
 
 log = logging.getLogger(__name__)
@@ -44,15 +43,13 @@ class Pair:
     @property
     def radius(self) -> str:
         """The ball, or the distance of the two images where there is none, in few words."""
-        if self.norm == Norm.LINF and self.eps is not None:
-            return f"linf {self.eps * 255:.3g}/255"
         if self.norm and self.eps is not None:
-            return f"{self.norm} {self.eps:.3g}"
-        return f"linf {self.linf * 255:.0f}/255, l2 {self.l2:.3g}"
+            return spell_threat(self.norm, self.eps)
+        return f"{spell_threat('linf', self.linf)}, {spell_threat('l2', self.l2)}"
 
     def noisy(self, seed: int) -> np.ndarray:
         """Add random signs of the same size as the perturbation to the clean image: -> (H, W, C) uint8."""
-        rng = np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(self.clean).tobytes())])
+        rng = image_generator(self.clean, seed)
         inside = self.norm == Norm.LINF
         size = 255 * (self.linf if inside else self.l2 / np.sqrt(self.clean.size))
         # Between two whole grey levels some values take the one and some the other, so that the length is right.
@@ -78,7 +75,7 @@ def attack_images(
         pictures: (H, W, C) uint8 each.
         labels: the classes to move away from.
     """
-    bounded, threat = is_bounded(compiled_attack.attack), compiled_attack.threat
+    bounded, threat = compiled_attack.attack.bounded, compiled_attack.threat
     norm, eps = (str(threat.norm), float(threat.eps)) if bounded else (None, None)
     found: dict[int, Pair] = {}
     for shape in dict.fromkeys(pixels.shape for pixels in pictures):
@@ -104,7 +101,7 @@ def read_pair(clean: np.ndarray, file: Path) -> Pair:
             sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (adversarial, clean)]
             raise AdvcliError(f"'{file}' has {sizes[0]} pixels, the image it should be made of {sizes[1]}")
         clean = images.resize(clean, adversarial.shape[0])
-    content = json.loads(png.text_in(file, "advcli") or "{}")
+    content = png.record_in(file)
     pair = Pair(clean, adversarial, content.get("attack"), content.get("norm"), content.get("eps"))
     if not content:
         log.warning("'%s' does not say how it was made", file)
@@ -120,6 +117,6 @@ def check_kind(file: Path) -> None:
     Raises:
         UsageError: it says so.
     """
-    kind = png.text_in(file, "advcli-kind")
+    kind = png.kind_in(file)
     if kind not in (None, "adversarial"):
         raise UsageError(f"'{file}' is a {kind}, no adversarial image", "give the .adv.png that advcli attack wrote")

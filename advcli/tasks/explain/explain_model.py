@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.attacks import Attack, is_bounded
+from advcli.attacks import Attack
 from advcli.data import images
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
@@ -53,7 +53,7 @@ class ExplainedModel:
                 f"'{self.classifier.name}' takes images of {self.classifier.edge} pixels a side: too small to explain",
                 f"a map needs {LEAST_SIDE} at least",
             )
-        if self.search is not None and self.request.attack is not None and is_bounded(self.search):
+        if self.search is not None and self.request.attack is not None and self.search.bounded:
             edge = self.classifier.edge
             self.request.threat.refuse_impossible((edge, edge, self.classifier.channels))
             self.request.threat.warn_of_long_step(self.search, self.request.attack)

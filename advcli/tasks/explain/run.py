@@ -161,7 +161,7 @@ def _facts(
     ]
     if request.attacked:
         attack = request.attack or "adversarial images from files"
-        ball = radius(request.threat.eps, str(request.threat.norm)) if request.attack else ""
+        ball = radius(str(request.threat.norm), request.threat.eps) if request.attack else ""
         facts.insert(2, ("attack", [attack, *filter(None, [ball])]))
         facts[3:3] = [
             (

@@ -11,9 +11,6 @@ from typing import Any
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 
-# What searches with the very pass that trains, and would so search in float16.
-SEARCHES_WHILE_TRAINING = ("nsl", "free", "gradalign")
-
 _FIRST_SCALE = 2.0**15
 # So many steps without an overflow, and the scale is doubled.
 _PATIENCE = 2000

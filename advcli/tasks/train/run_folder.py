@@ -18,15 +18,11 @@ import numpy as np
 from advcli import __version__
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.atomic import whole_file
+from advcli.files.lock import lock
 from advcli.model.classifier import Classifier
 from advcli.records import Epoch
 from advcli.report.curves import draw_curves
 from advcli.tasks.train.checkpoint import Checkpoint
-
-try:
-    import fcntl
-except ImportError:  # Windows has nothing of the kind
-    fcntl = None
 
 _COLUMNS = (
     "epoch",
@@ -94,9 +90,6 @@ class Run:
             UsageError: another process trains here now.
             AdvcliError: nothing can be written here.
         """
-        if fcntl is None:
-            yield
-            return
         path = self.folder / "checkpoint" / "lock"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,11 +97,9 @@ class Run:
         except OSError as error:
             raise AdvcliError(f"cannot write in '{self.folder}': {error.strerror}", "give another --out") from error
         with opened as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not lock(file):
                 message = f"another process is training in '{self.folder}'"
-                raise UsageError(message, "wait for it, or give another --out") from None
+                raise UsageError(message, "wait for it, or give another --out")
             yield
 
     def clear(self) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from advcli import registry
-from advcli.attacks import norms_of
 from advcli.data.class_names import class_named
 from advcli.data.dataset import Dataset, decode
 from advcli.errors import UsageError, nearest
@@ -46,7 +45,7 @@ def compare(runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int) -
         seed: for noise and attacks.
     """
     built = {spec: registry.build("attacks", spec) for spec in ATTACKS}
-    attacks = {spec: attack for spec, attack in built.items() if threat.norm in norms_of(attack)}
+    attacks = {spec: attack for spec, attack in built.items() if threat.norm in attack.searchable_norms}
     noises = {spec: noise_on_all(spec) for spec in NOISES}
     test = dataset.test.sample(_MOST, None, seed)
     for run in runs:

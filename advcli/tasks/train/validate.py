@@ -6,11 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from advcli import registry
-from advcli.attacks import Suite, is_bounded, refuse_pattern, refuse_unsupported
+from advcli.attacks import Suite, refuse_pattern, refuse_unsupported
 from advcli.augmentations import read as read_augmentations
 from advcli.errors import UsageError
 from advcli.options import changed_options
-from advcli.tasks.train.mixed_precision import SEARCHES_WHILE_TRAINING
 from advcli.tasks.train.optimizer import refuse_unknown_optimizer
 from advcli.tasks.train.recipe import Recipe, draft
 from advcli.tasks.train.request import AUTO, Execution, Request
@@ -73,7 +72,7 @@ def refuse_unknown(recipe: Recipe) -> None:
             f"'{recipe.attack}' is a suite: too much for every step of training", "give one of its attacks"
         )
     refuse_pattern(search, recipe.attack, "training needs an attack on each image, such as pgd")
-    if not is_bounded(search):
+    if not search.bounded:
         raise UsageError(f"'{recipe.attack}' searches no ball to be robust in", "give an attack such as pgd")
     if recipe.weights not in ("none", "imagenet") and not Path(recipe.weights).is_file():
         raise UsageError(f"no such file: '{recipe.weights}'", "--weights is none, imagenet or a weights file")
@@ -127,10 +126,9 @@ def refuse_contradictions(recipe: Recipe) -> None:
     if "attack" in objective.uses:
         refuse_unsupported(registry.build("attacks", recipe.attack), recipe.threat)
     for part, loss in losses.items():
-        norms = getattr(loss, "norms", ("linf", "l2", "l1"))
-        if "eps" in loss.uses and recipe.norm not in norms:
-            raise UsageError(f"'{part}' does not train in {recipe.norm} balls", f"its norms: {', '.join(norms)}")
-    inside = [part for part in losses if part in SEARCHES_WHILE_TRAINING]
+        if "eps" in loss.uses and recipe.norm not in loss.norms:
+            raise UsageError(f"'{part}' does not train in {recipe.norm} balls", f"its norms: {', '.join(loss.norms)}")
+    inside = [part for part, loss in losses.items() if loss.searches_in_training_pass]
     if recipe.amp and inside:
         raise UsageError(
             f"'{inside[0]}' searches with the pass that trains, and would with --amp search in float16",

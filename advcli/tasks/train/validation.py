@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advcli.attacks import ascent
+from advcli.attacks.fgsm import FGSM
 from advcli.attacks.pgd import PGD
 from advcli.backend import Tensor, tf
 from advcli.data.dataset import Images, stratified
 from advcli.model.classifier import Classifier
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.train.distribution import Devices
+from advcli.threat.gradient import loss_gradient
 from advcli.threat.threat import Threat
 
 ATTACK = PGD(steps=10)
@@ -88,6 +89,6 @@ class Validator:
 
     def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Take the single step of FGSM, and tell which images have no gradient."""
-        gradient, _ = ascent(self._classifier.logits, images, labels, self._threat)
-        ahead = self._threat.project(images + self._threat.eps * self._threat.steepest(gradient, images), images)
+        gradient, _ = loss_gradient(self._classifier.logits, images, labels, self._threat)
+        ahead = FGSM().along(gradient, images, self._threat)
         return ahead, tf.reduce_all(gradient == 0, axis=(1, 2, 3))

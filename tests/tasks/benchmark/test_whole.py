@@ -209,7 +209,7 @@ def test_shards_join_to_the_whole(evaluated: Path, whole: tuple[list[Record], Pa
 def test_progress_says_which_model_and_perturbation(evaluated: Path) -> None:
     events = run(request(evaluated, noises=(), severities=(5,)), Execution())
     said = {event.what for event in events if isinstance(event, Progress)}
-    assert {"first: clean", "second: brightness 5", "second: pgd:steps=3, linf 0.05"} <= said
+    assert {"first: clean", "second: brightness 5", "second: pgd:steps=3, Linf 0.05"} <= said
 
 
 def test_batches_are_kept_one_by_one(evaluated: Path, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_batches_are_kept_one_by_one(evaluated: Path, tmp_path: Path) -> None:
     events = run(request(evaluated, models=(str(evaluated / "first.keras"),)), Execution(out=file))
     seen = set()
     for event in events:
-        if isinstance(event, Progress) and event.what == "first: pgd:steps=3, linf 0.05":
+        if isinstance(event, Progress) and event.what == "first: pgd:steps=3, Linf 0.05":
             kept = [json.loads(line) for line in file.read_text().splitlines()]
             done = [
                 line for line in kept if line["perturbation" if "perturbation" in line else "type"] == "pgd:steps=3"

@@ -34,6 +34,6 @@ def test_no_perturbation_gives_no_noise() -> None:
 
 
 def test_the_radius_in_few_words() -> None:
-    assert pair("linf", 8 / 255).radius == "linf 8/255"
-    assert pair("l2", 0.5).radius == "l2 0.5"
-    assert pair(None, None).radius.startswith("linf 8/255, l2 ")
+    assert pair("linf", 8 / 255).radius == "Linf 8/255"
+    assert pair("l2", 0.5).radius == "L2 0.5"
+    assert pair(None, None).radius.startswith("Linf 8/255, L2 ")

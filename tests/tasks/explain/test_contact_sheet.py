@@ -144,7 +144,7 @@ def test_the_rows_of_a_fooled_image(linear: Classifier, ramp: np.ndarray) -> Non
     assert original.panels[1].caption == "max 0.5 (x0.5 of clean)\nrank correlation 0.40, noise 0.40"
     assert {row.blue for row in (clean, wrong, original)} == {"blue: predicted when clean"}
     assert wrong.panels[-1].caption.startswith("blue: kept it kind 0\n")
-    assert wrong.panels[0].detail == "linf 8/255"
+    assert wrong.panels[0].detail == "Linf 8/255"
     assert "restores kind 0" in original.panels[-1].caption
     assert not wrong.lines
     assert original.lines[0] == "gradcam: moved (noise)"

@@ -1,0 +1,24 @@
+"""How a threat is written where a person reads it: ``Linf 8/255``, ``L2 0.5``, ``L1 12``."""
+
+_NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
+
+
+def spell_norm(norm: str) -> str:
+    """Write a norm: ``Linf``, ``L2``."""
+    return _NORMS.get(norm, norm)
+
+
+def spell_threat(norm: str | None, eps: float | None) -> str:
+    """Write a ball: ``Linf 8/255``, ``Linf 0.1``, ``L2 0.5``; nothing where there is none."""
+    if norm is None or eps is None:
+        return ""
+    steps = 255 * eps
+    # A short decimal number is what was asked for, even if it is a whole number of grey levels: 0.2 is 51/255.
+    in_steps = norm == "linf" and eps != round(eps, 2) and abs(steps - round(steps)) < 1e-3
+    return f"{spell_norm(norm)} {f'{round(steps)}/255' if in_steps else f'{eps:.4g}'}"
+
+
+def spell_perturbation(perturbation: str, norm: str | None, eps: float | None, severity: int | None) -> str:
+    """Write a perturbation with its strength: ``pgd, Linf 8/255``, ``fog 3``."""
+    strength = spell_threat(norm, eps)
+    return perturbation + (f" {severity}" if severity else "") + (f", {strength}" if strength else "")
