@@ -28,7 +28,7 @@ def check(request: Request) -> None:
     if request.augment and request.augment != (AUTO,):
         read_augmentations(",".join(request.augment), ())
     recipe = draft(request)
-    refuse_unknown_optimizer(recipe)
+    refuse_unknown(recipe)
     refuse_contradictions(recipe)
 
 
