@@ -1,4 +1,4 @@
-"""Which perturbations a model was trained with, as far as its recipe says."""
+"""Which perturbations a model was trained with, according to its recipe."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
@@ -9,19 +9,19 @@ from advcli.attacks import is_bounded
 from advcli.records import Group, Score
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 
-# What an augmentation does to training images is what these do to test images.
+# Augmentation -> the perturbations of the evaluation that it covers.
 _LIKE = {
     "gaussian": ("gaussian", "gaussian_noise"),
     "poisson": ("poisson", "shot_noise"),
     "salt-pepper": ("salt-pepper", "impulse_noise"),
     "jitter": ("brightness", "contrast", "saturate"),
 }
-# Attacks that look elsewhere than training did: along other roads, or for something else than a perturbed image.
+# Attacks that differ from those of training in method or perturbation.
 _OTHER_KINDS = ("score", "decision", "random", "geometry", "pattern")
 
 
 def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | None:
-    """Tell whether a model was trained with a perturbation; None if that is not known, or is no question."""
+    """Return whether a model was trained with a perturbation; None if unknown or not applicable."""
     if not recipe or perturbation.kind in (Kind.CLEAN, Kind.TRANSFER) or perturbation.place["eps"] == 0:
         return None
     objective = registry.canonical(recipe["objective"])
@@ -43,7 +43,7 @@ def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | No
 
 
 def group_means(scores: Sequence[Score]) -> Iterator[Group]:
-    """Average what each model was trained with, and what it was not, at the same strength only.
+    """Compute each model's mean accuracy over seen and over unseen perturbations of the same strength.
 
     Attacks are averaged at one norm and radius, corruptions over the severities that all of them were measured
     at, and neither with the other nor with noise.
