@@ -118,10 +118,10 @@ def test_everything_at_once_in_a_table_and_files(advcli: Command, run: Path, pic
     )
     assert result.returncode == 0, result.stderr
     for words in (
-        "pixels back",
+        "restored pixels",
         "Maps",
         "rank correlation (noise)",
-        "Are the maps to be believed?",
+        "Sanity checks of the maps",
         "relu1",
         "as above",
     ):
