@@ -166,6 +166,6 @@ class Four:
 def test_a_batch_is_parted_evenly_or_not_at_all() -> None:
     parts = [Devices("multiworker", Four(), Workers(2, index)).part(32) for index in (0, 1)]
     assert parts == [slice(0, 16), slice(16, 32)]
-    with pytest.raises(UsageError, match="33 images cannot be parted evenly over 4 devices") as caught:
+    with pytest.raises(UsageError, match="33 images cannot be split evenly over 4 devices") as caught:
         Devices("multiworker", Four(), Workers()).part(33)
     assert caught.value.hint.endswith("such as 32")

@@ -1,4 +1,4 @@
-"""Checks of an evaluation against the known ways to fool oneself: one file a check."""
+"""Checks of an evaluation for known evaluation errors: one file a check."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check may look at.
+    """The input of a check.
 
     Args:
-        classifier: the model that is measured, frozen.
-        original: the same model as it was loaded, whose layers can be told apart.
-        pixels: (N, edge, edge, C) float32 in [0, 1], a part of the images that are measured.
+        classifier: the inference copy of the evaluated model.
+        original: the same model as it was loaded, with its own layers.
+        pixels: (N, edge, edge, C) float32 in [0, 1], a sample of the evaluated images.
         indices: (N,) the classifier's classes of these images.
-        labels: (M,) the classes of all images that are measured.
+        labels: (M,) the classes of all evaluated images.
         classes: how many classes the data has.
-        clean_accuracy: of all images that are measured, without any perturbation.
+        clean_accuracy: of all evaluated images, without any perturbation.
         scores: all scores of this model, in the order they were made; empty before the evaluation.
-        right_under: attack's spec, threat -> (N,) bool: which of ``pixels`` are still right under an attack.
-        attacks: the specs of all attacks of the evaluation, those that are still to come included.
-        overlap: the images that are also among those to train on; None if the data has none to train on.
+        right_under: attack's spec, threat -> (N,) bool: which of ``pixels`` are correct under an attack.
+        attacks: the specs of all attacks of the evaluation, including those not run yet.
+        overlap: the evaluated images that are also training images; None without training images.
     """
 
     classifier: Classifier
@@ -44,11 +44,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many images that are measured are also among those to train on, pixel for pixel.
+    """How many evaluated images are also training images, pixel for pixel.
 
     Args:
-        equal: how many of the images that are measured.
-        images: how many images are measured.
+        equal: how many evaluated images are training images.
+        images: how many images are evaluated.
         train_images: how many training images they were compared with.
         unreadable: how many other training images could not be read.
     """
@@ -61,7 +61,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: whether the evaluation is suspect, what shows it, and what to do about it."""
+    """The result of a check: whether the evaluation is suspect, the evidence and the remedy."""
 
     suspect: bool
     evidence: str
@@ -71,11 +71,11 @@ class Finding:
 class Check(Protocol):
     """A check of an evaluation.
 
-    ``after`` tells whether it needs the scores, and so comes after the evaluation.
+    ``after`` is whether the check needs the scores and runs after the evaluation.
     """
 
     after: ClassVar[bool]
 
     def __call__(self, evidence: Evidence) -> Finding | None:
-        """Look at the evidence; None if it says nothing of what is checked."""
+        """Check the evidence; None if the check does not apply."""
         ...

@@ -1,4 +1,4 @@
-"""What to run next: never an attack that was run already."""
+"""Advice which attacks to add: only attacks that were not run."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from advcli.checks import Evidence
 
 
 def not_run(evidence: Evidence, *specs: str) -> str:
-    """List those attacks that the evaluation does not have: ``square or apgd:loss=dlr``; empty if it has all.
+    """List the attacks that were not run: ``square or apgd:loss=dlr``; empty if all were run.
 
-    One was run if an attack of its name was, with the same options or larger numbers.
+    An attack counts as run if one of its name was run with the same options or larger numbers.
     """
     known = list(_attacks(evidence))
     missing = [spec for spec in specs if not any(_covers(spec, run) for run in known)]
@@ -19,7 +19,7 @@ def not_run(evidence: Evidence, *specs: str) -> str:
 
 
 def also_run(evidence: Evidence, *specs: str) -> str:
-    """Advise to run what was not: ``; also run square``; empty if all was run."""
+    """Advise to run the missing attacks: ``; also run square``; empty if all were run."""
     missing = not_run(evidence, *specs)
     return f"; also run {missing}" if missing else ""
 

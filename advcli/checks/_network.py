@@ -1,4 +1,4 @@
-"""The model under the few images that checks look at, some at a time, since a gradient keeps all that is on its way."""
+"""Calls of the model on the images of a check, in small batches: a gradient needs all activations in memory."""
 
 import contextlib
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def in_parts(function: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
 
 
 def logits_of(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
-    """Ask the model, in plain calls that are not traced: (N, edge, edge, C) -> (N, K)."""
+    """Compute the logits in eager mode: (N, edge, edge, C) -> (N, K)."""
 
     def ask(part: Tensor) -> Tensor:
         return classifier.logits(part)
@@ -32,7 +32,7 @@ def logits_of(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
 def random_layers(classifier: Classifier, pixels: np.ndarray) -> list[Any]:
     """List the layers of a Keras model that give different outputs for the same input in inference mode.
 
-    Of a layer that has others inside, only those inside are listed if they are random.
+    Of a layer with sublayers only the random sublayers are listed, if there are any.
     """
     layers = operations(classifier.model)
     found: dict[int, Any] = {}

@@ -1,4 +1,4 @@
-"""Which scores can be compared, and when one is more than chance below another."""
+"""Which scores can be compared, and whether one is significantly below another."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from advcli.threat.spelling import spell_threat
 
 
 def searches(scores: Iterable[Score]) -> list[Score]:
-    """Return the scores of attacks that searched a ball around every image to the end."""
+    """Return the scores of attacks that completed their search of a ball for every image."""
     attacks = registry.names("attacks")
     return [
         score
@@ -22,19 +22,19 @@ def searches(scores: Iterable[Score]) -> list[Score]:
 
 
 def balls(scores: Iterable[Score]) -> Iterator[Sequence[Score]]:
-    """Part the scores of searches by their ball: the same norm and radius."""
+    """Group the scores of attacks by their ball: norm and radius."""
 
     def ball(score: Score) -> tuple[str, float]:
         return str(score.norm), score.eps or 0.0
 
-    # At no radius all find the same.
+    # At radius 0 all attacks find the same.
     found = [score for score in searches(scores) if score.eps != 0]
     for _, same in itertools.groupby(sorted(found, key=ball), key=ball):
         yield tuple(same)
 
 
 def strongest(scores: Iterable[Score], *kinds: str) -> Score | None:
-    """Return the score of the attack, of one of some kinds, that leaves the fewest images correct."""
+    """Return the score of the attack of the given kinds that leaves the fewest images correct."""
     of_kind = (score for score in scores if registry.component("attacks", score.perturbation).kind in kinds)
     return min(of_kind, key=lambda score: score.correct, default=None)
 
@@ -45,15 +45,15 @@ def single_step(score: Score) -> bool:
 
 
 def more_than_chance(fewer: int, more: int, of: int, images: int, points: float) -> bool:
-    """Tell whether one count of correct images is below another of the same images by more than chance.
+    """Return whether one count of correct images is below another of the same images by more than chance.
 
-    Attacks of equal strength break different images near the boundary, so that a count goes either way by a few.
+    Attacks of equal strength fool different images near the boundary, so their counts differ by a few.
     """
     return more - fewer >= images and 100 * (more - fewer) > points * of
 
 
 def left_correct(score: Score) -> str:
-    """Say what an attack leaves: ``pgd:steps=20 leaves 12 of 50 images correct``."""
+    """Describe the result of an attack: ``pgd:steps=20 leaves 12 of 50 images correct``."""
     return f"{score.perturbation} leaves {score.correct} of {score.images} images correct"
 
 

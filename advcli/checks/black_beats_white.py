@@ -18,16 +18,16 @@ _WHITE = ("gradient", "smallest", "transfer")
 
 @dataclass(frozen=True)
 class BlackBeatsWhite:
-    """Suspect if the best attack on scores, on decisions or at random beats the best that follows the gradient.
+    """Suspect if the best attack without gradients fools more images than the best gradient attack.
 
-    A gradient attack of one step is no measure of what gradients can do, so it takes one of several. Those made to
-    transfer follow the gradient of the model itself here, so they are not black boxes. Inside a suite, a member
+    Only gradient attacks of several steps are compared. Transfer attacks use the gradient of the model itself here,
+    so they are not black-box attacks. Inside a suite, a member
     without gradients must not fool images that all members with gradients before it left.
 
     Args:
         images: fewer more than this are chance: even if all are on one side, 0.5^4 is 6%.
         points: so many percentage points more are chance, too, where there are many images.
-        suite_images: the same as images inside a suite, where a member sees only what those before it left.
+        suite_images: the same inside a suite, where a member attacks only what those before it left correct.
     """
 
     after: ClassVar[bool] = True
@@ -84,7 +84,7 @@ class BlackBeatsWhite:
 
 @dataclass(frozen=True)
 class _Compared:
-    """What a comparison says: how many more images fall without gradients, and whether that is suspect."""
+    """One comparison: how many more images are fooled without gradients, and whether that is suspect."""
 
     said: str
     more: int

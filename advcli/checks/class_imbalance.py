@@ -29,7 +29,7 @@ class ClassImbalance:
         shares = counts / images
         missing = int((counts == 0).sum())
         even = 1 / float((shares**2).sum())
-        # A small sample cannot have all of many classes, nor as many of each: a fair draw of its size is the measure.
+        # A small sample cannot have all of many classes, so it is compared with a random sample of its size.
         fair = 1 / (1 / classes + (1 - 1 / classes) / images)
         lacks = missing > 0 and classes * (1 - 1 / classes) ** images < 0.05
         said = (

@@ -8,10 +8,10 @@ from advcli.checks import Evidence, Finding
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Suspect if images that are measured are among those to train on, pixel for pixel.
+    """Suspect if evaluated images are also training images, pixel for pixel.
 
     Args:
-        share: of the images may be, as published data sets have a few.
+        share: share of duplicates that is tolerated, as published data sets have a few.
     """
 
     after: ClassVar[bool] = False
@@ -19,7 +19,7 @@ class Duplicates:
     share: float = 0.001
 
     def __call__(self, evidence: Evidence) -> Finding | None:
-        """Compare the images with all that there are to train on."""
+        """Compare the images with all training images."""
         overlap = evidence.overlap
         if overlap is None or overlap.images == 0 or overlap.train_images == 0:
             return None

@@ -1,4 +1,4 @@
-"""Whether a gradient attack fools almost nothing where another fools most: its own accuracy means little.
+"""Whether one gradient attack fools few images where another fools most: it is too weak to report.
 
 Carlini et al. 2019, https://arxiv.org/abs/1902.06705
 """
@@ -16,7 +16,7 @@ _KINDS = ("gradient", "transfer", "smallest", "suite")
 
 @dataclass(frozen=True)
 class GradientAttacksDiffer:
-    """Suspect if one attack that follows the gradient fools far fewer images than the best one in the same ball.
+    """Suspect if one gradient attack fools far fewer images than the best one in the same ball.
 
     Args:
         most: the best one must fool this share of the images that are correct when clean.

@@ -1,4 +1,4 @@
-"""Whether the model reads the images as it should: accuracy at chance, or better with another input range."""
+"""Whether the input range fits the model: accuracy at chance level, or higher with another input range."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -10,7 +10,7 @@ from advcli.checks._chance import beyond_chance
 from advcli.checks._scores import more_than_chance
 from advcli.model.classifier import NotNumbers
 
-# What networks are made for.
+# The usual input ranges.
 _RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
 
@@ -20,7 +20,7 @@ class InputRange:
 
     Args:
         share: of the way from guessing to perfect that clean accuracy must have come.
-        images: fewer more that another range gets right are chance: even if all are on one side, 0.5^4 is 6%.
+        images: fewer more correct images with another range are chance: even if all are on one side, 0.5^4 is 6%.
         points: so many percentage points more are chance, too.
     """
 
@@ -37,7 +37,7 @@ class InputRange:
             return None
         said = f"{accuracy:.1%} of {images} clean images are classified correctly; guessing would give {guessing:.1%}"
         own, other, values = self._other_range(evidence)
-        # What understands nothing is right by chance, too, in one range more than in another.
+        # A model at chance level is also correct more often in one range than in another.
         least = max(own, round(guessing * len(evidence.pixels)))
         if more_than_chance(least, other, len(evidence.pixels), self.images, self.points):
             low, high = values
@@ -58,7 +58,7 @@ class InputRange:
         )
 
     def _other_range(self, evidence: Evidence) -> tuple[int, int, tuple[float, float]]:
-        """Count what is right in the model's own range and in the best other one: both counts, and that range."""
+        """Count the correct images in the model's own range and in the best other range, which is returned too."""
         own = evidence.classifier.input_range
         correct = {values: _right(evidence, values) for values in {own, *_RANGES}}
         best = max(correct.keys() - {own}, key=lambda values: (correct[values], values))

@@ -1,4 +1,4 @@
-"""Whether the model gives logits, not probabilities or other bounded scores: those lose their gradient."""
+"""Whether the model returns logits, not probabilities or other bounded scores: those saturate."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,14 +10,14 @@ from advcli.checks._advice import also_run
 from advcli.checks._network import logits_of
 from advcli.model import output_head
 
-# So far from the middle of the pixel range that every bounded output comes to its bound.
+# Far enough from the pixel range that every bounded output reaches its bound.
 _SCALES = (30.0, 1000.0, -30.0, -1000.0)
 _SCALED = 6
 
 
 @dataclass(frozen=True)
 class Probabilities:
-    """Suspect if what should be logits are probabilities, or are bounded: where they reach the bound they are flat.
+    """Suspect if the outputs are probabilities or bounded, so that their gradient vanishes at the bound.
 
     Args:
         tolerance: how far from one the sums of an image's probabilities may be.
@@ -57,7 +57,7 @@ class Probabilities:
         )
 
     def _bound(self, evidence: Evidence, logits: np.ndarray) -> str:
-        """Say which bound the outputs of several classes reach and never pass; empty if there is none."""
+        """Describe the bound that the outputs of several classes reach and never exceed; empty if there is none."""
         span = float(np.ptp(logits[np.isfinite(logits)])) if np.isfinite(logits).any() else 0.0
         if span == 0:
             return ""

@@ -1,4 +1,4 @@
-"""Whether the model gives the same logits for the same images: randomness misleads most attacks."""
+"""Whether the model returns the same logits for the same images: randomness misleads most attacks."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,8 +15,8 @@ class Randomised:
     """Suspect if logits of the same images differ from call to call.
 
     Args:
-        passes: how often the model is asked.
-        tolerance: how far an image's logits may be apart, as a fraction of their length; rounding is below it.
+        passes: how often the model is called.
+        tolerance: allowed difference of an image's logits, relative to their length; rounding is below it.
     """
 
     after: ClassVar[bool] = False
@@ -25,7 +25,7 @@ class Randomised:
     tolerance: float = 1e-4
 
     def __call__(self, evidence: Evidence) -> Finding | None:
-        """Ask the model several times about the same images."""
+        """Call the model several times on the same images."""
         count = len(evidence.pixels)
         if count == 0:
             return None
@@ -52,7 +52,7 @@ class Randomised:
 
 
 def _source(evidence: Evidence) -> str:
-    """Say what in the model is random."""
+    """Name the random layers of the model."""
     layers = random_layers(evidence.original, evidence.pixels[:4])
     if not layers:
         return "no single layer is random, so it is the code of the model itself"

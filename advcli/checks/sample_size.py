@@ -10,10 +10,10 @@ from advcli.checks import Evidence, Finding
 
 @dataclass(frozen=True)
 class SampleSize:
-    """Suspect if an accuracy that is as uncertain as it may become has too wide a Wilson 95% interval.
+    """Suspect if the Wilson 95% interval of the most uncertain accuracy is too wide.
 
     Args:
-        points: the half-width that is still good enough, in percentage points.
+        points: the largest accepted half-width, in percentage points.
     """
 
     after: ClassVar[bool] = False
@@ -22,7 +22,7 @@ class SampleSize:
     points: float = 6.0
 
     def __call__(self, evidence: Evidence) -> Finding | None:
-        """Take the half-width of the accuracy nearest to one half that an attack can lead to."""
+        """Compute the half-width at the accuracy nearest to one half that an attack can reach."""
         images = len(evidence.labels)
         if images == 0:
             return None

@@ -1,4 +1,4 @@
-"""Whether an attack that may change nearly everything fools every image: if not, the gradient is masked.
+"""Whether an attack with a nearly unlimited radius fools every image: if not, the gradient is masked.
 
 Athalye, Carlini and Wagner 2018, https://arxiv.org/abs/1802.00420
 """
@@ -15,7 +15,7 @@ from advcli.threat.threat import Norm, Threat
 
 @dataclass(frozen=True)
 class Unbounded:
-    """Suspect if PGD in a ball of nearly all images leaves more right than guessing gets.
+    """Suspect if PGD in a ball of nearly all images leaves more images correct than guessing.
 
     Args:
         eps: radius of the linf ball, in units of [0, 1].
@@ -28,11 +28,11 @@ class Unbounded:
     steps: int = 100
 
     def __call__(self, evidence: Evidence) -> Finding | None:
-        """Attack the few images with it."""
+        """Attack the sample with PGD."""
         count = len(evidence.pixels)
         if count == 0:
             return None
-        # A random point of so large a ball is wrong anyway: it would hide that the gradient leads nowhere.
+        # A random point of so large a ball is misclassified anyway, which would hide a useless gradient.
         spec = f"pgd:steps={self.steps},random_start=false"
         correct = int(evidence.correct_under(spec, Threat(Norm.LINF, self.eps)).sum())
         left = f"{spec} at {spell_threat('linf', self.eps)} leaves {correct} of {count} images correct"

@@ -18,7 +18,7 @@ class ZeroGradients:
     """Suspect if the gradient of the cross-entropy is exactly zero at many images, or not a number at any.
 
     Args:
-        share: of the images may have no gradient: a sure model's cross-entropy rounds to zero at some.
+        share: of the images that may have no gradient: the cross-entropy of a confident model rounds to zero at some.
     """
 
     after: ClassVar[bool] = False
@@ -26,7 +26,7 @@ class ZeroGradients:
     share: float = 0.05
 
     def __call__(self, evidence: Evidence) -> Finding | None:
-        """Look at the gradient by the pixels, of the loss and of the margin."""
+        """Compute the gradients of the loss and of the margin with respect to the pixels."""
         count = len(evidence.pixels)
         if count == 0:
             return None
@@ -56,7 +56,7 @@ class ZeroGradients:
 def _slopes(
     logits_fn: Callable[[Tensor], Tensor], loss: Callable[[Tensor, Tensor], Tensor]
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return what measures the steepest pixel of a loss: (N, H, W, C), (N,) -> (N,)."""
+    """Return the function that sums the magnitudes of a loss' gradient: (N, H, W, C), (N,) -> (N,)."""
 
     def slopes(images: Tensor, labels: Tensor) -> Tensor:
         each = gradient(lambda point: loss(logits_fn(point), labels), images)
@@ -71,7 +71,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return how far the best other class is above the label's: (N, K), (N,) -> (N,)."""
+    """Return max over other classes of z - z_label: (N, K), (N,) -> (N,)."""
     own = tf.one_hot(labels, tf.shape(logits)[1])
     return tf.reduce_max(tf.where(own > 0, -np.inf, logits), axis=1) - tf.reduce_sum(own * logits, axis=1)
 

@@ -9,7 +9,7 @@ from advcli.errors import ExitStatus
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     try:
         code = _run()
     except KeyboardInterrupt:
@@ -19,7 +19,7 @@ def main() -> None:
     except BrokenPipeError:
         code = _pipe_closed()
     except OSError:
-        # Already told; what is left in the buffer cannot be written either.
+        # The error is already reported; the rest of the buffer cannot be written either.
         _pipe_closed()
         code = code or ExitStatus.FAILED
     sys.exit(code)
@@ -27,7 +27,7 @@ def main() -> None:
 
 def _run() -> int:
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
+        if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  it lasts as long as the process
         # A class name may be in any script, a terminal's encoding may not be.
         getattr(sys, name).reconfigure(errors="backslashreplace")
@@ -48,9 +48,9 @@ def _run() -> int:
         return _wrong_usage(error)
     except typer.Abort:
         return _interrupted()
-    except SystemExit:  # how typer and rich leave when the reader has gone
+    except SystemExit:  # typer and rich exit so when the pipe is closed
         return _pipe_closed()
-    except Exception as error:  # noqa: BLE001  whatever is left is a bug, and is told as one
+    except Exception as error:  # noqa: BLE001  any other error is a bug, and is reported as one
         return _unexpected(error)
     if result == ExitStatus.INTERRUPTED:
         return _interrupted()

@@ -27,5 +27,5 @@ def benchmark(context: typer.Context, request: Request, how: Execution, display:
             file = how.resume or how.out
             if file is None or not file.is_file():
                 raise
-            message = f"interrupted; every finished batch is kept in '{file}'"
+            message = f"interrupted; every finished batch is saved in '{file}'"
             raise Interrupted(message, f"go on with: advcli benchmark --resume {file}") from None

@@ -12,7 +12,7 @@ from advcli.errors import UsageError, nearest
 
 _WHOLE = "advcli.whole"
 
-# What a file may not say: where it is itself, and what belongs to one call.
+# Options that a file may not set: its own path, and options of a single call.
 _NOT_IN_A_FILE = ("config", "resume", "plan", "overwrite", "json", "quiet", "help")
 
 
@@ -24,7 +24,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
         path: a TOML file whose keys are option names, or the ``run.json`` of a run.
 
     Raises:
-        UsageError: the file cannot be read, or says something that is no option.
+        UsageError: the file cannot be read, or has a key that is no option.
     """
     if path is None:
         return None
@@ -43,7 +43,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
             raise UsageError(f"'{path}' has '{key}', which is no option", nearest(name.replace("_", "-"), options))
         found[name] = _as_typed(value, getattr(known[name], "multiple", False))
     context.default_map = {**(context.default_map or {}), **found}
-    # A run describes itself whole, also what nobody has asked for.
+    # A run.json holds every option, also those that the user did not give.
     context.meta[_WHOLE] = path.suffix == ".json"
     return path
 
@@ -61,14 +61,14 @@ def refuse_options(context: typer.Context, allowed: Collection[str], reason: str
 
 
 def given(context: typer.Context) -> set[str]:
-    """Name the options that were asked for, on the command line or in a file that was written to ask for them."""
+    """Return the options that the user gave, on the command line or in a configuration file."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     asked = ("COMMANDLINE", "ENVIRONMENT", "PROMPT", *(() if context.meta.get(_WHOLE) else ("DEFAULT_MAP",)))
     return {name for name, source in sources.items() if source is not None and source.name in asked}
 
 
 def _normal(context: typer.Context, key: str) -> str:
-    """Return the name of the parameter that a key in a file means."""
+    """Return the name of the parameter that a key in a file sets."""
     flag = key.replace("_", "-")
     return (context.token_normalize_func or str)(flag).replace("-", "_")
 

@@ -6,7 +6,7 @@ from advcli.tasks.explain.request import Request
 
 @command("explainers", "attacks")
 def explain(request: Request, display: Display) -> int:
-    """Show what a prediction rests on: advcli explain img.jpg --out maps/."""
+    """Show which pixels a prediction depends on: advcli explain img.jpg --out maps/."""
     from dataclasses import replace
 
     from advcli import registry

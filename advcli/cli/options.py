@@ -24,11 +24,11 @@ def _offline(asked: bool) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """How a command shows what it does.
+    """The output options of every command.
 
     Args:
-        json: write JSON Lines to standard output, nothing else.
-        quiet: no progress and no notes.
+        json: write only JSON Lines to standard output.
+        quiet: show no progress and no notes.
         offline: never use the network.
     """
 
@@ -38,7 +38,7 @@ class Display:
 
 
 def command(*families: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Register a command; its parameters are requests, and the context if it wants it.
+    """Register a command; its parameters are requests, and optionally the context.
 
     Args:
         families: the components that its help lists.
@@ -110,7 +110,7 @@ def _parameter_name(field_name: str, given: Option) -> str:
 
 
 def _fill(kind: Any, values: dict[str, Any]) -> Any:
-    """Make a request of what was typed; what was not typed has the request's own default."""
+    """Build a request from the given options; the others have the request's default."""
     found = {}
     for field_name, given in options_of(kind).items():
         value = values[_parameter_name(field_name, given)]
@@ -134,7 +134,7 @@ def _completion(family: str) -> Callable[[str], list[tuple[str, str]]]:
 
 def _listing_command(families: tuple[str, ...]) -> type[TyperCommand]:
     class Command(TyperCommand):
-        """A command that reads the components' sources for its help only when it is asked for it."""
+        """A command that reads the components' sources only when its help is shown."""
 
         def format_help(self, ctx: Any, formatter: Any) -> None:
             self.epilog = _list(families)

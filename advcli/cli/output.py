@@ -1,4 +1,4 @@
-"""Where everything a user reads is written: records to standard output, the rest to standard error."""
+"""The output: records to standard output, everything else to standard error."""
 
 import logging
 import sys
@@ -22,7 +22,7 @@ _WIDE = 100_000
 
 
 class PipeClosed(Exception):
-    """The reader of standard output has gone."""
+    """The reader of standard output has closed the pipe."""
 
 
 class _Terminal(Console):
@@ -37,7 +37,7 @@ def console(file: IO[str]) -> Console:
 
 
 def write_error(message: str, hint: str = "") -> None:
-    """Write an error and what to do about it to standard error."""
+    """Write an error and its hint to standard error."""
     stderr = console(sys.stderr)
     stderr.print(Text.assemble(("advcli: error: ", "bold red"), message))
     if hint:
@@ -45,7 +45,7 @@ def write_error(message: str, hint: str = "") -> None:
 
 
 class _Notes(logging.Handler):
-    """Notes and warnings of the parts below, in the program's name."""
+    """A log handler that writes notes and warnings to standard error."""
 
     def __init__(self, output: "Output") -> None:
         super().__init__()
@@ -57,12 +57,12 @@ class _Notes(logging.Handler):
 
 
 class Output:
-    """Shows records as they come: a table, or JSON Lines; progress beside them.
+    """Shows records as tables or JSON Lines, and progress.
 
     Args:
         json: write JSON Lines instead of a table.
         quiet: show no progress and no notes.
-        silent: show no warnings either, for another process shows them.
+        silent: show no warnings either, as another process shows them.
     """
 
     def __init__(self, json: bool, quiet: bool, *, silent: bool = False) -> None:
@@ -127,7 +127,7 @@ class Output:
         return ExitStatus.FAILED if self._failures else ExitStatus.UNMET if self._unmet else ExitStatus.DONE
 
     def status(self, what: str) -> None:
-        """Say what is being done while nothing can be counted."""
+        """Show a status without a progress bar."""
         self._advance(Progress(what, 0, 0))
 
     def _advance(self, progress: Progress) -> None:
@@ -136,7 +136,7 @@ class Output:
         total = progress.of or None
         task = next(iter(self._bar.tasks), None)
         if task is None or task.total != total or progress.done < task.completed:
-            # Another piece of work, whose speed says nothing of the last one's.
+            # A new stage: the speed of the last one does not apply.
             if task is not None:
                 self._bar.remove_task(task.id)
             self._bar.add_task(progress.what, total=total, completed=progress.done)

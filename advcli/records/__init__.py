@@ -1,4 +1,4 @@
-"""Records: the only thing that leaves a task, and the public interface of ``--json``."""
+"""Records: what tasks yield and ``--json`` prints."""
 
 from advcli.records.attacking import Attacked, Crafted
 from advcli.records.base import Failed, Prediction, Progress, Record

@@ -14,7 +14,7 @@ class Attacked(Record):
 
     ``norm`` and ``eps`` are null for an attack that has no radius; with ``minimal`` the radius is the
     smallest that fooled. ``lengths`` is the unit of ``eps``, of the sizes and of lengths in ``attack``.
-    ``queries`` counts how often the model was asked about this image.
+    ``queries`` counts the images that the model classified for this attack.
     """
 
     type: ClassVar[str] = "attacked"
@@ -47,7 +47,7 @@ class Attacked(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Crafted(Record):
-    """One pattern crafted over many images, and the file that holds it."""
+    """One universal perturbation crafted over many images, and its file."""
 
     type: ClassVar[str] = "crafted"
 

@@ -1,4 +1,4 @@
-"""What every record is, and what is said while a task works."""
+"""The base of all records, and the progress that a task reports."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from advcli import __version__
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a task is; shown while it works, never part of its result."""
+    """The progress of a task; shown on a terminal, never part of its result."""
 
     what: str
     done: int
@@ -20,7 +20,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What every record says: the model, the data, the seed and the version."""
+    """A record with the fields that all records have: the model, the data, the seed and the version."""
 
     type: ClassVar[str] = ""
 
@@ -34,7 +34,7 @@ class Record:
         return json.dumps(self._content(), ensure_ascii=False)
 
     def to_text(self) -> str:
-        """Return the record as a file carries it: in ASCII, without the time, so that equal calls write equal bytes."""
+        """Return the record as ASCII JSON without the time, so that equal calls write equal files."""
         return json.dumps({key: value for key, value in self._content().items() if key != "seconds"})
 
     def _content(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class a classifier gave an image, and the probability it gave it."""
+    """One class of an image and its predicted probability."""
 
     label: str
     index: int
@@ -52,7 +52,7 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed(Record):
-    """One image that could not be worked on; the others were."""
+    """One image that could not be processed."""
 
     type: ClassVar[str] = "failed"
 

@@ -8,9 +8,9 @@ from advcli.records.base import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement(Record):
-    """What every measure of a perturbation says: which one, and how strong.
+    """A record about one perturbation, with its strength.
 
-    ``norm`` and ``eps`` are null where nothing searches a ball; ``severity`` is null but for a corruption.
+    ``norm`` and ``eps`` are null for a perturbation without a ball; ``severity`` is null except for a corruption.
     """
 
     perturbation: str
@@ -20,7 +20,7 @@ class Measurement(Record):
 
     @property
     def place(self) -> dict[str, Any]:
-        """What tells the perturbation from others."""
+        """The fields that identify the perturbation."""
         return {"perturbation": self.perturbation, "norm": self.norm, "eps": self.eps, "severity": self.severity}
 
 
@@ -37,11 +37,11 @@ class Counted(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol(Record):
-    """What is measured and how: the first line of a file of results, which says whether it can go on.
+    """The protocol of an evaluation: the first line of a results file, checked on ``--resume``.
 
-    ``models`` and ``perturbations`` say each with all that its results depend on. ``sample`` identifies all
-    images that are to be measured, ``pixels`` those of this ``shard`` at each model's size. ``options``
-    are what the command was asked for, from which the same is made again.
+    ``models`` and ``perturbations`` hold everything that the results depend on. ``sample`` is a hash of all
+    images of the evaluation, ``pixels`` of the images of this ``shard`` at each model's size. ``options``
+    are the options of the command, from which the evaluation can be repeated.
     """
 
     type: ClassVar[str] = "protocol"
@@ -60,12 +60,12 @@ class Protocol(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts(Measurement):
-    """One finished batch: which images, and the class that the model sees in each; in files of results only.
+    """The predictions for one finished batch; only in results files.
 
-    ``indices`` are places among all images, whatever the shard. ``labels`` are the images' classes as the
-    model counts them, said with the clean images only. ``crafted_on`` is the model that they were perturbed
-    against, if it is another question than that of ``model`` itself. ``members`` is given for a suite of attacks:
-    the number of the member that fooled each image, -1 where none did.
+    ``indices`` are the images' indices in the whole sample, not in the shard. ``labels`` are the true classes as
+    indices of the model's outputs, recorded with the clean images only. ``crafted_on`` is the model that the
+    images were perturbed against, in a transfer evaluation. ``members`` is recorded for a suite of attacks: the
+    index of the member that fooled each image, -1 where none did.
     """
 
     type: ClassVar[str] = "verdicts"
@@ -80,7 +80,7 @@ class Verdicts(Measurement):
 
 @dataclass(frozen=True, kw_only=True)
 class Smoothed(Record):
-    """What a smoothed model certifies of one finished batch; -1 where it abstains; in files of results only."""
+    """The certificates of one finished batch; -1 where the smoothed model abstains; only in results files."""
 
     type: ClassVar[str] = "smoothed"
 
@@ -92,16 +92,17 @@ class Smoothed(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Score(Counted, Measurement):
-    """How many images of a data set a model still gets right under one perturbation.
+    """The accuracy of a model under one perturbation.
 
-    ``accuracy_of_clean_correct`` is of the images that are right without any perturbation. Where a budget
-    ended first, ``searched`` images were searched to the end, the others count as right: an upper bound.
-    For ``not_a_number`` of the perturbed images the model gave NaN: under an attack these count as correct, since
-    no other class was reached, else as wrong. ``seen`` tells whether the model was trained with the perturbation;
+    ``accuracy`` is correct images / all images, with its Wilson 95% interval ``low`` to ``high``;
+    ``accuracy_of_clean_correct`` is correct images / images that are correct without any perturbation. Where a time
+    budget ran out, ``searched`` images were attacked completely and the others count as correct: an upper bound.
+    For ``not_a_number`` of the perturbed images the model returned NaN: under an attack these count as correct, since
+    no other class was reached, otherwise as wrong. ``seen`` is whether the model was trained with the perturbation;
     null if that is not known.
-    ``class_order`` is the order of the class folders that a model without class names was measured with;
-    null where names decide, or both orders are the same. ``fooled_by`` is given for a suite: how many images each
-    member fooled, in the order in which they ran, each on what those before it left.
+    ``class_order`` is the order of the class folders for a model without class names; null where the names decide,
+    or both orders are the same. ``fooled_by`` is recorded for a suite: how many images each member fooled, in the
+    order in which they ran, among the images that the members before it did not fool.
     """
 
     type: ClassVar[str] = "score"
@@ -120,7 +121,7 @@ class Score(Counted, Measurement):
 class Group(Record):
     """The mean accuracy under the perturbations that a model was trained with, or under those it was not.
 
-    ``kind`` is attack, corruption or noise. Attacks are of one ``norm`` and ``eps`` (null for those without a
+    ``kind`` is attack, corruption or noise. Attacks have the same ``norm`` and ``eps`` (null for those without a
     radius); corruptions are averaged over ``severities``.
     """
 
@@ -137,10 +138,11 @@ class Group(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionError(Record):
-    """The mean error over corruptions, each the mean over its severities.
+    """The mean corruption error.
 
-    With ``relative_to`` (a model's name, or ``alexnet``), ``relative`` is the mean of each corruption's error
-    divided by that of the other, and ``relative_to_clean`` the same of what is lost from clean images on.
+    ``errors[c]`` is E_c = mean over severities of (1 - accuracy), ``mean`` = mean_c E_c. With the reference R in
+    ``relative_to`` (a model's name, or ``alexnet``), ``relative`` = mCE = mean_c E_c / E_c(R), and
+    ``relative_to_clean`` = mean_c (E_c - E_clean) / (E_c(R) - E_clean(R)).
     """
 
     type: ClassVar[str] = "corruption_error"
@@ -155,9 +157,9 @@ class CorruptionError(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Compared(Measurement):
-    """Two models on the same images: how much more accurate the one is, and McNemar's exact p-value.
+    """The difference in accuracy of two models on the same images, with McNemar's exact p-value.
 
-    ``only_model`` images only ``model`` gets right, ``only_against`` only ``against``.
+    ``only_model`` images are correct for ``model`` only, ``only_against`` for ``against`` only.
     """
 
     type: ClassVar[str] = "compared"
@@ -180,7 +182,7 @@ class ClassScore(Counted, Measurement):
 
 @dataclass(frozen=True, kw_only=True)
 class Confused(Measurement):
-    """How many images of one class are taken for another."""
+    """How many images of class ``label`` are predicted as class ``taken_for``."""
 
     type: ClassVar[str] = "confused"
 
@@ -191,7 +193,7 @@ class Confused(Measurement):
 
 @dataclass(frozen=True, kw_only=True)
 class Transferred(Counted, Measurement):
-    """How many images ``model`` still gets right that were perturbed against ``crafted_on``."""
+    """The accuracy of ``model`` on images that were perturbed against ``crafted_on``."""
 
     type: ClassVar[str] = "transferred"
 
@@ -200,9 +202,9 @@ class Transferred(Counted, Measurement):
 
 @dataclass(frozen=True, kw_only=True)
 class Certified(Counted):
-    """How many images a smoothed model provably gets right within an l2 radius, with probability 1 - alpha each.
+    """The certified accuracy of a smoothed model within an l2 radius, with probability 1 - alpha for each image.
 
-    ``abstained`` images got no answer; ``accuracy`` is of all images.
+    For ``abstained`` images the smoothed model predicts no class; ``accuracy`` is correct images / all images.
     """
 
     type: ClassVar[str] = "certified"
@@ -217,7 +219,7 @@ class Certified(Counted):
 
 @dataclass(frozen=True, kw_only=True)
 class Checked(Record):
-    """One check of the evaluation itself: ``PASS`` or ``SUSPECT``, what shows it, and what to do about it."""
+    """One check of the evaluation: the verdict ``PASS`` or ``SUSPECT``, the evidence and the remedy."""
 
     type: ClassVar[str] = "check"
 
@@ -229,7 +231,7 @@ class Checked(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Gate(Measurement):
-    """Whether an accuracy is what was asked for."""
+    """Whether an accuracy reaches the minimum that ``--fail-under`` requires."""
 
     type: ClassVar[str] = "gate"
 
@@ -240,7 +242,7 @@ class Gate(Measurement):
 
 @dataclass(frozen=True, kw_only=True)
 class Change(Measurement):
-    """How an accuracy differs from that of an earlier file of results; worse beyond chance is a regression."""
+    """The change of an accuracy since the baseline; significantly lower is a regression."""
 
     type: ClassVar[str] = "change"
 

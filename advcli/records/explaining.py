@@ -8,11 +8,11 @@ from advcli.records.base import Prediction, Record
 
 @dataclass(frozen=True)
 class Shift:
-    """How alike two maps are.
+    """The similarity of two maps.
 
     Args:
-        spearman: correlation of the pixels' ranks, 1 where the order is the same.
-        ssim: structural similarity, 1 where the maps are equal.
+        spearman: rank correlation of the pixels, 1 if the order is the same.
+        ssim: structural similarity, 1 if the maps are equal.
         overlap: intersection over union of the top tenths; 0.053 by chance.
         distance: between the centres of mass, as a share of the diagonal.
     """
@@ -25,13 +25,13 @@ class Shift:
 
 @dataclass(frozen=True, kw_only=True)
 class Explained(Record):
-    """One map of what one class of one image rests on; ``layer`` is the one shown, if not the pixels.
+    """The map of one class of one image; ``layer`` is null for a map of the pixels.
 
-    ``role`` says why this class is explained; with ``against`` it is the lead over that class. A map
-    without ``evidence`` is the same everywhere. ``maximum`` is the greatest magnitude of a map whose both
-    signs are in one picture. ``shift`` compares an adversarial image's map with the clean image's map of
-    the class it is of, and ``noise_floor`` does so for random signs as large as the
-    perturbation. ``output`` and ``raw`` are null unless separate maps and raw values are written.
+    ``role`` is why this class is explained; with ``against`` the map explains the lead over that class. A map
+    without ``evidence`` is constant. ``maximum`` is the largest value, or the largest magnitude of a map that
+    shows both signs in one picture. ``shift`` compares an adversarial image's map with the clean image's map of
+    the true class, and ``noise_floor`` does the same for random signs of the perturbation's
+    size. ``output`` and ``raw`` are null unless separate maps and raw values are written.
     """
 
     type: ClassVar[str] = "explained"
@@ -63,9 +63,9 @@ class Explained(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Flipped(Record):
-    """Why one adversarial image fools: how far its margin moved, and how few pixels put back undo it.
+    """The cause of one misclassification: the change of the margin, and the fewest restored pixels that undo it.
 
-    ``margin_before`` and ``margin_after`` are logits of the wrong class less those of the other;
+    ``margin_before`` and ``margin_after`` are the logit of the wrong class minus the logit of the original class;
     ``completeness`` is the share of their difference that the map's sum misses. ``restored_share`` is
     the smallest share found, null if no share restores the prediction.
     """
@@ -91,11 +91,11 @@ class Flipped(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Shifted(Record):
-    """How far one method's maps moved over the images of one group: medians, and their quartiles.
+    """The similarity of one method's adversarial and clean maps over a group of images: medians and quartiles.
 
-    ``group`` is ``right`` (still right under attack), ``fooled`` (right until attacked) or ``wrong``
-    (never right); where no truth is known the model's own prediction is taken for it. ``explained``
-    says which class of the adversarial image the map is of, ``predicted`` or ``original``.
+    ``group`` is ``right`` (correct under attack), ``fooled`` (correct only when clean) or ``wrong``
+    (incorrect when clean); without a true class the model's clean prediction replaces it. ``explained``
+    is the class of the adversarial image that is explained, ``predicted`` or ``original``.
     """
 
     type: ClassVar[str] = "shifted"
@@ -120,13 +120,13 @@ class Shifted(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Trusted(Record):
-    """Whether one method's maps of a model are to be believed: means over some images.
+    """The sanity check of one method's maps of a model: means over some images.
 
-    ``deletion`` and ``insertion`` stand beside those of a random map. ``randomized`` and
+    ``random_deletion`` and ``random_insertion`` are the same for a random map. ``randomized`` and
     ``other_class`` are rank correlations with the map of the model whose upper half has random
-    weights, and with the map of the second class. The verdict is ``fail`` where one of them says that
-    the map does not depend on what it should, ``weak`` where pixels are ranked no better than by
-    chance, else ``pass``.
+    weights, and with the map of the second class. The verdict is ``fail`` if one of them shows that
+    the map does not depend on the weights or the class, ``weak`` if it ranks pixels no better than a
+    random map, otherwise ``pass``.
     """
 
     type: ClassVar[str] = "trusted"

@@ -12,8 +12,8 @@ class Epoch(Record):
 
     ``clean``, ``robust`` (under PGD-10) and ``single_step`` (under FGSM) are validation accuracies,
     ``zero_gradients`` the share of validation images without any gradient, ``ema_...`` the same of the
-    averaged weights; ``eps`` is the radius at the epoch's end, ``guard`` the alarms it gave, ``rollbacks``
-    how often the run had been taken back before.
+    averaged weights; ``eps`` is the radius at the epoch's end, ``guard`` the alarms of the epoch, ``rollbacks``
+    how often the run was rolled back before.
     """
 
     type: ClassVar[str] = "epoch"
@@ -39,7 +39,7 @@ class Epoch(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Planned(Record):
-    """What a run would take, estimated from a few steps; memory and disk are in bytes."""
+    """The estimated cost of a run, from a few timed steps; memory and disk are in bytes."""
 
     type: ClassVar[str] = "planned"
 
@@ -60,7 +60,7 @@ class Planned(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Trained(Record):
-    """A finished run: where it is, and which epoch's weights its model has."""
+    """A finished run: its folder and its best epoch."""
 
     type: ClassVar[str] = "trained"
 

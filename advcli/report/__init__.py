@@ -2,5 +2,5 @@
 
 import logging
 
-# Matplotlib tells of its caches and fonts, which a user can do nothing about.
+# Matplotlib logs notes on caches and fonts that a user cannot act on.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -12,7 +12,7 @@ from advcli.report.cross_table import parted
 from advcli.report.lettering import Lettering
 from advcli.threat.spelling import spell_norm
 
-# Told apart by people of every kind of colour vision (Okabe and Ito), on white and on black.
+# Distinguishable in every kind of colour vision (Okabe and Ito), on white and on black.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a9629b", "#8a7400", "#777777")
 _LINES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"), ((0, (5, 1, 1, 1, 1, 1)), "v"), ((0, (1, 1)), "P"))
 _ATTACKS = tuple({"linestyle": line, "marker": mark, "markersize": 4.5, "linewidth": 1.6} for line, mark in _LINES)
@@ -34,7 +34,7 @@ class Curve:
 
 
 def curves(scores: Sequence[Score]) -> list[Curve]:
-    """Find what was measured at several radii, model by model; the radius 0 is to be without a perturbation."""
+    """Find what was measured at several radii, model by model; radius 0 is the clean accuracy."""
     clean = {score.model: score for score in scores if score.perturbation == "clean"}
     bounded = [score for score in scores if score.norm is not None and score.eps is not None]
     found = []
@@ -90,7 +90,7 @@ def _draw(drawn: Sequence[Curve], file: BinaryIO, format: str, facecolor: str) -
 
 
 def _looks(drawn: Sequence[Curve]) -> dict[str, dict[str, Any]]:
-    """Give each model a colour and each attack a line; neither is needed to tell curves of the other."""
+    """Choose a colour for each model and a line style for each attack."""
     models = dict.fromkeys(curve.model for curve in drawn)
     attacks = dict.fromkeys(curve.attack for curve in drawn)
     lines = dict(zip(attacks, cycle(_ATTACKS), strict=False))
@@ -120,7 +120,7 @@ def _panel(axes: Any, norm: str, drawn: Sequence[Curve], looks: dict[str, dict[s
     axes.set_ylim(0, 102)
     axes.set_xlim(left=0)
     axes.set_xlabel(f"{spell_norm(norm)} radius{' in 1/255' if steps else ''}", color=_INK)
-    axes.set_ylabel("images still right, %" if axes.get_subplotspec().is_first_col() else "", color=_INK)
+    axes.set_ylabel("accuracy, %" if axes.get_subplotspec().is_first_col() else "", color=_INK)
     axes.grid(color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.patch.set_alpha(0)

@@ -1,4 +1,4 @@
-"""The report of a benchmark: everything its records say, on one page."""
+"""The report of a benchmark: all its records on one page."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -32,11 +32,11 @@ _STYLES = ("benchmark.css",)
 
 
 def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -> str:
-    """Draw the report of a benchmark as HTML; each part is there if the records say something of it.
+    """Draw the report of a benchmark as HTML; each section is present if there are records for it.
 
     Args:
         records: all that the benchmark reported, in its order.
-        gallery: images to show beside what an adversary made of them.
+        gallery: images to show with their adversarial images.
     """
 
     def of(kind: type[Kind]) -> list[Kind]:
@@ -48,7 +48,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
     parts = [
         _simple("suspect", "Suspect", found=_alike(suspect), suspect=suspect),
         score_table.summary_table(scores, of(Group)),
-        _simple("gates", "What was asked for", gates=of(Gate)),
+        _simple("gates", "Required accuracies", gates=of(Gate)),
         _simple("changes", "Changes since the earlier results", changes=of(Change)),
         _reading(records),
         _curves(scores),
@@ -75,12 +75,12 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
 
 
 def _simple(anchor: str, title: str, **content: Sequence[Any]) -> Section | None:
-    """Return a section that shows records as they are, if there are any."""
+    """Return a section that shows records, if there are any."""
     return Section(anchor, title, f"benchmark/{anchor}.html.j2", content) if any(content.values()) else None
 
 
 def _alike(checks: Sequence[Checked]) -> list[list[Checked]]:
-    """Put together what one check says of several models in the same words."""
+    """Group equal results of one check for several models."""
     return list(parted(checks, lambda check: (check.check, check.evidence, check.remedy)).values())
 
 

@@ -25,7 +25,7 @@ class CrossTable(Generic[Row, Column, Item]):
 def cross_table(
     items: Iterable[Item], row: Callable[[Item], Row], column: Callable[[Item], Column]
 ) -> CrossTable[Row, Column, Item]:
-    """Put items into a table; of several with one place the last stays."""
+    """Put items into a table; of several for one cell the last is used."""
     places = {(row(item), column(item)): item for item in items}
     columns = tuple(dict.fromkeys(column for _, column in places))
     rows = dict.fromkeys(row for row, _ in places)
@@ -33,7 +33,7 @@ def cross_table(
 
 
 def parted(items: Iterable[Item], key: Callable[[Item], Row]) -> dict[Row, list[Item]]:
-    """Part items by a property, in the order of first appearance."""
+    """Group items by a property, in the order of first appearance."""
     parts: dict[Row, list[Item]] = {}
     for item in items:
         parts.setdefault(key(item), []).append(item)

@@ -58,7 +58,7 @@ def _line(axes: Any, history: Sequence[Epoch], column: str, color: str, label: s
 
 
 def _mark_stages(axes: Any, history: Sequence[Epoch], named: bool) -> None:
-    """Draw a line where more of the network begins to learn."""
+    """Draw a line where a stage of unfreezing begins."""
     for before, after in pairwise(history):
         if after.stage != before.stage:
             axes.axvline(before.epoch + 0.5, color=_GREY, linewidth=0.8, linestyle="--")

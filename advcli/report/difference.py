@@ -1,4 +1,4 @@
-"""What an adversary changed, made visible."""
+"""The adversarial perturbation as a picture."""
 
 import numpy as np
 

@@ -31,11 +31,11 @@ class Outcome:
     Args:
         model: its name.
         group: ``right``, ``fooled`` or ``wrong``.
-        truth: the class the image is of.
+        truth: the true class, or the class predicted for the clean image.
         clean: the class predicted for the clean image.
         adversarial: the class predicted for the adversarial image, if there is one.
         confidence: of the clean prediction.
-        share: the smallest share of its pixels that, put back, restores the prediction.
+        share: the smallest share of clean pixels that restores the prediction.
         shift: rank correlation of the first method's map with the clean one, if there is an adversarial image.
     """
 
@@ -65,7 +65,7 @@ class Entry:
 
 
 class ExplanationPage:
-    """A page that is written image by image; only its index is kept in memory.
+    """A page that is written image by image; only its index is in memory.
 
     Args:
         path: the HTML file, written whole at the end.
@@ -111,9 +111,13 @@ class ExplanationPage:
         content = {"rows": self._ordered(), "attacked": attacked, "several": several}
         sections = [Section("images", "Images", "explain/index.html.j2", content)]
         if shifted:
-            sections.append(Section("shifts", "How far the maps moved", "explain/shifts.html.j2", {"records": shifted}))
+            sections.append(
+                Section(
+                    "shifts", "Similarity of clean and adversarial maps", "explain/shifts.html.j2", {"records": shifted}
+                )
+            )
         if trusted:
-            sections.append(Section("trust", "Are they to be believed", "explain/trust.html.j2", {"records": trusted}))
+            sections.append(Section("trust", "Sanity checks", "explain/trust.html.j2", {"records": trusted}))
         sections.append(Section("explanations", "Explanations", "explain/articles.html.j2", {"articles": _ARTICLES}))
         lead = "What the model looked at, image by image" + (
             ", and what changed when it was fooled." if attacked else "."

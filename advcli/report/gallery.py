@@ -1,4 +1,4 @@
-"""Some images beside what an adversary made of them, and the difference of the two."""
+"""A gallery of clean images, adversarial images and their differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

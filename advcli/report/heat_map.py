@@ -23,7 +23,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Coloured cells in rows and columns; ``title`` is what the whole map is of."""
+    """Coloured cells in rows and columns; ``title`` is the title of the map."""
 
     title: str
     columns: Sequence[Hashable]
@@ -45,7 +45,7 @@ def corruptions(scores: Sequence[Score], errors: Sequence[CorruptionError]) -> S
 
 
 def transfer(records: Sequence[Transferred]) -> Section | None:
-    """Show how many images each model gets right that were perturbed against each."""
+    """Show the accuracy of each model on images perturbed against each model."""
     if not records:
         return None
     maps = [

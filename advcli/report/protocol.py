@@ -1,4 +1,4 @@
-"""What was measured, how, and on what: enough to do it again."""
+"""The protocol of a measurement: enough to reproduce it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ class ProtocolRow:
 
 
 def protocol(protocols: Sequence[Protocol], scores: Sequence[Score]) -> Section | None:
-    """Spell out the whole measurement; parts of it that were measured apart come one after the other."""
+    """Show the whole protocol; shards come one after the other."""
     if not protocols and not scores:
         return None
     measurements = []
@@ -40,14 +40,14 @@ def protocol(protocols: Sequence[Protocol], scores: Sequence[Score]) -> Section 
 
 
 def environment(protocols: Sequence[Protocol]) -> Section | None:
-    """Tell of the machine and the versions; those of several machines one after the other."""
+    """Show the machine and the versions; several machines come one after the other."""
     environments = [found[0].environment for found in parted(protocols, _environment).values()]
     content = {"environments": environments}
     return Section("environment", "Environment", "benchmark/environment.html.j2", content) if environments else None
 
 
 def _description(protocol: Protocol) -> dict[str, Any]:
-    """Return all that a protocol says and no other section shows."""
+    """Return the fields of a protocol that no other section shows."""
     shown = {key: value for key, value in asdict(protocol).items() if key not in ("model", "environment")}
     return {key: value for key, value in shown.items() if value is not None}
 

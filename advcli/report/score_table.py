@@ -41,7 +41,7 @@ class Mean:
 
 
 def summary_table(scores: Sequence[Score], groups: Sequence[Group]) -> Section | None:
-    """Compare the models under what was searched for or drawn; corruptions are summed up by their mean."""
+    """Compare the models under attacks and noise, and by the mean over corruptions."""
     if not scores:
         return None
     shown = [score for score in scores if score.severity is None]
@@ -70,7 +70,7 @@ def _group_title(group: Group) -> str:
 
 
 def _telling(scores: Sequence[Score]) -> list[Score]:
-    """Leave out the radius 0, which is no perturbation, and where there are many radii all but the largest."""
+    """Exclude radius 0, which is no perturbation, and of many radii all but the largest."""
     radii = {score.eps for score in scores if score.eps}
     shown = {max(radii)} if len(radii) > _FEW_RADII else radii
     return [score for score in scores if not radii or score.eps in shown]

@@ -9,7 +9,7 @@ _EQUALLY_FAR = (1.05 * 0.05) ** 0.5 - 0.05
 
 @dataclass(frozen=True)
 class Shade:
-    """The colours of a cell and of what is written in it, as CSS writes them."""
+    """The background and text colours of a cell, in CSS."""
 
     background: str
     ink: str

@@ -169,7 +169,7 @@ class _Drawing:
     def _lines(self, row: Row, left: float, top: float) -> None:
         top += _HEAD - 6
         kept = min(len(row.lines), int(self._side // _LINE))
-        # What belongs together is shown whole or not at all.
+        # Lines that belong together are shown completely or not at all.
         while kept < len(row.lines) and row.lines[kept].startswith(" "):
             kept -= 1
         for number, line in enumerate(row.lines[:kept]):
@@ -216,5 +216,5 @@ class _Drawing:
 
 
 def share_text(value: float) -> str:
-    """Write a share so that something is never nothing."""
+    """Format a share in percent; a positive one is never 0.0%."""
     return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"

@@ -1,4 +1,4 @@
-"""Numbers as a reader of a page wants them."""
+"""Formatting of numbers for reports."""
 
 import math
 

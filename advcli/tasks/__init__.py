@@ -1,1 +1,1 @@
-"""What the commands do: generators of records."""
+"""The tasks of the commands: generators of records."""

@@ -1,4 +1,4 @@
-"""Options that several tasks have: parts that their requests are made of."""
+"""Options that several tasks share, as base classes of their requests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,9 @@ class ModelOptions(Validated):
     Args:
         weights: for a backbone: where its weights come from.
         labels: class names: one a line, or Keras' JSON.
-        input_range: for a model made elsewhere: its values for black and white, such as 0,255 or -1,1.
+        input_range: for a foreign model: its values for black and white, such as 0,255 or -1,1.
         edge: side of the model's square input.
-        unsafe_load: run code a model file asks for: Lambda layers, your classes on PYTHONPATH.
+        unsafe_load: run code that a model file names: Lambda layers, your classes on PYTHONPATH.
     """
 
     weights: str = option("imagenet", panel=WHAT, metavar="imagenet|FILE")
@@ -39,10 +39,10 @@ class ModelOptions(Validated):
     unsafe_load: bool = option(False, panel=WHAT)
 
     def choose(self, model: str) -> "ModelChoice":
-        """Look for a model.
+        """Find a model.
 
         Raises:
-            UsageError: it is not there.
+            UsageError: there is no such model.
         """
         from advcli.model.model_choice import ModelChoice
 
@@ -86,11 +86,11 @@ def eps_option(shown: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class ThreatOptions(Validated):
-    """The ball that is searched.
+    """The norm and the radius of the attacked ball.
 
     Args:
         norm: the norm perturbations are measured in.
-        eps: how far a perturbation may go, in units of [0, 1]: 0.03 or 8/255.
+        eps: the radius of a perturbation, in units of [0, 1]: 0.03 or 8/255.
     """
 
     norm: Norm | None = option(None, panel=THREAT, shown="what the model was trained for, or linf")
@@ -104,11 +104,11 @@ def attack_option(default: Any, shown: str | None = None, **known: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkOptions(Validated):
-    """How the work is parted, and what all randomness comes from.
+    """The batch size and the seed.
 
     Args:
         batch: images at once.
-        seed: for all random draws.
+        seed: of all random numbers.
     """
 
     batch: int = option(16)

@@ -118,10 +118,10 @@ def test_everything_at_once_in_a_table_and_files(advcli: Command, run: Path, pic
     )
     assert result.returncode == 0, result.stderr
     for words in (
-        "pixels back",
+        "restored pixels",
         "Maps",
         "rank correlation (noise)",
-        "Are the maps to be believed?",
+        "Sanity checks of the maps",
         "relu1",
         "as above",
     ):
@@ -143,7 +143,7 @@ def test_layers_are_listed_without_an_image(advcli: Command, run: Path) -> None:
     assert [record["layer"] for record in found if record["chosen"]]
     assert {"layer", "rows", "columns", "channels", "reason"} <= found[0].keys()
     shown = advcli("explain", "--list-layers", "--model", run)
-    assert "shown unless told otherwise" in " ".join(shown.stdout.split())
+    assert "shown by default" in " ".join(shown.stdout.split())
 
 
 def test_a_file_that_is_something_else_is_no_adversarial_image(

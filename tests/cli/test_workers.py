@@ -81,7 +81,7 @@ def test_workers_that_lose_one_go_on_later_and_end_as_one_device(tmp_path: Path,
     assert killed == (-9, "", "")
     assert code == 1, err
     assert err.splitlines()[-2:] == [
-        "advcli: error: another worker is gone",
+        "advcli: error: another worker is lost",
         "hint: start all workers again, with --resume two",
     ]
     assert [json.loads(line)["epoch"] for line in out.splitlines()] == [1]

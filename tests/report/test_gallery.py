@@ -37,11 +37,11 @@ def test_the_three_pictures_are_what_they_are_said_to_be() -> None:
 
 def test_right_and_wrong_are_said_in_words() -> None:
     text = " ".join(refuse_faults(benchmark_page([], examples())).text.split())
-    assert "True class: cat . Clean: cat (right) . Adversarial: dog (wrong)" in text.replace(".", " .").replace(
+    assert "True class: cat . Clean: cat (correct) . Adversarial: dog (wrong)" in text.replace(".", " .").replace(
         "  ", " "
     )
     assert text.count("(wrong)") == 1
-    assert text.count("(right)") == 3
+    assert text.count("(correct)") == 3
 
 
 def test_large_images_are_not_shown_as_pixels() -> None:

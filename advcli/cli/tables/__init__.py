@@ -1,1 +1,1 @@
-"""The tables of each command: the only places beside the output that draw with rich."""
+"""The tables of each command, made with rich."""

@@ -34,7 +34,7 @@ def tables(records: Sequence[Record]) -> Iterator[Table]:
 
 
 def epoch_line(record: Epoch) -> Text:
-    """Return the line that tells of an epoch while training goes on."""
+    """Return the line of one epoch, shown during training."""
     stage = f"  stage {record.stage}/{record.stages}" if record.stages > 1 else ""
     averaged = "" if record.ema_robust is None else f"  ema {record.ema_clean:.1%}/{record.ema_robust:.1%}"
     return Text.assemble(
@@ -45,7 +45,7 @@ def epoch_line(record: Epoch) -> Text:
 
 
 def loss(value: float) -> str:
-    """Write a loss, also one that has run away."""
+    """Format a loss, also a very large one."""
     return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
 
 
@@ -53,7 +53,7 @@ def _attacked(records: Sequence[Attacked]) -> Table:
     first = records[0]
     fooled = sum(record.fooled for record in records)
     threat = "" if first.minimal else spell_threat(first.norm, first.eps)
-    caption = f"{fooled} of {len(records)} fooled; measured on the pixels that are written"
+    caption = f"{fooled} of {len(records)} fooled; measured on the written pixels"
     if first.minimal and fooled:
         middle = median(record.eps for record in records if record.fooled and record.eps is not None)
         caption += f"; median of their smallest radii: {spell_threat(first.norm, middle)}"

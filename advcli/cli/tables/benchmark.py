@@ -24,7 +24,7 @@ from advcli.records import (
 )
 from advcli.threat.spelling import spell_threat
 
-# With more models than these, and than perturbations, a row is a model, else a perturbation: so lines are short.
+# A row is a model if there are more models than this and than perturbations, otherwise a perturbation.
 _SIDE_BY_SIDE = 3
 
 
@@ -33,7 +33,7 @@ def benchmark_tables(records: Sequence[Record]) -> Iterator[Table]:
     scores = [record for record in records if isinstance(record, Score)]
     plain = [score for score in scores if score.severity is None]
     if plain:
-        # Beside a single attack the worst case says nothing new.
+        # With a single attack the worst case is the same.
         attacks = {score.perturbation for score in plain if score.norm or score.protocol.startswith("right under")}
         shown = [score for score in plain if score.perturbation != "worst" or len(attacks) > 2]
         yield _scores(shown)
@@ -83,9 +83,9 @@ def _heading(record: Score, threats: Sequence[str]) -> str:
 
 def _caption(records: Sequence[Score], models: Sequence[str]) -> str:
     images = f"{records[0].images} images; " if len(models) > 0 else ""
-    caption = f"{images}still right of all images [Wilson 95% interval] (of those right when clean)"
+    caption = f"{images}accuracy on all images [Wilson 95% interval] (on those correct when clean)"
     if any(record.searched is not None for record in records):
-        caption += "; <=: an upper bound, for the time was over first"
+        caption += "; <=: an upper bound, as the time budget ran out"
     return caption + ("; bold: best" if len(models) > 1 else "")
 
 
@@ -142,7 +142,7 @@ def _strength(record: Group) -> str:
 def _corruption_errors(records: Sequence[CorruptionError]) -> Table:
     table = new_table("Corruption error", "mean over corruptions of the mean over severities")
     compared = any(record.relative_to for record in records)
-    headings = ("model", "mean", "relative to", "relative", "of what is lost") if compared else ("model", "mean")
+    headings = ("model", "mean", "relative to", "relative", "relative to clean") if compared else ("model", "mean")
     for heading in headings:
         table.add_column(heading, justify="left" if heading in ("model", "relative to") else "right", overflow="fold")
     for record in records:

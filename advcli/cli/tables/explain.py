@@ -9,7 +9,7 @@ from advcli import registry
 from advcli.cli.tables.style import new_table
 from advcli.records import Explained, Flipped, Layer, Prediction, Record, Shifted, Trusted
 
-# Of so many images the maps are shown one by one.
+# For at most this many images the maps are listed one by one.
 _FEW = 4
 
 
@@ -27,7 +27,7 @@ def explain_tables(records: Sequence[Record]) -> Iterator[Table]:
 
 
 def _explained(records: Sequence[Explained], flips: Sequence[Flipped]) -> Iterator[Table]:
-    """Show what images were taken for and why, and for a few images their maps one by one."""
+    """Show the predicted classes of images and the cause of errors, and for a few images their maps."""
     models = list(dict.fromkeys(record.model for record in records))
     found = list(dict.fromkeys((record.image, record.model) for record in records))
     attacked = any(record.view == "adversarial" for record in records)
@@ -35,9 +35,9 @@ def _explained(records: Sequence[Explained], flips: Sequence[Flipped]) -> Iterat
     table = new_table(f"What {' and '.join(models)} look{'s' if len(models) == 1 else ''} at")
     headings = ["image"]
     headings += ["model"] if len(models) > 1 else []
-    headings += ["clean"] + (["adversarial", "pixels back"] if attacked else []) + ["contact sheet"]
+    headings += ["clean"] + (["adversarial", "restored pixels"] if attacked else []) + ["contact sheet"]
     for heading in headings:
-        table.add_column(heading, justify="right" if heading == "pixels back" else "left", overflow="fold")
+        table.add_column(heading, justify="right" if heading == "restored pixels" else "left", overflow="fold")
     for image, model in found:
         own = [record for record in records if (record.image, record.model) == (image, model)]
         tops = {record.view: record.top for record in reversed(own)}
@@ -48,13 +48,13 @@ def _explained(records: Sequence[Explained], flips: Sequence[Flipped]) -> Iterat
             "model": Text(model),
             "clean": _views_top(tops.get("clean", ()), origin, few),
             "adversarial": _views_top(tops.get("adversarial", ()), origin, few),
-            "pixels back": _pixels_back(flip, few),
+            "restored pixels": _pixels_back(flip, few),
             "contact sheet": Text(own[0].sheet),
         }
         table.add_row(*(cells[heading] for heading in headings), end_section=few)
     if attacked:
         table.caption = Text(
-            "pixels back: how many of them, put back as they were, restore the prediction"
+            "restored pixels: the share of clean pixels that restores the prediction"
             + ("; margin: logit of the wrong class minus that of the original" if few else "")
         )
     yield table
@@ -63,7 +63,7 @@ def _explained(records: Sequence[Explained], flips: Sequence[Flipped]) -> Iterat
 
 
 def _views_top(top: Sequence[Prediction], origin: str | None, few: bool) -> Text:
-    """Write a view's likeliest classes, blue the one the image is of, red a wrong one that comes first."""
+    """Format a view's likeliest classes: the true class in blue, a wrong predicted class in red."""
     lines = []
     for place, item in enumerate(top[: 5 if few else 1]):
         style = "blue" if item.label == origin else "red" if place == 0 else ""
@@ -101,7 +101,7 @@ def _maps(records: Sequence[Explained]) -> Table:
     second = {part for name, explainer in methods.items() for part in explainer.parts(name)[1:]}
     for record in records:
         shift, noise = record.shift, record.noise_floor
-        # The whole map is compared, whose numbers stand beside its first part.
+        # The whole map is compared; its numbers are in the row of its first part.
         again = "as above" if shift and record.method in second else ""
         size = f" {record.map_size[0]} x {record.map_size[1]}" if record.map_size else ""
         cells = {
@@ -129,8 +129,8 @@ def _maps(records: Sequence[Explained]) -> Table:
     ]
     if moved:
         notes.append(
-            "compared with the clean image's map of the class it is of, both signs together; "
-            "in brackets the same of noise as large as the perturbation; IoU: intersection over union"
+            "compared with the clean image's map of the true class, both signs together; "
+            "in brackets for noise of the perturbation's size; IoU: intersection over union"
         )
     table.caption = Text("\n".join(notes))
     return table
@@ -138,13 +138,13 @@ def _maps(records: Sequence[Explained]) -> Table:
 
 def _shifted(records: Sequence[Shifted]) -> Table:
     table = new_table(
-        "How far the maps moved: medians, in brackets those of noise as large as the perturbation",
-        "compared with the clean image's map of the class it is of; IoU: intersection over union; "
+        "Similarity of clean and adversarial maps: medians, in brackets for noise of the perturbation's size",
+        "compared with the clean image's map of the true class; IoU: intersection over union; "
         f"truth: {records[0].truth}",
     )
     for heading in ("model", "map", "images", "class explained"):
         table.add_column(heading, overflow="fold")
-    for heading in ("n", "rank correlation", "SSIM", "top 10% IoU", "centre moved", "pixels back"):
+    for heading in ("n", "rank correlation", "SSIM", "top 10% IoU", "centre moved", "restored pixels"):
         table.add_column(heading, justify="right")
     for record in records:
         share = record.restored_share
@@ -170,9 +170,9 @@ def _beside(value: float, noise: float | None) -> str:
 def _trusted(records: Sequence[Trusted]) -> Table:
     cached = sum(record.cached for record in records)
     table = new_table(
-        "Are the maps to be believed?",
+        "Sanity checks of the maps",
         f"on {records[0].images} images; in brackets a random map"
-        + (f"; {cached} known from before" if cached else ""),
+        + (f"; {cached} from an earlier check" if cached else ""),
     )
     table.add_column("model", overflow="fold")
     table.add_column("map")
@@ -202,7 +202,7 @@ def _layers(records: Sequence[Layer]) -> Table:
     chosen = next((record for record in records if record.chosen), None)
     table = new_table(
         f"Layers of {records[0].model} whose output is a map",
-        f"shown unless told otherwise: {chosen.layer}, {chosen.reason}" if chosen else "none is shown unless named",
+        f"shown by default: {chosen.layer}, {chosen.reason}" if chosen else "none by default",
     )
     table.add_column("layer", overflow="fold")
     for heading in ("rows", "columns", "channels"):

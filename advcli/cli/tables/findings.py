@@ -1,4 +1,4 @@
-"""What an evaluation found beside its scores, as rich tables."""
+"""Results of an evaluation other than its scores, as rich tables."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from advcli.cli.tables.style import new_table, title
 from advcli.records import Certified, Change, Checked, ClassScore, Compared, Confused, Exported, Gate, Transferred
 
 _SURE = 0.05
-# Of more comparisons than these, those of each corruption are left to --json and the report.
+# With more comparisons, those of each corruption are only in --json and the report.
 _FEW = 20
 
 
@@ -18,7 +18,7 @@ def compared_table(records: Sequence[Compared]) -> Table:
     against = records[0].against
     table = new_table(
         f"Compared with {against}, image by image",
-        f"McNemar's exact test; *: p < {_SURE}; only: images that only the one gets right",
+        f"McNemar's exact test; *: p < {_SURE}; only: images that only one model predicts correctly",
     )
     for heading in ("model", "perturbation", "difference", "only it", f"only {against}", "p"):
         table.add_column(heading, justify="left" if heading in ("model", "perturbation") else "right", overflow="fold")
@@ -56,9 +56,9 @@ def classes_table(records: Sequence[ClassScore]) -> Table:
 
 
 def confused_table(records: Sequence[Confused]) -> Table:
-    """Show which classes are taken for which."""
+    """Show the most frequent confusions."""
     table = new_table("Most frequent confusions")
-    for heading in ("model", "perturbation", "class", "taken for", "images"):
+    for heading in ("model", "perturbation", "class", "predicted", "images"):
         table.add_column(heading, justify="right" if heading == "images" else "left", overflow="fold")
     for record in records:
         names = (record.model, title(record), record.label, record.taken_for)
@@ -67,12 +67,12 @@ def confused_table(records: Sequence[Confused]) -> Table:
 
 
 def transfer_table(records: Sequence[Transferred]) -> Table:
-    """Show how every model does on what was crafted on each."""
+    """Show the transfer matrix."""
     models = list(dict.fromkeys(record.model for record in records))
     several = len({title(record) for record in records}) > 1
     table = new_table(
         "Transfer" if several else f"Transfer, {title(records[0])}",
-        "accuracy of each column's model on what was crafted on each row's",
+        "accuracy of the column's model on images crafted on the row's model",
     )
     table.add_column("crafted on", overflow="fold")
     for model in models:
@@ -90,7 +90,7 @@ def certified_table(records: Sequence[Certified]) -> Table:
     first = records[0]
     table = new_table(
         f"Certified accuracy, sigma {first.sigma:g}, {first.samples} samples",
-        f"right within an l2 radius, each wrong with probability {first.alpha:g} at most [Wilson 95% interval]",
+        f"correct within an l2 radius, each wrong with probability at most {first.alpha:g} [Wilson 95% interval]",
     )
     for heading in ("model", "l2 radius", "accuracy", "abstained", "images"):
         table.add_column(heading, justify="left" if heading == "model" else "right", overflow="fold")
@@ -113,7 +113,7 @@ def checks_table(records: Sequence[Checked]) -> Table:
     )
     for heading in ("model", "check", "verdict", "evidence"):
         table.add_column(heading, overflow="fold")
-    # What is the same for several models is said once.
+    # A result that several models share is listed once.
     same: dict[tuple[str, str, str, str], list[str]] = {}
     for record in records:
         same.setdefault((record.check, record.verdict, record.evidence, record.remedy), []).append(record.model)
@@ -127,8 +127,8 @@ def checks_table(records: Sequence[Checked]) -> Table:
 
 
 def gates_table(records: Sequence[Gate]) -> Table:
-    """Show whether what was asked for was reached."""
-    table = new_table("Asked for")
+    """Show the accuracies that --fail-under requires."""
+    table = new_table("Required accuracies")
     for heading in ("model", "perturbation", "accuracy", "least", "met"):
         table.add_column(heading, justify="right" if heading in ("accuracy", "least") else "left", overflow="fold")
     for record in records:

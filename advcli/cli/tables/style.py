@@ -1,4 +1,4 @@
-"""What tables of every command have in common."""
+"""The style of all tables."""
 
 from rich.table import Table
 from rich.text import Text

@@ -17,7 +17,7 @@ from advcli.tasks.request import (
 )
 from advcli.threat.threat import Threat
 
-# What can be written of an image -> the ending of its file.
+# Kind of output -> the ending of its file.
 ENDINGS = {"adversarial": ".adv.png", "clean": ".clean.png", "difference": ".diff.png"}
 PATTERN_ENDING = ".pattern.png"
 
@@ -37,12 +37,12 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
         minimal: search for the smallest radius that fools each image, in steps of 1/255, up to --eps if it is given.
         target: the class to reach.
         label: the true class, to move away from.
-        queries: how often a search without gradients may ask the model about an image (with --minimal: at each
-            radius); to begin and to check take up to 3 more.
-        apply: put on the pattern that an earlier call crafted, with its attack, radius and target.
+        queries: queries of the model for each image by an attack without gradients (with --minimal: at each
+            radius); the first and the last check take up to 3 more.
+        apply: apply the universal perturbation that an earlier call crafted, with its attack, radius and target.
         resize: bring images to the model's size first.
         out: where PNG files go.
-        save: what to write of each image: adversarial, clean, difference (enlarged about grey).
+        save: files to write for each image: adversarial, clean, difference (amplified about grey).
         overwrite: replace existing outputs.
     """
 
@@ -51,7 +51,7 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
     attack: str | None = attack_option(None, "pgd")
     minimal: bool = option(False, panel=THREAT)
     target: str | None = option(None, panel=THREAT, metavar="CLASS")
-    label: str | None = option(None, panel=THREAT, metavar="CLASS", shown="what the model sees")
+    label: str | None = option(None, panel=THREAT, metavar="CLASS", shown="the predicted class")
     queries: int | None = option(None, panel=THREAT, metavar="N", min=1)
     apply: Path | None = option(None, panel=THREAT, metavar="FILE")
     resize: bool = option(False, panel=WHAT)
@@ -71,12 +71,12 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved(Request):
-    """A request in which nothing is left open.
+    """A request with every default filled in.
 
     Args:
-        spec: what the attack is called in records.
-        threat: the ball; it is narrowed to 8-bit values.
-        away: the class to move away from; None means what the classifier sees in each image.
+        spec: the attack's name in records.
+        threat: the ball; the attack rounds its radius down to 8-bit values.
+        away: the class to move away from; None means the predicted class of each image.
     """
 
     files: tuple[Path, ...] = ()

@@ -1,4 +1,4 @@
-"""Attack image files: what is reported is measured on the 8-bit pixels that are written."""
+"""Attack image files; every record is measured on the 8-bit pixels that are written."""
 
 import logging
 import time
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """What an attack made of images of one size: uint8 pixels, and for each image its queries and its radius."""
+    """The adversarial images of one size: uint8 pixels, and for each image its queries and its radius."""
 
     pixels: np.ndarray
     queries: np.ndarray
@@ -45,10 +45,10 @@ Search = Callable[[np.ndarray, np.ndarray], Found]
 
 
 def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress]:
-    """Attack image files as a request says.
+    """Attack image files.
 
     Raises:
-        UsageError: it cannot be done, or is in the way of existing files; before the model is loaded.
+        UsageError: the request is invalid, or an output exists; before the model is loaded.
     """
     chosen = choose(request)
     endings = [ENDINGS[kind] for kind in request.save]
@@ -72,7 +72,7 @@ def _run(
 
 
 def find_classes(request: Request, chosen: Chosen, classifier: Classifier) -> Resolved:
-    """Find the classes that a request names.
+    """Find the indices of the classes that a request names.
 
     Raises:
         UsageError: there is no such class, or one is both the class to reach and the one to move away from.
@@ -99,15 +99,15 @@ def attack_files(
     """Attack image files at their own resolution and write each result as an 8-bit PNG.
 
     Args:
-        classifier: what is attacked.
+        classifier: the attacked model.
         outputs: image file -> its output's path without the ending.
         search: the attack.
-        request: how it is used.
-        pattern: for an attack with one pattern for all images: the pattern's file.
-        apply: take the pattern from its file instead of crafting it.
+        request: the options of the attack.
+        pattern: for a universal attack: the file of the perturbation.
+        apply: read the perturbation from its file instead of crafting it.
 
     Yields:
-        A record an image, those of one size together.
+        One record for each image; images of one size are attacked together.
     """
     classifier = classifier.inference_copy
     common = {"model": classifier.name, "data": "files", "seed": request.seed}
@@ -201,7 +201,7 @@ def _attack_group(
             if kind in request.save
         }
         if not np.isfinite(after[i]).all():
-            what = "the model gives values that are not numbers (NaN) for the adversarial image, which is not written"
+            what = "the model returns values that are not numbers (NaN) for the adversarial image, which is not written"
             yield Failed(image=str(picture.file), error=what, **common)
             continue
         radius = found.radii[i]
@@ -242,11 +242,11 @@ def _with_numbers(
     answers: np.ndarray,
     common: Mapping[str, Any],
 ) -> Generator[Failed, None, tuple[list[Picture], np.ndarray, np.ndarray]]:
-    """Leave out the pictures for which the model gives NaN before any attack."""
+    """Exclude the images for which the model returns NaN before any attack."""
     finite = np.atleast_1d(np.isfinite(answers).all(axis=1))
     for picture, good in zip(pictures, finite, strict=True):
         if not good:
-            what = f"model '{classifier.name}' gives values that are not numbers (NaN)"
+            what = f"model '{classifier.name}' returns values that are not numbers (NaN)"
             yield Failed(image=str(picture.file), error=what, **common)
     kept = [picture for picture, good in zip(pictures, finite, strict=True) if good]
     return kept, originals[finite], answers[finite]
@@ -257,7 +257,7 @@ def _text(path: Path | None) -> str | None:
 
 
 def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, adversarial: np.ndarray) -> None:
-    """Write what is wanted of an image; each file says of itself what it is and carries the record."""
+    """Write the requested files of an image; each carries its kind and the record as text."""
     for kind, path in paths.items():
         pixels = {"adversarial": adversarial, "clean": original}.get(kind)
         if pixels is None:

@@ -1,4 +1,4 @@
-"""Patterns and their files: craft one over image files, read one back."""
+"""Universal perturbations and their files: craft one over image files, read one back."""
 
 import logging
 import time
@@ -32,7 +32,7 @@ def crafted(
     pattern: Path,
     common: Mapping[str, Any],
 ) -> Iterator[Crafted | Progress]:
-    """Craft a pattern over files at the classifier's size and write it."""
+    """Craft a universal perturbation over image files at the classifier's size and write it."""
     start = time.perf_counter()
     labels: dict[Path, int] = {}
 
@@ -66,7 +66,7 @@ def crafted(
 
 
 def read_pattern(classifier: Classifier, search: Universal, threat: Threat, file: Path) -> np.ndarray:
-    """Read a pattern's file and see that it is one for images of the classifier's kind."""
+    """Read a universal perturbation and check that it fits the classifier's images."""
     pixels = png.read(file)
     start = search.pattern(search.start(classifier.edge, classifier.channels))
     wanted = search.to_png(np.asarray(start), threat).shape[2]
@@ -82,10 +82,10 @@ def read_pattern(classifier: Classifier, search: Universal, threat: Threat, file
 def pattern_of(
     file: Path, attack: str | None, norm: Norm | None, eps: float | None, target: str | None
 ) -> dict[str, Any]:
-    """Read what a pattern's file says of itself: its attack, norm, radius and target.
+    """Read the attack, norm, radius and target that a universal perturbation's file records.
 
     Raises:
-        UsageError: the file is no pattern, or something else was asked for than it is.
+        UsageError: the file is no universal perturbation, or does not match the requested options.
     """
     if not file.is_file():
         raise UsageError(f"no such file: '{file}'", "--apply takes the .pattern.png that an attack has written")

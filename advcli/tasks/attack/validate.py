@@ -1,4 +1,4 @@
-"""What an attack on image files refuses before TensorFlow is imported, and which attack and ball are meant."""
+"""Validation of an attack request before TensorFlow is imported, and the choice of attack and ball."""
 
 from dataclasses import dataclass, replace
 
@@ -13,13 +13,13 @@ from advcli.threat.threat import Norm, Threat
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a request stands for.
+    """The attack that a request describes.
 
     Args:
-        spec: the attack with all its options, and what it is called in records.
-        search: the same, built.
-        threat: the ball, with no class to reach yet.
-        target: the name of that class.
+        spec: the attack with all its options, as records name it.
+        search: the attack itself.
+        threat: the ball, without the target's index.
+        target: the name of the target class.
     """
 
     spec: str
@@ -29,10 +29,10 @@ class Chosen:
 
 
 def choose(request: Request) -> Chosen:
-    """Find the attack and the ball, in the pattern's file if one is applied.
+    """Choose the attack and the ball; with ``--apply`` from the file of the universal perturbation.
 
     Raises:
-        UsageError: there is no such attack, or it cannot do what is asked of it.
+        UsageError: there is no such attack, or it does not support the options.
     """
     choice = request.choose(request.model)
     norm, eps = request.norm, request.eps
@@ -54,10 +54,10 @@ def choose(request: Request) -> Chosen:
 
 
 def check(request: Request) -> None:
-    """Refuse a request that cannot be carried out.
+    """Validate a request.
 
     Raises:
-        UsageError: it is one.
+        UsageError: the request is invalid.
     """
     choose(request)
     read_choices(",".join(request.save), ENDINGS, "--save")

@@ -1,4 +1,4 @@
-"""Certify the images of an evaluation that are not known yet, and keep each batch."""
+"""Certify the remaining images of an evaluation, and save each batch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.tasks.benchmark.randomized_smoothing import Certificate, certified, certify
 
-# A thousand passes an image take long: what is lost by an interruption shall be little.
+# A certificate takes a thousand passes, so an interruption must lose few images.
 _KEPT_TOGETHER = 8
 
 
@@ -46,7 +46,7 @@ def smooth(
 
 
 def certificates(plan: Plan, results: Results, model: str) -> Iterator[Certified]:
-    """Count what is certified of one model."""
+    """Count the certified images of one model."""
     assert plan.smoothing is not None
     predicted, radii = results.smoothed(model)
     rows = plan.rows.tolist()

@@ -1,4 +1,4 @@
-"""Run the checks of an evaluation, and hash images for the one that looks for duplicates."""
+"""Run the checks of an evaluation, and hash images for the check for duplicates."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ PASS, SUSPECT = "PASS", "SUSPECT"
 
 
 def check(evidence: Evidence, *, after: bool, data: str, seed: int) -> Iterator[Checked]:
-    """Run every check of one phase; one that says nothing leaves no record.
+    """Run every check of one phase; one that does not apply yields no record.
 
     Args:
-        evidence: what they look at.
-        after: those that need the scores; else those that come before the evaluation.
+        evidence: the input of the checks.
+        after: whether to run the checks that need the scores, or those before the evaluation.
         data: the name of the data.
         seed: of the evaluation.
     """

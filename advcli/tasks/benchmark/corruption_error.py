@@ -11,7 +11,7 @@ from advcli.corruptions import PUBLISHED
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
-# The errors of AlexNet on ImageNet-C, each the mean over the five severities, as the literature divides by them.
+# The errors of AlexNet on ImageNet-C, each the mean over the five severities, as published.
 _ALEXNET = {
     "gaussian_noise": 0.886428,
     "shot_noise": 0.894468,
@@ -51,15 +51,15 @@ ALEXNET = Reference("alexnet", _ALEXNET, 0.435)
 
 @dataclass(frozen=True)
 class Errors:
-    """What the errors of a model come to.
+    """The corruption errors of a model.
 
     Args:
-        errors: corruption -> mean error over the severities.
-        mean: of these.
+        errors: corruption c -> E_c, the mean error over the severities.
+        mean: mean_c E_c.
         relative_to: the name of the reference, if there is one.
-        relative: the mean over corruptions of the error divided by that of the reference.
-        relative_to_clean: the same of what either loses from clean images on. Both are None without a
-            reference, and where the reference has no error, or loses nothing, under some corruption.
+        relative: mCE = mean_c E_c / E_c(reference).
+        relative_to_clean: mean_c (E_c - E_clean) / (E_c(reference) - E_clean(reference)). Both are None without
+            a reference, and where a denominator is not positive.
     """
 
     errors: dict[str, float]
@@ -75,10 +75,10 @@ def mean_errors(errors: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
 
 
 def alexnet_for(errors: Mapping[str, Collection[int]], imagenet_at_224: bool) -> Reference | None:
-    """Return AlexNet where its errors mean anything: ImageNet at 224 pixels, the 15 corruptions, five severities.
+    """Return AlexNet if its errors apply: ImageNet at 224 pixels, the 15 corruptions, five severities.
 
     Args:
-        errors: corruption -> what has the severities it was measured at.
+        errors: corruption -> the severities it was measured at.
         imagenet_at_224: whether the data is ImageNet and the images are of its published size.
     """
     complete = all(sorted(errors.get(name, ())) == list(SEVERITIES) for name in PUBLISHED)
@@ -88,11 +88,11 @@ def alexnet_for(errors: Mapping[str, Collection[int]], imagenet_at_224: bool) ->
 def corruption_error(
     errors: Mapping[str, Mapping[int, float]], clean: float, reference: Reference | None = None
 ) -> Errors:
-    """Sum up a model's errors under corruptions.
+    """Compute the mean corruption errors of a model.
 
     Args:
-        errors: corruption -> severity -> the part of the images that the model gets wrong. All have the
-            same severities, which are those of the reference.
+        errors: corruption -> severity -> 1 - accuracy. All corruptions have the same severities,
+            those of the reference.
         clean: its error on clean images.
         reference: another model, measured under the same corruptions at least.
     """

@@ -1,4 +1,4 @@
-"""What the scores under corruptions come to, for each model."""
+"""The corruption errors of each model, from its scores."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,17 +6,17 @@ from advcli.records import CorruptionError, Score
 from advcli.tasks.benchmark.corruption_error import Reference, alexnet_for, corruption_error, mean_errors
 from advcli.tasks.benchmark.plan import CLEAN, Plan
 
-# AlexNet was measured on images of this side, of so many classes.
+# The image size and the number of classes that AlexNet was measured with.
 _EDGE, _CLASSES = 224, 1000
 
 
 def corruption_errors(plan: Plan, scores: Sequence[Score], relative_to: str | None) -> Iterator[CorruptionError]:
-    """Sum up the errors of every model: relative to one of them, and to AlexNet where its errors are known.
+    """Compute the corruption errors of every model, relative to one of them, and to AlexNet where its errors apply.
 
     Args:
         plan: what was measured.
         scores: of all models.
-        relative_to: the model that the others are relative to; if it is not said, the first of several.
+        relative_to: the model that the others are relative to; None means the first of several.
     """
     errors = {subject.name: _errors(scores, subject.name) for subject in plan.subjects}
     if not any(errors.values()):

@@ -1,4 +1,4 @@
-"""Write corrupted images as folders, for others to measure with."""
+"""Export corrupted images as folders."""
 
 import re
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 def refuse_existing(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder that holds something already.
+    """Refuse a folder that is not empty.
 
     Raises:
-        UsageError: it does, or is a file.
+        UsageError: it is not empty, or is a file.
     """
     if folder.is_file():
         raise UsageError(f"'{folder}' is a file, not a folder", "give another folder with --export")
@@ -30,7 +30,7 @@ def refuse_existing(folder: Path, overwrite: bool) -> None:
 def export(request: Request, folder: Path, shard: Shard) -> Iterator[Exported | Progress]:
     """Write every image under every corruption: FOLDER/corruption/severity/class/image.png.
 
-    Images are brought to --image-size, else to the data's own size, before they are corrupted.
+    Images are resized to --image-size, or to the data's own size, before they are corrupted.
     """
     yield Progress("loading the data", 0, 0)
     dataset = find(request.data)()
@@ -66,6 +66,6 @@ def export(request: Request, folder: Path, shard: Shard) -> Iterator[Exported | 
 
 
 def _folder_names(labels: tuple[str, ...]) -> list[str]:
-    """Make class names such that they can be folders, each of its own."""
+    """Turn class names into valid and unique folder names."""
     names = [_FORBIDDEN.sub("_", label).strip(" .") or "class" for label in labels]
     return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names)]

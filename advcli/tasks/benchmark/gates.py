@@ -1,4 +1,4 @@
-"""What a script asks of an evaluation: an accuracy that must be reached."""
+"""The minimum accuracies that ``--fail-under`` requires."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from advcli.tasks.benchmark.plan import WORST
 
 @dataclass(frozen=True)
 class Least:
-    """The least accuracy that will do, at every radius and severity that is measured.
+    """A minimum accuracy, required at every measured radius and severity.
 
     Args:
         name: a perturbation's spec, or its name without options.
@@ -39,28 +39,28 @@ class Least:
         return cls(name.strip(), accuracy)
 
     def is_about(self, perturbation: str) -> bool:
-        """Tell whether a perturbation is meant."""
+        """Return whether the minimum applies to a perturbation."""
         return self.name == perturbation or (
             ":" not in self.name and registry.canonical(self.name) == registry.canonical(perturbation)
         )
 
 
 def refuse_unmeasured(gates: Sequence[Least], perturbations: Sequence[Perturbation]) -> None:
-    """Refuse to wait for an accuracy that nothing measures.
+    """Refuse a minimum for a perturbation that is not measured.
 
     Raises:
-        UsageError: there is one.
+        UsageError: a perturbation is not measured.
     """
     known = [*dict.fromkeys(perturbation.spec for perturbation in perturbations)]
     if any(perturbation.kind is Kind.ATTACK for perturbation in perturbations):
         known.append(WORST)
     for gate in gates:
         if not any(gate.is_about(name) for name in known):
-            raise UsageError(f"--fail-under asks for '{gate.name}', which is not measured", nearest(gate.name, known))
+            raise UsageError(f"--fail-under names '{gate.name}', which is not measured", nearest(gate.name, known))
 
 
 def judged(gates: Sequence[Least], scores: Sequence[Score]) -> Iterator[Gate]:
-    """Compare every score that is meant with the least that will do."""
+    """Compare every score with the minimums that apply to it."""
     for gate in gates:
         for score in scores:
             if gate.is_about(score.perturbation):

@@ -1,4 +1,4 @@
-"""Make an evaluation ready: load the models, read the images, say what is measured."""
+"""Prepare an evaluation: load the models, read the images, build the plan."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy")
 
 @dataclass(frozen=True)
 class Prepared:
-    """An evaluation that can begin."""
+    """A prepared evaluation."""
 
     request: Request
     shard: Shard
@@ -40,7 +40,7 @@ class Prepared:
 
     @cached_property
     def protocol(self) -> Protocol:
-        """What is measured, and how."""
+        """The protocol of the evaluation."""
         return Protocol(
             model=", ".join(model.name for model in self.models),
             data=self.plan.data,
@@ -55,7 +55,7 @@ class Prepared:
                     "input_range": list(model.classifier.input_range),
                     "labels": list(model.subject.labels),
                     "recipe": json.loads(json.dumps(model.subject.recipe)),
-                    # Files of results from before there was a choice do not have it.
+                    # Older results files do not have this field.
                     **({"class_order": model.subject.class_order} if model.subject.class_order else {}),
                 }
                 for model in self.models
@@ -83,8 +83,8 @@ def prepare_evaluation(
     """Load the models and read the images.
 
     Args:
-        request: what was asked for.
-        shard: which part of the images.
+        request: the options of the evaluation.
+        shard: the part of the images.
         memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
     """
     yield Progress("loading the data", 0, 0)
@@ -95,7 +95,9 @@ def prepare_evaluation(
     yield Progress("loading the models", 0, 0)
     classifiers = load_all(request.choices)
     if request.transfer and len({classifier.channels for classifier in classifiers}) > 1:
-        raise UsageError("some models take grey images, some colour: nothing transfers", "leave --transfer out")
+        raise UsageError(
+            "some models take grey images, some colour images: --transfer is not possible", "leave --transfer out"
+        )
     _check_lengths(request, classifiers)
     rows = shard.rows(len(sample))
     if len(rows) == 0:
@@ -125,7 +127,7 @@ def prepare_evaluation(
 
 
 def _check_lengths(request: Request, classifiers: Sequence[Classifier]) -> None:
-    """Refuse radii that a model's images cannot reach, and warn of steps that are too long for their ball."""
+    """Refuse radii that are too large for a model's images, and warn of steps that are too long for their ball."""
     searches = {spec: registry.build("attacks", spec) for spec in request.attacks}
     for threat in request.balls:
         for spec, search in searches.items():
@@ -136,7 +138,7 @@ def _check_lengths(request: Request, classifiers: Sequence[Classifier]) -> None:
 
 
 def _identity(sample: Split) -> str:
-    """Return a hash that tells one sample of images from another without reading them."""
+    """Return a hash of a sample of images, without reading them."""
     digest = hashlib.sha256(np.ascontiguousarray(sample.labels, np.int32).tobytes())
     for index in range(len(sample)):
         digest.update(Path(sample.name(index)).name.encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Measure what is not known yet, batch after batch, and score what is."""
+"""Measure the missing predictions batch by batch, and compute the scores."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,15 +23,14 @@ def evaluate_shared(
 ) -> Iterator[Score | Progress]:
     """Measure every model on clean, noisy and corrupted images.
 
-    Nobody searches for these perturbations: they fall on all images, and each is made once for all models of
-    one size.
+    These perturbations do not depend on the model, so each is computed once for all models of one image size.
 
     Args:
         plan: what is measured.
         models: the models of the plan.
-        results: what is known already; what is found is added.
-        keep: is given each finished batch.
-        batch: how many images are worked on together.
+        results: the predictions so far; new ones are added.
+        keep: writes a finished batch.
+        batch: the batch size.
 
     Raises:
         AdvcliError: clean images show that the classes of a model without class names are numbered in another order.
@@ -51,15 +50,15 @@ def evaluate_attacks(
 ) -> Iterator[Score | Progress]:
     """Measure every model under every attack.
 
-    Only images that are right without any perturbation are attacked: the others count as wrong.
+    Only images that are correct without any perturbation are attacked: the others count as wrong.
 
     Args:
         plan: what is measured.
         models: the models of the plan.
-        results: what is known already; what is found is added.
-        keep: is given each finished batch.
-        batch: how many images are worked on together.
-        search: whether what is not known is searched for, or left as it is.
+        results: the predictions so far; new ones are added.
+        keep: writes a finished batch.
+        batch: the batch size.
+        search: whether to run the missing attacks.
     """
     of_name = {model.name: model for model in models}
     for subject, attack in plan.searched():
@@ -71,7 +70,7 @@ def evaluate_attacks(
 def _shared(
     plan: Plan, models: Sequence[EvaluatedModel], perturbation: Perturbation, results: Results, keep: Keep, batch: int
 ) -> Iterator[Progress]:
-    """Show models of one size the same perturbed images."""
+    """Classify the same perturbed images with all models of one image size."""
     first = models[0]
     change = changed(perturbation, plan.seed)
     for done, places in enumerate(first.parts(first.rows, batch)):
@@ -95,13 +94,13 @@ def _shared(
 def _attacked(
     plan: Plan, model: EvaluatedModel, attack: Perturbation, results: Results, keep: Keep, batch: int
 ) -> Iterator[Progress]:
-    """Attack those images of a model that are right and not known yet."""
+    """Attack the images that are correct when clean and not attacked yet."""
     correct = results.correct(model.name, CLEAN)
     rows = model.rows[correct[model.rows]]
     if len(results.missing(model.name, attack, rows)) == 0:
         return
     start = time.perf_counter()
-    # At no radius there is nothing to search.
+    # At radius 0 there is nothing to search.
     still = attack.place["eps"] == 0
     search = None if still else (yield from searched(model, attack, rows, batch, plan.seed))
     for done, places in enumerate(model.parts(rows, batch)):
@@ -130,7 +129,7 @@ def add(
     crafted_on: str | None = None,
     members: np.ndarray | None = None,
 ) -> None:
-    """Take in a finished batch, once it is kept."""
+    """Save a finished batch, then add it to the results."""
     verdicts = Verdicts(
         model=model,
         data=plan.data,

@@ -1,4 +1,4 @@
-"""Join the results of all shards, which come to what the whole would have."""
+"""Merge the results of all shards into those of the whole evaluation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,12 +24,12 @@ from advcli.tasks.benchmark.summary import Summary, summarized
 
 
 def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[Record | Progress]:
-    """Join files of results and sum up.
+    """Merge results files and compute the scores.
 
     Args:
         files: of all shards.
-        request: what was asked for of each, and of what they come to.
-        how: where the results go.
+        request: the options of the summary.
+        how: the output files.
 
     Raises:
         UsageError: they do not belong together, one is missing, or one is not finished.
@@ -58,7 +58,7 @@ def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[R
 
 
 def plan_of(protocol: Protocol, results: Results) -> Plan:
-    """Return what was measured, as far as summing up needs it."""
+    """Return the plan of the evaluation that a protocol describes."""
     request = Request.from_json(protocol.options)
     subjects = tuple(
         Subject(
@@ -98,10 +98,10 @@ def _summed_up(plan: Plan, results: Results, summary: Summary) -> Iterator[Recor
 
 
 def _common(files: Sequence[Path]) -> Protocol:
-    """Return what all files are of together.
+    """Return the protocol of the whole evaluation.
 
     Raises:
-        UsageError: they are not the shards of one whole.
+        UsageError: the files are not all shards of one evaluation.
     """
     protocols = [read_protocol(file) for file in files]
     shards: dict[int, Path] = {}

@@ -1,4 +1,4 @@
-"""What of an evaluation is not known yet."""
+"""Which predictions of an evaluation are missing."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 
 
 def first_unknown(plan: Plan, results: Results, rows: np.ndarray) -> str:
-    """Name the first model and perturbation of which some of these images are not known; empty if there is none."""
+    """Name the first model and perturbation with missing predictions for these images; empty if there is none."""
     for subject in plan.subjects:
         for perturbation in plan.perturbations:
             title = f"'{subject.name}' under '{perturbation.spec}'"
@@ -20,7 +20,7 @@ def first_unknown(plan: Plan, results: Results, rows: np.ndarray) -> str:
                 continue
             unknown = results.predicted(subject.name, perturbation)[rows] == UNKNOWN
             if perturbation.kind is Kind.ATTACK:
-                # What is wrong when clean is not attacked.
+                # Images that are wrong when clean are not attacked.
                 unknown &= results.correct(subject.name, CLEAN)[rows]
             if unknown.any():
                 return title

@@ -1,4 +1,4 @@
-"""The models of an evaluation, each with the images at its own size and what they are called in its words."""
+"""The models of an evaluation, each with the images at its own size and its own class indices."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ from advcli.tasks.benchmark.plan import Subject
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A model, ready to be measured.
+    """A model with the images it is evaluated on.
 
     Args:
         classifier: the model.
         images: the images at its size.
-        labels: (N,) their classes as the model counts them.
-        rows: (N,) their places among all images, whatever the shard.
-        orders: the order of the folders that its classes are taken for, if another order would be different.
+        labels: (N,) their true classes as indices of the model's outputs.
+        rows: (N,) their indices in the whole sample.
+        orders: the order of the class folders of a model without class names, if another order would differ.
     """
 
     classifier: Classifier
@@ -35,16 +35,16 @@ class EvaluatedModel:
 
     @property
     def name(self) -> str:
-        """What the model is called in records."""
+        """The model's name in records."""
         return self.classifier.name
 
     @property
     def size(self) -> tuple[int, int]:
-        """The side and the channels of its images."""
+        """The image size and the channels."""
         return self.classifier.edge, self.classifier.channels
 
     def parts(self, rows: np.ndarray, batch: int) -> Iterator[np.ndarray]:
-        """Part some images into batches, whose places in ``images`` are given: each of (n,)."""
+        """Split images into batches of indices into ``images``: (n,) each."""
         places = self._place_of[rows]
         for start in range(0, len(places), batch):
             yield places[start : start + batch]
@@ -57,7 +57,7 @@ class EvaluatedModel:
 
     @cached_property
     def subject(self) -> Subject:
-        """What is said of the model."""
+        """The description of the model."""
         return Subject(
             self.name,
             self.classifier.labels,
@@ -70,13 +70,13 @@ class EvaluatedModel:
 
 @dataclass(frozen=True)
 class Orders:
-    """The order of class folders that a model without class names is measured with, and the other possible one.
+    """The order of class folders for a model without class names, and the other possible order.
 
     Args:
-        taken: the order.
+        taken: the order in use.
         names: the folders in this order.
-        other: (K,) the number of each of these classes in the other order.
-        chosen: whether the order was asked for.
+        other: (K,) the index of each of these classes in the other order.
+        chosen: whether the user chose the order.
     """
 
     taken: ClassOrder
@@ -93,17 +93,17 @@ def measured(
     *,
     order_chosen: bool = False,
 ) -> list[EvaluatedModel]:
-    """Put models and images together.
+    """Combine models and images.
 
     Args:
         classifiers: the models.
-        dataset: what the images are of.
+        dataset: the data set of the images.
         images: for each model, the images at its size.
-        rows: (N,) their places among all images; of those that could not be read, too.
-        order_chosen: whether the order of the data's class folders was asked for.
+        rows: (N,) their indices in the whole sample, including unreadable images.
+        order_chosen: whether the user chose the order of the class folders.
 
     Raises:
-        AdvcliError: a model and the data do not have their classes in common.
+        AdvcliError: the classes of a model and of the data differ.
     """
     return [
         EvaluatedModel(
@@ -118,14 +118,14 @@ def measured(
 
 
 def _named(classifier: Classifier, dataset: Dataset) -> Classifier:
-    """Call the classes of a model that has no names for them as the data does, if there are as many."""
+    """Give a model without class names the names of the data's classes, if their numbers are equal."""
     if not has_names(classifier.labels) and len(classifier.labels) == len(dataset.labels):
         return replace(classifier, labels=dataset.labels)
     return classifier
 
 
 def _orders(dataset: Dataset, chosen: bool) -> Orders | None:
-    """Compare the order that numbers the classes with the other one; None if they are the same, or are no question."""
+    """Compare the two orders of the class folders; None if they are the same, or do not matter."""
     if dataset.order is None:
         return None
     other = dataset.order.other.arrange(dataset.labels)
@@ -135,7 +135,7 @@ def _orders(dataset: Dataset, chosen: bool) -> Orders | None:
 
 
 def fingerprint(classifier: Classifier) -> str:
-    """Return a hash of all that a model's answers depend on, but for code of its own."""
+    """Return a hash of all that a model's predictions depend on, except custom code."""
     told = (classifier.edge, classifier.channels, classifier.input_range, classifier.head.name, classifier.labels)
     digest = hashlib.sha256(repr(told).encode())
     for weight in classifier.model.weights:
@@ -145,10 +145,10 @@ def fingerprint(classifier: Classifier) -> str:
 
 
 def class_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
-    """Find each class of a data set in a classifier: -> (classes of the data,) indices.
+    """Find the index of each class of a data set in a classifier: -> (classes of the data,).
 
     Raises:
-        AdvcliError: they do not have these classes in common.
+        AdvcliError: the classifier does not have these classes.
     """
     if not has_names(classifier.labels):
         if len(dataset.labels) == len(classifier.labels):

@@ -1,4 +1,4 @@
-"""Which class is which output of a model without class names: the order of class folders that it was trained in."""
+"""The order of class folders that numbers the outputs of a model without class names."""
 
 import logging
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ _SIGNIFICANCE = 0.001
 
 
 def note_order(models: Sequence[EvaluatedModel]) -> None:
-    """Tell in which order the class folders were taken, where that matters."""
+    """Report the order of the class folders, where it matters."""
     for model in models:
         if model.orders is None:
             continue
         taken, names = model.orders.taken, model.orders.names
         log.log(
             logging.INFO if model.orders.chosen else logging.WARNING,
-            "'%s' has no class names: its outputs are taken for the class folders in %s order (%s), not in %s (%s)%s",
+            "'%s' has no class names: its outputs are assigned to the class folders in %s order (%s), not in %s (%s)%s",
             model.name,
             taken,
             _first(names),
@@ -37,17 +37,17 @@ def note_order(models: Sequence[EvaluatedModel]) -> None:
 
 
 def refuse_other_order(models: Sequence[EvaluatedModel], results: Results) -> None:
-    """Stop if the clean images fit the other order of the class folders far better.
+    """Refuse an order of the class folders if the other order gives a far higher clean accuracy.
 
-    It must be right at least twice as often, beyond chance, on the images of those classes that the two orders number
-    differently. An order that was asked for is kept, with a warning.
+    The other order must be correct at least twice as often, beyond chance, on the images of those classes whose
+    indices differ. For an order that the user chose there is only a warning.
 
     Args:
         models: the models, whose clean images are measured.
-        results: what is known of them.
+        results: their predictions.
 
     Raises:
-        AdvcliError: it does, for one of the models.
+        AdvcliError: the other order fits better for one of the models.
     """
     for model in models:
         if model.orders is None:
@@ -71,7 +71,7 @@ def refuse_mixed(subjects: Sequence[Subject], baseline: Sequence[Score]) -> None
     """Refuse a baseline whose classes were numbered in another order.
 
     Raises:
-        UsageError: there is one.
+        UsageError: the order differs.
     """
     for subject in subjects:
         for score in baseline:

@@ -1,4 +1,4 @@
-"""What a model's mistakes are: accuracy by class, the classes it confuses, and how attacks transfer."""
+"""Accuracy by class, the most frequent confusions, and the transfer of attacks."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _CONFUSIONS = 5
 
 
 def by_class(plan: Plan, results: Results) -> Iterator[ClassScore]:
-    """Score each class of the data by itself, clean and in the worst case."""
+    """Score each class of the data, clean and in the worst case."""
     for subject in plan.subjects:
         labels = results.labels(subject.name)[plan.rows]
         for measured in (CLEAN, *above_zero(plan.worsts)):
@@ -39,7 +39,7 @@ def confusions(plan: Plan, results: Results) -> Iterator[Confused]:
         for measured in (CLEAN, *above_zero(plan.of_kind(Kind.ATTACK))):
             predicted = results.predicted(subject.name, measured)[plan.rows]
             if measured is not CLEAN:
-                # What is wrong when clean is not attacked.
+                # Images that are wrong when clean are not attacked.
                 clean = results.predicted(subject.name, CLEAN)[plan.rows]
                 predicted = np.where(predicted == UNKNOWN, clean, predicted)
             wrong = predicted != labels
@@ -63,7 +63,7 @@ def transferred(
 
 
 def transfer_matrix(plan: Plan, results: Results) -> Iterator[Transferred]:
-    """Score every model on what was crafted on each, in the order in which it becomes known."""
+    """Score every model on the images crafted on each model, in the order of the evaluation."""
     for perturbation in plan.of_kind(Kind.TRANSFER):
         for crafted_on in plan.subjects:
             for scored_on in plan.subjects:

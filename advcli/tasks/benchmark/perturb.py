@@ -1,4 +1,4 @@
-"""Perturb a batch of images and ask a model what it sees."""
+"""Perturb a batch of images and classify it."""
 
 from collections.abc import Callable, Generator
 from functools import partial
@@ -18,12 +18,12 @@ from advcli.threat.rng import ImageRng
 
 # (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 Changed = Callable[[np.ndarray], np.ndarray]
-# Images and their classes -> what an attack made of them.
+# Images and their classes -> the result of the attack.
 Searched = Callable[[np.ndarray, np.ndarray], SearchResult]
 
 
 def changed(perturbation: Perturbation, seed: int) -> Changed:
-    """Return what perturbs images whatever the model."""
+    """Return the function that perturbs images independently of the model."""
     if perturbation.kind is Kind.CLEAN:
         return lambda pixels: pixels
     if perturbation.kind is Kind.CORRUPTION:
@@ -37,14 +37,14 @@ def changed(perturbation: Perturbation, seed: int) -> Changed:
 def searched(
     measured: EvaluatedModel, perturbation: Perturbation, rows: np.ndarray, batch: int, seed: int
 ) -> Generator[Progress, None, Searched]:
-    """Return what perturbs images against a model; one pattern for all images is crafted first.
+    """Return the function that attacks a model's images; a universal perturbation is crafted first.
 
     Args:
         measured: the model, and its images.
         perturbation: the attack.
-        rows: the images a pattern is crafted over: the very ones it is measured on, for the adversary knows them.
-        batch: how many of them at once.
-        seed: for all random draws.
+        rows: the images a universal perturbation is crafted over: those it is measured on, as the adversary knows them.
+        batch: the batch size.
+        seed: of all random numbers.
     """
     assert perturbation.threat is not None
     attack, threat, classifier = perturbation.method, perturbation.threat, measured.classifier.inference_copy
@@ -68,7 +68,7 @@ def searched(
 
 
 def unsearched(measured: EvaluatedModel, pixels: np.ndarray) -> SearchResult:
-    """Have a model say what it sees in images that nobody perturbs."""
+    """Classify unperturbed images."""
     return SearchResult(pixels, np.zeros(len(pixels), np.int32), measured.classifier.classes(pixels))
 
 

@@ -1,4 +1,4 @@
-"""What images are measured under: nothing, noise, a corruption, an attack."""
+"""The perturbations of an evaluation: none, noise, a corruption or an attack."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ from advcli.threat.threat import Threat
 
 
 class Kind(StrEnum):
-    """What a perturbation is to an evaluation.
+    """The kind of a perturbation.
 
-    ``CLEAN``, ``NOISE`` and ``CORRUPTION`` do the same to every image, whatever the model; an ``ATTACK`` is
-    judged by the model it was made against; a ``TRANSFER`` by every model.
+    ``CLEAN``, ``NOISE`` and ``CORRUPTION`` do not depend on the model; the images of an ``ATTACK`` are
+    classified by the model that was attacked, those of a ``TRANSFER`` by every model.
     """
 
     CLEAN = "clean"
@@ -31,12 +31,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Perturbation:
-    """One way to perturb all images.
+    """One perturbation of all images.
 
     Args:
-        spec: what it is called in records.
-        kind: what it is to the evaluation.
-        method: what does it.
+        spec: its name in records.
+        kind: its kind.
+        method: the component that computes it.
         threat: the ball of an attack.
         severity: how strong a corruption is, from 1 to 5.
     """
@@ -64,14 +64,14 @@ class Perturbation:
         }
 
     def protocol(self, classes: int) -> str:
-        """Spell it out with all its options, a suite with all its members."""
+        """Write its spec with all options, a suite with all its members."""
         if self.method is None:
             return "no perturbation"
         spelled = protocol_of(self.spec, self.method, classes)
         return f"{spelled}, severity {self.severity}" if self.severity else spelled
 
     def description(self) -> dict[str, Any]:
-        """Return all that its results depend on, whatever the model."""
+        """Return all that its results depend on, except the model."""
         members = self.method.members if isinstance(self.method, Suite) else ()
         return {"kind": str(self.kind), **self.place, "protocol": self.protocol(1000), "members": list(members)}
 
@@ -80,7 +80,7 @@ def noises_of(specs: Sequence[str]) -> list[Perturbation]:
     """Build noises from their specs.
 
     Raises:
-        UsageError: one is no noise.
+        UsageError: a spec is no noise.
     """
     return [Perturbation(spec, Kind.NOISE, noise_on_all(spec)) for spec in specs]
 
@@ -95,7 +95,7 @@ def corruptions_of(names: Sequence[str], severities: Sequence[int]) -> list[Pert
 
 
 def attacks_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> list[Perturbation]:
-    """Arrange attacks under several threats; one that searches no ball comes once."""
+    """Combine attacks with several threats; an attack without a ball occurs once."""
     return [
         Perturbation(spec, Kind.ATTACK, method.verdict_only(), threat)
         for number, threat in enumerate(threats)
@@ -105,7 +105,7 @@ def attacks_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> list
 
 
 def transfers_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> list[Perturbation]:
-    """Arrange attacks whose images are shown to all models, and so are searched for to the end."""
+    """Combine attacks with threats for a transfer evaluation, where an attack does not stop at the first success."""
     return [
         Perturbation(spec, Kind.TRANSFER, method, threat)
         for number, threat in enumerate(threats)
@@ -115,10 +115,10 @@ def transfers_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> li
 
 
 def noise_on_all(spec: str) -> Augmentation:
-    """Build the noise of a spec so that every image gets it: training leaves some of them clean.
+    """Build the noise of a spec with probability 1; in training some images stay clean.
 
     Raises:
-        UsageError: it is no noise.
+        UsageError: the spec is no noise.
     """
     noise = registry.build("augmentations", spec)
     if noise.stage != "noise":
@@ -132,7 +132,7 @@ def noise_on_all(spec: str) -> Augmentation:
 
 
 def protocol_of(spec: str, method: Any, classes: int) -> str:
-    """Spell out a perturbation with all its options, a suite with all its members."""
+    """Write a perturbation's spec with all options, a suite with all its members."""
     if isinstance(method, Suite):
         members = (protocol_of(member, registry.build("attacks", member), classes) for member in method.members)
         return f"{method.title(classes)}: {'; '.join(members)}"

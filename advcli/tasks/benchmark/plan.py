@@ -1,4 +1,4 @@
-"""What an evaluation measures: which models, under which perturbations, on which images."""
+"""The plan of an evaluation: its models, perturbations and images."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ WORST = "worst"
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that is measured.
+    """The description of an evaluated model.
 
     Args:
-        name: what it is called in records.
+        name: its name in records.
         labels: its classes' names.
-        edge: the side in pixels at which images are perturbed for it.
+        edge: the image size in pixels.
         channels: 3, or 1 if it takes grey images.
-        recipe: how it was made; empty if that is not known.
+        recipe: how it was trained; empty if unknown.
         fingerprint: a hash of its weights.
-        class_order: the order of the folders that its classes are taken for; None where another would be the same.
+        class_order: the order of the class folders for a model without class names; None where it does not matter.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Worst:
 
     @property
     def place(self) -> dict[str, Any]:
-        """What every record of it says."""
+        """The fields of its records."""
         norm, eps = (str(self.threat.norm), self.threat.eps) if self.threat else (None, None)
         return {"perturbation": WORST, "norm": norm, "eps": eps, "severity": None}
 
@@ -61,23 +61,23 @@ _Searched = TypeVar("_Searched", Perturbation, Worst)
 
 
 def above_zero(searched: Iterable[_Searched]) -> list[_Searched]:
-    """Leave out what is searched at no radius, where the images are the clean ones."""
+    """Exclude radius 0, where the images are the clean ones."""
     return [each for each in searched if each.place["eps"] != 0]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured.
+    """The plan of an evaluation.
 
     Args:
         data: the data's name.
         classes: the data's class names.
-        seed: for all random draws.
-        images: how many images there are in all, whatever the shard.
-        rows: (N,) which of them are measured here.
+        seed: of all random numbers.
+        images: the number of images of the whole sample.
+        rows: (N,) the indices of the images of this shard.
         subjects: the models.
-        perturbations: what they are measured under, clean images first.
-        smoothing: how they are certified, if they are.
+        perturbations: the perturbations, clean images first.
+        smoothing: the randomized smoothing, if certificates are requested.
     """
 
     data: str
@@ -100,7 +100,7 @@ class Plan:
 
     @cached_property
     def worsts(self) -> tuple[Worst, ...]:
-        """The worst case of each ball; an attack without a ball counts where there is one ball only."""
+        """The worst case of each ball; an attack without a ball is included if there is only one ball."""
         attacks = self.of_kind(Kind.ATTACK)
         threats = list(dict.fromkeys(attack.threat for attack in attacks if attack.threat))
         if len(threats) == 1:
@@ -110,7 +110,7 @@ class Plan:
         return tuple(Worst(attacks, threat) for threat, attacks in of_threat if attacks)
 
     def searched(self) -> Iterator[tuple[Subject, Perturbation | Worst]]:
-        """List what is scored of attacks, in the order in which it becomes known."""
+        """List the models and attacks to score, in the order of the evaluation."""
         for subject in self.subjects:
             for attack in self.of_kind(Kind.ATTACK):
                 yield subject, attack

@@ -1,4 +1,4 @@
-"""What is known so far: which class each model sees in each image under each perturbation."""
+"""The predicted class of each image by each model under each perturbation, as far as measured."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ UNKNOWN = -2
 
 
 class Results:
-    """The verdicts of an evaluation, as far as they are known.
+    """The predictions of an evaluation, as far as measured.
 
     Args:
-        images: how many images there are in all, whatever the shard.
+        images: the number of images of the whole sample.
     """
 
     def __init__(self, images: int) -> None:
@@ -29,7 +29,7 @@ class Results:
         self._radii: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(images))
 
     def add(self, record: Verdicts | Smoothed) -> None:
-        """Take in a finished batch."""
+        """Add a finished batch."""
         rows = np.array(record.indices, dtype=np.int64)
         if isinstance(record, Smoothed):
             key = (record.model, "smoothed")
@@ -44,36 +44,36 @@ class Results:
         self._seconds[key] += record.seconds
 
     def labels(self, model: str) -> np.ndarray:
-        """Return the images' classes as a model counts them: -> (N,)."""
+        """Return the true classes as indices of a model's outputs: -> (N,)."""
         return self._labels[model]
 
     def predicted(self, model: str, perturbation: Perturbation, crafted_on: str | None = None) -> np.ndarray:
-        """Return the class a model sees in each image: -> (N,), ``UNKNOWN`` where that is not known yet."""
+        """Return the predicted class of each image: -> (N,), ``UNKNOWN`` where not measured yet."""
         return self._predicted[(model, *perturbation.place.values(), crafted_on)]
 
     def members(self, model: str, perturbation: Perturbation) -> np.ndarray:
-        """Return which member of a suite fooled each image: -> (N,) numbers, ``UNKNOWN`` where not known."""
+        """Return the index of the suite's member that fooled each image: -> (N,), ``UNKNOWN`` where not measured."""
         return self._members[(model, *perturbation.place.values(), None)]
 
     def smoothed(self, model: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a smoothed model certifies: -> (N,) classes, -1 where it abstains, and (N,) radii."""
+        """Return the certificates of a smoothed model: -> (N,) classes, -1 where it abstains, and (N,) radii."""
         return self._predicted[(model, "smoothed")], self._radii[model]
 
     def seconds(self, model: str, perturbation: Perturbation, crafted_on: str | None = None) -> float:
-        """Return how long a model was measured under a perturbation."""
+        """Return the seconds that a model's evaluation under a perturbation took."""
         return self._seconds[(model, *perturbation.place.values(), crafted_on)]
 
     def seconds_smoothed(self, model: str) -> float:
-        """Return how long a smoothed model was measured."""
+        """Return the seconds that a smoothed model's certificates took."""
         return self._seconds[(model, "smoothed")]
 
     def correct(
         self, model: str, clean: Perturbation, perturbation: Perturbation | None = None, crafted_on: str | None = None
     ) -> np.ndarray:
-        """Tell which images a model gets right: -> (N,) bool.
+        """Return which images a model predicts correctly: -> (N,) bool.
 
-        Under an attack an image that is wrong when clean is wrong, and one that was not searched is right; so is
-        one for which the model gave NaN, which is no class that the attack could have reached.
+        Under an attack an image that is wrong when clean counts as wrong, and one that was not attacked as correct;
+        so does one for which the model returned NaN, as the attack reached no other class.
         """
         labels = self.labels(model)
         correct = self.predicted(model, clean) == labels
@@ -85,11 +85,11 @@ class Results:
         return predicted == labels
 
     def undefined(self, model: str, perturbation: Perturbation, rows: np.ndarray) -> int:
-        """Count the images for which a model gave NaN."""
+        """Count the images for which a model returned NaN."""
         return int((self.predicted(model, perturbation)[rows] == UNDEFINED).sum())
 
     def missing(self, model: str, perturbation: Perturbation, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Keep the images that are not known yet."""
+        """Return the images without a prediction."""
         rows = np.asarray(rows)
         return rows[self.predicted(model, perturbation)[rows] == UNKNOWN]
 

@@ -1,4 +1,4 @@
-"""Measure how many images one classifier still gets right, as other tasks need it."""
+"""Score one classifier, for other tasks."""
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -32,14 +32,14 @@ def quick_scores(
     """Score one classifier on images at its own size: clean, with noise, under each attack, and in the worst case.
 
     Args:
-        classifier: what is measured.
-        dataset: what the images are of.
+        classifier: the model.
+        dataset: the data set of the images.
         images: the images, decoded at the classifier's size.
         attacks: spec -> attack.
         threat: the ball of every attack.
-        noises: spec -> augmentation, each of which changes all images at random.
-        batch: how many images are worked on together.
-        seed: for the attacks' random draws.
+        noises: spec -> augmentation that adds random noise to all images.
+        batch: the batch size.
+        seed: of the attacks' random numbers.
     """
     (model,) = measured([classifier], dataset, [images], np.arange(len(images)))
     what = (

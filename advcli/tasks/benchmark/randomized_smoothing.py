@@ -1,4 +1,4 @@
-"""Randomized smoothing: which images a model provably gets right when it answers by vote under Gaussian noise.
+"""Randomized smoothing: certified accuracy of the majority vote of a model under Gaussian noise.
 
 Cohen, Rosenfeld and Kolter 2019, https://arxiv.org/abs/1902.02918
 """
@@ -24,19 +24,19 @@ from advcli.threat.rng import ImageRng
 
 ABSTAINED = -1
 
-# No two uses of an image's draws may see the same noise.
+# No two uses of an image's random numbers may share the same noise.
 _STREAM = "randomized smoothing"
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """How a model is smoothed and how its answers are certified.
+    """The options of randomized smoothing.
 
     Args:
         sigma: standard deviation of the noise, in units of the pixel range [0, 1].
-        n: how many noisy copies of an image are asked about to bound the probability of its class.
-        n0: how many others choose that class before.
-        alpha: the probability of a certificate that is wrong, for each image.
+        n: how many noisy copies of an image bound the probability of its class.
+        n0: how many other copies select that class.
+        alpha: the probability that the certificate of an image is wrong.
     """
 
     sigma: float
@@ -61,29 +61,32 @@ class Smoothing:
 
     @property
     def reach(self) -> float:
-        """The radius of an image all of whose copies agree; none has a larger one."""
+        """The largest possible radius: that of an image whose copies all agree."""
         return self.radius(self.n)
 
     @property
     def radii(self) -> tuple[float, ...]:
-        """The radii to report: zero, and each half of sigma up to what can be reached."""
+        """The radii to report: multiples of sigma / 2 from zero to the largest possible radius."""
         return tuple(self.sigma * step / 2 for step in range(math.floor(2 * self.reach / self.sigma) + 1))
 
     def radius(self, votes: int) -> float:
-        """Return the certified l2 radius of a class with so many of the n votes: -1 if it has none."""
+        """Return sigma * Phi^-1(p), the certified l2 radius, or -1 where p <= 1/2.
+
+        p is the Clopper-Pearson lower bound of the class' probability from its votes among n.
+        """
         low = clopper_pearson_low(votes, self.n, self.alpha)
         return self.sigma * NormalDist().inv_cdf(low) if low > 0.5 else -1.0
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What the smoothed model provably says of one image.
+    """The certificate of one image.
 
     Args:
-        index: the place of the image in the data.
-        predicted: its class, or ``ABSTAINED``.
-        radius: the l2 distance, in units of [0, 1], within which the class is the same; 0 if it abstained.
-        seconds: how long this took.
+        index: the index of the image in the data.
+        predicted: the predicted class, or ``ABSTAINED``.
+        radius: the l2 distance, in units of [0, 1], within which the predicted class is constant; 0 if it abstained.
+        seconds: the time taken.
     """
 
     index: int
@@ -93,7 +96,7 @@ class Certificate:
 
 
 def read_smoothing(text: str) -> Smoothing:
-    """Read what ``--certify`` says: ``sigma=0.25,n=1000``.
+    """Read ``--certify``: ``sigma=0.25,n=1000``.
 
     Raises:
         UsageError: an option is missing, unknown, or has no possible value.
@@ -113,12 +116,12 @@ def certify(
     """Certify images one by one.
 
     The noise is added to the pixels in [0, 1], at the classifier's own size, and the sum is not clipped: the
-    proof holds for Gaussian noise, and pixels cut at black and white would no longer have it.
+    proof holds for Gaussian noise, which clipping would change.
 
     Args:
-        classifier: the model under the noise; one trained with noise of the same sigma is what this needs.
+        classifier: the model; it should be trained with noise of the same sigma.
         images: at the classifier's own size.
-        smoothing: the noise, the votes, and how sure a certificate is.
+        smoothing: the options.
         rows: which of the images; all if not given.
         batch: how many noisy copies are classified together; the votes do not depend on it.
         seed: together with an image's own pixels it determines its noise.
@@ -131,19 +134,19 @@ def certify(
         pixels, _ = images.at(slice(row, row + 1))
         seeds = image_seeds(pixels, seed)
         chosen = int(votes(pixels[0], seeds, 0, smoothing.n0).argmax())
-        # The copies that choose the class must not bound its probability too, or the luckiest would seem the likeliest.
+        # The copies that select the class must not bound its probability: the bound would be biased upwards.
         radius = smoothing.radius(int(votes(pixels[0], seeds, smoothing.n0, smoothing.n)[chosen]))
         predicted = chosen if radius >= 0 else ABSTAINED
         yield Certificate(int(row), predicted, max(radius, 0.0), time.perf_counter() - start)
 
 
 class _Votes:
-    """Counts which classes a classifier sees in noisy copies of an image; traced once.
+    """Counts the predicted classes of noisy copies of an image; traced once.
 
     Args:
-        classifier: what is asked.
+        classifier: the model.
         sigma: standard deviation of the noise.
-        batch: how many copies it is asked about together.
+        batch: how many copies are classified together.
     """
 
     def __init__(self, classifier: Classifier, sigma: float, batch: int) -> None:
@@ -156,7 +159,7 @@ class _Votes:
         self._traced: Any = tf.function(self._count, input_signature=signature, autograph=False)
 
     def __call__(self, pixels: np.ndarray, seeds: np.ndarray, first: int, copies: int) -> np.ndarray:
-        """Count the votes of some copies, known by their numbers: (H, W, C), (1, 2) -> (K,)."""
+        """Count the votes of a range of copies: (H, W, C), (1, 2) -> (K,)."""
         image, seeds, end = tf.constant(pixels), tf.constant(seeds), first + copies
         parts = ((start, min(start + self._batch, end)) for start in range(first, end, self._batch))
         return sum(
@@ -183,16 +186,16 @@ def certified(
     seed: int,
     radii: Sequence[float] = (),
 ) -> Iterator[Certified]:
-    """Count how many images are certified to be right at each radius.
+    """Count the images that are certified correct at each radius.
 
     Args:
-        certificates: of the images that are counted.
-        classes: (N,) the class, as the model numbers them, of each image of the data.
-        smoothing: what they were certified with.
-        model: its name.
-        data: its name.
+        certificates: the certificates of the counted images.
+        classes: (N,) the true class of each image, as an index of the model's outputs.
+        smoothing: the options of the certificates.
+        model: the name of the model.
+        data: the name of the data.
         seed: of the noise.
-        radii: others to report beside those of ``smoothing``.
+        radii: further radii to report.
     """
     predicted = np.array([certificate.predicted for certificate in certificates], int)
     reached = np.array([certificate.radius for certificate in certificates], float)

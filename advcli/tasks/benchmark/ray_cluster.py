@@ -1,4 +1,4 @@
-"""Measure shards on a Ray cluster, each once, whatever becomes of the processes and machines that work on them."""
+"""Measure shards on a Ray cluster, each once, even if workers fail."""
 
 import os
 import socket
@@ -18,24 +18,23 @@ from advcli.tasks.benchmark.read_results import read_line
 from advcli.tasks.benchmark.request import Request, Shard
 from advcli.tasks.benchmark.transfer import evaluate_transfers
 
-# With two shards a core none waits long for the last one; each has to load the models anew.
+# Two shards a core balance the load; more would load the models more often.
 _SHARDS_A_CORE = 2
 _TRIES = 5
-# What a worker's processes are told of this one's.
+# The environment variables that are passed to the workers.
 _PASSED_ON = ("PYTHONPATH", "ADVCLI_OFFLINE", "ADVCLI_CACHE", "KERAS_HOME")
 
 
 def measure_on_ray(prepared: Prepared, results: Results, keep: Keep, address: str) -> Iterator[Progress]:
-    """Measure what is not known yet on a cluster, all of whose machines see the same files.
+    """Measure the missing predictions on a cluster with a shared file system.
 
-    The results of a shard come as a whole, and so are kept once or not at all; a shard whose worker dies is
-    measured again elsewhere.
+    The results of a shard are saved as a whole or not at all; a shard whose worker dies is measured again.
 
     Args:
         prepared: the evaluation.
-        results: what is known already; what is found is added.
-        keep: is given each finished batch.
-        address: of the cluster, or ``auto``: the one that is there, else this machine.
+        results: the predictions so far; new ones are added.
+        keep: writes a finished batch.
+        address: the cluster's address, or ``auto``: a running cluster, otherwise this machine.
 
     Raises:
         AdvcliError: there is no such cluster, or a shard cannot be measured.
@@ -67,7 +66,7 @@ def measure_on_ray(prepared: Prepared, results: Results, keep: Keep, address: st
 
 def _connect(ray: Any, address: str) -> None:
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    # It would tell its makers of every start.
+    # Ray would send usage statistics.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     start = partial(ray.init, logging_level="ERROR", log_to_driver=False, runtime_env={"env_vars": environment})
@@ -118,7 +117,7 @@ def _measure(options: dict[str, Any], number: int, of: int, folder: str) -> list
 
 
 def _finished(events: Any) -> Any:
-    """Go through a generator to its end; return what it returns."""
+    """Exhaust a generator and return its return value."""
     while True:
         try:
             next(events)

@@ -14,10 +14,10 @@ BATCHES = {kind.type: kind for kind in (Verdicts, Smoothed)}
 
 
 def read_protocol(path: Path) -> Protocol:
-    """Read what a file of results is of.
+    """Read the protocol of a results file.
 
     Raises:
-        UsageError: there is no such file, or it is none.
+        UsageError: there is no such file, or it is no results file.
     """
     try:
         with path.open(encoding="utf-8") as file:
@@ -33,10 +33,10 @@ def read_protocol(path: Path) -> Protocol:
 
 
 def read_batches(path: Path) -> Iterator[Verdicts | Smoothed]:
-    """Read the finished batches of a file of results, up to the first line that is not whole.
+    """Read the finished batches of a results file, up to the first incomplete line.
 
     Raises:
-        UsageError: a line before that is damaged.
+        UsageError: an earlier line is damaged.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
@@ -56,10 +56,10 @@ def read_line(line: str | bytes) -> Verdicts | Smoothed:
 
 
 def read_scores(path: Path) -> list[Score]:
-    """Read the scores of a file of results, or of what ``--json`` wrote.
+    """Read the scores of a results file, or of the output of ``--json``.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are no scores.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

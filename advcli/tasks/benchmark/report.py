@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: its page, with a gallery, and the curves of accuracy over eps."""
+"""The report of an evaluation with a gallery, and the figure of accuracy over eps."""
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _EXAMPLES = 6
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What is drawn, if anything.
+    """The requested report files.
 
     Args:
         report: the HTML page.
@@ -51,14 +51,14 @@ def write_report(
     prepared: Prepared | None = None,
     results: Results | None = None,
 ) -> Iterator[Progress]:
-    """Draw the page and the curves.
+    """Write the report and the figure.
 
     Args:
-        pages: what is drawn.
-        protocol: what was measured.
-        records: what it came to.
-        prepared: the models and images, which a gallery takes.
-        results: what each model sees in each image.
+        pages: the files to write.
+        protocol: the protocol of the evaluation.
+        records: its records.
+        prepared: the models and images, for the gallery.
+        results: the predictions.
     """
     if pages.figure is not None:
         from advcli.report.accuracy_curves import accuracy_curves
@@ -81,10 +81,10 @@ def _gallery(prepared: Prepared, results: Results) -> "Generator[Progress, None,
     found: list[Example] = []
     for model in prepared.models:
         for attack in _shown(prepared):
-            rows = _fallen(model, results, attack)
+            rows = _fooled_images(model, results, attack)
             if len(rows) == 0:
                 continue
-            # The same search on the same image comes to the same end.
+            # The same attack on the same image has the same result.
             search = yield from searched(model, attack, rows, prepared.request.batch, prepared.plan.seed)
             (places,) = model.parts(rows, len(rows))
             pixels, labels = model.images.at(places)[0], model.labels[places]
@@ -106,12 +106,12 @@ def _gallery(prepared: Prepared, results: Results) -> "Generator[Progress, None,
 
 
 def _shown(prepared: Prepared) -> list[Perturbation]:
-    """Choose the attack that examples are shown of: the first one with a radius above zero."""
+    """Choose the attack of the gallery: the first one with a radius above zero."""
     return above_zero(prepared.plan.of_kind(Kind.ATTACK))[:1]
 
 
-def _fallen(model: EvaluatedModel, results: Results, attack: Perturbation) -> np.ndarray:
-    """Choose images that an attack broke, of as many classes as there are."""
+def _fooled_images(model: EvaluatedModel, results: Results, attack: Perturbation) -> np.ndarray:
+    """Choose images for which an attack fooled the model, of as many classes as possible."""
     correct = results.correct(model.name, CLEAN)[model.rows]
     predicted = results.predicted(model.name, attack)[model.rows]
     fooled = np.flatnonzero(correct & (predicted != UNKNOWN) & (predicted != model.labels))

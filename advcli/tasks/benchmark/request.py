@@ -1,4 +1,4 @@
-"""What an evaluation is to measure, and how it is carried out: the options of ``advcli benchmark``."""
+"""The options of ``advcli benchmark``: what an evaluation measures, and how it runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -48,7 +48,7 @@ def _read_noises(specs: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several equal parts of the images: every ``of``-th one, from the ``number``-th on."""
+    """One of ``of`` parts of the images: every ``of``-th image, from the ``number``-th on."""
 
     number: int = 1
     of: int = 1
@@ -58,7 +58,7 @@ class Shard:
         """Read ``2/8``.
 
         Raises:
-            UsageError: it is no such part.
+            UsageError: the text is no shard.
         """
         number, _, of = text.partition("/")
         if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
@@ -69,7 +69,7 @@ class Shard:
         return f"{self.number}/{self.of}"
 
     def rows(self, images: int) -> "np.ndarray":
-        """Choose its images: -> (n,) their places."""
+        """Return the indices of its images: -> (n,)."""
         import numpy as np
 
         return np.arange(self.number - 1, images, self.of)
@@ -77,7 +77,7 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class Request(DataOptions, ModelOptions, WorkOptions):
-    """All that determines an evaluation.
+    """The options that determine the results of an evaluation.
 
     Args:
         models: run folders, model files or backbones; with --merge, files of results.
@@ -87,15 +87,15 @@ class Request(DataOptions, ModelOptions, WorkOptions):
         corruptions: all 15 of ImageNet-C, the groups noise, blur, weather, digital, extra, or some by name.
         severities: of corruptions: 3, 1,3,5 or 1-5.
         norms: the norm perturbations are measured in; may be given several times.
-        eps: how far a perturbation may go: 8/255, or several for a curve: 0,2/255,4/255; of one norm: l2=0.5,1.
-        threats: norm and radius of each ball; None means what the options before and the models say.
+        eps: the radius of a perturbation: 8/255, or several for a curve: 0,2/255,4/255; of one norm: l2=0.5,1.
+        threats: norm and radius of each ball; None means that the options above and the models determine them.
         transfer: craft on each model, score on all: the transfer matrix.
         certify: certify l2 radii by randomized smoothing; also n0=100 and alpha=0.001.
-        per_class: accuracy of each class, and what is taken for what.
-        relative_to: the model whose corruption errors are the measure of the others'.
+        per_class: accuracy of each class, and the most frequent confusions.
+        relative_to: the reference model of the relative corruption errors.
         fail_under: exit with 3 if an accuracy is lower: clean=0.9, pgd=0.40, worst=0.3; may be given several times.
-        baseline: earlier results: show what has become worse (the exit code stays 0).
-        checks: check the evaluation against ways to fool oneself.
+        baseline: earlier results: report regressions (the exit code stays 0).
+        checks: check the evaluation for known evaluation errors.
     """
 
     models: tuple[str, ...] = option((), metavar="MODEL...", argument=True, of_results=True)
@@ -138,10 +138,10 @@ class Request(DataOptions, ModelOptions, WorkOptions):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Request":
-        """Read what an earlier evaluation was asked for.
+        """Read the options of an earlier evaluation.
 
         Raises:
-            UsageError: it was written by another version.
+            UsageError: another version wrote them.
         """
         known = {each.name for each in fields(cls)}
         if not set(content) <= known:
@@ -154,21 +154,21 @@ class Request(DataOptions, ModelOptions, WorkOptions):
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``from_json`` reads; the radii as the balls they stand for."""
+        """Return the options as ``from_json`` reads them, with the resolved balls."""
         values = asdict(self) | {"threats": [(str(ball.norm), ball.eps) for ball in self.balls]}
         return {key: _thawed(value) for key, value in values.items() if key not in ("norms", "eps")}
 
     def summed_up_as(self, other: "Request") -> "Request":
-        """Return the same with what another one says of how results are summed up."""
+        """Return this request with the summary options of another one."""
         given = changed_options(other)
         anew = {name for name, each in options_of(self).items() if each.of_results and name in given}
         return replace(self, **{name: getattr(other, name) for name in anew - {"models"}})
 
     def resolved(self) -> "Request":
-        """Fill in what the models say: the data, its classes and the balls.
+        """Fill in the data, its classes and the balls from the models.
 
         Raises:
-            UsageError: they do not say what they were trained on.
+            UsageError: a model does not record its training data.
         """
         recipes = [choice.recipe for choice in self.choices]
         trained_on = recipes[0] if recipes else {}
@@ -181,19 +181,19 @@ class Request(DataOptions, ModelOptions, WorkOptions):
 
     @cached_property
     def choices(self) -> list["ModelChoice"]:
-        """The models, looked for.
+        """The models to load.
 
         Raises:
-            UsageError: one is not there.
+            UsageError: there is no such model.
         """
         return [self.choose(model) for model in self.models]
 
     @cached_property
     def balls(self) -> tuple[Threat, ...]:
-        """The balls that are searched.
+        """The balls of the attacks.
 
         Raises:
-            UsageError: a radius is none, or the models were trained for different ones.
+            UsageError: a radius is invalid, or the models were trained for different ones.
         """
         if self.threats is not None:
             return tuple(Threat(Norm(norm), eps) for norm, eps in self.threats)
@@ -203,7 +203,7 @@ class Request(DataOptions, ModelOptions, WorkOptions):
 
     @cached_property
     def perturbations(self) -> tuple["Perturbation", ...]:
-        """Everything the models are measured under, clean images first."""
+        """All perturbations of the evaluation, clean images first."""
         from advcli import registry
         from advcli.tasks.benchmark import perturbations
         from advcli.tasks.benchmark.plan import CLEAN
@@ -219,7 +219,7 @@ class Request(DataOptions, ModelOptions, WorkOptions):
 
     @cached_property
     def summary(self) -> "Summary":
-        """What the results are summed up to.
+        """The options of the summary.
 
         Raises:
             UsageError: there is no such accuracy or baseline.
@@ -237,7 +237,7 @@ class Request(DataOptions, ModelOptions, WorkOptions):
 
     @cached_property
     def smoothing(self) -> "Smoothing | None":
-        """How the models are certified, if they are."""
+        """The options of randomized smoothing, if certificates are requested."""
         from advcli.tasks.benchmark.randomized_smoothing import read_smoothing
 
         return None if self.certify is None else read_smoothing(self.certify)
@@ -245,18 +245,18 @@ class Request(DataOptions, ModelOptions, WorkOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Execution(Validated):
-    """How an evaluation is carried out, which its results do not depend on.
+    """The options that do not change the results of an evaluation.
 
     Args:
-        out: keep every finished batch and the results in this file (JSON Lines).
-        report: write all of it as one HTML page of its own.
+        out: save every finished batch and the results in this file (JSON Lines).
+        report: write a self-contained HTML report.
         figure: draw accuracy over eps as a .png or .svg.
         export: write the corrupted images as folders: corruption/severity/class/image.png.
-        resume: go on with a file of results; without models, as the file says.
+        resume: continue the evaluation of a results file; its options are read from the file.
         shard: only the K-th of N parts of the images.
-        merge: join the files of results of all shards.
-        ray: run shards on a Ray cluster (needs advcli[ray]); auto: the one there is, or this machine.
-        budget: spend so long on attacks, where most images fall: 90s, 10m, 1h30m. Gives upper bounds.
+        merge: merge the results files of all shards.
+        ray: run shards on a Ray cluster (needs advcli[ray]); auto: a running cluster, or this machine.
+        budget: time for all attacks, spent where most images are fooled: 90s, 10m, 1h30m. Accuracies are upper bounds.
         memory: decoded images that take more are kept on disk.
         overwrite: replace existing outputs.
     """

@@ -1,4 +1,4 @@
-"""The file of results: what is measured first, then every finished batch as it is done, at last what it comes to."""
+"""The results file: the protocol, then every finished batch, then the scores."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from advcli.tasks.benchmark.same_protocol import refuse_different
 
 
 class Journal:
-    """A file that every finished batch is appended to, so that nothing is measured twice.
+    """A results file to which every finished batch is appended, so that nothing is measured twice.
 
     Args:
         path: the file.
@@ -26,10 +26,10 @@ class Journal:
 
     @classmethod
     def begin(cls, path: Path, protocol: Protocol) -> "Journal":
-        """Begin a new file with what is measured.
+        """Begin a new file with the protocol.
 
         Raises:
-            AdvcliError: it cannot be written.
+            AdvcliError: the file cannot be written.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,9 +44,9 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path, protocol: Protocol) -> tuple["Journal", list[Verdicts | Smoothed]]:
-        """Go on with a file: -> the journal, and what is known already.
+        """Continue a file: -> the journal, and its finished batches.
 
-        A line that was not finished, and what the results came to, are cut off.
+        An incomplete last line and the scores are removed.
 
         Raises:
             UsageError: the file is of another model, other data or another protocol.
@@ -87,10 +87,10 @@ class Journal:
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
-    """Keep other processes from the file; of one that is killed, the system lets go.
+    """Lock the file; the system releases the lock of a killed process.
 
     Raises:
-        UsageError: another process writes it now.
+        UsageError: another process is writing it.
     """
     if not lock(file):
         raise UsageError(f"another process is writing '{path}'", "wait for it, or give another --out")

@@ -1,4 +1,4 @@
-"""Carry out an evaluation: measure what is not known yet, check it, sum up, and keep all of it."""
+"""Run an evaluation: measure, check, summarize and save."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,10 +27,10 @@ from advcli.tasks.request import bytes_of
 
 
 def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record | Progress]:
-    """Return the evaluation that is asked for: a new one, one that a file describes, or that of all shards' files.
+    """Start the requested evaluation: a new one, a resumed one, or merged shards.
 
     Raises:
-        UsageError: there is no such evaluation; before anything is measured.
+        UsageError: the request is invalid; before anything is measured.
     """
     how = how or Execution()
     check_files(request, how)
@@ -65,10 +65,10 @@ def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
 
 
 def run(request: Request, how: Execution) -> Iterator[Record | Progress]:
-    """Carry out an evaluation.
+    """Run an evaluation.
 
     Yields:
-        A record a score as soon as it is known, and at last what all of them come to.
+        Each score as soon as it is measured, then the summary.
     """
     prepared = yield from prepare_evaluation(request, how.shard, bytes_of(how.memory))
     refuse_mixed(prepared.plan.subjects, request.summary.baseline)
@@ -99,7 +99,7 @@ def _measured(
         if journal is not None:
             journal.append(record)
 
-    # A part of the images says too little of the whole.
+    # The checks need all images, not a shard.
     checked = prepared.request.checks and how.shard.of == 1
     found: list[Score] = []
 
@@ -112,7 +112,7 @@ def _measured(
     if how.ray is not None:
         from advcli.tasks.benchmark.ray_cluster import measure_on_ray
 
-        # What comes back is all there is to know: nothing is left to measure below.
+        # The cluster has measured everything: nothing is left to measure below.
         yield from measure_on_ray(prepared, results, keep, how.ray)
     yield from noted(evaluate_shared(plan, models, results, keep, batch))
     if checked:

@@ -1,4 +1,4 @@
-"""Whether two files of results are of the same thing, and what differs if they are not."""
+"""Whether two results files have the same protocol, and what differs."""
 
 import json
 from collections.abc import Iterable
@@ -8,21 +8,21 @@ from typing import Any
 from advcli.errors import UsageError
 from advcli.records import Protocol
 
-# What may differ between two calls that measure the same.
+# The fields that may differ between two calls with the same protocol.
 _FREE = ("options", "environment", "version", "type")
 
 
 def refuse_different(before: Protocol, now: Protocol, path: Path, free: Iterable[str] = ()) -> None:
-    """Refuse to put results of different things together.
+    """Refuse to combine results of different protocols.
 
     Args:
-        before: what a file is of.
-        now: what is to be measured.
+        before: the protocol of the file.
+        now: the requested protocol.
         path: the file.
-        free: what else may differ.
+        free: further fields that may differ.
 
     Raises:
-        UsageError: they differ.
+        UsageError: the protocols differ.
     """
     was, are = (json.loads(protocol.to_json()) for protocol in (before, now))
     differences = [

@@ -1,4 +1,4 @@
-"""Gather what the checks of an evaluation look at."""
+"""Gather the evidence for the checks of an evaluation."""
 
 from collections.abc import Generator, Iterator, Sequence
 
@@ -19,7 +19,7 @@ from advcli.tasks.benchmark.plan import CLEAN
 from advcli.tasks.benchmark.predictions import Results
 from advcli.threat.threat import Threat
 
-# A few images show what is wrong with a model.
+# A few images are enough for the checks.
 _LOOKED_AT = 32
 _BETWEEN_REPORTS = 500
 
@@ -39,7 +39,7 @@ def checks(
 
 
 def training_overlap(train: Split, model: EvaluatedModel) -> Generator[Progress, None, Overlap | None]:
-    """Compare all images to train on with those that are measured, one after another: nothing is kept of them."""
+    """Count the evaluated images that are also training images, reading the training images one by one."""
     if len(train) == 0:
         return None
     measured = list(pixel_hashes(model.images))

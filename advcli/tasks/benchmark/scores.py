@@ -1,4 +1,4 @@
-"""How many images each model gets right: scores, from what is known of each image."""
+"""The scores of each model, from its predictions."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from advcli.tasks.benchmark.training_coverage import was_seen
 
 
 def scores(plan: Plan, results: Results) -> Iterator[Score]:
-    """Score every model under every perturbation, in the order in which an evaluation gets to know them."""
+    """Score every model under every perturbation, in the order of the evaluation."""
     for perturbation in plan.shared:
         for subject in plan.subjects:
             yield score_model(plan, results, subject, perturbation)
@@ -51,7 +51,7 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
 
 
 def correct_under(results: Results, model: str, measured: Perturbation | Worst) -> np.ndarray:
-    """Tell which of all images a model gets right under a perturbation, or in the worst case: -> (N,) bool."""
+    """Return which images a model predicts correctly under a perturbation, or in the worst case: -> (N,) bool."""
     if isinstance(measured, Worst):
         return np.logical_and.reduce([results.correct(model, CLEAN, attack) for attack in measured.attacks])
     return results.correct(model, CLEAN, measured)
@@ -63,7 +63,7 @@ def _undefined(results: Results, model: str, measured: Perturbation | Worst, row
 
 
 def _fooled_by(plan: Plan, results: Results, model: str, attack: Perturbation) -> dict[str, int] | None:
-    """Count the images that each member of a suite fooled; None for other attacks, and where it is not known."""
+    """Count the images that each member of a suite fooled; None for other attacks, and for older results."""
     if not isinstance(attack.method, Suite):
         return None
     fooled = (results.correct(model, CLEAN) & ~results.correct(model, CLEAN, attack))[plan.rows]
@@ -77,7 +77,7 @@ def _fooled_by(plan: Plan, results: Results, model: str, attack: Perturbation) -
 
 
 def _searched(results: Results, model: str, measured: Perturbation | Worst) -> np.ndarray:
-    """Tell which of all images need no more searching: -> (N,) bool."""
+    """Return which images are attacked completely: -> (N,) bool."""
     if isinstance(measured, Worst):
         every = np.logical_and.reduce([_searched(results, model, attack) for attack in measured.attacks])
         return every | ~correct_under(results, model, measured)

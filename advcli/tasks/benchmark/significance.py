@@ -1,4 +1,4 @@
-"""Two models, or a model now and before, on the same images: is the difference more than chance?"""
+"""Significance tests: McNemar's for two models on the same images, Fisher's for a model now and before."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -19,10 +19,10 @@ _CHANCE = 0.05
 
 
 def compare_models(plan: Plan, results: Results) -> Iterator[Compared]:
-    """Compare every further model with the first one, under each perturbation, image by image."""
+    """Compare every further model with the first one under each perturbation, by McNemar's exact test."""
     first, *others = plan.subjects
     for other in others:
-        # At no radius there is nothing but the clean images again.
+        # At radius 0 the images are the clean ones.
         for measured in (*plan.shared, *above_zero(plan.of_kind(Kind.ATTACK)), *above_zero(plan.worsts)):
             mine = correct_under(results, other.name, measured)[plan.rows]
             theirs = correct_under(results, first.name, measured)[plan.rows]
@@ -43,14 +43,14 @@ def compare_models(plan: Plan, results: Results) -> Iterator[Compared]:
 def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change]:
     """Compare each score with the earlier one of the same model under the same perturbation.
 
-    Of the earlier one only the counts are known, so what is asked is whether two samples of this size
-    differ by so much by chance (Fisher's exact test).
+    The earlier file has only counts, so the p-value is that of Fisher's exact test on the table
+    [[correct, wrong], [correct before, wrong before]].
     """
     earlier = {(score.model, *score.place.values()): score for score in before}
     alone = []
     for score in scores:
         was = earlier.get((score.model, *score.place.values()))
-        # The worst case of other attacks is another question.
+        # The worst case over other attacks is not comparable.
         if was is None or was.protocol != score.protocol:
             alone.append(f"{score.model} under {score.perturbation}")
             continue
@@ -69,4 +69,4 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
         )
     if before and alone:
         shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
-        log.warning("the baseline says nothing of %d of %d accuracies: %s", len(alone), len(scores), shown)
+        log.warning("the baseline lacks %d of %d accuracies: %s", len(alone), len(scores), shown)

@@ -1,4 +1,4 @@
-"""What all scores of an evaluation come to: groups, corruption errors, comparisons, details, gates."""
+"""The summary of an evaluation: group means, corruption errors, comparisons, details, gates."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from advcli.tasks.benchmark.training_coverage import group_means
 
 @dataclass(frozen=True)
 class Summary:
-    """What the results are summed up to, beside the scores.
+    """The options of the summary.
 
     Args:
         per_class: whether each class is scored and the most frequent confusions are listed.
-        relative_to: the model whose corruption errors are the measure of the others'.
+        relative_to: the reference model of the relative corruption errors.
         gates: the accuracies that must be reached.
         baseline: earlier scores.
     """
@@ -31,7 +31,7 @@ class Summary:
 
 
 def summarized(plan: Plan, results: Results, scores: Sequence[Score], summary: Summary) -> Iterator[Record]:
-    """Sum up all that is known."""
+    """Summarize the results."""
     yield from group_means(scores)
     yield from corruption_errors(plan, scores, summary.relative_to)
     if len(plan.subjects) > 1:

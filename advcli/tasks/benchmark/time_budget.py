@@ -1,4 +1,4 @@
-"""Spend a given time on attacks where most images fall."""
+"""Spend a given time on the attacks that fool most images."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from advcli.tasks.benchmark.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.tasks.benchmark.scores import correct_under
 
-# So few that the first batch of a slow attack does not take the whole time.
+# Small enough that the first batch of a slow attack does not use up the time.
 _FIRST = 8
 
 
 @dataclass
 class _Candidate:
-    """An attack on a model, and what it has brought so far."""
+    """An attack on a model, and its success so far."""
 
     model: EvaluatedModel
     attack: Perturbation
@@ -34,11 +34,11 @@ class _Candidate:
 
     @property
     def promise(self) -> float:
-        """How many images may fall a second: without end before the first try."""
+        """The expected number of fooled images a second: infinite before the first batch."""
         return (self.fooled + 1) / (self.tried + 2) * self.tried / self.seconds if self.tried else np.inf
 
     def left(self, results: Results) -> np.ndarray:
-        """List the images that stand, and that this attack has not searched."""
+        """List the images that are still correct and that this attack has not tried."""
         rows = self.model.rows
         stands = correct_under(results, self.model.name, self.worst)[rows]
         unknown = results.predicted(self.model.name, self.attack)[rows] == UNKNOWN
@@ -48,22 +48,22 @@ class _Candidate:
 def spend(
     plan: Plan, models: Sequence[EvaluatedModel], results: Results, keep: Keep, batch: int, seconds: float
 ) -> Iterator[Progress]:
-    """Attack until the time is over or nothing is left to do.
+    """Attack until the time is over or all attacks are complete.
 
-    An image that an attack has broken counts as wrong in the worst case, whatever the others would do, and
-    is left alone: so what is right at the end is never less than what is right under all attacks.
+    An image that is fooled counts as wrong in the worst case and is not attacked again. The accuracy at the end
+    is an upper bound of the accuracy under all attacks.
 
     Args:
         plan: what is measured.
         models: the models; each gets the same time.
-        results: what is known already; what is found is added.
-        keep: is given each finished batch.
-        batch: how many images are worked on together.
-        seconds: how much time there is.
+        results: the predictions so far; new ones are added.
+        keep: writes a finished batch.
+        batch: the batch size.
+        seconds: the time budget.
     """
     begin = time.perf_counter()
     for number, model in enumerate(models):
-        # What a model did not need is shared by those after it.
+        # Unused time of a model is shared by those after it.
         end = begin + seconds * (number + 1) / len(models)
         candidates = [_Candidate(model, attack, worst) for worst in plan.worsts for attack in worst.attacks]
         while (now := time.perf_counter()) < end:
@@ -94,7 +94,7 @@ def _try(
     predicted = found.predicted
     spent = time.perf_counter() - start
     add(plan, model.name, attack, rows, predicted, results, keep, spent, members=found.members)
-    # The first batch is traced, which says nothing of those that follow.
+    # The time of the first batch includes tracing, so it is no estimate.
     candidate.tried += len(rows)
     candidate.fooled += int(((predicted != labels) & (predicted != UNDEFINED)).sum())
     candidate.seconds += spent

@@ -1,4 +1,4 @@
-"""Which perturbations a model was trained with, as far as its recipe says."""
+"""Which perturbations a model was trained with, according to its recipe."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
@@ -14,7 +14,7 @@ _OTHER_KINDS = ("score", "decision", "random", "geometry", "pattern")
 
 
 def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | None:
-    """Tell whether a model was trained with a perturbation; None if that is not known, or is no question."""
+    """Return whether a model was trained with a perturbation; None if unknown or not applicable."""
     if not recipe or perturbation.kind in (Kind.CLEAN, Kind.TRANSFER) or perturbation.place["eps"] == 0:
         return None
     objective = registry.component("objectives", recipe["objective"])
@@ -36,7 +36,7 @@ def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | No
 
 
 def group_means(scores: Sequence[Score]) -> Iterator[Group]:
-    """Average what each model was trained with, and what it was not, at the same strength only.
+    """Compute each model's mean accuracy over seen and over unseen perturbations of the same strength.
 
     Attacks are averaged at one norm and radius, corruptions over the severities that all of them were measured
     at, and neither with the other nor with noise.

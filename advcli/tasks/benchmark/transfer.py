@@ -1,4 +1,4 @@
-"""Show every model what was crafted on each."""
+"""Classify the images crafted on each model with every model."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from advcli.threat.spelling import spell_perturbation
 def evaluate_transfers(
     plan: Plan, models: Sequence[EvaluatedModel], results: Results, keep: Keep, batch: int
 ) -> Iterator[Transferred | Progress]:
-    """Show every model what was crafted on each."""
+    """Classify the images crafted on each model with every model."""
     for perturbation in plan.of_kind(Kind.TRANSFER):
         for model in models:
             yield from _transferred(plan, model, models, perturbation, results, keep, batch)
@@ -34,7 +34,7 @@ def _transferred(
     keep: Keep,
     batch: int,
 ) -> Iterator[Progress | Transferred]:
-    """Perturb all images against one model, searching to the end, and show them to every model."""
+    """Attack all images on one model without early stopping, and classify them with every model."""
     others = [model for model in models if model.size[1] == crafted_on.size[1]]
     search = None
     for done, places in enumerate(crafted_on.parts(crafted_on.rows, batch)):

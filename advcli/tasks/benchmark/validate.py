@@ -1,4 +1,4 @@
-"""What an evaluation refuses before TensorFlow is imported."""
+"""Validation of an evaluation before TensorFlow is imported."""
 
 from importlib.util import find_spec
 
@@ -18,16 +18,16 @@ _OF_ONE_CALL = frozenset({"json", "quiet", "offline"})
 _OF_RESULTS = frozenset(
     name for part in (Request, Execution) for name, each in options_of(part).items() if each.of_results
 )
-# What may be said beside --resume and --merge, which read the rest from their files.
+# The options allowed with --resume and --merge, which read the rest from their files.
 WITH_RESUME = _OF_RESULTS | _OF_ONE_CALL | {"resume", "budget", "memory", "ray"}
 WITH_MERGE = _OF_RESULTS | _OF_ONE_CALL | {"merge", "out"}
 
 
 def check(request: Request) -> None:
-    """Refuse values that mean nothing, whatever the models.
+    """Refuse invalid values.
 
     Raises:
-        UsageError: there is one.
+        UsageError: a value is invalid.
     """
     for spec in request.attacks:
         registry.build("attacks", spec)
@@ -44,7 +44,7 @@ def check_files(request: Request, how: Execution) -> None:
     """Refuse output files that may not be written, and options that have no effect.
 
     Raises:
-        UsageError: there is one.
+        UsageError: there is such a file or option.
     """
     if how.out is not None and how.resume is not None:
         raise UsageError("--resume goes on with its own file", "leave --out out")
@@ -59,7 +59,7 @@ def check_files(request: Request, how: Execution) -> None:
 
 
 def check_new(request: Request, how: Execution) -> None:
-    """Refuse an evaluation of nothing.
+    """Refuse an evaluation without models or data.
 
     Raises:
         UsageError: there is no model, or no data.
@@ -79,10 +79,10 @@ def check_new(request: Request, how: Execution) -> None:
 
 
 def check_export(request: Request, how: Execution) -> None:
-    """Refuse to write no corruption, or over other files.
+    """Refuse an export without corruptions, or into a folder that is not empty.
 
     Raises:
-        UsageError: that was asked for.
+        UsageError: the export is invalid.
     """
     if how.export is None:
         return
@@ -92,15 +92,15 @@ def check_export(request: Request, how: Execution) -> None:
 
 
 def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None:
-    """Refuse what cannot be measured, or means nothing, once the models are known.
+    """Refuse what cannot be measured, once the models are known.
 
     Args:
-        request: what to measure, with nothing left open.
-        how: how to do it.
-        loads: whether the models are needed.
+        request: the resolved options.
+        how: the options of the run.
+        loads: whether the models are loaded.
 
     Raises:
-        UsageError: there is something of that kind.
+        UsageError: the request is invalid.
     """
     if loads:
         find(request.data, request.class_order)

@@ -82,7 +82,7 @@ def _blue(explanation: Explanation) -> str:
 
 
 def _attack_panels(explanation: Explanation, row: int) -> list[Panel]:
-    """Show the perturbation beside the clean image, and the attribution of the margin beside the adversarial one."""
+    """Show the perturbation after the clean image, and the attribution of the margin after the adversarial one."""
     clean, adversarial = explanation.views[0], explanation.views[-1]
     if row == 0:
         times = amplification(adversarial.pixels - clean.pixels)
@@ -102,7 +102,9 @@ def _attack_panels(explanation: Explanation, row: int) -> list[Panel]:
         return [Panel(None, "flip map", "", "", "no share of its pixels\nput back restores\n" + origin)]
     pixels = to_eight_bits(margin.restored)
     caption = f"restores {origin}" + (f"\n({share_text(margin.confidence)})" if margin.confidence else "")
-    return [Panel(pixels, f"{share_text(margin.share)} of the pixels back", "those most red in the flip map", caption)]
+    return [
+        Panel(pixels, f"{share_text(margin.share)} of the pixels restored", "those most red in the flip map", caption)
+    ]
 
 
 def _likely(explanation: Explanation, view: View, explained: int) -> list[Prediction]:

@@ -74,7 +74,7 @@ class Map:
         relevance: (edge, edge), the same enlarged to the image.
         completeness: the share of the score's change that its sum misses, where its sum should be that.
         seconds: time taken.
-        moved: similarity with the clean image's map of the class the image is of; None where there is none.
+        moved: similarity with the clean image's map of the true class; None where there is none.
         floor: the same for the clean image with noise as large as the perturbation.
         clean: (edge, edge) the clean image's map of the same target; None if it was not computed.
     """
@@ -127,7 +127,7 @@ class Explanation:
 
     @property
     def origin(self) -> int:
-        """The class the image is of: the true one, or the one predicted for the clean image."""
+        """The true class, or the class predicted for the clean image if that is unknown."""
         return self.views[0].predicted if self.true is None else self.true
 
     @property

@@ -73,7 +73,7 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
     Args:
         files: image files, or folders that hold some.
         model: a run folder, a .keras or .h5 file, or a backbone with ImageNet weights.
-        compare: another model to explain the same images by, beside the first; may be given several times.
+        compare: another model that explains the same images; may be given several times.
         methods: a method and its options; may be given several times.
         classes: the class to explain, by name or index too; may be given several times.
         top: explain each of the N likeliest classes.
@@ -81,11 +81,11 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
         label: the true class of the images.
         layer: the layer that class activation maps show.
         list_layers: list the layers that have a map, and stop.
-        attack: explain the adversarial image of this attack beside the clean one.
+        attack: explain the adversarial image of this attack as well as the clean one.
         adversarial: the adversarial image that advcli attack made of IMAGE, or the folder where those of all images
             are.
         threat: the ball that is searched, once the models are known.
-        check: find out on up to 16 images whether the maps are to be believed; kept in a run's folder.
+        check: run sanity checks of the methods on up to 16 images; the results are cached in the run folder.
         out: where files go.
         shared_scale: brightness of a map: its own, or that of its method's maps.
         separate: write a PNG a map too.
@@ -140,7 +140,7 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
 
     @property
     def attacked(self) -> bool:
-        """Whether there is an adversarial image beside each clean one."""
+        """Whether there is an adversarial image for each clean one."""
         return self.given or self.attack is not None
 
     @property

@@ -40,7 +40,7 @@ def explain_files(
     caches: Sequence[CheckCache] = (),
     report: Path | None = None,
 ) -> Iterator[Event]:
-    """Explain image files: a contact sheet an image, and whatever else the request asks for.
+    """Explain image files: a contact sheet an image, and the other requested files.
 
     Args:
         models: the models, the first one first.
@@ -50,7 +50,7 @@ def explain_files(
         report: an HTML page to write.
 
     Yields:
-        A record a map and a fooled image; before them those of the checks, after them the statistics.
+        The records of the checks, one for each map and each fooled image, then the statistics.
     """
     common: dict[str, Any] = {"model": models[0].classifier.name, "data": "files", "seed": request.seed}
     _log_true_classes(models[0].classifier, list(outputs), request)

@@ -15,15 +15,15 @@ from advcli.threat.rng import ImageRng
 class Batches:
     """Training images in an order that seed and epoch determine, augmented, a batch at a time.
 
-    Gathering, augmenting and handing over go on in TensorFlow's own threads while a step is taken.
-    Every image's draws come from its index, the seed and the epoch alone.
+    Gathering and augmenting run in TensorFlow's threads while a step is taken. The random numbers of an
+    image depend on its index, the seed and the epoch only.
 
     Args:
-        images: what is trained on.
-        batch: how many images a step takes; an epoch leaves out those that fill no batch.
+        images: the training images.
+        batch: the batch size; an epoch drops an incomplete last batch.
         augment: the specs of the augmentations, in order.
         seed: of the run.
-        part: which images of a batch this process works on.
+        part: the images of a batch that this process uses.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class Batches:
 
         Args:
             number: the epoch's, from 1.
-            attempt: how often training has been rolled back; each time the order is another.
-            start: the first batch, in the middle of an epoch that was begun before.
+            attempt: the number of rollbacks; each changes the order.
+            start: the first batch, to continue an epoch.
         """
         self._order = np.random.default_rng([self._seed, number, attempt]).permutation(len(self.images))
         self._salt = zlib.crc32(f"{self._seed} {number} {attempt}".encode()) & 0x7FFFFFFF
@@ -65,7 +65,7 @@ class Batches:
             count = len(range(*self._part.indices(self.size)))
             pixels = tf.ensure_shape(pixels, (count, edge, edge, channels))
             seeds = tf.ensure_shape(seeds, (count, 2))
-            # Not the draws that the attack of the same step makes.
+            # Random numbers independent of those of the same step's attack.
             return augmented(self._augment, pixels, ImageRng(seeds).fold(1)), tf.ensure_shape(labels, (count,)), seeds
 
         steps = tf.data.Dataset.range(start, self.steps)

@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""The state of a run."""
 
 from dataclasses import dataclass, replace
 
@@ -7,14 +7,14 @@ from advcli.records import Epoch
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known at some moment of a run; all else follows from it and the recipe.
+    """The state of a run; everything else follows from it and the recipe.
 
     Args:
         history: the records of the whole epochs.
         step: how many steps of the epoch after them are done.
         loss: the sum of these steps' losses.
-        right: the images that were right in them.
-        rollbacks: how often the guard went back.
+        right: the number of correctly predicted images in them.
+        rollbacks: the number of rollbacks.
     """
 
     history: tuple[Epoch, ...] = ()
@@ -34,7 +34,7 @@ class Checkpoint:
         return [record.loss for record in self.history]
 
     def advanced(self, loss: float, right: int) -> "Checkpoint":
-        """Add a step: the sum of its losses, and how many images were right."""
+        """Add a step: the sum of its losses, and its number of correct images."""
         return replace(self, step=self.step + 1, loss=self.loss + loss, right=self.right + right)
 
     def extended(self, record: Epoch) -> "Checkpoint":

@@ -15,7 +15,7 @@ from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.recipe import Recipe, TrainingData
 from advcli.tasks.train.trainer import Trainer
 
-# The objective that gives most robustness for its time.
+# The cheapest objective that trains robust models.
 _CHEAPER = "n-fgsm"
 _TIMED = 2
 
@@ -27,9 +27,9 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
     """Time the first step, two more, and a validation, on one device with everything unfrozen; write nothing.
 
     Args:
-        recipe: what would be done.
+        recipe: the recipe of the run.
         data: the images.
-        name: what the run would be called.
+        name: the name of the run.
     """
     yield Progress("timing", 0, 0)
     keras.utils.set_random_seed(recipe.seed)
@@ -80,6 +80,6 @@ def _timed(trainer: Trainer) -> Generator[Progress, None, tuple[float, float]]:
 
 
 def _peak_memory() -> int:
-    """Return the most bytes that this process has held."""
+    """Return the peak memory of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,9 +1,9 @@
 """How a training run is spread over devices and machines.
 
-The batch of a step is parted evenly over all devices; each takes the loss of its own part, divided
-by the size of the whole batch, and the gradients are added up. So a run does not depend on how many
-devices there are, but for what each device draws or measures on its own part: dropout, and the
-statistics of BatchNorm.
+The batch of a step is split evenly over all devices; each computes the loss of its own part, divided
+by the size of the whole batch, and the gradients are summed. So a run does not depend on the number of
+devices, except for what each device computes from its own part: dropout, and the statistics of
+BatchNorm.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ log = logging.getLogger(__name__)
 def find_devices(strategy: str) -> "Devices":
     """Choose the devices of a run, and wait for the other workers; the same devices each time.
 
-    Nothing else may have been asked of TensorFlow before.
+    TensorFlow must not have been used before.
 
     Args:
         strategy: ``auto``, ``one``, ``mirrored`` or ``multiworker``.
 
     Raises:
-        UsageError: TF_CONFIG does not say clearly what processes there are.
-        AdvcliError: the workers do not come together.
+        UsageError: TF_CONFIG does not define the workers clearly.
+        AdvcliError: the workers cannot connect.
     """
     workers = find_workers(strategy)
     if strategy == "multiworker" or workers.count > 1:
@@ -52,19 +52,17 @@ def _join(workers: Workers) -> Any:
     """Wait for the other workers."""
     log.info("waiting for all %d workers", workers.count)
     here = threading.current_thread() is threading.main_thread()
-    # Python would not hear Ctrl-C before they come; so it ends the process.
+    # Python would not handle Ctrl-C before the workers connect, so the signal ends the process.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL) if here else None
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-        raise AdvcliError(
-            f"the workers do not come together: {reason}", "look at the addresses in TF_CONFIG"
-        ) from error
+        raise AdvcliError(f"the workers cannot connect: {reason}", "look at the addresses in TF_CONFIG") from error
     finally:
         if here:
             signal.signal(signal.SIGINT, before)
-            # TensorFlow has taken this one for itself, and does nothing about it.
+            # TensorFlow installs its own handler, which ignores the signal.
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
 
 
@@ -72,8 +70,8 @@ class Devices:
     """The devices of a run, as this process sees them.
 
     Args:
-        name: how the work is spread: ``one``, ``mirrored`` or ``multiworker``.
-        strategy: TensorFlow's way of doing that.
+        name: the strategy: ``one``, ``mirrored`` or ``multiworker``.
+        strategy: TensorFlow's strategy object.
         workers: the processes; each has the same number of devices.
     """
 
@@ -85,21 +83,21 @@ class Devices:
         self._own = self.count // workers.count
 
     def part(self, batch: int) -> slice:
-        """Return which images of a batch this process works on.
+        """Return the images of a batch that this process uses.
 
         Raises:
-            UsageError: the batch cannot be parted evenly.
+            UsageError: the batch cannot be split evenly.
         """
         if batch % self.count:
             raise UsageError(
-                f"a batch of {batch} images cannot be parted evenly over {self.count} devices",
+                f"a batch of {batch} images cannot be split evenly over {self.count} devices",
                 f"give a --batch that {self.count} divides, such as {max(1, batch // self.count) * self.count}",
             )
         size = batch // self.workers.count
         return slice(self.workers.index * size, (self.workers.index + 1) * size)
 
     def spread(self, values: Tensor) -> Any:
-        """Part what belongs to this process's images over its devices: (N, ...) -> (N / devices, ...) on each."""
+        """Split the values of this process's images over its devices: (N, ...) -> (N / devices, ...) on each."""
         if self._own == 1:
             return values
         size = len(values) // self._own
@@ -111,7 +109,7 @@ class Devices:
         return self.strategy.experimental_distribute_values_from_function(share)
 
     def total(self, values: np.ndarray) -> np.ndarray:
-        """Add up what each worker has counted; no worker goes on before all have got here."""
+        """Sum the workers' counts; every worker waits for all others."""
         if self.workers.count == 1:
             return values
 
@@ -123,11 +121,11 @@ class Devices:
         return self._sum(self.strategy.experimental_distribute_values_from_function(share)).numpy()
 
     def meet(self) -> None:
-        """Wait until all workers have got here."""
+        """Wait for all workers."""
         self.total(np.zeros(1, np.int64))
 
     def refuse_difference(self, plan: Mapping[str, Any]) -> None:
-        """Refuse to go on if the workers do not all have the same plan.
+        """Refuse to continue if the workers have different plans.
 
         Raises:
             AdvcliError: their options or their images differ.
@@ -141,19 +139,19 @@ class Devices:
 
     @contextlib.contextmanager
     def watched(self, hint: str) -> Iterator[None]:
-        """Tell it in words if another worker has gone.
+        """Turn the errors of a lost worker into one message.
 
         Raises:
-            AdvcliError: it has.
+            AdvcliError: another worker is lost.
         """
         try:
             yield
         except tf.errors.OpError as error:
-            # Whichever kind of error the first sign of it is: a closed connection, or a heartbeat that is missing.
+            # The first sign may be a closed connection or a missing heartbeat.
             lost = "Collective ops is aborted" in str(error) or isinstance(error, tf.errors.UnavailableError)
             if self.workers.count == 1 or not lost:
                 raise
-            raise AdvcliError("another worker is gone", hint) from error
+            raise AdvcliError("another worker is lost", hint) from error
 
     @cached_property
     def _sum(self) -> Any:

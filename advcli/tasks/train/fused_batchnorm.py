@@ -24,7 +24,7 @@ def fused_normalization(model: Any) -> Iterator[None]:
 
 
 def _fusible(layer: Any) -> bool:
-    # A subclass may compute in a way of its own.
+    # A subclass may compute something else.
     return (
         type(layer) is keras.layers.BatchNormalization
         and layer.axis in (-1, 3)
@@ -47,7 +47,7 @@ def _fused(layer: Any, own: Callable[..., Tensor]) -> Callable[..., Tensor]:
             is_training=True,
         )
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
-        # The operation estimates the variance of all images, Keras keeps that of the batch.
+        # The operation returns the unbiased variance, Keras stores the biased one.
         variance *= (count - 1) / count
         for moving, value in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
             moving.assign(layer.momentum * moving + (1 - layer.momentum) * value)

@@ -12,12 +12,12 @@ from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 
 _FIRST_SCALE = 2.0**15
-# So many steps without an overflow, and the scale is doubled.
+# The scale is doubled after this number of steps without an overflow.
 _PATIENCE = 2000
 
 
 def refuse_without_gpu() -> None:
-    """Refuse mixed precision where it makes nothing faster.
+    """Refuse mixed precision without a GPU.
 
     Raises:
         UsageError: there is no GPU.
@@ -28,7 +28,7 @@ def refuse_without_gpu() -> None:
 
 @contextlib.contextmanager
 def half(model: Any) -> Iterator[None]:
-    """Let what is called in this block compute in float16: every layer but the last with weights, which gives logits.
+    """Compute in float16 in this block: every layer except the last one with weights, which returns the logits.
 
     The weights stay in float32, and so does the model that is saved.
     """
@@ -45,20 +45,20 @@ def half(model: Any) -> Iterator[None]:
 
 
 class LossScale:
-    """What the loss is multiplied by, so that small gradients do not vanish in float16, and divided out again.
+    """The factor of the loss that keeps small gradients above zero in float16.
 
-    After a step whose gradients have overflowed, nothing of which is kept, it is halved.
+    A step whose gradients overflow changes no weight and halves the factor.
     """
 
     def __init__(self) -> None:
-        # All devices see the same sum of the gradients, so they all come to the same scale.
+        # All devices see the same sum of the gradients, so their scales are equal.
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         self.scale = tf.Variable(_FIRST_SCALE, trainable=False, aggregation=first)
         self.steps = tf.Variable(0, trainable=False, aggregation=first)
         self.variables = [self.scale, self.steps]
 
     def undone(self, gradients: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Divide the gradients by the scale, and tell whether all are numbers; where not, they are zero."""
+        """Divide the gradients by the scale, and return whether all are finite; otherwise they are zero."""
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
         return [tf.where(finite, gradient / self.scale, 0.0) for gradient in gradients], finite
 

@@ -14,17 +14,17 @@ OPTIMIZERS = ("sgd", "adamw")
 
 
 def refuse_unknown_optimizer(name: str) -> None:
-    """Refuse an optimizer that there is not.
+    """Refuse an unknown optimizer.
 
     Raises:
-        UsageError: it is none of ``OPTIMIZERS``.
+        UsageError: the optimizer is not in ``OPTIMIZERS``.
     """
     if name not in OPTIMIZERS:
         raise UsageError(f"unknown optimizer '{name}'", nearest(name, OPTIMIZERS))
 
 
 def make_optimizer(recipe: Recipe, weights: Sequence[Any]) -> Any:
-    """Build the optimizer on all weights, also those that are frozen at first, so that it never has to be rebuilt."""
+    """Build the optimizer on all weights, including those frozen at first, so that it is never rebuilt."""
     if recipe.optimizer == "adamw":
         optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
         optimizer.exclude_from_weight_decay(var_list=[weight for weight in weights if not decays(weight)])
@@ -35,7 +35,7 @@ def make_optimizer(recipe: Recipe, weights: Sequence[Any]) -> Any:
 
 
 def decays(weight: Any) -> bool:
-    """Tell whether weight decay is for this weight: kernels, not biases or BatchNorm's scales and shifts."""
+    """Return whether weight decay applies to this weight: kernels, not biases or BatchNorm's scales and shifts."""
     return len(weight.shape) > 1
 
 
@@ -44,8 +44,8 @@ class LearningRate:
     """The rate of every step: a linear warm-up, then the schedule.
 
     Args:
-        highest: what the schedule's fractions are of.
-        schedule: the course after the warm-up.
+        highest: the highest rate, which the schedule's fractions multiply.
+        schedule: the schedule after the warm-up.
         warm_up: the steps of the warm-up.
         steps: all steps of the run.
     """

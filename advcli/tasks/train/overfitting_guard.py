@@ -1,4 +1,4 @@
-"""Alarms: what goes wrong in training for robustness without any error, told by the history.
+"""Alarms: failures of robust training that raise no error, detected from the history.
 
 Catastrophic overfitting: Wong, Rice and Kolter 2020, https://arxiv.org/abs/2001.03994. Robust
 overfitting: Rice, Wong and Kolter 2020, https://arxiv.org/abs/2002.11569
@@ -20,11 +20,11 @@ NO_GRADIENT = "zero gradients"
 # What a step back cannot mend is not stepped back for.
 CURABLE = (CATASTROPHIC, DIVERGED)
 
-# How often a run is rolled back before it is given up.
+# The largest number of rollbacks of a run.
 MOST_ROLLBACKS = 3
 
 _COLLAPSE = 0.2
-# No honest network is that much better after one step than after ten; one may mask from the beginning.
+# A larger gap between one step and ten means gradient masking, which may be there from the beginning.
 _MASKED = 0.3
 _BELOW_BEST = 0.02
 _EPOCHS_BELOW = 3
@@ -34,7 +34,7 @@ _VANISHED = 0.25
 
 @dataclass(frozen=True)
 class Alarm:
-    """One thing that went wrong.
+    """One detected failure.
 
     Args:
         kind: its name.
@@ -46,7 +46,7 @@ class Alarm:
 
 
 def alarms(history: Sequence[Epoch], robust: bool) -> list[Alarm]:
-    """Look at the last of some epochs in the light of those before it.
+    """Check the last epoch against those before it.
 
     Args:
         history: the records of whole epochs, in order.
@@ -62,7 +62,7 @@ def _catastrophic(history: Sequence[Epoch]) -> Alarm | None:
     *before, last = history
     best = max((epoch.robust for epoch in before), default=0.0)
     collapsed = _gap(last) > _COLLAPSE and last.robust < best - _COLLAPSE
-    # While the radius still grows, the whole one is too much for any network.
+    # While the radius still grows, validation at the full radius is no evidence.
     masked = len(before) > 0 and before[-1].eps == last.eps and min(_gap(before[-1]), _gap(last)) > _MASKED
     if not collapsed and not masked:
         return None

@@ -1,4 +1,4 @@
-"""Prove that a faster form of the pass that trains computes what Keras' own does."""
+"""Test that a faster training pass computes the same as Keras' own."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,15 +10,15 @@ from advcli.backend import Tensor
 
 
 def pass_agrees(model: Any, images: Tensor, form: Callable[[], AbstractContextManager[None]], tolerance: float) -> bool:
-    """Tell whether a training pass in a context gives the outputs and the statistics of one without it.
+    """Return whether a training pass in a context has the same outputs and statistics as one without it.
 
     The model's variables are the same afterwards as before, to the bit.
 
     Args:
         model: the Keras model.
         images: (N, H, W, C) in [0, 1].
-        form: makes the context in which the pass takes its faster form.
-        tolerance: how far outputs and statistics may be apart, as a part of the largest value of each.
+        form: makes the context of the faster pass.
+        tolerance: the allowed difference of outputs and statistics, relative to the largest value of each.
     """
     before = [np.asarray(variable) for variable in model.variables]
 

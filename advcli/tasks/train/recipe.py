@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Request):
-    """A request in which nothing is left open; what ``run.json`` records."""
+    """A request with every default filled in, as ``run.json`` records it."""
 
     eps: float = field()
     edge: int = field()
@@ -26,7 +26,7 @@ class Recipe(Request):
     stages: int = 4
 
     def __post_init__(self) -> None:
-        # The parts that a run is made of change what a person could not ask for, such as its twin's objective.
+        # A run changes fields that a user cannot, such as its twin's objective.
         _ = self.threat
 
     @classmethod
@@ -34,7 +34,7 @@ class Recipe(Request):
         """Read the recipe of an earlier run.
 
         Raises:
-            UsageError: it was written by another version.
+            UsageError: another version wrote it.
         """
         known = {each.name for each in fields(cls)}
         if not set(content) <= known:
@@ -47,7 +47,7 @@ class Recipe(Request):
 
     @property
     def threat(self) -> Threat:
-        """The ball that is trained and validated against."""
+        """The ball of training and validation."""
         return Threat(self.norm, self.eps)
 
     @property
@@ -59,7 +59,7 @@ class Recipe(Request):
 
 
 def draft(request: Request) -> Recipe:
-    """Fill in what other options decide; what only the data knows is empty."""
+    """Fill in defaults that depend on other options; those that depend on the data stay empty."""
     pretrained = request.weights != "none"
     usual_rate = (0.01 if pretrained else 0.05) / (50 if request.optimizer == "adamw" else 1)
     filled: dict[str, Any] = {each.name: getattr(request, each.name) for each in fields(request)}
@@ -75,7 +75,7 @@ def draft(request: Request) -> Recipe:
 
 
 def resolve(request: Request, dataset: Dataset) -> Recipe:
-    """Fill in everything."""
+    """Fill in every default."""
     usual = dataset.eps if request.norm is Norm.LINF else USUAL_RADIUS[request.norm]
     return replace(
         draft(request),
@@ -95,7 +95,7 @@ class TrainingData:
 
 
 def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None) -> TrainingData:
-    """Part the training split into images to learn from and images to validate on, and decode them.
+    """Split the training images into training and validation images, and decode them.
 
     Args:
         recipe: which images, and at what size.
@@ -103,7 +103,7 @@ def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None) -> Trai
         memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
 
     Raises:
-        UsageError: there are not two images.
+        UsageError: there are fewer than two images.
     """
     if recipe.classes:
         dataset = dataset.restrict(recipe.classes)

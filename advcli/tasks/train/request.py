@@ -1,4 +1,4 @@
-"""What a training run is to do: the options of ``advcli train``."""
+"""The options of ``advcli train``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from advcli.threat.threat import Norm
 
 Unfreeze = Literal["plateau", "all", "head"]
 
-# The augmentation that stands for what suits the data.
+# The value that selects the data set's default augmentations.
 AUTO = "auto"
 
 
@@ -37,38 +37,38 @@ def _component(family: str, default: Any, *flags: str, **known: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Request(DataOptions, WorkOptions):
-    """All that determines a run, and that ``run.json`` records by the same names.
+    """The options that determine the results of a run; ``run.json`` records them by the same names.
 
-    What is None depends on other options or on the data; ``advcli.tasks.train.recipe`` fills it in.
+    An option that is None depends on other options or on the data; ``advcli.tasks.train.recipe`` fills it in.
 
     Args:
         edge: side of the model's square input.
         backbone: the network and its options.
-        weights: where training starts from.
-        objective: what training minimises.
+        weights: the initial weights.
+        objective: the loss that training minimises.
         attack: an attack and its options, such as pgd:steps=40.
         norm: the norm perturbations are measured in.
-        eps: how far perturbations go, in units of [0, 1]: 0.03 or 8/255.
-        modifier: what is added to the objective; may be given several times.
+        eps: the radius of perturbations, in units of [0, 1]: 0.03 or 8/255.
+        modifier: a term or rule added to the objective; may be given several times.
         augment: random changes of the training images: what suits the data, all six of the article, or a list.
-        unfreeze: what learns: all at once, the head only, or the head first and a part more at each plateau.
+        unfreeze: which layers learn: all, the head only, or the head first and one part more at each plateau.
         stages: parts that 'plateau' unfreezes one by one.
-        patience: how long the training loss may stand still before the next part is unfrozen.
+        patience: epochs without a lower training loss before the next part is unfrozen.
         epochs: passes over the training images.
         batch: images in a step.
-        optimizer: how weights are moved.
+        optimizer: the optimizer.
         learning_rate: the highest rate.
-        schedule: how the rate goes after the warm-up.
-        warmup: how long the rate rises from zero.
+        schedule: the learning rate schedule after the warm-up.
+        warmup: epochs in which the rate rises from zero.
         momentum: of sgd, in Nesterov's form.
         weight_decay: of kernels: coupled with sgd, decoupled with adamw.
-        clip_norm: longest gradient; 0: any.
-        ema: average the weights over the steps, such as 0.995, and validate and keep them, too.
-        eps_warmup: how long eps grows from zero.
+        clip_norm: the largest gradient norm; 0: no limit.
+        ema: decay of an average of the weights over the steps, such as 0.995, which is validated and saved too.
+        eps_warmup: epochs in which eps grows from zero.
         adv_start_epoch: the first epoch of the objective; those before it are clean.
         validation: the fraction of the training images that chooses the best epoch.
         robust_images: how many validation images PGD-10 attacks after each epoch.
-        guard: on an alarm: say it; go back an epoch and on with half the rate, where that can help; or stop.
+        guard: on an alarm: warn; roll back an epoch and halve the rate, where that can help; or stop.
         strategy: devices: one, all of this machine, those of the workers in TF_CONFIG, or as many as there are.
         twin: train the clean twin on the same data in the same order, too, and compare the two on test images.
         against: compare with this run on test images at the end.
@@ -134,12 +134,12 @@ class Request(DataOptions, WorkOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Execution(Validated):
-    """How a run is carried out, which its results do not depend on.
+    """The options that do not change the results of a run.
 
     Args:
         memory: decoded images that take more are kept on disk.
-        plan: only time a few steps, and say what the run would take; nothing is written.
-        resume: go on with a run from its checkpoint; what to do is read from the run.
+        plan: only time a few steps and estimate the cost of the run; nothing is written.
+        resume: continue a run from its checkpoint; its options are read from the run.
         out: the run's folder.
         tensorboard: write event files into the run's folder (needs advcli[tensorboard]).
         overwrite: replace existing outputs.

@@ -31,7 +31,7 @@ from advcli.tasks.train.workers import find_workers
 
 log = logging.getLogger(__name__)
 
-# How long a run may go on without a checkpoint, in seconds.
+# The longest time between two checkpoints, in seconds.
 _LONGEST = 600
 
 Events = Iterator[Epoch | Trained | Score | Progress]
@@ -39,14 +39,14 @@ Events = Iterator[Epoch | Trained | Score | Progress]
 
 @dataclass(frozen=True)
 class Job:
-    """A request that has been checked, ready to be carried out.
+    """A validated request.
 
     Args:
-        recipe: what to do.
-        dataset: what on.
-        run: the folder.
-        how: how to do it.
-        writes: whether this process, of several, is the one that writes.
+        recipe: the recipe.
+        dataset: the data set.
+        run: the run folder.
+        how: the options of the execution.
+        writes: whether this worker writes the files.
     """
 
     recipe: Recipe
@@ -56,7 +56,7 @@ class Job:
     writes: bool
 
     def events(self) -> Iterator[Record | Progress]:
-        """Train, or only say what it would take."""
+        """Train, or only estimate the cost."""
         yield Progress("reading the images", 0, 0)
         data = prepare(self.recipe, self.dataset, bytes_of(self.how.memory))
         if self.how.plan:
@@ -68,15 +68,15 @@ class Job:
 
 
 def make_job(request: Request, how: Execution | None = None, asked: Collection[str] | None = None) -> Job:
-    """Check all that can be checked before images are read, and fill in what the request leaves open.
+    """Validate a request before images are read, and fill in its defaults.
 
     Args:
         request: what to do.
         how: how to do it.
-        asked: the options that were given; if that is not known, those that have another value than their default.
+        asked: the options that the user gave; None means those that differ from their default.
 
     Raises:
-        UsageError: it cannot be done, or is in the way of another run.
+        UsageError: the request is invalid, or the run folder exists.
     """
     how = how or Execution()
     check_execution(request, how, asked)
@@ -103,8 +103,8 @@ def train_model(
 ) -> Events:
     """Train, and after each epoch write history, curves, checkpoint and the best models into the run folder.
 
-    With a twin, the same is then done without any defence in a folder beside it; with a twin or another run to
-    compare with, the two are scored on test images.
+    With a twin, a clean run is then trained in its own folder; with a twin or another run to compare with, both
+    are scored on test images.
 
     Args:
         recipe: what to do.
@@ -114,8 +114,8 @@ def train_model(
         tensorboard: write event files into the folder, too.
 
     Raises:
-        UsageError: the run to compare with knows other classes.
-        AdvcliError: the loss is no number any more and the guard does not go back.
+        UsageError: the run to compare with has other classes.
+        AdvcliError: the loss is not a number and the guard does not roll back.
     """
     if recipe.against is not None:
         refuse_incomparable(Path(recipe.against), data.dataset)
@@ -126,7 +126,7 @@ def train_model(
             yield from found
         else:
             deque(found, maxlen=0)
-        # A worker that has left looks like one that is gone.
+        # A worker that has finished looks like a lost one.
         devices.meet()
 
 
@@ -143,7 +143,7 @@ def _runs(recipe: Recipe, data: TrainingData, run: Run, devices: Devices, resume
 
 
 class _Training:
-    """A run on its way."""
+    """One training run."""
 
     def __init__(self, recipe: Recipe, data: TrainingData, run: Run, devices: Devices, tensorboard: bool) -> None:
         self.start = time.perf_counter()
@@ -160,7 +160,7 @@ class _Training:
         self._check_lengths()
 
     def _check_lengths(self) -> None:
-        """Refuse a radius that images of this size cannot reach, and warn of steps that are too long for it."""
+        """Refuse a radius that is too large for the images, and warn of steps that are too long for it."""
         specs = {self.recipe.objective: "objectives"} | dict.fromkeys(self.recipe.modifier, "modifiers")
         losses = {spec: registry.build(family, spec) for spec, family in specs.items()}
         if any("attack" in loss.uses for loss in losses.values()):
@@ -268,7 +268,7 @@ class _Training:
         return record, checkpoint.extended(record)
 
     def _keep(self, checkpoint: Checkpoint) -> None:
-        """Write all that a whole epoch leaves; the checkpoint last, so that a run killed before redoes the epoch."""
+        """Write the files of an epoch, the checkpoint last, so that a run killed before repeats the epoch."""
         trainer, run = self.trainer, self.run
         robust = trainer.objective.robust
         if checkpoint.best("robust", "clean") == checkpoint.epoch:
@@ -296,7 +296,7 @@ class _Training:
         return self.recipe.guard == "rollback" and curable and checkpoint.rollbacks < guard.MOST_ROLLBACKS
 
     def _roll_back(self, reason: str) -> Checkpoint:
-        """Go back to the last checkpoint, and on from there with half the rate and in another order."""
+        """Restore the last checkpoint, and continue with half the rate and in another order."""
         checkpoint = self.run.restore(self.trainer.variables, whole=True).rolled_back()
         # No worker may find what the chief writes next.
         self.devices.meet()

@@ -49,22 +49,22 @@ _FILES = (
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, and what is in it."""
+    """A run folder and its files."""
 
     folder: Path
 
     @property
     def name(self) -> str:
-        """What the run's model is called in records."""
+        """The name of the run's model in records."""
         return self.folder.resolve().name
 
     @property
     def twin(self) -> "Run":
-        """Where the run's twin without any defence is."""
+        """The folder of the run's clean twin."""
         return Run(self.folder.with_name(f"{self.name}-twin"))
 
     def can_resume(self) -> bool:
-        """Tell whether there is a checkpoint to go on from."""
+        """Return whether there is a checkpoint to resume from."""
         return (self.folder / "checkpoint" / "state.npz").exists()
 
     def refuse_existing(self) -> None:
@@ -84,7 +84,7 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training here; of one that is killed, the system lets go.
+        """Lock the folder; the system releases the lock of a killed process.
 
         Raises:
             UsageError: another process trains here now.
@@ -103,7 +103,7 @@ class Run:
             yield
 
     def clear(self) -> None:
-        """Remove what an earlier run of the same name left, so that the two are never mixed."""
+        """Remove the files of an earlier run of the same name."""
         for name in _FILES:
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
@@ -116,7 +116,7 @@ class Run:
                 unfinished.unlink(missing_ok=True)
 
     def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
-        """Write ``run.json``: every option, what it resolved to, and the versions."""
+        """Write ``run.json``: every option, its resolved value, and the versions."""
         packages = ("tensorflow", "keras", "numpy", "neural-structured-learning")
         versions = {"advcli": __version__, "python": platform.python_version()}
         versions |= {package: version(package) for package in packages}
@@ -127,12 +127,12 @@ class Run:
         """Read the options of an earlier run.
 
         Raises:
-            UsageError: there is none that can be resumed.
+            UsageError: there is no run to resume.
         """
         return dict(self._description()["recipe"])
 
     def refuse_other_data(self, resolved: Mapping[str, Any]) -> None:
-        """Refuse to go on with images that are not those of the epochs before.
+        """Refuse to resume with images other than those of the earlier epochs.
 
         Raises:
             AdvcliError: they have changed.
@@ -148,11 +148,11 @@ class Run:
                 )
 
     def save_model(self, classifier: Classifier, name: str) -> None:
-        """Write one of the models that are kept side by side."""
+        """Save one of the run's models."""
         classifier.save(self.folder / f"{name}.keras")
 
     def choose_model(self, name: str) -> None:
-        """Let ``model.keras`` be one of the models."""
+        """Copy one of the models to ``model.keras``."""
         with whole_file(self.folder / "model.keras") as file:
             file.write((self.folder / f"{name}.keras").read_bytes())
 
@@ -180,18 +180,18 @@ class Run:
             midway.unlink(missing_ok=True)
 
     def restore(self, variables: Sequence[Any], *, whole: bool = False) -> Checkpoint:
-        """Read the checkpoint and give every variable its value again.
+        """Restore every variable from the checkpoint.
 
         Args:
-            variables: what it was written of.
-            whole: go back to the end of an epoch, also from the middle of the next.
+            variables: the variables of model and optimizer.
+            whole: restore the end of an epoch, not the middle of the next.
 
         Raises:
-            AdvcliError: there is none to go on from, or it is of another network.
+            AdvcliError: there is no checkpoint, or it is of another network.
         """
         path = self.folder / "checkpoint" / "state.npz"
         if not path.exists():
-            raise AdvcliError(f"no checkpoint to go on from in '{self.folder}'", "train it anew with --overwrite")
+            raise AdvcliError(f"no checkpoint to resume from in '{self.folder}'", "train it anew with --overwrite")
         midway = path.with_name("midway.npz")
         if not whole and midway.exists() and _attempt(midway) == _attempt(path):
             path = midway
@@ -226,33 +226,33 @@ def _attempt(path: Path) -> Any:
 
 
 class UnwrittenRun(Run):
-    """The folder as all workers but the chief see it: they read it, and leave the writing to the chief."""
+    """The run folder for all workers except the chief: they read it, only the chief writes."""
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Leave that to the chief."""
+        """Do nothing: the chief holds the lock."""
         yield
 
     def clear(self) -> None:
-        """Leave it."""
+        """Do nothing: the chief writes."""
 
     def remove_unfinished(self) -> None:
-        """Leave it."""
+        """Do nothing: the chief writes."""
 
     def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
-        """Leave it."""
+        """Do nothing: the chief writes."""
 
     def save_model(self, classifier: Classifier, name: str) -> None:
-        """Leave it."""
+        """Do nothing: the chief writes."""
 
     def choose_model(self, name: str) -> None:
-        """Leave it."""
+        """Do nothing: the chief writes."""
 
     def write_history(self, history: Sequence[Epoch]) -> None:
-        """Leave it."""
+        """Do nothing: the chief writes."""
 
     def save(self, checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
-        """Leave it."""
+        """Do nothing: the chief writes."""
 
 
 def _cell(value: Any) -> Any:

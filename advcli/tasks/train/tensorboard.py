@@ -23,7 +23,7 @@ _SCALARS = (
 
 
 def write_events(folder: Path, record: Epoch) -> None:
-    """Append one epoch to the event files of a folder; of an epoch that was trained twice both points are there."""
+    """Append one epoch to the event files of a folder; an epoch that was trained twice has both points."""
     with tf.summary.create_file_writer(str(folder)).as_default():
         values = asdict(record)
         for name in _SCALARS:

@@ -43,12 +43,12 @@ class Trainer:
     """The network, its optimizer, its averages, and the traced steps of one run.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe.
         data: the images.
-        devices: what the work is spread over.
+        devices: the devices of the run.
 
     Raises:
-        UsageError: the work cannot be spread over these devices.
+        UsageError: the objective cannot train on these devices.
     """
 
     def __init__(self, recipe: Recipe, data: TrainingData, devices: Devices) -> None:
@@ -91,7 +91,7 @@ class Trainer:
         self._traced: dict[Any, Any] = {}
 
     def resolved(self) -> dict[str, Any]:
-        """Spell out what the recipe's specs and defaults came to, and what the data is."""
+        """Return the resolved options of the recipe, and the description of the data."""
         train, validation = self.data.train, self.data.validation
         components = {
             "objective": self.objective,
@@ -129,12 +129,12 @@ class Trainer:
     def stage(self, checkpoint: Checkpoint) -> int:
         """Return the stage of the epoch that follows, from 0."""
         longest = math.ceil(self.recipe.epochs / len(self.stages))
-        # Never back, also where a run that is extended would have stayed longer in each stage.
+        # Never back: an extended run would have stayed longer in each stage.
         reached = checkpoint.history[-1].stage - 1 if checkpoint.history else 0
         return max(reached, stage_after(checkpoint.losses, len(self.stages), self.recipe.patience, longest))
 
     def aims_at_robustness(self, epoch: int) -> bool:
-        """Tell whether an epoch is one of the objective that is meant to make the model robust."""
+        """Return whether an epoch trains with the robust objective."""
         return self.objective.robust and epoch >= self.recipe.adv_start_epoch
 
     def eps(self, step: int) -> float:
@@ -151,15 +151,15 @@ class Trainer:
         return self.rate.at(step, checkpoint.losses) * 0.5**checkpoint.rollbacks
 
     def progress(self, what: str, checkpoint: Checkpoint) -> Progress:
-        """Say how far the whole training is."""
+        """Return the progress of the whole training."""
         done = checkpoint.epoch * self.batches.steps + checkpoint.step
         return Progress(f"epoch {checkpoint.epoch + 1}: {what}", done, self.recipe.epochs * self.batches.steps)
 
     def epoch(self, checkpoint: Checkpoint) -> Iterator[Checkpoint]:
-        """Take the steps that an epoch still needs, and tell after each how far it is.
+        """Take the remaining steps of an epoch; yield the checkpoint after each.
 
         Raises:
-            Diverged: the loss is no number.
+            Diverged: the loss is not a number.
         """
         number = checkpoint.epoch + 1
         stage = self.stage(checkpoint)
@@ -182,16 +182,16 @@ class Trainer:
             yield checkpoint
 
     def validate(self) -> Validation:
-        """Measure the network as it is."""
+        """Validate the current weights."""
         return self.validator()
 
     def _refuse_replays(self) -> None:
-        # The perturbation that is kept from batch to batch is one a device; the checkpoint has room for one in all.
+        # Each device would have its own perturbation from the last batch; the checkpoint holds one.
         if self.devices.count > 1 and isinstance(self.objective, Replaying):
             raise UsageError(f"'{self.recipe.objective}' trains on one device only", "give --strategy one")
 
     def _proven_passes(self) -> bool:
-        """Tell whether BatchNorm may be computed by one operation, and refuse float16 that changes the outputs."""
+        """Return whether BatchNorm may be fused, and refuse float16 if it changes the outputs."""
         # On several devices each replica runs the same pass, which only one of them could prove.
         if self.devices.count > 1:
             return True
@@ -210,7 +210,7 @@ class Trainer:
         return tf.Variable(tf.zeros(shape), trainable=False)
 
     def _step_of(self, stage: int, adversarial: bool) -> Any:
-        """Return the traced step of a stage: other weights learn in each, so each has a trace of its own."""
+        """Return the traced step of a stage: each stage trains other weights, so each has its own trace."""
         if (stage, adversarial) not in self._traced:
             update = Update(
                 self.recipe,

@@ -18,17 +18,17 @@ from advcli.threat.rng import ImageRng
 
 
 class Update:
-    """What one device does with its part of a batch.
+    """The training step of one device on its part of a batch.
 
     Args:
         recipe: decay, clipping and the threat.
-        classifier: what is trained.
+        classifier: the trained model.
         objective: the loss.
-        modifiers: what is added to it.
-        attack: the search of the training command.
+        modifiers: the modifiers of the objective.
+        attack: the attack of ``--attack``.
         optimizer: built on all weights of the model.
         batch: the images of a whole step, on all devices.
-        devices: how many there are.
+        devices: the number of devices.
         scale: of the loss, if the passes that train are in float16.
         fused: whether BatchNorm is computed by one operation.
     """
@@ -62,13 +62,13 @@ class Update:
     def __call__(
         self, images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Take the step: -> the sum of the losses, the images that are right, the perturbation to keep.
+        """Take the step: -> the sum of the losses, the number of correct images, the perturbation for the next batch.
 
         Args:
             images: (N, H, W, C) in [0, 1].
             labels: (N,).
             seeds: (N, 2).
-            kept: the perturbation kept from the batch before.
+            kept: the perturbation from the batch before.
             eps: the radius now, if it is still growing.
         """
         inner = self._opponent(seeds, kept, eps)
@@ -88,7 +88,7 @@ class Update:
         if self.recipe.eps_warmup:
             threat = replace(threat, eps=eps)
         rng = ImageRng(seeds)
-        # The weights do not change while it is searched, so they are read and folded once.
+        # The weights do not change during the attack, so they are read and folded once.
         logits = self.classifier.current_copy().logits
 
         def attack(images: Tensor, labels: Tensor) -> Tensor:
@@ -121,10 +121,10 @@ class Update:
     def _displaced_gradients(
         self, inner: InnerMaximization, images: Tensor, perturbed: Tensor, labels: Tensor, gradients: list[Tensor]
     ) -> list[Tensor]:
-        """Return the gradients at other weights, and leave the real ones as they were to the bit."""
+        """Return the gradients at displaced weights, and restore the weights exactly."""
         weights = self.model.trainable_variables
         before = [tf.identity(weight) for weight in weights]
-        # All devices go the same way.
+        # All devices take the same displacement.
         gradients = self._summed(gradients)
         if self.scale:
             gradients, _ = self.scale.undone(gradients)
@@ -149,7 +149,7 @@ class Update:
             self._apply_all(gradients)
 
     def _apply_if_finite(self, gradients: list[Tensor], scale: LossScale) -> None:
-        """Change nothing at all, if the gradients have overflowed."""
+        """Apply the gradients unless they have overflowed."""
         gradients, finite = scale.undone(gradients)
         changing = [*self.model.trainable_variables, *self.optimizer.variables]
         before = [tf.identity(variable) for variable in changing]
@@ -169,7 +169,7 @@ class Update:
                 for gradient, weight in zip(gradients, weights, strict=True)
             ]
         if self.devices > 1:
-            # The optimizer adds up what the devices give it.
+            # The optimizer sums the gradients of the devices.
             gradients = [gradient / self.devices for gradient in gradients]
         self.optimizer.apply(gradients, weights)
 

@@ -1,4 +1,4 @@
-"""The table that training for robustness is for: a base model beside the new one, on images of neither's training."""
+"""Comparison of the base model and the trained model on test images."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,15 +16,15 @@ from advcli.threat.threat import Threat
 NOISES = ("gaussian", "poisson", "salt-pepper")
 ATTACKS = ("fgsm", "pgd:steps=20")
 
-# PGD on more than these takes longer than many a training.
+# PGD on more images may take longer than training.
 _MOST = 500
 
 
 def refuse_incomparable(run: Path, dataset: Dataset) -> None:
-    """Refuse, before anything is trained, to compare with a run that does not know the classes.
+    """Refuse a comparison with a run that lacks a class of the data, before training.
 
     Raises:
-        UsageError: one of the data's classes is none of the run's.
+        UsageError: the run lacks a class.
     """
     labels = labels_of(run / "model.keras")
     for label in dataset.labels:
@@ -39,7 +39,7 @@ def compare(runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int) -
     """Score the models of several runs: clean, with three kinds of noise, and under FGSM and PGD.
 
     Args:
-        runs: their folders.
+        runs: the run folders.
         dataset: whose test images are used, a stratified sample of 500 at most.
         threat: the ball.
         seed: for noise and attacks.

@@ -7,18 +7,18 @@ from advcli.schedules import since_best
 
 HOW = ("plateau", "all", "head")
 
-# A fall of the loss by less than this part of it is none.
+# A smaller relative decrease of the loss does not count.
 _THRESHOLD = 0.02
 
 
 def stage_after(losses: Sequence[float], stages: int, patience: int, longest: int) -> int:
-    """Return the stage that follows some whole epochs, from 0; worked out anew, so that there is nothing to keep.
+    """Compute the next stage, from 0, from the history alone.
 
     Args:
         losses: the training losses of these epochs.
         stages: how many stages there are.
-        patience: how many epochs without a clear fall of the loss end a stage.
-        longest: how many epochs end it in any case, so that short runs get to the last stage, too.
+        patience: a stage ends after this many epochs without a clear decrease of the loss.
+        longest: the longest stage in epochs, so that short runs reach the last stage.
     """
     stage, start = 0, 0
     for end in range(1, len(losses) + 1):
@@ -52,7 +52,7 @@ class Stages:
         return len(self._parts)
 
     def enter(self, stage: int) -> None:
-        """Let the parts of this stage and those before it learn, and nothing else.
+        """Unfreeze the parts of this stage and those before it, and freeze the others.
 
         BatchNorm of a part that does not learn stays in inference mode.
         """
@@ -62,7 +62,7 @@ class Stages:
 
 
 def _blocks(model: Any) -> list[list[Any]]:
-    """Part the layers where the whole network passes through one tensor: from the input to the head."""
+    """Split the network into blocks at the layers whose output is the only tensor used later, from input to head."""
     order = [node.operation for depth in sorted(model._nodes_by_depth, reverse=True)
              for node in model._nodes_by_depth[depth]]  # fmt: skip
     position = {id(layer): i for i, layer in enumerate(order)}
@@ -77,7 +77,7 @@ def _blocks(model: Any) -> list[list[Any]]:
     open_until = 0
     for i, layer in enumerate(order):
         block.append(layer)
-        # Nothing made before this layer is used after it: only its own output goes on.
+        # No earlier output is used after this layer: only its own.
         if open_until <= i:
             blocks.append(block)
             block = []
@@ -86,7 +86,7 @@ def _blocks(model: Any) -> list[list[Any]]:
 
 
 def _joined(blocks: list[list[Any]]) -> list[list[Any]]:
-    """Join what has no kernel of its own, such as a BatchNorm or an activation, to what is before it."""
+    """Join blocks without a kernel, such as BatchNorm or an activation, to the block before them."""
     joined: list[list[Any]] = []
     for block in blocks:
         if joined and not (_has_kernel(block) and _has_kernel(joined[-1])):
@@ -101,7 +101,7 @@ def _has_kernel(block: list[Any]) -> bool:
 
 
 def _shares(blocks: list[list[Any]], count: int) -> list[list[Any]]:
-    """Part the blocks below the head evenly, from the highest down."""
+    """Split the blocks below the head evenly, from the top down."""
     shares = []
     for share in range(count):
         end = len(blocks) - share * len(blocks) // count

@@ -1,4 +1,4 @@
-"""What training refuses before it reads an image or imports TensorFlow."""
+"""Validation of a training request before images are read or TensorFlow is imported."""
 
 import math
 from collections.abc import Collection
@@ -14,33 +14,33 @@ from advcli.tasks.train.optimizer import refuse_unknown_optimizer
 from advcli.tasks.train.recipe import Recipe, draft
 from advcli.tasks.train.request import AUTO, Execution, Request
 
-# What may be said beside --resume: how far to go, and how to show it.
+# The options allowed with --resume.
 WITH_RESUME = ("resume", "epochs", "strategy", "memory", "tensorboard", "json", "quiet", "offline")
 
 
 def check(request: Request) -> None:
-    """Refuse a request that cannot be carried out on any data.
+    """Validate a request independently of the data.
 
     Raises:
-        UsageError: it is one.
+        UsageError: the request is invalid.
     """
     if request.augment and request.augment != (AUTO,):
         read_augmentations(",".join(request.augment), ())
     recipe = draft(request)
-    refuse_unknown_optimizer(recipe)
+    refuse_unknown(recipe)
     refuse_contradictions(recipe)
 
 
 def check_execution(request: Request, how: Execution, asked: Collection[str] | None) -> None:
-    """Refuse options that have no effect, and those that do not go together with how a run is carried out.
+    """Refuse options without effect, and options that contradict those of the execution.
 
     Args:
-        request: what to do.
-        how: how to do it.
-        asked: the options that were given; if that is not known, those that have another value than their default.
+        request: the request.
+        how: the options of the execution.
+        asked: the options that the user gave; None means those that differ from their default.
 
     Raises:
-        UsageError: there is one.
+        UsageError: there is such an option.
     """
     if how.tensorboard and find_spec("tensorboard") is None:
         raise UsageError("tensorboard is not installed", 'pip install "advcli[tensorboard]"')
@@ -55,7 +55,7 @@ def check_execution(request: Request, how: Execution, asked: Collection[str] | N
 
 
 def refuse_unknown(recipe: Recipe) -> None:
-    """Build every component once, and look whether files are there.
+    """Build every component once, and check that files exist.
 
     Raises:
         UsageError: there is no such component, option or file.
@@ -87,10 +87,10 @@ def refuse_without_effect(recipe: Recipe, given: Collection[str]) -> None:
 
     Args:
         recipe: all options.
-        given: the names of those that were asked for.
+        given: the names of the options that the user gave.
 
     Raises:
-        UsageError: one was asked for.
+        UsageError: a given option has no effect.
     """
     if "attack" in given and "attack" not in registry.build("objectives", recipe.objective).uses:
         name = registry.canonical(recipe.objective)
@@ -104,10 +104,10 @@ def refuse_without_effect(recipe: Recipe, given: Collection[str]) -> None:
 
 
 def refuse_contradictions(recipe: Recipe) -> None:
-    """Refuse options that do not go together.
+    """Refuse options that contradict each other.
 
     Raises:
-        UsageError: there are some.
+        UsageError: two options contradict each other.
     """
     for option in ("learning_rate", "warmup", "weight_decay", "clip_norm", "eps_warmup"):
         if getattr(recipe, option) == math.inf:

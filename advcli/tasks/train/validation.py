@@ -20,12 +20,12 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Validation:
-    """What the images kept for validation say about an epoch.
+    """The validation accuracies of an epoch.
 
     Args:
         clean: accuracy on all of them.
         robust: accuracy under PGD-10 on a fixed part of them, of all in that part.
-        single_step: accuracy under FGSM on the same part; far above ``robust`` it is a warning.
+        single_step: accuracy under FGSM on the same part; far above ``robust`` it indicates gradient masking.
         zero_gradients: the share of the part whose gradient is exactly zero.
     """
 
@@ -38,15 +38,15 @@ class Validation:
 class Validator:
     """Measures a classifier while it is trained; traced once.
 
-    Each worker measures on a share of the images, and all come to the same numbers.
+    Each worker validates on a share of the images; all get the same numbers.
 
     Args:
-        classifier: reads the weights as they are when it is asked.
-        images: all images kept for validation.
+        classifier: the trained model, with its current weights.
+        images: the validation images.
         part: how many of them are attacked, a fixed stratified sample.
         threat: the ball.
-        seed: for the attack's draws.
-        devices: what the work is spread over.
+        seed: of the attack's random numbers.
+        devices: the devices of the run.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Validator:
         right = sum(int(self._right(pixels, labels).sum()) for pixels, labels in self._images.batches(_BATCH))
         counts = np.zeros(3, np.int64)
         for pixels, labels in self._attacked.batches(_BATCH):
-            # An image that is wrong without any perturbation is not robust, whatever the attack made of it.
+            # An image that is wrong without any perturbation is not robust, whatever the attack returned.
             clean = self._right(pixels, labels)
             adversarial, _ = self._adversary(pixels, labels)
             ahead, vanished = self._traced_step(tf.constant(pixels), tf.constant(labels))

@@ -1,4 +1,4 @@
-"""Averages of the weights over the steps of training, evaluated beside the weights themselves.
+"""Averages of the weights over the steps of training, evaluated in addition to the weights themselves.
 
 Izmailov, Podoprikhin, Garipov, Vetrov and Wilson 2018, https://arxiv.org/abs/1803.05407; with adversarial
 training Gowal, Qin, Uesato, Mann and Kohli 2020, https://arxiv.org/abs/2010.03593
@@ -12,11 +12,11 @@ from advcli.backend import Tensor, tf
 
 
 class Averages:
-    """Exponential moving averages.
+    """Exponential moving averages: a <- decay * a + (1 - decay) * w.
 
     Args:
-        weights: what is averaged: everything that a gradient moves.
-        decay: how much of the average each step leaves, in [0, 1).
+        weights: the trainable weights.
+        decay: the decay, in [0, 1).
     """
 
     def __init__(self, weights: Sequence[Any], decay: float) -> None:
@@ -25,7 +25,7 @@ class Averages:
         self.values = [tf.Variable(weight, trainable=False) for weight in weights]
 
     def move(self, steps: Tensor) -> None:
-        """Take the weights of a step in, at first faster than later, so that the beginning is forgotten."""
+        """Update the averages; the decay is lower at first, so that they forget the initial weights."""
         steps = tf.cast(steps, tf.float32)
         decay = tf.minimum(self._decay, (1 + steps) / (10 + steps))
         for value, weight in zip(self.values, self._weights, strict=True):
@@ -33,7 +33,7 @@ class Averages:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the averages in the place of the weights for a while; BatchNorm's statistics stay as they are."""
+        """Swap the averages in for the weights in this block; BatchNorm's statistics do not change."""
         raw = [weight.numpy() for weight in self._weights]
         for weight, value in zip(self._weights, self.values, strict=True):
             weight.assign(value)

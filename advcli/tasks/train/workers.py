@@ -14,8 +14,8 @@ class Workers:
     """The processes of a run.
 
     Args:
-        count: how many there are.
-        index: which of them this is.
+        count: the number of workers.
+        index: the index of this worker.
     """
 
     count: int = 1
@@ -23,15 +23,15 @@ class Workers:
 
     @property
     def writes(self) -> bool:
-        """Tell whether this process is the chief: the one that writes and shows what all have found."""
+        """Return whether this worker is the chief, which writes the files and the output."""
         return self.index == 0
 
 
 def find_workers(strategy: str) -> Workers:
-    """Read from TF_CONFIG what processes there are; needs no TensorFlow.
+    """Read the workers from TF_CONFIG; TensorFlow is not needed.
 
     Raises:
-        UsageError: TF_CONFIG does not say it, or does not say it clearly.
+        UsageError: TF_CONFIG is missing or unclear.
     """
     if strategy in ("one", "mirrored"):
         return Workers()

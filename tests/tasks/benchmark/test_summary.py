@@ -119,7 +119,7 @@ def test_gates(plan: Plan, results: Results) -> None:
         ("b", "worst", True),
     ]  # fmt: skip
     refuse_unmeasured(gates, plan.perturbations)
-    with pytest.raises(UsageError, match="asks for 'apgd', which is not measured"):
+    with pytest.raises(UsageError, match="names 'apgd', which is not measured"):
         refuse_unmeasured([Least.read("apgd=0.1")], plan.perturbations)
     # Every version of an attack is meant by its name, one by its spec.
     assert Least.read("pgd=0.1").is_about("pgd:steps=40")
@@ -152,7 +152,7 @@ def test_what_the_baseline_says_nothing_of_is_said(
     ]
     # The worst case of other attacks is not the same question.
     assert list(changes(now, before)) == []
-    assert "the baseline says nothing of 8 of 8 accuracies: a under clean, " in caplog.text
+    assert "the baseline lacks 8 of 8 accuracies: a under clean, " in caplog.text
 
 
 def made(

@@ -134,7 +134,7 @@ def test_the_rows_of_a_fooled_image(linear: Classifier, ramp: np.ndarray) -> Non
     assert [row.panels[-1].title for row in (clean, wrong, original)] == [
         "perturbation",
         "flip map",
-        "7.0% of the pixels back",
+        "7.0% of the pixels restored",
     ]
     assert wrong.panels[1].caption.splitlines() == [
         "max 0.25",
