@@ -21,7 +21,7 @@ from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
-# Those that craft one pattern for many images are held to the like in test_universal_attacks.py.
+# Those that compute one perturbation for many images are held to the like in test_universal_attacks.py.
 ATTACKS = [name for name in registry.names("attacks") if not isinstance(registry.build("attacks", name), Universal)]
 EPS = {Norm.LINF: 0.05, Norm.L2: 0.5, Norm.L1: 2.0}
 

@@ -1,4 +1,4 @@
-"""Searches for adversarial images: one file a method."""
+"""Adversarial attacks: one file a method."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
@@ -12,74 +12,73 @@ from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 # What an attack needs of a model, or what it makes.
-KINDS = ("gradient", "transfer", "smallest", "score", "decision", "random", "geometry", "pattern", "suite")
+KINDS = ("gradient", "transfer", "minimum-norm", "score", "decision", "random", "spatial", "universal", "suite")
 
 
 class Attack(Protocol):
-    """A search for the adversarial image of each image, inside the ball of a threat.
+    """Search for an adversarial image of each image, inside the ball of a threat.
 
-    What it is and which balls it can search an attack says in attributes of its class, which are read
-    before TensorFlow is imported: ``kind: ClassVar[str]`` is one of ``KINDS``;
-    ``norms: ClassVar[tuple[str, ...]]`` lists the norms it knows (without it: linf and l2);
-    ``targeted: ClassVar[bool] = False`` means that it cannot aim at a class, and
-    ``bounded: ClassVar[bool] = False`` that it does not search the ball of the threat, so that neither
-    norm nor eps mean anything to it; ``lengths: ClassVar[tuple[str, ...]]`` names the options that are
-    lengths in the units of eps (pixel values in [0, 1]): an option that is a ratio says so in its name.
+    Class attributes describe the attack; they are read before TensorFlow is imported.
+    ``kind: ClassVar[str]`` is one of ``KINDS``.
+    ``norms: ClassVar[tuple[str, ...]]`` lists the supported norms; the default is linf and l2.
+    ``targeted: ClassVar[bool] = False`` means that the attack does not support a target class.
+    ``bounded: ClassVar[bool] = False`` means that the attack ignores norm and eps.
+    ``lengths: ClassVar[tuple[str, ...]]`` names the options that are lengths in the units of eps (pixel values in
+    [0, 1]); the name of an option that is a ratio ends in ``ratio``.
 
-    An attack whose paper looks for the smallest perturbation returns the smallest it found, brought
-    back into the ball if it is larger; one that found none, its last try inside the ball or the image.
+    A minimum-norm attack returns the smallest adversarial perturbation it found, projected onto the ball if it is
+    larger. If it found none, it returns its last iterate inside the ball, or the image.
     """
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search for adversarial images: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C).
+        """Return adversarial images: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C).
 
         Args:
-            logits_fn: (N, H, W, C) -> (N, K) logits, each image for itself.
-            images: where the search starts; the centres of the balls.
-            labels: the classes to move away from.
-            threat: the ball, and the class to reach if there is one.
-            rng: the only source of randomness.
+            logits_fn: (N, H, W, C) -> (N, K) logits; each image is computed independently.
+            images: the original images, which are the centres of the balls.
+            labels: (N,) the classes to move away from.
+            threat: the ball, and the target class if there is one.
+            rng: the only source of random numbers.
         """
         ...
 
 
 @runtime_checkable
 class Suite(Protocol):
-    """Several attacks, run in turn, each on the images that those before it left right."""
+    """Several attacks, run in turn; each attacks the images that no earlier one fooled."""
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The specs of the attacks, in order; a task builds and runs them."""
+        """Return the specs of the attacks, in order; a task builds and runs them."""
         ...
 
     def title(self, classes: int) -> str:
-        """Say what the suite is on a classifier of so many classes."""
+        """Return the name of the suite for a classifier with this number of classes."""
         ...
 
 
 @runtime_checkable
 class Universal(Protocol):
-    """One pattern for all images: crafted over many of them, applied to each.
+    """A universal perturbation: one perturbation, optimised over many images and applied to each.
 
-    Crafting is a number of steps, of one batch each, on images at the classifier's own size. The
-    pattern is then kept as a PNG file: what is applied is what ``from_png`` reads back, so that a
-    pattern from a file does the same as one just crafted. The attributes of a class are those of an
-    attack.
+    The optimisation takes a number of steps, each on one batch of images at the classifier's input size. The
+    perturbation is then stored as a PNG file. What is applied is always the result of ``from_png``, so that a
+    perturbation from a file has the same effect as a new one. The class attributes are those of ``Attack``.
     """
 
     @property
     def steps(self) -> int:
-        """How many batches crafting takes, going over the images as often as it has to."""
+        """Return the number of steps, one batch each; the images are repeated as often as necessary."""
         ...
 
     def start(self, edge: int, channels: int) -> Any:
-        """Return the state before the first step, a nest of tensors whose shapes do not change.
+        """Return the state before the first step: a nested structure of tensors whose shapes do not change.
 
         Args:
-            edge: the side of the images in pixels.
-            channels: how many channels they have.
+            edge: the image size: height and width in pixels.
+            channels: the number of channels.
         """
         ...
 
@@ -96,53 +95,53 @@ class Universal(Protocol):
 
         Args:
             logits_fn: (N, edge, edge, C) -> (N, K) logits, each image for itself.
-            state: from the start, or from the step before.
-            images: at the classifier's own size, in [0, 1].
-            labels: the classes to move away from.
-            threat: the ball, if it means anything to the attack, and the class to reach if there is one.
-            rng: the images' own, the same in every epoch; a step makes others of them.
+            state: the result of ``start`` or of the previous step.
+            images: at the classifier's input size, in [0, 1].
+            labels: (N,) the classes to move away from.
+            threat: the ball, if the attack is bounded, and the target class if there is one.
+            rng: one random stream an image, the same in every epoch; a step derives its own from it.
         """
         ...
 
     def pattern(self, state: Any) -> Tensor:
-        """Return what has been crafted: (H, W, C), with one more channel if it has an opacity."""
+        """Return the perturbation: (H, W, C), or (H, W, C + 1) if its last channel is an opacity."""
         ...
 
     def to_png(self, pattern: np.ndarray, threat: Threat) -> np.ndarray:
-        """Bring a pattern to the 8 bits of a file: -> (H, W, 1 to 4) uint8."""
+        """Quantize a perturbation to 8 bits: -> (H, W, 1 to 4) uint8."""
         ...
 
     def from_png(self, pixels: np.ndarray, threat: Threat) -> np.ndarray:
-        """Return the pattern that a file holds: uint8 -> float32, and ``to_png`` of it is the same file."""
+        """Return the perturbation that a file holds: uint8 -> float32; ``to_png`` of it returns the same pixels."""
         ...
 
     def apply(self, pattern: Tensor, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
-        """Apply a pattern to images of any size: (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
+        """Apply a perturbation to images of any size: (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 
         Args:
-            pattern: as ``from_png`` returns it.
-            images: all of one size, which need not be known when this is traced.
-            threat: the one it was crafted for.
-            rng: the images' own.
+            pattern: the result of ``from_png``.
+            images: all of one size, which may be unknown when this is traced.
+            threat: the threat that the perturbation was optimised for.
+            rng: one random stream an image.
         """
         ...
 
 
 def is_bounded(attack: "Attack | Suite | Universal") -> bool:
-    """Tell whether an attack searches the ball of a threat."""
+    """Return whether an attack searches the ball of a threat."""
     return getattr(attack, "bounded", True)
 
 
 def norms_of(attack: "Attack | Suite | Universal") -> tuple[str, ...]:
-    """Return the norms that an attack knows."""
+    """Return the norms that an attack supports."""
     return getattr(attack, "norms", ("linf", "l2"))
 
 
 def refuse_unsupported(attack: "Attack | Suite | Universal", threat: Threat) -> None:
-    """Refuse a threat that the attack has no method for.
+    """Refuse a threat that the attack does not support.
 
     Raises:
-        UsageError: the attack does not know the norm, or cannot aim at a class.
+        UsageError: the attack does not support the norm, or does not support a target class.
     """
     name = type(attack).__module__.rpartition(".")[2].replace("_", "-")
     norms = norms_of(attack)
@@ -193,10 +192,10 @@ def refuse_radius(
 
 
 def refuse_pattern(search: Attack | Suite | Universal, spec: str, hint: str) -> None:
-    """Refuse an attack that crafts one pattern for many images.
+    """Refuse an attack that computes one perturbation for many images.
 
     Raises:
-        UsageError: it is one.
+        UsageError: the attack is universal.
     """
     if isinstance(search, Universal):
-        raise UsageError(f"'{registry.canonical(spec)}' is one pattern for many images", hint)
+        raise UsageError(f"'{registry.canonical(spec)}' is one perturbation for many images", hint)

@@ -1,4 +1,4 @@
-"""Gradient ascent with momentum, which the transfer family shares."""
+"""Gradient ascent with momentum, shared by the transfer attacks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class Pace:
-    """How many steps are taken, how long, and how much of the past they remember.
+    """Number and length of the steps, and decay of the momentum.
 
     Args:
         steps: number of steps.
         length: length of a step, in the units of eps.
-        decay: how much of the accumulated gradient is kept from step to step.
+        decay: factor of the accumulated gradient at each step.
     """
 
     steps: int
@@ -24,7 +24,7 @@ class Pace:
 
 
 def check(steps: int, step: float, decay: float = 0.0) -> None:
-    """Refuse options that no attack of the family can use.
+    """Refuse options out of range.
 
     Raises:
         UsageError: one of them is out of range.
@@ -32,17 +32,16 @@ def check(steps: int, step: float, decay: float = 0.0) -> None:
     if steps < 1:
         raise UsageError(f"steps is less than one: {steps}")
     if step < 0:
-        raise UsageError(f"step is negative: {step:g}", "give a length in the units of eps, or 0 for the usual one")
+        raise UsageError(f"step is negative: {step:g}", "give a length in the units of eps, or 0 for the default")
     if decay < 0:
-        raise UsageError(f"decay is negative: {decay:g}", "give 0 for no momentum, 1 for all of it")
+        raise UsageError(f"decay is negative: {decay:g}", "give a number such as 1, or 0 for no momentum")
 
 
 def accumulate(momentum: Tensor, gradient: Tensor, decay: float, threat: Threat) -> Tensor:
-    """Add a gradient to the decayed sum of those before it, each scaled to the same L1 norm.
+    """Return ``decay * momentum + gradient / (mean(|gradient|) * ||1||)``, 1 being the image of ones.
 
-    The papers divide by the L1 norm. Here the result is multiplied by the L1 norm of a flat image of
-    size one, which changes no step: so scaled, the sum is as long as a step, which is what a look
-    ahead along it needs.
+    The papers divide by the L1 norm of the gradient. The constant factor between the two changes no step, because a
+    step depends on the direction only. But the look-ahead of nifgsm needs a momentum of about unit length.
     """
     flat = threat.size(tf.ones_like(gradient))[:, None, None, None]
     mean = tf.reduce_mean(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
@@ -50,13 +49,13 @@ def accumulate(momentum: Tensor, gradient: Tensor, decay: float, threat: Threat)
 
 
 def climb(gradient: Callable[[Tensor, Tensor, Tensor], Tensor], images: Tensor, threat: Threat, pace: Pace) -> Tensor:
-    """Take steps along the accumulated gradient, each projected back: (N, H, W, C) -> (N, H, W, C).
+    """Take projected steps along the accumulated gradient: (N, H, W, C) -> (N, H, W, C).
 
     Args:
-        gradient: the images, the sum so far and the step's number -> the gradient to add to the sum.
-        images: where the ascent starts.
+        gradient: (images, momentum, index of the step) -> the gradient to add to the momentum.
+        images: the start of the ascent and the centres of the balls.
         threat: the ball.
-        pace: how the steps are taken.
+        pace: number and length of the steps, and decay.
     """
     adversarial, momentum = images, tf.zeros_like(images)
     for i in tf.range(pace.steps):

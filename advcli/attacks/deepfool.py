@@ -1,4 +1,4 @@
-"""DeepFool: the nearest boundary of the network linearised at each step, untargeted.
+"""DeepFool: steps onto the nearest decision boundary of the linearised network, untargeted.
 
 Moosavi-Dezfooli, Fawzi and Frossard 2016, https://arxiv.org/abs/1511.04599
 """
@@ -14,7 +14,7 @@ from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
-# As a share of the largest perturbation that there is: robust networks bend on the way to a far hyperplane.
+# As a fraction of the largest possible perturbation: robust networks are not linear up to a distant hyperplane.
 _LONGEST = 0.03
 
 
@@ -28,17 +28,17 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class DeepFool:
-    """Steps to the nearest of the hyperplanes where a wrong class would catch up, a little beyond.
+    """Step past the nearest of the hyperplanes on which a wrong class has the logit of the label.
 
-    The distance to a hyperplane is that inside [0, 1]: a pixel that is black or white can go one way only.
+    The distance to a hyperplane is the minimum inside [0, 1]: a pixel at 0 or 1 can move in one direction only.
 
     Args:
-        steps: number of steps at the most; an image is done when it is misclassified.
-        candidates: how many of the likeliest wrong classes to look at; each costs a gradient a step.
-        overshoot: how far beyond the boundary to go, as a fraction of the way to it.
+        steps: maximum number of steps; an image stops when it is misclassified.
+        candidates: number of wrong classes to consider, the likeliest first; each needs one gradient a step.
+        overshoot: length of a step beyond the boundary, as a fraction of the distance to it.
     """
 
-    kind: ClassVar[str] = "smallest"
+    kind: ClassVar[str] = "minimum-norm"
     targeted: ClassVar[bool] = False
 
     steps: int = 100
@@ -56,7 +56,7 @@ class DeepFool:
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first misclassified point, brought into the ball."""
+        """Return the first misclassified iterate, projected onto the ball: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
         def step(network: Network, _: Tensor, state: _State) -> tuple[_State, Tensor]:
             way, is_adversarial = self._way_to_nearest(network, state, threat)
@@ -74,7 +74,7 @@ class DeepFool:
         return settled(until_broken(step, logits_fn, lambda state: state.point, state, self.steps), images, threat)
 
     def _way_to_nearest(self, network: Network, state: _State, threat: Threat) -> tuple[Tensor, Tensor]:
-        """Return the way to the nearest hyperplane, and which images are misclassified: (n, H, W, C), (n,)."""
+        """Return the step to the nearest hyperplane, and which images are misclassified: (n, H, W, C), (n,)."""
         way = tf.zeros_like(state.point)
         least = tf.fill(tf.shape(state.label), float("inf"))
         is_adversarial = tf.zeros_like(state.label, tf.bool)
@@ -85,14 +85,14 @@ class DeepFool:
                 behind = of_class(logits, state.label) - of_class(logits, state.classes[:, i])
                 total = -tf.reduce_sum(behind)
             gradient = tape.gradient(total, state.point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            # Aiming at the boundary itself, float32 may stop short of it for ever.
+            # With the boundary itself as the aim, float32 rounding can keep the iterate short of it for ever.
             height = tf.abs(behind) + 1e-6 * tf.reduce_max(tf.abs(logits), axis=1)
             step = to_hyperplane(state.point, gradient, -height, threat.norm)
             gain = tf.reduce_sum(gradient * step, axis=(1, 2, 3))
-            # What no point of [0, 1] reaches counts by how much of the way is left.
+            # Hyperplanes outside [0, 1] are compared by the remaining distance.
             size = threat.size(step)
             distance = tf.math.divide_no_nan(size, tf.minimum(gain / height, 1.0))
-            # The linearisation is not trusted farther than without [0, 1]: a network is not linear as far as that.
+            # The step is no longer than without the constraint [0, 1]: the linearisation does not hold farther away.
             trusted = tf.math.divide_no_nan(height, dual_size(gradient, threat))
             trusted = tf.minimum(trusted, _LONGEST * threat.size(tf.ones_like(step)))
             step *= by_image(tf.minimum(1.0, tf.math.divide_no_nan(trusted, size)))

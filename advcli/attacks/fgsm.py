@@ -22,7 +22,7 @@ class FGSM:
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Take the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Return the image after the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
         gradient, _ = ascent(logits_fn, images, labels, threat)
         return threat.project(images + threat.eps * threat.steepest(gradient), images)
 

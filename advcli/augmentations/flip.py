@@ -1,4 +1,4 @@
-"""Left-right flip: half of the images are seen in a mirror."""
+"""Horizontal flip: mirror random images left to right."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,10 +10,10 @@ from advcli.threat.rng import ImageRng
 
 @dataclass(frozen=True)
 class Flip:
-    """Each image is flipped or not. Digits and letters are not themselves in a mirror: leave it out there.
+    """Flip each image with a probability. Do not use it for digits and letters, whose mirror images are other signs.
 
     Args:
-        probability: the chance of an image to be flipped.
+        probability: the probability that an image is flipped.
     """
 
     stage: ClassVar[str] = "geometry"
@@ -27,7 +27,7 @@ class Flip:
         """Flip: (N, H, W, C) -> (N, H, W, C)."""
         columns = tf.range(tf.shape(images)[2])[None]
         flipped = _chance.drawn(rng, self.probability)[:, :, 0, 0] > 0
-        # Reading columns in reverse order takes a sixth of the time of reversing the array.
+        # Gathering the columns in reverse order takes a sixth of the time of tf.reverse.
         return tf.gather(images, tf.where(flipped, columns[:, ::-1], columns), axis=2, batch_dims=1)
 
 

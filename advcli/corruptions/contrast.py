@@ -1,4 +1,4 @@
-"""Contrast: less of it, as in flat light.
+"""Contrast: reduce the contrast.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -20,16 +20,16 @@ _KEPT = {
 
 @dataclass(frozen=True)
 class Contrast:
-    """``(x - mean) * kept + mean`` with the mean of each channel of each image."""
+    """``(x - mean) * factor + mean`` with the mean of each channel of each image."""
 
     group: ClassVar[str] = "digital"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Lower the contrast: (N, H, W, C) -> (N, H, W, C)."""
+        """Reduce the contrast: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
         (kept,) = table(side, severity, _KEPT)
         mean = np.full(side * side, 1 / side**2, np.float32)
-        # One by one: in what order values are added up, and so the last bit, would depend on the batch.
+        # One image at a time: in a batch the order of the summation, and so the last bit, would depend on the batch.
         means = np.stack([mean @ image.reshape(side * side, -1) for image in images])[:, None, None]
         lowered = images * np.float32(kept)
         lowered += (1 - np.float32(kept)) * means

@@ -1,4 +1,4 @@
-"""Glass blur: pixels are displaced among their neighbours, as behind frosted glass.
+"""Glass blur: random local displacement of pixels, as behind frosted glass.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from advcli.corruptions._parameters import table
 
-# The standard deviation of the blur before and after, how far pixels go, and how often.
+# Standard deviation of the blur before and after, maximum displacement, and number of passes.
 _GLASS = {
     224: ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
     64: ((0.1, 1, 1), (0.5, 1, 1), (0.6, 1, 2), (0.7, 2, 1), (0.9, 2, 2)),
@@ -22,12 +22,12 @@ _GLASS = {
 
 @dataclass(frozen=True)
 class GlassBlur:
-    """A little blur, displaced pixels, and the same blur again.
+    """Gaussian blur, displacement of pixels, and the same blur again.
 
-    From the lower right to the upper left each pixel takes the value of one nearby, which may have been
-    displaced before. The paper speaks of shuffled pixels; the code that made the published sets overwrites
-    where it means to exchange, and is followed here, so that numbers can be compared. Displacements go up to
-    d - 1 to the lower right and to d to the upper left, as there.
+    From the lower right to the upper left, each pixel takes the value of a pixel nearby, which may have been displaced
+    before. The paper describes an exchange of pixels, but the code of the published sets overwrites one of the two.
+    This follows the code, so that results are comparable. As there, displacements are up to d - 1 to the lower right
+    and up to d to the upper left.
     """
 
     group: ClassVar[str] = "blur"
@@ -36,7 +36,7 @@ class GlassBlur:
         """Displace pixels: (N, H, W, C) -> (N, H, W, C)."""
         side, channels = images.shape[1], images.shape[3]
         sigma, farthest, times = table(side, severity, _GLASS)
-        # As published: in between, the images have 8 bits.
+        # As in the published code, the intermediate images have 8 bits.
         pixels = np.floor(_blurred(images, sigma) * 255 + 2**-10).reshape(-1, side * side, channels)
         sources = [displaced(side, round(farthest), round(times), generator) for generator in generators]
         moved = np.take_along_axis(pixels, np.stack(sources)[:, :, None], axis=1)
@@ -44,10 +44,10 @@ class GlassBlur:
 
 
 def displaced(side: int, farthest: int, times: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw which pixel each one comes from: -> (side * side,), counted row by row."""
+    """Sample the source index of each pixel, in row-major order: -> (side * side,)."""
     rows = np.arange(side - farthest, farthest, -1)
     here = (rows[:, None] * side + rows).ravel()
-    # A list, because one pixel after the other is far quicker in it than in an array.
+    # A list, because access to single elements is much faster than in an array.
     source = list(range(side * side))
     for _ in range(times):
         offsets = generator.integers(-farthest, farthest, (2, len(here)))

@@ -1,4 +1,4 @@
-"""Motion blur: every point becomes a line, as of a camera that moved.
+"""Motion blur: convolution along a line at a random angle, as from a moving camera.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -12,7 +12,7 @@ import numpy as np
 from advcli.corruptions import _motion
 from advcli.corruptions._parameters import table
 
-# Half the length of the line, and the standard deviation with which it fades.
+# Half the length of the line, and standard deviation of the weights along it.
 _LINE = {
     224: ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
     64: ((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
@@ -22,7 +22,7 @@ _LINE = {
 
 @dataclass(frozen=True)
 class MotionBlur:
-    """A line at a random angle of up to 45 degrees, which fades like half a Gaussian."""
+    """Convolution along a line at an angle uniform in [-45, 45] degrees, with half-Gaussian weights."""
 
     group: ClassVar[str] = "blur"
 

@@ -1,4 +1,4 @@
-"""Saturate: paler or stronger colours.
+"""Saturate: decrease or increase the saturation of colours.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from advcli.corruptions._parameters import table
 
-# What the saturation is multiplied with, and what is added to it.
+# Factor of the saturation, and the constant that is added.
 _SATURATION = {
     224: ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
     64: ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
@@ -21,10 +21,10 @@ _SATURATION = {
 
 @dataclass(frozen=True)
 class Saturate:
-    """Another saturation in HSV, hue and value as they are.
+    """``clip(a * saturation + b)`` in HSV; hue and value are unchanged.
 
-    Grey pixels of a colour image have the hue 0, so what is added makes them reddish, as in the published
-    sets. Images of one channel have no saturation and stay as they are.
+    Grey pixels of a colour image have the hue 0, so the constant makes them reddish, as in the published sets. Images
+    of one channel have no saturation and are unchanged.
     """
 
     group: ClassVar[str] = "extra"
@@ -36,7 +36,7 @@ class Saturate:
         factor, added = (np.float32(x) for x in table(images.shape[1], severity, _SATURATION))
         value = images.max(axis=3, keepdims=True)
         spread = value - images.min(axis=3, keepdims=True)
-        # How far below the value each channel is, as a part of how far the lowest is; 0, 1, 1 is red.
+        # (value - channel) / (value - minimum): red is 0, 1, 1.
         depths = np.zeros_like(images) + np.array([0, 1, 1], np.float32)
         np.divide(value - images, spread, out=depths, where=spread > 0)
         saturation = np.divide(spread, value, out=np.zeros_like(value), where=value > 0)

@@ -1,4 +1,4 @@
-"""Shot noise: the photons that a pixel happens to catch where light is scarce.
+"""Shot noise: Poisson noise of photon counts in low light.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from advcli.corruptions._parameters import table
 
-# How many photons a white pixel catches on average.
+# Mean number of photons of a white pixel.
 _PHOTONS = {
     224: (60, 25, 12, 5, 3),
     64: (250, 100, 50, 30, 15),
@@ -21,12 +21,12 @@ _PHOTONS = {
 
 @dataclass(frozen=True)
 class ShotNoise:
-    """``Poisson(photons * x) / photons``, for each pixel and channel."""
+    """``Poisson(photons * x) / photons``, independent for each pixel and channel."""
 
     group: ClassVar[str] = "noise"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Count photons: (N, H, W, C) -> (N, H, W, C)."""
+        """Add noise: (N, H, W, C) -> (N, H, W, C)."""
         (photons,) = table(images.shape[1], severity, _PHOTONS)
         counts = np.empty_like(images)
         for image, place, generator in zip(images, counts, generators, strict=True):

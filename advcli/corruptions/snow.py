@@ -1,4 +1,4 @@
-"""Snow: flakes in streaks, and a whitened picture.
+"""Snow: add motion-blurred flakes, and whiten the image.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -13,8 +13,8 @@ from advcli.corruptions import _motion, _separable
 from advcli.corruptions._colour import luma
 from advcli.corruptions._parameters import table
 
-# Mean and standard deviation of the noise that becomes flakes, how much it is enlarged, what is too little for a
-# flake, half the length of a streak, the standard deviation with which it fades, and how much of the image stays.
+# Mean and standard deviation of the noise, its magnification, the threshold for flakes, half the length of the
+# motion blur, the standard deviation of its weights, and the weight of the original image.
 _SNOW = {
     224: (
         (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
@@ -42,18 +42,18 @@ _SNOW = {
 
 @dataclass(frozen=True)
 class Snow:
-    """Enlarged noise above a threshold, blurred along a line that falls at 45 to 135 degrees, and again upside down."""
+    """Enlarged noise above a threshold, with motion blur at 45 to 135 degrees; added twice, once rotated by 180."""
 
     group: ClassVar[str] = "weather"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Let it snow: (N, H, W, C) -> (N, H, W, C)."""
+        """Add snow: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
         mean, std, factor, least, radius, sigma, kept = (np.float32(x) for x in table(side, severity, _SNOW))
         noise = np.stack([generator.standard_normal((side, side), np.float32) for generator in generators])
         flakes = _separable.apply(_separable.zoom(side, float(factor)), mean + std * noise)
         flakes[flakes < least] = 0
-        # As published: before the blur and after it, the flakes have 8 bits.
+        # As in the published code, the flakes have 8 bits before and after the blur.
         flakes = np.floor(np.clip(flakes, 0, 1) * 255)
         streaks = [
             _motion.moved(layer, round(float(radius)), float(sigma), generator.uniform(-135, -45))

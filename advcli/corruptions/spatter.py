@@ -1,4 +1,4 @@
-"""Spatter: drops of water, or of mud, on the lens.
+"""Spatter: drops of water or mud on the lens.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -14,8 +14,8 @@ from advcli.corruptions import _edges
 from advcli.corruptions._colour import shade
 from advcli.corruptions._parameters import table
 
-# Mean and standard deviation of the noise that becomes drops, that of the blur which gives them their size, what is
-# too little for a drop, how strong they are (of mud: how soft), and whether they are of mud.
+# Mean and standard deviation of the noise, standard deviation of its blur, threshold for drops, strength of the
+# drops (of mud: standard deviation of their blur), and whether they are mud.
 _SPATTER = {
     224: (
         (0.65, 0.3, 4, 0.69, 0.6, 0),
@@ -47,12 +47,12 @@ _RELIEF = np.array([[[-2, -1, 0], [-1, 1, 1], [0, 1, 2]]], np.float32)
 
 @dataclass(frozen=True)
 class Spatter:
-    """Blurred noise above a threshold: water adds its colour, brighter at a drop's rim; mud covers the image."""
+    """Blurred noise above a threshold: water adds its colour, brighter at the rims of drops; mud covers the image."""
 
     group: ClassVar[str] = "extra"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Spatter: (N, H, W, C) -> (N, H, W, C)."""
+        """Add spatter: (N, H, W, C) -> (N, H, W, C)."""
         side, channels = images.shape[1], images.shape[3]
         mean, std, sigma, least, strength, mud = table(side, severity, _SPATTER)
         noise = np.stack([generator.standard_normal((side, side), np.float32) for generator in generators])
@@ -67,21 +67,21 @@ class Spatter:
 
 
 def glitter(drops: np.ndarray) -> np.ndarray:
-    """Return how bright water is: (N, H, W) in whole numbers of [0, 255] -> (N, H, W) in [0, 1].
+    """Return the brightness of water: (N, H, W), integers in [0, 255] -> (N, H, W) in [0, 1].
 
-    The distance from the drops' edges, up to 20 pixels, is spread over all of 8 bits and lit from one side.
+    The distance from the drops' edges, up to 20 pixels, is histogram-equalised and shaded from one side.
     """
     distance = _edges.distance(_edges.edges(drops, 50, 150), 20)
     heights = _spread(np.floor(_mean(distance) + 2**-10).astype(np.intp))
     relief = np.clip(ndimage.correlate(heights, _RELIEF, mode="mirror"), 0, 255)
     light = drops * np.rint(_mean(relief))
     brightest = light.max(axis=(1, 2), keepdims=True)
-    # Where there is no drop there is no light.
+    # Zero outside the drops.
     return np.divide(light, brightest, out=np.zeros_like(light), where=brightest > 0)
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
-    """Make all brightnesses of a picture equally frequent: (N, H, W) of [0, 255] -> (N, H, W) float32."""
+    """Equalise the histogram of each image: (N, H, W) in [0, 255] -> (N, H, W) float32."""
     spread = np.empty(values.shape, np.float32)
     for picture, place in zip(values, spread, strict=True):
         counts = np.bincount(picture.ravel(), minlength=256)

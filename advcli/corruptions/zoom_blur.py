@@ -1,4 +1,4 @@
-"""Zoom blur: every point becomes a line away from the middle, as of a camera that comes nearer.
+"""Zoom blur: the mean of the image at several magnifications, as from a camera that approaches.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -12,7 +12,7 @@ import numpy as np
 from advcli.corruptions import _separable
 from advcli.corruptions._parameters import table
 
-# Up to where the image is enlarged, and in which steps.
+# Upper bound and step of the magnification.
 _ZOOM = {
     224: ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
     64: ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
@@ -22,7 +22,7 @@ _ZOOM = {
 
 @dataclass(frozen=True)
 class ZoomBlur:
-    """The mean of the image and its middle, enlarged by 1 and each further step."""
+    """The mean of the image and of its centre at the magnifications 1, 1 + step, 1 + 2 step ..."""
 
     group: ClassVar[str] = "blur"
 

@@ -1,4 +1,4 @@
-"""What can be added to any objective: one file a modification of the loss or of the weights it is taken at."""
+"""Modifiers of any objective: one file a penalty term or a perturbation of the weights."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -11,23 +11,23 @@ from advcli.threat.inner_maximization import InnerMaximization
 class Penalty(Protocol):
     """A term that is added to the loss of each image.
 
-    A modifier says in attributes of its class what an objective says: ``uses`` names whether "eps" means
-    anything to it, and ``norms`` the balls it knows if so.
+    The class attributes are those of an objective: ``uses`` contains "eps" if the modifier uses the ball, and ``norms``
+    lists the supported norms.
     """
 
     uses: ClassVar[tuple[str, ...]]
 
     def penalty(self, model: Any, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the term, differentiable by the weights: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
+        """Return the term, differentiable with respect to the weights: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
         ...
 
 
 @runtime_checkable
 class WeightPerturbation(Protocol):
-    """Other weights at which the gradient is taken, before it is applied to the real ones."""
+    """A perturbation of the weights at which the gradient is taken; the update is applied to the original weights."""
 
     uses: ClassVar[tuple[str, ...]]
 
     def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
-        """Return how far to move each weight, from the gradient of the loss at the real weights."""
+        """Return the perturbation of each weight, given the gradient of the loss at the original weights."""
         ...

@@ -1,4 +1,4 @@
-"""What training minimises: one file a loss."""
+"""Training objectives: one file a loss."""
 
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -7,31 +7,31 @@ from advcli.threat.inner_maximization import InnerMaximization
 
 
 class Objective(Protocol):
-    """A loss of a model on labelled images, in two parts: what the images become, and the loss on it.
+    """A loss of a model on labelled images, in two parts: the inner maximization, and the loss on its result.
 
-    The first part is a search, through which no weight gets a gradient; the second is what the weights
-    descend. What an objective is it says in attributes of its class, read before TensorFlow is imported:
-    ``robust: ClassVar[bool]`` tells whether it is meant to make the model robust (then the best epoch is
-    the one with the best accuracy under attack, else the one with the best clean accuracy);
-    ``uses: ClassVar[tuple[str, ...]]`` names which of "eps" (the ball of the command) and "attack" (its
-    attack) mean anything to it; ``norms: ClassVar[tuple[str, ...]]`` the balls it knows, if "eps" is used;
-    ``lengths: ClassVar[tuple[str, ...]]`` which options are lengths in the units of eps.
+    ``perturb`` computes the perturbed images; the weights get no gradient through it. ``__call__`` computes the loss
+    that the optimizer minimises. Class attributes describe the objective; they are read before TensorFlow is imported.
+    ``robust: ClassVar[bool]`` says whether the objective trains for robustness: then the best epoch is the one with the
+    greatest robust accuracy, else the one with the greatest clean accuracy.
+    ``uses: ClassVar[tuple[str, ...]]`` lists what it uses of "eps" (the ball of the command) and "attack" (its attack).
+    ``norms: ClassVar[tuple[str, ...]]`` lists the supported norms, if "eps" is used.
+    ``lengths: ClassVar[tuple[str, ...]]`` names the options that are lengths in the units of eps.
     """
 
     robust: ClassVar[bool]
     uses: ClassVar[tuple[str, ...]]
 
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Make of a batch what the loss is to see: (N, H, W, C) in [0, 1], (N,) -> any tensor with N rows."""
+        """Return the perturbed images: (N, H, W, C) in [0, 1], (N,) -> any tensor whose first axis is N."""
         ...
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of each image and the logits that training accuracy is counted on.
+        """Return the loss of each image, and the logits for the training accuracy.
 
         Args:
-            model: the network being trained; called with ``training=True``.
+            model: the network that is trained; called with ``training=True``.
             images: (N, H, W, C) float32 in [0, 1].
-            perturbed: what ``perturb`` made of them.
+            perturbed: the result of ``perturb``.
             labels: (N,) int32.
 
         Returns:
@@ -42,17 +42,17 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Replaying(Protocol):
-    """An objective that goes over each batch several times and keeps its perturbation for the next.
+    """An objective that trains on each batch several times and keeps the perturbation for the next batch.
 
-    The weights' and the images' gradients come out of the same backward pass. ``perturb`` puts
-    ``opponent.kept`` on the images.
+    One backward pass computes the gradients of the weights and of the images. ``perturb`` adds ``inner.kept`` to the
+    images.
     """
 
     @property
     def replays(self) -> int:
-        """How often a batch is gone over."""
+        """Return the number of updates for each batch."""
         ...
 
     def climb(self, inner: InnerMaximization, images: Tensor, gradient: Tensor) -> Tensor:
-        """Return the perturbation to keep, from the gradient at the perturbed images: (N, H, W, C) each."""
+        """Return the next perturbation, given the gradient at the perturbed images: (N, H, W, C) each."""
         ...

@@ -1,4 +1,4 @@
-"""Steps uphill inside the ball, on whatever loss an objective searches with."""
+"""Projected gradient ascent on any loss of an objective."""
 
 from collections.abc import Callable
 
@@ -9,10 +9,10 @@ from advcli.threat.threat import Threat
 
 
 def check(steps: int, step: float) -> None:
-    """Refuse a search without steps, or with steps that go back.
+    """Refuse options out of range.
 
     Raises:
-        UsageError: one of the two is too small.
+        UsageError: ``steps`` is less than one, or ``step`` is negative.
     """
     if steps < 1:
         raise UsageError(f"steps is less than one: {steps}")
@@ -22,16 +22,16 @@ def check(steps: int, step: float) -> None:
 
 @as_written
 def beside(images: Tensor, rng: ImageRng) -> Tensor:
-    """Return a point so near to each image that it looks the same: a divergence from the image has no slope there."""
+    """Add Gaussian noise with a standard deviation of 0.001: at the image a divergence from it has no gradient."""
     return images + 0.001 * rng.normal(tf.shape(images)[1:])
 
 
 @as_written
 def slope(loss: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
-    """Return the gradient of each image's own loss: (N, H, W, C) -> (N, H, W, C)."""
+    """Return the gradient of each image's loss: (N, H, W, C) -> (N, H, W, C)."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(point)
-        # The sum, not the mean: an image's gradient must not depend on how many there are in its batch.
+        # The sum, not the mean: an image's gradient must not depend on the batch size.
         total = tf.reduce_sum(loss(point))
     return tape.gradient(total, point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
@@ -39,15 +39,15 @@ def slope(loss: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
 def ascend(
     loss: Callable[[Tensor], Tensor], start: Tensor, images: Tensor, threat: Threat, steps: int, step: float
 ) -> Tensor:
-    """Take steepest steps, each projected into the ball: (N, H, W, C) -> (N, H, W, C).
+    """Take steepest-ascent steps, each projected onto the ball: (N, H, W, C) -> (N, H, W, C).
 
     Args:
-        loss: (N, H, W, C) -> (N,) what to increase.
-        start: where to begin; need not be inside the ball.
+        loss: (N, H, W, C) -> (N,), the loss to maximise.
+        start: the first iterate; it may lie outside the ball.
         images: the centres of the balls.
         threat: the ball.
-        steps: how many steps.
-        step: the length of one, in the units of eps; 0 means that all together are 2.5 eps long.
+        steps: number of steps.
+        step: length of a step, in the units of eps; 0 means 2.5 eps / steps.
     """
     length = threat.length(step, 2.5 / steps)
     point = start

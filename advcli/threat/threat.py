@@ -89,7 +89,7 @@ class Threat:
             spec: what it was made from.
         """
         step = getattr(component, "step", 0.0)
-        searches_ball = getattr(component, "kind", "") != "smallest"
+        searches_ball = getattr(component, "kind", "") != "minimum-norm"
         if "step" in getattr(component, "lengths", ()) and searches_ball and step > 2 * self.eps:
             log.warning(
                 "the step %g of '%s' is more than twice eps %g: a step is in the units of eps, not a fraction of it",
