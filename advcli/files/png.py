@@ -1,4 +1,4 @@
-"""PNG files of advcli's own: 8-bit pixels exactly as they are, and texts that say what they are."""
+"""PNG files: exact 8-bit pixels, with records in text chunks."""
 
 import base64
 import io
@@ -13,36 +13,36 @@ from advcli.files.atomic import whole_file
 
 
 def write(path: Path, pixels: np.ndarray, text: Mapping[str, str] | None = None) -> None:
-    """Write (H, W, C) uint8 pixels as a PNG file, whole or not at all, with text chunks inside."""
+    """Write (H, W, C) uint8 pixels as a PNG file with text chunks, atomically."""
     from PIL import PngImagePlugin
 
     chunks = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
-        # A tEXt chunk holds Latin-1; in JSON every character has a form in ASCII.
+        # A tEXt chunk is Latin-1; JSON can escape every other character in ASCII.
         chunks.add_text(key, value)
     with whole_file(path) as file:
         _picture(pixels).save(file, format="PNG", pnginfo=chunks)
 
 
 def embedded(pixels: np.ndarray) -> str:
-    """Return (H, W, C) uint8 pixels as the address of a picture that lies in the address itself."""
+    """Return (H, W, C) uint8 pixels as a data URL of a PNG image."""
     file = io.BytesIO()
     _picture(pixels).save(file, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def read(file: Path) -> np.ndarray:
-    """Read a PNG file's own values, opacity among them: -> (H, W, 1 to 4) uint8.
+    """Read the raw values of a PNG file, including opacity: -> (H, W, 1 to 4) uint8.
 
     Raises:
-        AdvcliError: the file is no 8-bit PNG.
+        AdvcliError: the file is not an 8-bit PNG.
     """
     from PIL import Image
 
     try:
         with Image.open(file) as opened:
             if opened.format != "PNG" or opened.mode not in ("L", "LA", "RGB", "RGBA"):
-                raise AdvcliError(f"'{file}' is no 8-bit PNG file")
+                raise AdvcliError(f"'{file}' is not an 8-bit PNG file")
             pixels = np.asarray(opened)
     except OSError as error:
         raise AdvcliError(f"cannot read '{file}': {error.strerror or error}") from error
@@ -50,7 +50,7 @@ def read(file: Path) -> np.ndarray:
 
 
 def text_in(file: Path, key: str) -> str | None:
-    """Return a text that a PNG file carries; None if it does not."""
+    """Return the text chunk of a PNG file with a key; None if there is none."""
     from PIL import Image
 
     try:

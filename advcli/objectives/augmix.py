@@ -1,4 +1,4 @@
-"""AugMix: the clean loss plus the divergence between predictions for an image and for two augmented mixtures of it.
+"""AugMix: the clean loss plus the divergence between predictions for an image and two mixtures of it.
 
 Hendrycks, Mu, Cubuk, Zoph, Gilmer and Lakshminarayanan 2020, https://arxiv.org/abs/1912.02781
 """

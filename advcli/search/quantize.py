@@ -1,4 +1,4 @@
-"""Bring an adversarial image to the 8 bits of a file without losing what was found."""
+"""Quantize adversarial images to 8 bits so that they stay adversarial."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from advcli.data.dataset import to_eight_bits, to_float
 from advcli.model.classifier import Classifier
 from advcli.threat.threat import Threat
 
-# Searches for the smallest perturbation end just across the boundary, and rounding may bring them back.
-# The smallest are less than half a grey level long everywhere: they have to grow many times to be seen at all.
+# Minimum-norm attacks end just across the boundary, and rounding may move the image back.
+# Perturbations below half a grey level round to zero: they must be enlarged many times.
 _STRETCHES = (1.05, 1.1, 1.2, 1.4, 1.7, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 
@@ -20,15 +20,15 @@ def settled(
     *,
     bounded: bool = True,
 ) -> np.ndarray:
-    """Round to 8 bits inside the ball; where that undoes the attack, go a little further along the same way.
+    """Round to 8 bits inside the ball; if the result is not adversarial, enlarge the perturbation in its direction.
 
     Args:
-        classifier: what was attacked.
+        classifier: the classifier that was attacked.
         originals: (N, H, W, C) uint8, the centres of the balls.
         adversarial: (N, H, W, C) float32 in [0, 1].
         threat: the ball.
-        labels: (N,) the classes the attack moved away from.
-        bounded: whether the attack keeps to the ball; without one there is nothing to do but to round.
+        labels: (N,) the classes to move away from.
+        bounded: whether the attack is bounded by the ball; if not, the images are only rounded.
 
     Returns:
         (N, H, W, C) uint8.
@@ -57,18 +57,18 @@ def settled(
 
 
 def broken(classifier: Classifier, points: np.ndarray, threat: Threat, labels: np.ndarray) -> np.ndarray:
-    """Tell which images have the answer that the adversary wants: (N, H, W, C) in [0, 1], (N,) -> (N,) bool."""
+    """Return which images are adversarial: (N, H, W, C) in [0, 1], (N,) labels -> (N,) bool."""
     return threat.is_adversarial_class(classifier.classes(points), labels)
 
 
 def fooled(probabilities: np.ndarray, threat: Threat, label: int) -> bool:
-    """Tell whether a classifier's answer is what the adversary wants: (K,) -> bool."""
+    """Return whether an image is adversarial, given its probabilities: (K,) -> bool."""
     reached = int(probabilities.argmax())
     return reached != label if threat.target is None else reached == threat.target
 
 
 def quantized(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: float) -> np.ndarray:
-    """Round an adversarial image to 8 bits without leaving the ball.
+    """Round an adversarial image to 8 bits inside the ball.
 
     Args:
         adversarial: (H, W, C) float32 in [0, 1].
@@ -87,19 +87,19 @@ def quantized(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: flo
     elif norm == "l1":
         rounded = _rounded_to_sum(delta, int(eps * 255 + 1e-6))
     else:
-        # Rounding may lengthen a perturbation or swallow it: aim for the length that was found.
+        # Rounding may increase the norm, or round everything to zero: keep the norm of the perturbation.
         rounded = _rounded_to_length(delta, centre, min(eps * 255, float(np.linalg.norm(delta))))
     return (centre + rounded.astype(np.int16)).clip(0, 255).astype(np.uint8)
 
 
 def _rounded_to_sum(delta: np.ndarray, most: int) -> np.ndarray:
-    """Round a perturbation, scaled down to the ball, so that its sizes add up to what they did or a little less."""
-    # Pixels left alone differ by rounding errors, and there are too many of them to add those up.
+    """Round a perturbation, scaled down to the ball, so that its l1 norm stays equal or becomes slightly smaller."""
+    # Unchanged pixels differ by rounding errors, whose sum over many pixels would count.
     near = np.rint(delta)
     size = np.abs(np.where(np.abs(delta - near) < 5e-5, near, delta)).ravel()
     if size.sum() > most:
         size *= most / size.sum()
-    # Of all ways to reach the sum in whole numbers this one changes the pixels least.
+    # Largest remainders first: of all integer roundings with this sum it changes the pixels least.
     whole = np.floor(size)
     left = int(min(most, np.rint(size.sum())) - whole.sum())
     whole[np.argsort(whole - size, kind="stable")[: max(left, 0)]] += 1
@@ -107,7 +107,7 @@ def _rounded_to_sum(delta: np.ndarray, most: int) -> np.ndarray:
 
 
 def _rounded_to_length(delta: np.ndarray, centre: np.ndarray, length: float) -> np.ndarray:
-    """Scale a perturbation so that, rounded to whole numbers, it is just as long or a little shorter."""
+    """Scale a perturbation so that its l2 norm after rounding to integers is equal or slightly smaller."""
 
     def rounded(scale: float) -> np.ndarray:
         return np.rint(delta * scale).clip(-centre, 255 - centre)
