@@ -111,8 +111,8 @@ def as_written(function: _Function) -> _Function:
 def neural_structured_learning() -> Any:
     """Import neural-structured-learning.
 
-    Version 1.4.0 imports ``tensorflow.estimator``, which was removed in TensorFlow 2.16. The parts that advcli uses do not
-    need that module, so an empty module replaces it during the import.
+    Version 1.4.0 imports ``tensorflow.estimator``, which was removed in TensorFlow 2.16. The parts that advcli uses do
+    not need that module, so an empty module replaces it during the import.
     """
     if "neural_structured_learning" not in sys.modules:
         tensorflow: Any = importlib.import_module("tensorflow") if tf.__version__ else None

@@ -8,7 +8,7 @@ _DIGITS = re.compile("([0-9]+)")
 
 
 class ClassOrder(StrEnum):
-    """Sort order of names: alphabetical (1, 10, 2), as in Keras' image_dataset_from_directory, or natural (1, 2, 10)."""
+    """Sort order of names: alphabetical (1, 10, 2), as in Keras' image_dataset_from_directory, or natural (1, 2)."""
 
     ALPHABETICAL = "alphabetical"
     NATURAL = "natural"
