@@ -243,7 +243,9 @@ def test_tokens_and_heads_of_a_transformer_are_no_map(heads: int) -> None:
     assert [one.layer for one in listed(classifier)] == ["patches"]
     assert what(classifier, "patches") == ("patches", 8, 8)
     for name in ("query", "key", "value"):
-        with pytest.raises(UsageError, match=rf"layer '{name}' \(64 x {heads} x .* is not a feature map: its axes do not follow"):
+        with pytest.raises(
+            UsageError, match=rf"layer '{name}' \(64 x {heads} x .* is not a feature map: its axes do not follow"
+        ):
             feature_map(classifier, name)
 
 

@@ -97,7 +97,7 @@ class Classifier:
 
     @cached_property
     def live_copy(self) -> "Classifier":
-        """Return an inference copy that reads the weights at each call, and so needs no new trace after training."""
+        """Return an inference copy that reads the weights at each call: no new trace is needed after training."""
         return replace(self, model=LiveInferenceCopy(self.model), source=self) if self._has_proven_copy else self
 
     def current_copy(self) -> "Classifier":
