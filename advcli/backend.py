@@ -1,7 +1,7 @@
-"""The lazy and quiet doorway to TensorFlow and Keras: the only file that imports them.
+"""Lazy imports of TensorFlow and Keras, with their messages suppressed: the only file that imports them.
 
-Importing TensorFlow takes seconds and writes to standard error whatever its log level is, so it
-is put off until the first use and done with the file descriptor held back.
+Importing TensorFlow takes seconds and writes to standard error at every log level. It is therefore delayed until the
+first use, and file descriptor 2 is captured meanwhile.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-# What Keras and tf-keras-vis say about themselves, and a user can do nothing about.
+# Warnings of Keras and tf-keras-vis about their own code, which a user cannot fix.
 _CHATTER = (
     r"The structure of `inputs` doesn't match the expected structure",
     r"When providing `inputs` as a dict",
@@ -26,13 +26,13 @@ _CHATTER = (
 )
 
 
-# What Keras imports where it is installed, for plots and wrappers that advcli has no use for: a second of every start.
+# Optional imports of Keras for plots and wrappers that advcli does not use; they take a second.
 _UNUSED = ("matplotlib", "sklearn")
 
 
 @contextlib.contextmanager
 def _left_out(names: Sequence[str]) -> Iterator[None]:
-    """Make modules look as if they were not installed, but for those that have been imported already."""
+    """Make imports of these modules fail, except for modules that are already imported."""
     absent = [name for name in names if name not in sys.modules]
     modules: dict[str, Any] = sys.modules
     modules.update(dict.fromkeys(absent))
@@ -45,7 +45,7 @@ def _left_out(names: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held_back() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2; let it out only if the block fails."""
+    """Capture the output to file descriptor 2; write it only if the block fails."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as chatter:
@@ -63,7 +63,7 @@ def _held_back() -> Iterator[None]:
 
 
 class _Lazy:
-    """A module that is imported when the first of its attributes is asked for."""
+    """A module that is imported at the first access to an attribute."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -100,9 +100,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def as_written(function: _Function) -> _Function:
-    """Mark a function that no loop or branch of depends on a tensor, so that AutoGraph need not rewrite it.
+    """Exclude a function from AutoGraph: none of its loops and branches depends on a tensor.
 
-    Rewriting takes tens of milliseconds a function, each time that an attack is traced.
+    The conversion takes tens of milliseconds a function in each trace of an attack.
     """
     function.autograph_info__ = None  # type: ignore[attr-defined]
     return function
@@ -111,8 +111,8 @@ def as_written(function: _Function) -> _Function:
 def neural_structured_learning() -> Any:
     """Import neural-structured-learning.
 
-    Version 1.4.0 imports ``tensorflow.estimator``, which is gone since TensorFlow 2.16. Nothing
-    that advcli uses of it needs that module, so an empty one stands in while it is imported.
+    Version 1.4.0 imports ``tensorflow.estimator``, which was removed in TensorFlow 2.16. The parts that advcli uses do
+    not need that module, so an empty module replaces it during the import.
     """
     if "neural_structured_learning" not in sys.modules:
         tensorflow: Any = importlib.import_module("tensorflow") if tf.__version__ else None

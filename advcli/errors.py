@@ -6,24 +6,24 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """What the exit code of a command says."""
+    """The exit codes of the commands."""
 
     DONE = 0
-    """All was done; an attack that fails to fool is a result."""
+    """Success; an attack that does not fool the model is a result, not an error."""
     FAILED = 1
-    """Something failed; the rest was done where that could be."""
+    """Some part failed; the other parts were completed if possible."""
     USAGE = 2
-    """The command was called wrongly; nothing was done."""
+    """Wrong usage; nothing was done."""
     UNMET = 3
-    """A check that was asked for was not met."""
+    """A requested check failed."""
     INTERRUPTED = 130
-    """The user stopped it."""
+    """Interrupted by the user."""
     PIPE_CLOSED = 141
-    """The reader of the output has gone."""
+    """The reader of the output closed the pipe."""
 
 
 class AdvcliError(Exception):
-    """Something failed while working.
+    """A failure during the work.
 
     Args:
         message: what is wrong, with the value in quotes; lower case, no full stop.
@@ -39,13 +39,13 @@ class AdvcliError(Exception):
 
 
 class UsageError(AdvcliError):
-    """The command was called wrongly; found before any work is done."""
+    """Wrong usage, detected before any work is done."""
 
     exit_code = ExitStatus.USAGE
 
 
 class Interrupted(AdvcliError):
-    """The user stopped it."""
+    """Interrupted by the user."""
 
     exit_code = ExitStatus.INTERRUPTED
 

@@ -9,30 +9,30 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from advcli.errors import UsageError, nearest
 
-# The parts of a command's help, in their order.
+# The panels of a command's help, in their order.
 PANELS = WHAT, THREAT, LEARNING, SUMMARY, OUTPUT, RUN = "What", "Threat", "Learning", "Summary", "Output", "Run"
 
 
 @dataclass(frozen=True)
 class Option:
-    """What the command line knows of a field beside its name, type, default and help.
+    """The command-line properties of a field, apart from its name, type, default and help.
 
     Args:
-        flags: how it is written, the long form first; the field's name if there are none.
-        panel: the part of the help it stands in.
-        metavar: what stands for its value in the help.
-        shown: what the help calls the default.
-        min: the least value.
-        max: the greatest value.
-        family: the components that a shell completes it to.
-        parse: makes the value of what was typed.
-        several: it may be given several times, and ``parse`` is given all of them.
-        alias: an older flag, which is not in the help.
-        argument: it is written without a flag.
-        eager: it is read before all others.
-        callback: called by the command line once it is read.
-        env: the environment variable that it is read from.
-        of_results: it says how results are summed up, and may be said anew of those that a file holds.
+        flags: the flags, the long form first; empty means the field's name.
+        panel: the panel of the help.
+        metavar: the placeholder for the value in the help.
+        shown: the default in the help.
+        min: the minimum.
+        max: the maximum.
+        family: the family of components for shell completion.
+        parse: converts the text of the option to its value.
+        several: the option can be repeated; ``parse`` gets all texts.
+        alias: an older flag, hidden in the help.
+        argument: a positional argument, without a flag.
+        eager: processed before all other options.
+        callback: called by the command line after the option is read.
+        env: the environment variable for the value.
+        of_results: the option affects only the summary of results, and can be changed for stored results.
     """
 
     flags: tuple[str, ...] = ()
@@ -63,12 +63,12 @@ def options_of(request: Any) -> dict[str, Option]:
 
 
 def name_of(field_name: str, given: Option) -> str:
-    """Return what a person calls an option: ``--per-class``."""
+    """Return the long flag of an option: ``--per-class``."""
     return given.flags[0].partition("/")[0] if given.flags else f"--{field_name.replace('_', '-')}"
 
 
 def helps_of(request: type) -> dict[str, str]:
-    """Read what the ``Args:`` sections of a dataclass and of those it is made of say: field -> sentence."""
+    """Read the ``Args:`` sections of a dataclass and of its nested dataclasses: field -> sentence."""
     found: dict[str, str] = {}
     for part in reversed(request.__mro__):
         text = inspect.cleandoc(part.__dict__.get("__doc__") or "")
@@ -78,7 +78,7 @@ def helps_of(request: type) -> dict[str, str]:
 
 
 def changed_options(*parts: Any) -> set[str]:
-    """Name the fields that have another value than their default."""
+    """Return the names of the fields whose value differs from the default."""
     return {
         each.name
         for part in parts
@@ -98,10 +98,10 @@ def choices_of(kind: Any) -> tuple[str, ...]:
 
 
 def read_choice(text: str, choices: tuple[str, ...], name: str) -> str:
-    """Return the one of some values that a text is.
+    """Return the choice that a text names.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not one of the choices.
     """
     if text not in choices:
         raise UsageError(f"{name} has no '{text}'", nearest(text, choices))
@@ -109,10 +109,10 @@ def read_choice(text: str, choices: tuple[str, ...], name: str) -> str:
 
 
 def refuse_out_of_bounds(request: Any) -> None:
-    """Refuse values that are not between an option's bounds, or not one of its choices.
+    """Refuse values outside an option's bounds, or not among its choices.
 
     Raises:
-        UsageError: there is one.
+        UsageError: a value is out of bounds, or not one of the choices.
     """
     hints = get_type_hints(type(request))
     for field_name, given in options_of(request).items():

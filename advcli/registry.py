@@ -115,7 +115,7 @@ def component(family: str, spec: str) -> type:
 
 
 def build(family: str, spec: str) -> Any:
-    """Make a component from a spec such as ``pgd:steps=40,random_start=false``.
+    """Build a component from a spec such as ``pgd:steps=40,random_start=false``.
 
     Raises:
         UsageError: unknown name, unknown or missing option, or a value of the wrong type.
@@ -125,13 +125,13 @@ def build(family: str, spec: str) -> Any:
 
 
 def filled(cls: type, text: str, name: str, before: str) -> Any:
-    """Make a dataclass from its options, written as in ``steps=40,random_start=false``.
+    """Build a dataclass from its options, written as ``steps=40,random_start=false``.
 
     Args:
         cls: the dataclass.
         text: its options.
-        name: what to call it in messages.
-        before: what stands before the options where they are written.
+        name: its name in messages.
+        before: the text before the options in a spec.
 
     Raises:
         UsageError: unknown or missing option, or a value of the wrong type.

@@ -285,7 +285,7 @@ def test_a_model_that_gives_no_numbers_is_named(name: str, pictures: np.ndarray,
     file = tmp_path / "a.png"
     png.write(file, (pictures[0] * 255).astype(np.uint8))
     request = Resolved(spec=name, threat=any_threat(build(name)))
-    with pytest.raises(AdvcliError, match="'linear' gives values that are not numbers"):
+    with pytest.raises(AdvcliError, match="'linear' returns NaN"):
         list(attack_files(broken, {file: tmp_path / "a"}, build(name), request, pattern=tmp_path / "a.pattern.png"))
 
 

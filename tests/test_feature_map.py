@@ -158,7 +158,7 @@ def test_a_layer_can_be_named() -> None:
     with pytest.raises(UsageError, match="has no layer 'cnov'") as caught:
         GradCAM("cnov").shown(classifier)
     assert caught.value.hint
-    with pytest.raises(UsageError, match="layer 'logits' is no map"):
+    with pytest.raises(UsageError, match="layer 'logits' is not a feature map"):
         GradCAM("logits").shown(classifier)
 
 
@@ -243,7 +243,9 @@ def test_tokens_and_heads_of_a_transformer_are_no_map(heads: int) -> None:
     assert [one.layer for one in listed(classifier)] == ["patches"]
     assert what(classifier, "patches") == ("patches", 8, 8)
     for name in ("query", "key", "value"):
-        with pytest.raises(UsageError, match=rf"layer '{name}' \(64 x {heads} x .* is no map: it does not move"):
+        with pytest.raises(
+            UsageError, match=rf"layer '{name}' \(64 x {heads} x .* is not a feature map: its axes do not follow"
+        ):
             feature_map(classifier, name)
 
 
@@ -279,7 +281,7 @@ def test_four_axes_make_no_map(name: str) -> None:
     found = [one.layer for one in listed(classifier)]
     assert {"a", "b"} <= set(found)
     assert name not in found
-    with pytest.raises(UsageError, match=f"layer '{name}' .* is no map"):
+    with pytest.raises(UsageError, match=f"layer '{name}' .* is not a feature map"):
         feature_map(classifier, name)
     assert what(classifier) == ("a", 8, 8)
 

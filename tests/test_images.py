@@ -14,6 +14,7 @@ from PIL import Image
 from advcli.data import images
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import atomic, paths, png
+from advcli.records import Failed
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 DEEP = RAMP.astype(np.uint16) * 257
@@ -238,10 +239,13 @@ def test_to_channels() -> None:
 
 
 def test_written_png_is_what_was_given(tmp_path: Path) -> None:
-    png.write(tmp_path / "new" / "a.png", NOISE, {"advcli": "grüße"})
+    record = Failed(model="m", data="d", seed=0, image="grüße", error="none")
+    png.write(tmp_path / "new" / "a.png", NOISE, record, "noise")
     np.testing.assert_array_equal(images.read(tmp_path / "new" / "a.png"), NOISE)
+    assert png.record_in(tmp_path / "new" / "a.png")["image"] == "grüße"
+    assert png.kind_in(tmp_path / "new" / "a.png") == "noise"
     with Image.open(tmp_path / "new" / "a.png") as picture:
-        assert picture.info["advcli"] == "grüße"
+        assert picture.info.keys() == {"advcli", "advcli-kind"}
     png.write(tmp_path / "grey.png", RAMP[..., None])
     np.testing.assert_array_equal(images.read(tmp_path / "grey.png", 1)[..., 0], RAMP)
 

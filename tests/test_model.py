@@ -44,8 +44,8 @@ def _ends_in(layers: list[Any]) -> Any:
     ("build", "message", "hint"),
     [
         pytest.param(_two_inputs, "has 2 inputs", "one image", id="two inputs"),
-        pytest.param(lambda: _outputs(list), "gives a list of 2 outputs", "class scores only", id="two outputs"),
-        pytest.param(lambda: _outputs(dict), "gives a dict of 2 outputs", "class scores only", id="named outputs"),
+        pytest.param(lambda: _outputs(list), "returns a list of 2 outputs", "class scores only", id="two outputs"),
+        pytest.param(lambda: _outputs(dict), "returns a dict of 2 outputs", "class scores only", id="named outputs"),
         pytest.param(
             lambda: _ends_in([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1, activation="relu")]),
             "one output with the activation 'relu'",
@@ -64,7 +64,7 @@ def _ends_in(layers: list[Any]) -> Any:
         pytest.param(lambda: _dense((192,)), r"its input is \(192,\)", "Reshape((192,))", id="vectors"),
         pytest.param(lambda: _dense((8, 8)), r"its input is \(8, 8\)", "Reshape((8, 8))", id="no channels"),
         pytest.param(
-            lambda: _dense((8, 8, 3), dtype="uint8"), r"whole numbers \(uint8\)", "floating-point", id="whole numbers"
+            lambda: _dense((8, 8, 3), dtype="uint8"), r"integers \(uint8\)", "floating-point", id="whole numbers"
         ),
         pytest.param(
             lambda: _ends_in([keras.layers.GlobalAveragePooling2D(), _Failing()]),
@@ -75,7 +75,7 @@ def _ends_in(layers: list[Any]) -> Any:
         pytest.param(
             lambda: keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)]),
             "images of any size",
-            "--edge 224",
+            "--image-size 224",
             id="any size",
         ),
     ],
@@ -127,7 +127,7 @@ def test_a_guessed_input_range_is_told(caplog: pytest.LogCaptureFixture) -> None
         wrap(foreign.build("flat", "dense", before=keras.layers.Rescaling(1 / 255)), "two")
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
-    assert "'one' does not say which pixel values it wants: taken to be 0 to 1 (see --input-range)" in warnings[0]
+    assert "the input range of 'one' is unknown: 0 to 1 is assumed (see --input-range)" in warnings[0]
     assert "'two': input range 0 to 255, as its layer 'rescaling" in caplog.text
     assert "head: softmax removed" in caplog.text
 
@@ -190,7 +190,7 @@ def test_predictions_do_not_depend_on_the_batch(small: Classifier, pictures: np.
 def test_a_model_that_gives_no_numbers_is_named(pictures: np.ndarray) -> None:
     classifier = make_classifier("linear")
     classifier.model.weights[0].assign(np.full(classifier.model.weights[0].shape, np.nan))
-    with pytest.raises(AdvcliError, match="'linear' gives values that are not numbers"):
+    with pytest.raises(AdvcliError, match="'linear' returns NaN"):
         classifier.predict(pictures)
 
 
@@ -224,9 +224,9 @@ def test_labels_are_read_from_lines_and_from_json(tmp_path: Path, content: str, 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no class names"),
-        (b" \n\n", "holds no class names"),
-        (b"[]", "holds no class names"),
+        (b"", "contains no class names"),
+        (b" \n\n", "contains no class names"),
+        (b"[]", "contains no class names"),
         (b'["cat"', "cannot read class names"),
         (b'{"0": "cat", "2": "dog"}', "there is no class 1"),
         (b'{"cat": 0, "dog": 0}', "there is no class 1"),
@@ -253,7 +253,7 @@ def test_the_wrong_number_of_labels_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{"input_range": (0.0, 255.0)}, {"edge": 8}])
 def test_what_an_own_file_knows_need_not_be_told(tmp_path: Path, small: Classifier, options: dict[str, Any]) -> None:
     small.save(tmp_path / "m.keras")
-    with pytest.raises(UsageError, match="knows its own input"):
+    with pytest.raises(UsageError, match="was saved by advcli with its input range"):
         load(tmp_path / "m.keras", "m", **options)
 
 

@@ -1,4 +1,4 @@
-"""Attacks that craft one pattern for many images: a battery for all of them, and closed forms."""
+"""Attacks that compute one perturbation for many images: a battery for all of them, and closed forms."""
 
 from itertools import cycle, islice
 from pathlib import Path

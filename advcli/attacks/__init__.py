@@ -1,4 +1,4 @@
-"""Searches for adversarial images: one file a method."""
+"""Adversarial attacks: one file a method."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 # What an attack needs of a model, or what it makes.
-KINDS = ("gradient", "transfer", "smallest", "score", "decision", "random", "geometry", "pattern", "suite")
+KINDS = ("gradient", "transfer", "minimum-norm", "score", "decision", "random", "spatial", "universal", "suite")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Search(HasLengths, ABC):
     @property
     def step_in_ball(self) -> float:
         """The length of a step inside the ball; a search for the smallest perturbation may leave it."""
-        return 0.0 if self.kind == "smallest" else super().step_in_ball
+        return 0.0 if self.kind == "minimum-norm" else super().step_in_ball
 
     def verdict_only(self) -> Self:
         """Return the attack that leaves an image at the first point that breaks it, if it has the option ``stop``.
@@ -71,28 +71,28 @@ class Attack(Search):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search for adversarial images: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C).
+        """Return adversarial images: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C).
 
         Args:
-            logits_fn: (N, H, W, C) -> (N, K) logits, each image for itself.
-            images: where the search starts; the centres of the balls.
-            labels: the classes to move away from.
-            threat: the ball, and the class to reach if there is one.
-            rng: the only source of randomness.
+            logits_fn: (N, H, W, C) -> (N, K) logits; each image is computed independently.
+            images: the original images, which are the centres of the balls.
+            labels: (N,) the classes to move away from.
+            threat: the ball, and the target class if there is one.
+            rng: the only source of random numbers.
         """
 
 
 class Suite(Search):
-    """Several attacks, run in turn, each on the images that those before it left right."""
+    """Several attacks, run in turn; each attacks the images that no earlier one fooled."""
 
     @property
     @abstractmethod
     def members(self) -> tuple[str, ...]:
-        """The specs of the attacks, in order; a task builds and runs them."""
+        """Return the specs of the attacks, in order; a task builds and runs them."""
 
     @abstractmethod
     def title(self, classes: int) -> str:
-        """Say what the suite is on a classifier of so many classes."""
+        """Return the name of the suite for a classifier with this number of classes."""
 
 
 class Universal(Search):
@@ -109,11 +109,11 @@ class Universal(Search):
 
     @abstractmethod
     def start(self, edge: int, channels: int) -> Any:
-        """Return the state before the first step, a nest of tensors whose shapes do not change.
+        """Return the state before the first step: a nested structure of tensors whose shapes do not change.
 
         Args:
-            edge: the side of the images in pixels.
-            channels: how many channels they have.
+            edge: the image size: height and width in pixels.
+            channels: the number of channels.
         """
 
     @abstractmethod
@@ -130,42 +130,42 @@ class Universal(Search):
 
         Args:
             logits_fn: (N, edge, edge, C) -> (N, K) logits, each image for itself.
-            state: from the start, or from the step before.
-            images: at the classifier's own size, in [0, 1].
-            labels: the classes to move away from.
-            threat: the ball, if it means anything to the attack, and the class to reach if there is one.
-            rng: the images' own, the same in every epoch; a step makes others of them.
+            state: the result of ``start`` or of the previous step.
+            images: at the classifier's input size, in [0, 1].
+            labels: (N,) the classes to move away from.
+            threat: the ball, if the attack is bounded, and the target class if there is one.
+            rng: one random stream an image, the same in every epoch; a step derives its own from it.
         """
 
     @abstractmethod
     def pattern(self, state: Any) -> Tensor:
-        """Return what has been crafted: (H, W, C), with one more channel if it has an opacity."""
+        """Return the perturbation: (H, W, C), or (H, W, C + 1) if its last channel is an opacity."""
 
     @abstractmethod
     def to_png(self, pattern: np.ndarray, threat: Threat) -> np.ndarray:
-        """Bring a pattern to the 8 bits of a file: -> (H, W, 1 to 4) uint8."""
+        """Quantize a perturbation to 8 bits: -> (H, W, 1 to 4) uint8."""
 
     @abstractmethod
     def from_png(self, pixels: np.ndarray, threat: Threat) -> np.ndarray:
-        """Return the pattern that a file holds: uint8 -> float32, and ``to_png`` of it is the same file."""
+        """Return the perturbation that a file holds: uint8 -> float32; ``to_png`` of it returns the same pixels."""
 
     @abstractmethod
     def apply(self, pattern: Tensor, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
-        """Apply a pattern to images of any size: (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
+        """Apply a perturbation to images of any size: (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 
         Args:
-            pattern: as ``from_png`` returns it.
-            images: all of one size, which need not be known when this is traced.
-            threat: the one it was crafted for.
-            rng: the images' own.
+            pattern: the result of ``from_png``.
+            images: all of one size, which may be unknown when this is traced.
+            threat: the threat that the perturbation was optimised for.
+            rng: one random stream an image.
         """
 
 
 def refuse_unsupported(attack: Search, threat: Threat) -> None:
-    """Refuse a threat that the attack has no method for.
+    """Refuse a threat that the attack does not support.
 
     Raises:
-        UsageError: the attack does not know the norm, or cannot aim at a class.
+        UsageError: the attack does not support the norm, or does not support a target class.
     """
     name = type(attack).__module__.rpartition(".")[2].replace("_", "-")
     norms = attack.searchable_norms
@@ -200,10 +200,10 @@ def refuse_radius(search: Search, spec: str, norm: Norm | None, eps: float | Non
 
 
 def refuse_pattern(search: Search, spec: str, hint: str) -> None:
-    """Refuse an attack that crafts one pattern for many images.
+    """Refuse an attack that computes one perturbation for many images.
 
     Raises:
-        UsageError: it is one.
+        UsageError: the attack is universal.
     """
     if isinstance(search, Universal):
-        raise UsageError(f"'{registry.canonical(spec)}' is one pattern for many images", hint)
+        raise UsageError(f"'{registry.canonical(spec)}' is one perturbation for many images", hint)

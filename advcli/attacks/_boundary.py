@@ -1,4 +1,4 @@
-"""Walks along the decision boundary towards the image: FAB's step, with which other minimum-norm searches end, too.
+"""FAB's iteration along the decision boundary towards the image, also the last stage of other minimum-norm attacks.
 
 Croce and Hein 2020, https://arxiv.org/abs/1907.02044; the constants are those of their code.
 """
@@ -28,14 +28,14 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class Walk:
-    """Steps onto the linearised boundary, drawn towards the image, and back inside once across.
+    """Project onto the linearised boundary with a bias towards the image; step back towards the image once across.
 
     Args:
         steps: number of steps.
-        alpha_max: the greatest weight of the step that starts from the image.
-        eta: how far a step goes, 1 being to the boundary.
-        beta: where to go on after a point across the boundary, 0 being the image.
-        stop: an image is done at the first adversarial point inside the ball.
+        alpha_max: upper bound of alpha, the weight of the step that starts at the image.
+        eta: length of a step as a multiple of the distance to the hyperplane; 1 ends on it.
+        beta: after an adversarial point x', continue at ``x + beta * (x' - x)``; 0 is the image x.
+        stop: an image stops at the first adversarial point inside the ball.
     """
 
     steps: int
@@ -45,7 +45,7 @@ class Walk:
     stop: bool = False
 
     def __call__(self, logits_fn: Network, threat: Threat, batch: Batch, start: Tensor) -> Tensor:
-        """Return the nearest adversarial point found, or where the walk ends: -> (N, H, W, C)."""
+        """Return the nearest adversarial point found, or the last iterate: -> (N, H, W, C)."""
 
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             lead, gradient = _boundary(network, threat, state)
@@ -67,7 +67,7 @@ class Walk:
         return until_broken(step, logits_fn, lambda state: state.answer, state, self.steps)
 
     def _towards(self, state: _State, lead: Tensor, gradient: Tensor, threat: Threat) -> Tensor:
-        """Mean of two steps past the hyperplane, from where the search stands and from the image."""
+        """Return ``(1 - alpha) * (point + eta * d1) + alpha * (image + eta * d2)``; d1, d2 reach the hyperplane."""
         # The hyperplane's equation holds at the image too: only the distance to it differs.
         lead_of_image = lead + tf.reduce_sum(gradient * (state.image - state.point), axis=(1, 2, 3))
         both = to_hyperplane(
@@ -87,16 +87,16 @@ class Walk:
 def refined(
     best: Smallest, logits_fn: Network, images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng, steps: int
 ) -> Smallest:
-    """Walk from the image towards each of nine likely classes, and put what is nearer in place of what was found.
+    """Run FAB from the image towards each of the nine likeliest other classes, and keep the nearest adversarial image.
 
     Args:
-        best: the nearest adversarial images found by another search.
+        best: the nearest adversarial images found by another attack.
         logits_fn: the network.
         images: (N, H, W, C).
         labels: (N,).
-        threat: the ball, which need not be kept.
-        rng: the images' own.
-        steps: of each walk; 0 leaves the other search's result as it is.
+        threat: the norm and the target; the result may lie outside the ball.
+        rng: one random stream an image.
+        steps: number of steps for each class; 0 returns ``best`` unchanged.
     """
     if steps == 0:
         return best
@@ -113,7 +113,10 @@ def refined(
 
 
 def _boundary(logits_fn: Network, threat: Threat, state: _State) -> tuple[Tensor, Tensor]:
-    """Return by how much the target's logit leads, and the gradient of that."""
+    """Return the lead of the target class, (N,), and its gradient with respect to the image, (N, H, W, C).
+
+    Untargeted: ``z_candidate - z_label``. Targeted: ``z_target - max of the other logits``.
+    """
 
     def lead(point: Tensor) -> tuple[Tensor, Tensor]:
         logits = logits_fn(point)

@@ -1,4 +1,4 @@
-"""What the searches for the smallest perturbation share."""
+"""Helper functions of the minimum-norm attacks: distances, projections onto hyperplanes, bisection."""
 
 import math
 from collections.abc import Callable
@@ -10,37 +10,40 @@ from advcli.threat.threat import Norm, Threat
 
 
 class Smallest(NamedTuple):
-    """The adversarial image nearest to each original so far, and how far it is: infinity if there is none."""
+    """The adversarial image nearest to each original so far, and its distance: infinity if there is none."""
 
     image: Tensor
     size: Tensor
 
     def updated(self, candidates: Tensor, is_adversarial: Tensor, originals: Tensor, threat: Threat) -> "Smallest":
-        """Put candidates that won and are nearer in place of what was there."""
+        """Replace each image by its candidate if that is adversarial and nearer."""
         size = threat.size(candidates - originals)
         nearer = is_adversarial & (size < self.size)
         image = tf.where(by_image(nearer), candidates, self.image)
         return Smallest(image, tf.where(nearer, size, self.size))
 
     def within(self, originals: Tensor, threat: Threat, otherwise: Tensor) -> Tensor:
-        """Return it inside the ball; ``otherwise`` is what stands in where nothing was found."""
+        """Return the images projected onto the ball; ``otherwise`` is used where no adversarial image was found."""
         image = tf.where(by_image(tf.math.is_finite(self.size)), self.image, otherwise)
         return project_outside(image, originals, threat)
 
 
 def nothing_yet(originals: Tensor) -> Smallest:
-    """Return the record that holds no adversarial image."""
+    """Return the initial value, without any adversarial image."""
     return Smallest(originals, tf.fill(tf.shape(originals)[:1], math.inf))
 
 
 def project_outside(adversarial: Tensor, originals: Tensor, threat: Threat) -> Tensor:
-    """Project what is outside the ball, and leave to the last bit what is inside: it is at a boundary."""
+    """Project points outside the ball; points inside, which lie close to a boundary, stay equal to the last bit."""
     inside = threat.size(adversarial - originals) <= threat.eps
     return tf.where(by_image(inside), adversarial, threat.project(adversarial, originals))
 
 
 def margin(logits: Tensor, labels: Tensor, threat: Threat) -> Tensor:
-    """Return how far the logits are from what the adversary wants; negative where it has it: (N, K), (N,) -> (N,)."""
+    """Return the margin, negative where the image is adversarial: (N, K), (N,) -> (N,).
+
+    Untargeted: ``z_label - max of the other logits``. Targeted: ``max of the other logits - z_target``.
+    """
     if threat.target is None:
         return of_class(logits, labels) - best_other(logits, labels)
     targets = tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
@@ -48,41 +51,41 @@ def margin(logits: Tensor, labels: Tensor, threat: Threat) -> Tensor:
 
 
 def uphill(gradient: Tensor, points: Tensor) -> Tensor:
-    """Return the gradient without the entries whose pixels are at the end of [0, 1] that they would move to."""
+    """Set the gradient to zero where a step along it would leave [0, 1]: pixels at 0 with g < 0, at 1 with g > 0."""
     return tf.where(tf.where(gradient > 0, points < 1, points > 0), gradient, 0.0)
 
 
 def dual_size(gradient: Tensor, threat: Threat) -> Tensor:
-    """Return the gain of a step of length one along the steepest ascent: (N, H, W, C) -> (N,)."""
+    """Return the dual norm of the gradient, ``max of <gradient, d> subject to ||d|| <= 1``: (N, H, W, C) -> (N,)."""
     if threat.norm is Norm.LINF:
         return tf.reduce_sum(tf.abs(gradient), axis=(1, 2, 3))
     return euclidean(gradient)
 
 
 def euclidean(delta: Tensor) -> Tensor:
-    """Measure perturbations in l2, whatever the threat's norm is: (N, H, W, C) -> (N,)."""
+    """Return the l2 norm of perturbations, whatever the threat's norm is: (N, H, W, C) -> (N,)."""
     return tf.sqrt(tf.reduce_sum(tf.square(delta), axis=(1, 2, 3)))
 
 
 def annealed(first: float, last: float, step: Tensor, steps: int) -> Tensor:
-    """Go from the first value to the last along half a cosine."""
+    """Return ``last + (first - last) * (1 + cos(pi * step / steps)) / 2``."""
     share = tf.cast(step, tf.float32) / steps
     return last + (first - last) * (1 + tf.cos(math.pi * share)) / 2
 
 
 def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) -> Tensor:
-    """Return the smallest steps that reach ``height + <normal, step> = 0`` inside [0, 1].
+    """Return argmin over d of ``||d||`` subject to ``height + <normal, d> = 0`` and ``0 <= points + d <= 1``.
 
-    A coordinate moves as far as all others (linf), or in proportion to its weight (l2), until it
-    is at its end of [0, 1]. The height removed by a reach is therefore concave and piecewise linear,
-    with bends where coordinates stop: Newton's steps from zero never pass the reach that removes all
-    of it, and are there once no coordinate stops any more. Where none does, every one goes to its end.
+    The solution is ``d = clip(t * direction)``: every coordinate moves equally far (linf), or in proportion to its
+    weight (l2), until its pixel is 0 or 1. ``|<normal, d>|`` is concave and piecewise linear in t, with knots where
+    coordinates reach 0 or 1. Newton's method from t = 0 therefore never passes the solution, and ends once no further
+    coordinate is clipped. If there is no solution, every coordinate ends at 0 or 1.
 
     Args:
         points: (N, H, W, C).
         normal: (N, H, W, C).
         height: (N,).
-        norm: what is smallest.
+        norm: the norm to minimise.
     """
     downhill = -tf.sign(by_image(height)) * normal
     room = tf.where(downhill > 0, 1 - points, points)
@@ -109,13 +112,13 @@ def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) ->
 def bisected(
     is_adversarial: Callable[[Tensor], Tensor], images: Tensor, points: Tensor, bisections: int | Tensor, threat: Threat
 ) -> Tensor:
-    """Bring adversarial points nearer to their images for as long as they stay adversarial; others stay.
+    """Bisect between images and adversarial points for the nearest adversarial point; other points are unchanged.
 
     Args:
         is_adversarial: (N, H, W, C) -> (N,) bool: which points are adversarial.
         images: (N, H, W, C).
-        points: (N, H, W, C); the way to the image is straight or, in linf, that of an ever narrower box.
-        bisections: how often the way is halved.
+        points: (N, H, W, C); the path to the image is a straight line or, in linf, the clip to a shrinking box.
+        bisections: number of bisections.
         threat: the norm.
     """
     nearest = points

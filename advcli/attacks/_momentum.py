@@ -1,4 +1,4 @@
-"""Gradient ascent with momentum, which the transfer family shares."""
+"""Gradient ascent with momentum, shared by the transfer attacks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class Pace:
-    """How many steps are taken, how long, and how much of the past they remember.
+    """Number and length of the steps, and decay of the momentum.
 
     Args:
         steps: number of steps.
         length: length of a step, in the units of eps.
-        decay: how much of the accumulated gradient is kept from step to step.
+        decay: factor of the accumulated gradient at each step.
     """
 
     steps: int
@@ -25,22 +25,21 @@ class Pace:
 
 
 def check(steps: int, step: float, decay: float = 0.0) -> None:
-    """Refuse options that no attack of the family can use.
+    """Refuse options out of range.
 
     Raises:
         UsageError: one of them is out of range.
     """
     refuse_bad_steps(steps, step)
     if decay < 0:
-        raise UsageError(f"decay is negative: {decay:g}", "give 0 for no momentum, 1 for all of it")
+        raise UsageError(f"decay is negative: {decay:g}", "give a number such as 1, or 0 for no momentum")
 
 
 def accumulate(momentum: Tensor, gradient: Tensor, decay: float, threat: Threat) -> Tensor:
-    """Add a gradient to the decayed sum of those before it, each scaled to the same L1 norm.
+    """Return ``decay * momentum + gradient / (mean(|gradient|) * ||1||)``, 1 being the image of ones.
 
-    The papers divide by the L1 norm. Here the result is multiplied by the L1 norm of a flat image of
-    size one, which changes no step: so scaled, the sum is as long as a step, which is what a look
-    ahead along it needs.
+    The papers divide by the L1 norm of the gradient. The constant factor between the two changes no step, because a
+    step depends on the direction only. But the look-ahead of nifgsm needs a momentum of about unit length.
     """
     flat = threat.size(tf.ones_like(gradient))[:, None, None, None]
     mean = tf.reduce_mean(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
@@ -48,13 +47,13 @@ def accumulate(momentum: Tensor, gradient: Tensor, decay: float, threat: Threat)
 
 
 def climb(gradient: Callable[[Tensor, Tensor, Tensor], Tensor], images: Tensor, threat: Threat, pace: Pace) -> Tensor:
-    """Take steps along the accumulated gradient, each projected back: (N, H, W, C) -> (N, H, W, C).
+    """Take projected steps along the accumulated gradient: (N, H, W, C) -> (N, H, W, C).
 
     Args:
-        gradient: the images, the sum so far and the step's number -> the gradient to add to the sum.
-        images: where the ascent starts.
+        gradient: (images, momentum, index of the step) -> the gradient to add to the momentum.
+        images: the start of the ascent and the centres of the balls.
         threat: the ball.
-        pace: how the steps are taken.
+        pace: number and length of the steps, and decay.
     """
 
     def direction(point: Tensor, momentum: Tensor, index: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Loops that an image leaves once it is broken, so that their cost falls with the images left.
+"""Loops that drop an image once it is adversarial, so that the cost falls with the number of remaining images.
 
-In inference mode a network treats each image for itself, so the verdict on an image does not
-depend on which others are still there.
+In inference mode a network computes each image independently, so dropping images does not change the result for
+the others.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from advcli.threat.threat import Threat
 
 
 class Batch(NamedTuple):
-    """The images of a round, the classes to move away from, and likely classes to move towards."""
+    """The images of a round, the classes to move away from, and the classes to move towards."""
 
     images: Tensor
     labels: Tensor
@@ -22,7 +22,7 @@ class Batch(NamedTuple):
 
     @property
     def rng(self) -> ImageRng:
-        """The images' random draws."""
+        """Return the images' random streams."""
         return ImageRng(self.seeds)
 
 
@@ -41,10 +41,10 @@ def in_rounds(
     targets: int = 1,
     nearest: bool = False,
 ) -> Tensor:
-    """Search several times, each time for the images that are not broken yet.
+    """Search in several rounds, each for the images that are not adversarial yet.
 
-    An image that is broken without any perturbation is returned as it is; one that never breaks,
-    at the point of greatest loss that a round returned.
+    An image that is adversarial without any perturbation is returned unchanged. For an image that no round fools, the
+    point of greatest loss of all rounds is returned.
 
     Args:
         search: (network, restart, batch) -> (n, H, W, C), a point for each image of the batch.
@@ -52,10 +52,10 @@ def in_rounds(
         images: (N, H, W, C).
         labels: (N,).
         threat: the ball.
-        rng: each round is given others.
+        rng: one random stream an image; each round derives its own.
         restarts: rounds for each target.
-        targets: how many classes are targets in turn: the likeliest ones besides the first, or the threat's own.
-        nearest: search in every round for every image, and return the nearest point that breaks it.
+        targets: number of target classes, in turn: the second likeliest class onwards, or the threat's own target.
+        nearest: search for every image in every round, and return its nearest adversarial point.
     """
     if threat.eps == 0:
         return images
@@ -64,7 +64,7 @@ def in_rounds(
     order = tf.argsort(logits, direction="DESCENDING", stable=True)
     found = images
     broken = threat.is_adversarial(logits, labels)
-    # How far the point that broke an image is from it: infinitely, where there is none yet.
+    # The distance of the nearest adversarial point from each image: infinite where there is none yet.
     size = tf.where(broken, 0.0, float("inf"))
     loss = headway(threat, logits, labels)
     for index in tf.range(targets * restarts):
@@ -95,14 +95,14 @@ def until_broken(
     state: Any,
     steps: int,
 ) -> Tensor:
-    """Repeat a step on the images that are not done, and return each image's answer when it was.
+    """Repeat a step on the images that are not done, and return each image's answer at the end of its last step.
 
     Args:
         step: (network, index, state) -> the next state, and (n,) bool: which images are done.
         logits_fn: the network.
-        answer: state -> (n, H, W, C), what the search has found so far.
-        state: a named tuple of tensors with one row an image.
-        steps: how many steps at the most.
+        answer: state -> (n, H, W, C), the result so far.
+        state: a named tuple of tensors whose first axis is the image.
+        steps: the maximum number of steps.
     """
     start = answer(state)
     every = tf.range(tf.shape(start, out_type=tf.int64)[0])
@@ -132,13 +132,13 @@ def until_broken(
 
 
 def asked_about(logits_fn: Network, rows: Tensor) -> Network:
-    """Return a network as it is asked about some images of a batch, if it counts how often that is."""
+    """Restrict a network that counts queries to some rows of a batch; other networks are returned unchanged."""
     of = getattr(logits_fn, "of", None)
     return logits_fn if of is None else of(rows)
 
 
 def on_the_surface(threat: Threat, images: Tensor, rng: ImageRng) -> Tensor:
-    """Draw perturbations whose size is the radius of the ball exactly: -> (N, H, W, C)."""
+    """Sample perturbations with a norm of exactly eps: -> (N, H, W, C)."""
     shape = tf.shape(images)[1:]
     if threat.norm == "linf":
         delta = rng.uniform(shape, -1.0, 1.0)
@@ -147,7 +147,7 @@ def on_the_surface(threat: Threat, images: Tensor, rng: ImageRng) -> Tensor:
 
 
 def of_class(logits: Tensor, classes: Tensor) -> Tensor:
-    """Pick each image's logit of one class: (N, K), (N,) -> (N,)."""
+    """Return each image's logit of one class: (N, K), (N,) -> (N,)."""
     return tf.gather(logits, classes, axis=1, batch_dims=1)
 
 
@@ -157,12 +157,12 @@ def best_other(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def by_image(values: Tensor) -> Tensor:
-    """Give one value an image the shape that goes with images: (N,) -> (N, 1, 1, 1)."""
+    """Reshape one value an image so that it broadcasts with images: (N,) -> (N, 1, 1, 1)."""
     return values[:, None, None, None]
 
 
 def headway(threat: Threat, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return what rises with the threat's loss but, unlike it, does not round to nothing for a confident network."""
+    """Return a loss that increases with the threat's loss, but does not underflow for a confident network."""
     classes = labels if threat.target is None else tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
     others = tf.where(_one_hot(logits, classes), -float("inf"), logits)
     ahead = tf.reduce_logsumexp(others, axis=1) - of_class(logits, classes)
@@ -178,5 +178,5 @@ def _take(state: Any, rows: Tensor) -> Any:
 
 
 def _put(whole: Tensor, rows: Tensor, chosen: Tensor, values: Tensor) -> Tensor:
-    """Write the chosen of some rows' values into the whole."""
+    """Return ``whole`` with the values of the chosen rows replaced."""
     return tf.tensor_scatter_nd_update(whole, tf.boolean_mask(rows, chosen)[:, None], tf.boolean_mask(values, chosen))

@@ -1,4 +1,4 @@
-"""How APGD steps in an l1 ball: along few coordinates, ever fewer as its best points get sparser.
+"""Sparse steps of APGD in an l1 ball: fewer coordinates as the best points become sparser.
 
 Croce and Hein 2021, https://arxiv.org/abs/2103.01208; the constants are those of their code.
 """
@@ -9,17 +9,17 @@ from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.threat import l1_ball
 
-# The radii that a run may begin with, as multiples of eps, and their shares of the steps.
+# The radii of the stages of a run, as multiples of eps, and each stage's fraction of the steps.
 LARGER = ((3, 0.3), (2, 0.3))
 
 
 class Sparse(NamedTuple):
-    """The next step of each image, and what the last checkpoint has seen.
+    """The next step of each image, and the sparsity at the last checkpoint.
 
     Attributes:
-        length: (N,) the step's l1 length.
-        share: (N,) the share of the coordinates that it moves.
-        moved: (N,) how many coordinates of the best point differed from the image's.
+        length: (N,) the l1 length of the step.
+        share: (N,) the fraction of the coordinates that the step changes.
+        moved: (N,) the number of non-zero coordinates of the best point's perturbation.
     """
 
     length: Tensor
@@ -27,9 +27,10 @@ class Sparse(NamedTuple):
     moved: Tensor
 
     def checked(self, check: Tensor, perturbation: Tensor, eps: float) -> tuple["Sparse", Tensor]:
-        """At a checkpoint, adapt the step to the best points' perturbations: -> the step, (N,) who starts anew there.
+        """At a checkpoint, adapt the step to the best points' perturbations: -> the step, (N,) which images restart.
 
-        A best point that got sparser deserves long steps again, along fewer coordinates; else they get shorter.
+        If the best point became sparser, the step length is reset and the step changes fewer coordinates. Otherwise the
+        step becomes shorter.
         """
         moved, share = _sparsity(perturbation)
         sparser = moved < 0.95 * self.moved
@@ -38,7 +39,7 @@ class Sparse(NamedTuple):
         return Sparse(*(tf.where(check, new, old) for new, old in zip(adapted, self, strict=True))), check & sparser
 
     def step(self, gradient: Tensor) -> Tensor:
-        """Return the step along the gradient's greatest coordinates: (N, H, W, C) -> (N, H, W, C)."""
+        """Return the step along the coordinates of greatest absolute gradient: (N, H, W, C) -> (N, H, W, C)."""
         return by_image(self.length) * l1_ball.sparse_step(gradient, self.share)
 
 
@@ -50,24 +51,24 @@ def at_first(images: Tensor, eps: float) -> Sparse:
 
 
 def going_on(perturbation: Tensor, eps: float) -> Sparse:
-    """Return the first step of a run from a point that another run has found."""
+    """Return the first step of a run that starts at the result of another run."""
     moved, share = _sparsity(perturbation)
     return Sparse(eps * tf.ones_like(moved), share, moved)
 
 
 def checkpoints_of(steps: int) -> list[int]:
-    """Return, for each step from 0 on, over how many steps it looks back if it is a checkpoint, else 0."""
+    """Return, for each step from 0, the number of steps since the last checkpoint if it is a checkpoint, else 0."""
     window = max(int(0.04 * steps), 1)
     return [window if step and step % window == 0 else 0 for step in range(steps + 1)]
 
 
 def stages_of(eps: float, steps: int) -> list[tuple[float, int]]:
-    """Return the radii of a run that begins with larger ones, and the steps in each."""
+    """Return the radii of a run that starts in larger balls, and the number of steps in each."""
     first = [(factor * eps, int(share * steps)) for factor, share in LARGER]
     return [*first, (eps, steps - sum(taken for _, taken in first))]
 
 
 def _sparsity(perturbation: Tensor) -> tuple[Tensor, Tensor]:
-    """Count the coordinates that moved, and say along which share of all to step: -> (N,), (N,)."""
+    """Return the number of non-zero coordinates, and the fraction of coordinates for the next step: -> (N,), (N,)."""
     moved = tf.reduce_sum(tf.cast(perturbation != 0, tf.float32), axis=(1, 2, 3))
     return moved, moved / tf.cast(tf.reduce_prod(tf.shape(perturbation)[1:]), tf.float32) / 1.5

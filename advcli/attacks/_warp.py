@@ -1,8 +1,8 @@
-"""Pictures drawn turned, larger or smaller, and moved, by bilinear interpolation on black.
+"""Rotate, scale and translate images with bilinear interpolation on a black background.
 
-TensorFlow's transformation is fast, but takes the inverse transformation for its gradient, which
-is not the gradient where the scale changes or a picture is cut. Here each pixel passes its gradient
-back to the four that it was read from.
+The gradient of TensorFlow's ImageProjectiveTransformV3 applies the inverse transformation, which is wrong where the
+scale changes or an image is cropped. Here each output pixel propagates its gradient to the four input pixels that it
+was interpolated from.
 """
 
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from advcli.backend import Tensor, tf
 
 
 class Placement(NamedTuple):
-    """Where pictures are drawn: one row for each of them, or one for all.
+    """The positions of images on the canvas: one row for each image, or one for all.
 
     Args:
-        angle: (N,) by how much they are turned, in radians, counter-clockwise.
-        scale: (N,) how many pixels, along an axis, one of theirs covers.
-        row: (N,) where their middle comes to lie, in pixels from the middle of the first row.
-        column: (N,) likewise, from the middle of the first column.
+        angle: (N,) counter-clockwise rotation in radians.
+        scale: (N,) canvas pixels along an axis for each image pixel.
+        row: (N,) position of the image's centre, in pixels from the centre of the first row.
+        column: (N,) likewise, from the centre of the first column.
     """
 
     angle: Tensor
@@ -27,12 +27,12 @@ class Placement(NamedTuple):
 
 
 def middle(size: Tensor) -> Tensor:
-    """Return the place halfway between the first pixel and the last."""
+    """Return the coordinate halfway between the first pixel and the last: (size - 1) / 2."""
     return (tf.cast(size, tf.float32) - 1) / 2
 
 
 def draw(pictures: Tensor, placement: Placement, height: Tensor, width: Tensor) -> Tensor:
-    """Draw pictures on black: (N, h, w, C) -> (N, height, width, C)."""
+    """Draw images on a black canvas: (N, h, w, C) -> (N, height, width, C)."""
     transforms = _inverse(placement, tf.shape(pictures))
 
     @tf.custom_gradient
@@ -54,23 +54,23 @@ def draw(pictures: Tensor, placement: Placement, height: Tensor, width: Tensor) 
 
 
 def _inverse(placement: Placement, shape: Tensor) -> Tensor:
-    """Return where pixels are read from: columns and rows are linear in a pixel's own, -> (N, 8)."""
+    """Return the affine map from canvas to image coordinates, as ImageProjectiveTransformV3 takes it: -> (N, 8)."""
     sine, cosine = tf.sin(placement.angle) / placement.scale, tf.cos(placement.angle) / placement.scale
     column = middle(shape[2]) - cosine * placement.column + sine * placement.row
     row = middle(shape[1]) - sine * placement.column - cosine * placement.row
-    # The last two are those of a perspective, and there is none.
+    # The last two parameters are the perspective, which is zero.
     none = tf.zeros_like(sine)
     return tf.stack([cosine, -sine, column, sine, cosine, row, none, none], axis=1)
 
 
 def _given_back(upstream: Tensor, transforms: Tensor, shape: Tensor) -> Tensor:
-    """Return the gradient by the pictures from that by the canvas: (N, H, W, C) -> (N, h, w, C)."""
+    """Return the gradient with respect to the images from that of the canvas: (N, H, W, C) -> (N, h, w, C)."""
     count, height, width, channels = tf.unstack(shape)
     down = tf.range(tf.shape(upstream)[1], dtype=tf.float32)[:, None]
     across = tf.range(tf.shape(upstream)[2], dtype=tf.float32)[None, :]
     by_column, by_row, start = (transforms[:, i:6:3, None, None] for i in range(3))
     columns, rows = tf.unstack(by_column * across + by_row * down + start, axis=1)
-    # What was read outside falls on a border of one pixel, and is cut off with it.
+    # The gradient of samples outside the image goes to a border of one pixel, which is removed.
     columns = tf.clip_by_value(columns, -1.0, tf.cast(width, tf.float32))
     rows = tf.clip_by_value(rows, -1.0, tf.cast(height, tf.float32))
     left = tf.minimum(tf.floor(columns), tf.cast(width - 1, tf.float32))

@@ -1,4 +1,4 @@
-"""Auto-PGD: gradient ascent with momentum that chooses its own step size.
+"""Auto-PGD: gradient ascent with momentum and an adaptive step size.
 
 Croce and Hein 2020, https://arxiv.org/abs/2003.01690; for l1 their paper of 2021,
 https://arxiv.org/abs/2103.01208; the constants are those of their code.
@@ -49,15 +49,15 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class APGD(Attack):
-    """Steps of 2 eps at first, halved where the loss oscillates or its maximum stands still; in l1 sparse ones.
+    """Start with steps of 2 eps; halve them where the loss oscillates or its maximum stagnates; sparse steps in l1.
 
     Args:
         loss: ce, dlr (difference of logits ratio) or dlr-targeted (towards likely classes in turn).
         steps: number of gradient steps of a run.
-        restarts: runs from other points, for images that are not broken yet.
-        targets: for dlr-targeted: how many classes, from the second likeliest on.
-        eot: gradients to average at each point, for a randomised model.
-        stop: an image is done at the first point that breaks it; false: it goes on to a greater loss.
+        restarts: number of runs from different random points; a run skips images that are already adversarial.
+        targets: for dlr-targeted: number of target classes, from the second likeliest onwards.
+        eot: number of gradients to average at each point, for a randomised model.
+        stop: an image stops at its first adversarial point; false: the loss is increased to the end.
         larger_eps: for l1: 30% of the steps in a ball of 3 eps, 30% in one of 2 eps, then the rest, as in the paper.
     """
 
@@ -87,7 +87,7 @@ class APGD(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search from each start, towards each target: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Run from each start towards each target: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
         def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch)
@@ -118,7 +118,7 @@ class APGD(Attack):
         steps: int,
         last: bool = True,
     ) -> Tensor:
-        """Go up in one ball; only points of the last one count as broken."""
+        """Run the ascent in one ball; only adversarial points of the last ball count."""
         windows = tf.constant(
             _sparse.checkpoints_of(steps) if threat.norm is Norm.L1 else windows_of(steps), tf.float32
         )
@@ -154,7 +154,7 @@ class APGD(Attack):
     def _gradient(
         self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, state: _State
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean gradient, and the last pass's losses and verdicts, at an image's point."""
+        """Return the mean gradient, and the losses and ``is_adversarial`` of the last forward pass."""
 
         def losses(point: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             logits = logits_fn(point)
@@ -188,14 +188,14 @@ class APGD(Attack):
 
 
 def _start(batch: Batch, threat: Threat) -> Tensor:
-    """Draw the point where a run begins."""
+    """Sample the start of a run."""
     if threat.norm is Norm.L1:
         return threat.project(batch.images + batch.rng.normal(tf.shape(batch.images)[1:]), batch.images)
     return tf.clip_by_value(batch.images + on_the_surface(threat, batch.images, batch.rng), 0.0, 1.0)
 
 
 def windows_of(steps: int) -> list[int]:
-    """Return, for each step from 0 on, over how many steps it looks back if it is a checkpoint, else 0."""
+    """Return, for each step from 0, the number of steps since the last checkpoint if it is a checkpoint, else 0."""
     window, least, less = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
     windows = [0] * (steps + 1)
     step = window
@@ -207,7 +207,7 @@ def windows_of(steps: int) -> list[int]:
 
 
 def _remembered(state: _State, gradient: Tensor, loss: Tensor, is_adversarial: Tensor) -> _State:
-    """Keep the point of greatest loss and, as the answer, the last one that broke the image."""
+    """Keep the point of greatest loss and, as the answer, the latest adversarial point."""
     greater = loss > state.best_loss
     best = tf.where(by_image(greater), state.point, state.best)
     return state._replace(
@@ -222,7 +222,7 @@ def _remembered(state: _State, gradient: Tensor, loss: Tensor, is_adversarial: T
 
 
 def _checked(state: _State, gradient: Tensor, window: Tensor, threat: Threat) -> tuple[_State, Tensor]:
-    """At a checkpoint, adapt the step, and take images that make no headway back to their best point."""
+    """At a checkpoint, adapt the step, and restart images without progress from their best point."""
     if threat.norm is Norm.L1:
         sparse, back = state.sparse.checked(window > 0, state.best - state.image, threat.eps)
         state = state._replace(sparse=sparse)
@@ -233,7 +233,7 @@ def _checked(state: _State, gradient: Tensor, window: Tensor, threat: Threat) ->
 
 
 def _halved(state: _State, window: Tensor) -> tuple[_State, Tensor]:
-    """At a checkpoint, halve the step of images that make no headway: -> the state, (N,) which they are."""
+    """At a checkpoint, halve the step of images without progress: -> the state, (N,) bool which images these are."""
     check = window > 0
     oscillates = state.rises <= 0.75 * window
     stands_still = ~state.halved & (state.checked_loss >= state.best_loss)
@@ -248,7 +248,7 @@ def _halved(state: _State, window: Tensor) -> tuple[_State, Tensor]:
 
 
 def _moved(state: _State, gradient: Tensor, threat: Threat, index: Tensor) -> _State:
-    """Step along the gradient and, except in l1, a quarter of the way of the step before."""
+    """Step along the gradient with momentum: ``x + 0.75 (z - x) + 0.25 (x - previous x)``; no momentum in l1."""
     if threat.norm is Norm.L1:
         return state._replace(point=threat.project(state.point + state.sparse.step(gradient), state.image))
     share = tf.where(index == 0, 1.0, 0.75)

@@ -1,8 +1,7 @@
-"""AutoAttack: four attacks without options to tune, the standard measure of robustness.
+"""AutoAttack: an ensemble of four attacks without parameters to tune, the standard evaluation of robustness.
 
-Croce and Hein 2020, https://arxiv.org/abs/2003.01690; the members are those of their code, with
-one difference: ``plus`` has FAB towards each likely class, because its other form needs a gradient
-for every class.
+Croce and Hein 2020, https://arxiv.org/abs/2003.01690. The members are those of their code, with one difference:
+``plus`` runs the targeted form of FAB, because the untargeted form needs a gradient for every class.
 """
 
 from dataclasses import dataclass
@@ -27,11 +26,11 @@ EOT = {"standard": 1, "plus": 1, "rand": 20}
 
 @dataclass(frozen=True)
 class AutoAttack(Suite):
-    """Each member attacks the images that those before it left right.
+    """Each member attacks the images that no earlier member fooled.
 
     Args:
-        version: standard; plus, with restarts and one more loss; rand, for randomised models.
-        eot: gradients that apgd averages at each point; 0 means the version's own: 20 for rand, else 1.
+        version: standard; plus, with restarts and one additional loss; rand, for randomised models.
+        eot: number of gradients that apgd averages at each point; 0 means the version's default: 20 for rand, else 1.
     """
 
     kind: ClassVar[str] = "suite"
@@ -44,17 +43,17 @@ class AutoAttack(Suite):
         if self.version not in VERSIONS:
             raise UsageError(f"autoattack has no version '{self.version}'", nearest(self.version, VERSIONS))
         if self.eot < 0:
-            raise UsageError(f"eot is negative: {self.eot}", "give 0 for the version's own")
+            raise UsageError(f"eot is negative: {self.eot}", "give 0 for the version's default")
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The specs of its attacks, in order."""
+        """Return the specs of the members, in order."""
         specs = VERSIONS[self.version]
         eot = self.eot or EOT[self.version]
         return tuple(f"{spec},eot={eot}" if eot > 1 and spec.startswith("apgd:") else spec for spec in specs)
 
     def title(self, classes: int) -> str:
-        """Name what is run on a classifier of so many classes, which is the published attack from ten on."""
+        """Return the name of the variant for a number of classes; from ten classes on it is the published attack."""
         title = f"AutoAttack {self.version}"
         if self.eot not in (0, EOT[self.version]):
             title += f" with eot {self.eot} for {EOT[self.version]}"

@@ -1,4 +1,4 @@
-"""Basic iterative method: small steps along the gradient's sign, from the image itself.
+"""Basic iterative method: small steps along the gradient's sign, starting at the image.
 
 Kurakin, Goodfellow and Bengio 2017, https://arxiv.org/abs/1607.02533
 """
@@ -16,7 +16,7 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class BIM(Attack):
-    """Steepest-ascent steps on the loss, each projected back into the ball.
+    """``x <- project(x + step * sign(gradient))`` for linf; steepest-ascent steps on the loss for other norms.
 
     Args:
         steps: number of gradient steps.
@@ -35,7 +35,7 @@ class BIM(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        """Return the last iterate: (N, H, W, C), (N,) -> (N, H, W, C)."""
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1.25 / self.steps), decay=0.0)
         return _momentum.climb(lambda at, *_: loss_gradient(logits_fn, at, labels, threat)[0], images, threat, pace)
 

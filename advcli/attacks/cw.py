@@ -1,4 +1,4 @@
-"""Carlini and Wagner's l2 attack: distance plus c times the margin, with a binary search over c.
+"""Carlini and Wagner's l2 attack: minimise distance plus c times the margin, with a binary search over c.
 
 Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644
 """
@@ -20,14 +20,14 @@ from advcli.threat.threat import Threat
 
 
 class _Weight(NamedTuple):
-    """The factor c of each image, and what is known about it."""
+    """The factor c of each image, and the interval that brackets it."""
 
     value: Tensor
     too_small: Tensor
     large_enough: Tensor
 
     def refined(self, is_adversarial: Tensor) -> "_Weight":
-        """Halve the interval where it has two ends; until then try ten times as much."""
+        """Bisect the interval where it has an upper bound; otherwise multiply c by ten."""
         low = tf.where(is_adversarial, self.too_small, tf.maximum(self.too_small, self.value))
         high = tf.where(is_adversarial, tf.minimum(self.large_enough, self.value), self.large_enough)
         return _Weight(tf.where(tf.math.is_finite(high), (low + high) / 2, self.value * 10), low, high)
@@ -38,16 +38,17 @@ class CW(Attack):
     """Adam on ``|x' - x|^2 + c * max(margin + confidence, 0)``, with ``x' = (tanh(w) + 1) / 2``.
 
     Args:
-        steps: Adam steps for each c, at the most; an image stops when a tenth of them gains nothing.
-        binary_steps: how many values of c are tried.
-        c: the first c.
-        learning_rate: of Adam, at the most: once an adversarial image is found, steps are a tenth as long as it is far.
-        confidence: by how much the logit of the wrong class must be ahead.
-        refine: steps of a walk along the boundary towards each of nine likely classes, FAB's, after the search, which
-            ends in a local minimum; 0, or a confidence: the paper's search alone.
+        steps: maximum number of Adam steps for each c; an image stops after a tenth of them without improvement.
+        binary_steps: number of values of c.
+        c: the first value of c.
+        learning_rate: maximum of Adam's learning rate; once an adversarial image is found, a step is at most a tenth of
+        its distance.
+        confidence: minimum margin by which the logit of the wrong class must be greatest.
+        refine: number of FAB steps towards each of the nine likeliest other classes after the search, which ends in a
+        local minimum; 0, or a confidence above 0, means the paper's search alone.
     """
 
-    kind: ClassVar[str] = "smallest"
+    kind: ClassVar[str] = "minimum-norm"
     norms: ClassVar[tuple[str, ...]] = ("l2",)
 
     steps: int = 1000
@@ -72,14 +73,14 @@ class CW(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
+        """Return the nearest adversarial image found, projected onto the ball: (N, H, W, C), (N,) -> (N, H, W, C)."""
         best, point = nothing_yet(images), images
         none = tf.zeros(tf.shape(labels))
         weight = _Weight(none + self.c, none, none + math.inf)
         for _ in tf.range(self.binary_steps):
             best, point, is_adversarial = self._descend(logits_fn, images, labels, threat, weight.value, best)
             weight = weight.refined(is_adversarial)
-        # The walk stops at the boundary, where no class is ahead.
+        # FAB ends on the boundary, where the margin is zero and no confidence is reached.
         steps = 0 if self.confidence else self.refine
         return refined(best, logits_fn, images, labels, threat, rng, steps).within(images, threat, otherwise=point)
 
@@ -92,7 +93,7 @@ class CW(Attack):
         weight: Tensor,
         best: Smallest,
     ) -> tuple[Smallest, Tensor, Tensor]:
-        """Run Adam for one c an image: -> the smallest so far, the last points, and where this c sufficed."""
+        """Run Adam for one c an image: -> the nearest so far, the last iterates, and where this c was large enough."""
         w = tf.atanh((2 * images - 1) * 0.999999)
         mean, square, point = tf.zeros_like(w), tf.zeros_like(w), images
         sufficed, active = tf.zeros_like(labels, tf.bool), tf.ones_like(labels, tf.bool)
@@ -110,7 +111,7 @@ class CW(Attack):
         for i in tf.range(self.steps):
             gradient, (point, logits, behind, loss) = gradient_and_aux(objective, w)
             if i % pause == 0:
-                # Only where the descent comes to rest does it tell about c: its first steps may jump the boundary.
+                # Only late iterates say whether c is large enough: the first steps may jump over the boundary.
                 sufficed &= ~active
             is_adversarial = active & threat.is_adversarial(logits, labels) & (behind <= -self.confidence)
             best = best.updated(point, is_adversarial, images, threat)
@@ -128,8 +129,8 @@ class CW(Attack):
         return best, point, sufficed
 
     def _rate(self, best: Smallest, images: Tensor) -> Tensor:
-        """Return each image's learning rate: steps longer than the distance can only jump over the boundary."""
-        # A step of Adam changes every w by the rate or less, and x' by half of that.
+        """Return each image's learning rate, limited because steps longer than the distance jump over the boundary."""
+        # A step of Adam changes every w by the learning rate or less, and x' by at most half of that.
         coordinates = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
         return tf.minimum(self.learning_rate, best.size / 10 / (0.5 * tf.sqrt(coordinates)))
 

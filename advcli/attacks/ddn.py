@@ -20,17 +20,17 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class DDN(Attack):
-    """Gradient steps whose result is put on a sphere: smaller after a success, larger after a failure.
+    """Project each iterate onto a sphere around the image, which shrinks if the iterate was adversarial and else grows.
 
     Args:
         steps: number of gradient steps.
-        gamma: by which fraction the radius changes at each step.
+        gamma: relative change of the radius at each step: ``radius * (1 - gamma)`` or ``radius * (1 + gamma)``.
         radius: the first radius, in the units of eps: l2 of pixel values in [0, 1].
-        refine: steps of a walk along the boundary towards each of nine likely classes, FAB's, after the search, which
-            ends in a local minimum; 0: the paper's search alone.
+        refine: number of FAB steps towards each of the nine likeliest other classes after the search, which ends in a
+        local minimum; 0 means the paper's search alone.
     """
 
-    kind: ClassVar[str] = "smallest"
+    kind: ClassVar[str] = "minimum-norm"
     norms: ClassVar[tuple[str, ...]] = ("l2",)
     lengths: ClassVar[tuple[str, ...]] = ("radius",)
 
@@ -52,7 +52,7 @@ class DDN(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
+        """Return the nearest adversarial image found, projected onto the ball: (N, H, W, C), (N,) -> (N, H, W, C)."""
         point, delta, best = images, tf.zeros_like(images), nothing_yet(images)
         radius = tf.fill(tf.shape(labels), self.radius)
         for i in tf.range(self.steps):

@@ -1,4 +1,4 @@
-"""DeepFool: the nearest boundary of the network linearised at each step, untargeted.
+"""DeepFool: steps onto the nearest decision boundary of the linearised network, untargeted.
 
 Moosavi-Dezfooli, Fawzi and Frossard 2016, https://arxiv.org/abs/1511.04599
 """
@@ -31,17 +31,17 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class DeepFool(Attack):
-    """Steps to the nearest of the hyperplanes where a wrong class would catch up, a little beyond.
+    """Step past the nearest of the hyperplanes on which a wrong class has the logit of the label.
 
-    The distance to a hyperplane is that inside [0, 1]: a pixel that is black or white can go one way only.
+    The distance to a hyperplane is the minimum inside [0, 1]: a pixel at 0 or 1 can move in one direction only.
 
     Args:
-        steps: number of steps at the most; an image is done when it is misclassified.
-        candidates: how many of the likeliest wrong classes to look at; each costs a gradient a step.
-        overshoot: how far beyond the boundary to go, as a fraction of the way to it.
+        steps: maximum number of steps; an image stops when it is misclassified.
+        candidates: number of wrong classes to consider, the likeliest first; each needs one gradient a step.
+        overshoot: length of a step beyond the boundary, as a fraction of the distance to it.
     """
 
-    kind: ClassVar[str] = "smallest"
+    kind: ClassVar[str] = "minimum-norm"
     targeted: ClassVar[bool] = False
 
     steps: int = 100
@@ -59,7 +59,7 @@ class DeepFool(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first misclassified point, brought into the ball."""
+        """Return the first misclassified iterate, projected onto the ball: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
         def step(network: Network, _: Tensor, state: _State) -> tuple[_State, Tensor]:
             way, is_adversarial = self._way_to_nearest(network, state, threat)
@@ -79,7 +79,7 @@ class DeepFool(Attack):
         )
 
     def _way_to_nearest(self, network: Network, state: _State, threat: Threat) -> tuple[Tensor, Tensor]:
-        """Return the way to the nearest hyperplane, and which images are misclassified: (n, H, W, C), (n,)."""
+        """Return the step to the nearest hyperplane, and which images are misclassified: (n, H, W, C), (n,)."""
         way = tf.zeros_like(state.point)
         least = tf.fill(tf.shape(state.label), float("inf"))
         is_adversarial = tf.zeros_like(state.label, tf.bool)

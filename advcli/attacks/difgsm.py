@@ -1,4 +1,4 @@
-"""Diverse inputs FGSM: momentum steps whose gradients see the image at random sizes and places.
+"""Diverse inputs FGSM: momentum steps along gradients of randomly resized and padded images.
 
 Xie, Zhang, Zhou, Bai, Wang, Ren and Yuille 2019, https://arxiv.org/abs/1803.06978
 """
@@ -17,17 +17,17 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class DIFGSM(Attack):
-    """Momentum steps with gradients through a random shrinking and padding (M-DI2-FGSM).
+    """Momentum steps with the gradient taken through random downscaling and padding (M-DI2-FGSM).
 
-    The paper enlarges 299 pixels to 330 at most; a network of one input size needs the image to
-    shrink by that ratio instead.
+    The paper enlarges 299 pixels to at most 330. A network with a fixed input size requires downscaling by that ratio
+    instead.
 
     Args:
         steps: number of gradient steps.
         step: length of a step, in the units of eps; 0 means eps / steps.
-        decay: how much of the accumulated gradient is kept from step to step.
-        probability: how often an image is transformed.
-        smallest: side of the smallest shrunk image, as a fraction of the whole.
+        decay: factor of the accumulated gradient at each step.
+        probability: the probability that an image is transformed, at each step.
+        smallest: smallest size of the downscaled image, as a fraction of the image size.
     """
 
     kind: ClassVar[str] = "transfer"
@@ -49,7 +49,7 @@ class DIFGSM(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        """Return the last iterate: (N, H, W, C), (N,) -> (N, H, W, C)."""
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
 
         def gradient(at: Tensor, _: Tensor, i: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class DIFGSM(Attack):
         return _momentum.climb(gradient, images, threat, pace)
 
     def diversify(self, images: Tensor, rng: ImageRng) -> Tensor:
-        """Shrink some images and put them at a random place of a black one: (N, H, W, C) -> (N, H, W, C)."""
+        """Downscale random images and pad them with black at a random position: (N, H, W, C) -> (N, H, W, C)."""
         chosen, size, *place = tf.unstack(rng.uniform([4, 1]), axis=1)
         shrunk = images
         for axis, offset in enumerate(place, start=1):
@@ -67,7 +67,7 @@ class DIFGSM(Attack):
         return tf.where((chosen < self.probability)[:, :, None, None], shrunk, images)
 
     def _shrink(self, images: Tensor, axis: int, size: Tensor, offset: Tensor) -> Tensor:
-        """Shrink and place along one axis, by nearest neighbours: (N, H, W, C), (N, 1), (N, 1) -> (N, H, W, C)."""
+        """Downscale and pad along one axis, nearest neighbour: (N, H, W, C), (N, 1), (N, 1) -> (N, H, W, C)."""
         edge = tf.shape(images)[axis]
         whole = tf.cast(edge, tf.float32)
         small = tf.round(whole * (self.smallest + (1 - self.smallest) * size))

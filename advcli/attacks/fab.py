@@ -1,4 +1,4 @@
-"""Fast adaptive boundary attack: the smallest perturbation that reaches one of the likely other classes.
+"""Fast adaptive boundary attack: the minimum-norm perturbation towards each of the likeliest other classes.
 
 Croce and Hein 2020, https://arxiv.org/abs/1907.02044, in its targeted form; the constants are those of their code.
 """
@@ -19,23 +19,22 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class FAB(Attack):
-    """Steps onto the linearised boundary, drawn towards the image, and back inside once across.
+    """Project onto the linearised boundary with a bias towards the image; step back towards the image once across.
 
-    An image that nothing in the ball breaks is returned at the nearest adversarial point found,
-    brought back into the ball.
+    If no adversarial point inside the ball is found, the nearest adversarial point is projected onto the ball.
 
     Args:
         steps: number of steps of a run.
-        restarts: runs towards each class, the first from the image; for images not broken yet.
-        targets: how many classes, from the second likeliest on.
-        alpha_max: the greatest weight of the step that starts from the image.
-        eta: how far a step goes, 1 being to the boundary.
-        beta: where to go on after a point across the boundary, 0 being the image.
-        stop: an image is done at the first point that breaks it; false: each class is searched to the end, and the
-            least of all perturbations found is returned.
+        restarts: number of runs towards each class, the first from the image; a run skips adversarial images.
+        targets: number of target classes, from the second likeliest onwards.
+        alpha_max: upper bound of alpha, the weight of the step that starts at the image.
+        eta: length of a step as a multiple of the distance to the hyperplane; 1 ends on it.
+        beta: after an adversarial point x', continue at ``x + beta * (x' - x)``; 0 is the image x.
+        stop: an image stops at its first adversarial point inside the ball; false: all classes are searched to the end,
+        and the smallest perturbation is returned.
     """
 
-    kind: ClassVar[str] = "smallest"
+    kind: ClassVar[str] = "minimum-norm"
 
     steps: int = 100
     restarts: int = 1
@@ -56,7 +55,7 @@ class FAB(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search towards each target: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Run towards each target class: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
         def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch, restart)

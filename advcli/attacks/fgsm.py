@@ -23,7 +23,7 @@ class FGSM(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Take the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Return the image after the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
         gradient, _ = loss_gradient(logits_fn, images, labels, threat)
         return self.along(gradient, images, threat)
 

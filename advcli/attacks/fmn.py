@@ -1,4 +1,4 @@
-"""Fast minimum-norm: gradient steps in a ball whose radius follows the distance to the boundary.
+"""Fast minimum-norm attack: gradient steps in a ball whose radius follows the distance to the boundary.
 
 Pintor, Roli, Brendel and Biggio 2021, https://arxiv.org/abs/2102.12827
 """
@@ -20,18 +20,18 @@ from advcli.threat.threat import Norm, Threat
 
 @dataclass(frozen=True)
 class FMN(Attack):
-    """Steps on the difference of logits; the ball shrinks after a success and grows after a failure.
+    """Steps on the difference of logits; the ball shrinks if the iterate is adversarial and grows otherwise.
 
     Args:
         steps: number of gradient steps.
-        step: l2 length of the first step, in pixel values of [0, 1]; it falls to a hundredth. 0 means the paper's: 1 in
-            l2, 10 in linf.
-        gamma: by which fraction the radius changes at first; it falls to 0.001.
-        refine: steps of a walk along the boundary towards each of nine likely classes, FAB's, after the search, which
-            ends in a local minimum; 0: the paper's search alone.
+        step: l2 length of the first step, in pixel values of [0, 1]; it falls to a hundredth. 0 means the paper's
+        values: 1 in l2, 10 in linf.
+        gamma: relative change of the radius at the first step; it falls to 0.001.
+        refine: number of FAB steps towards each of the nine likeliest other classes after the search, which ends in a
+        local minimum; 0 means the paper's search alone.
     """
 
-    kind: ClassVar[str] = "smallest"
+    kind: ClassVar[str] = "minimum-norm"
     lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     steps: int = 300
@@ -52,7 +52,7 @@ class FMN(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
+        """Return the nearest adversarial image found, projected onto the ball: (N, H, W, C), (N,) -> (N, H, W, C)."""
         first = self.step or (10.0 if threat.norm is Norm.LINF else 1.0)
         point, best = images, nothing_yet(images)
         largest = threat.size(tf.maximum(images, 1 - images))
@@ -76,7 +76,7 @@ class FMN(Attack):
     def _look(
         self, logits_fn: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor, threat: Threat
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradient that leads to the adversary's aim, how far behind it is, and whether it is reached."""
+        """Return the gradient of the negative margin, the margin, and whether the point is adversarial."""
 
         def lead(at: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             logits = logits_fn(at)
@@ -94,14 +94,14 @@ class FMN(Attack):
 
 
 def scaled(gradient: Tensor) -> Tensor:
-    """Scale to l2 length one: (N, H, W, C) -> (N, H, W, C); zero stays zero."""
+    """Scale to an l2 norm of one: (N, H, W, C) -> (N, H, W, C); zero stays zero."""
     scale = tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
     gradient = tf.math.divide_no_nan(gradient, scale)
     return tf.math.divide_no_nan(gradient, by_image(euclidean(gradient)))
 
 
 def _in_ball(points: Tensor, images: Tensor, radius: Tensor, threat: Threat) -> Tensor:
-    """Project onto [0, 1], then onto balls of one radius an image."""
+    """Project onto [0, 1], then onto balls with one radius for each image."""
     # In the other order a step that [0, 1] cuts would end well inside the ball: the radius would not be used.
     delta = tf.clip_by_value(points, 0.0, 1.0) - images
     radius = by_image(radius)

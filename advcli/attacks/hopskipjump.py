@@ -1,4 +1,4 @@
-"""HopSkipJump: walks along the decision boundary, asking only which class comes first; untargeted.
+"""HopSkipJump: a decision-based search along the boundary that queries only the predicted class; untargeted.
 
 Chen, Jordan and Wainwright 2020, https://arxiv.org/abs/1904.02144
 """
@@ -21,16 +21,16 @@ _SHORTER = 10  # times that a step which leaves the wrong class is halved
 
 @dataclass(frozen=True)
 class HopSkipJump(Attack):
-    """From misclassified noise: to the boundary by bisection, then steps along its estimated normal.
+    """From misclassified noise, bisect to the boundary, then step along the estimated normal of the boundary.
 
-    The number of neighbours grows with the root of the step's number, and the step shrinks with it,
-    as in the paper. The neighbours are farther away than its ``1 / d`` of the distance, which is
-    below the resolution of float32 for images of any size.
+    At step t the estimate uses ``samples * sqrt(t)`` neighbours and the step is ``distance / sqrt(t)``, as in the
+    paper. The neighbours are farther away than the paper's ``1 / d`` of the distance, which is below the resolution
+    of float32 for images of any size.
 
     Args:
-        queries: passes an image may take.
-        samples: neighbours for the first estimate of the boundary's normal.
-        reach_ratio: how far the neighbours are, as a ratio of the distance to the image.
+        queries: maximum number of forward passes for each image.
+        samples: number of neighbours for the first estimate of the normal.
+        reach_ratio: distance of the neighbours, as a ratio of the distance to the image.
     """
 
     kind: ClassVar[str] = "decision"
@@ -51,7 +51,7 @@ class HopSkipJump(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball, or the image."""
+        """Return the nearest adversarial image found, projected onto the ball, or the image: -> (N, H, W, C)."""
 
         def is_adversarial(points: Tensor) -> Tensor:
             return threat.is_adversarial(logits_fn(points), labels)
@@ -82,7 +82,7 @@ class HopSkipJump(Attack):
     def _normal(
         self, is_adversarial: Callable[[Tensor], Tensor], images: Tensor, point: Tensor, samples: Tensor, rng: ImageRng
     ) -> Tensor:
-        """Estimate the boundary's normal from the neighbours' classes, their mean taken off."""
+        """Estimate the normal: ``sum (phi - mean(phi)) u`` over neighbours u, phi = 1 if u is adversarial, else -1."""
         reach = self.reach_ratio * by_image(euclidean(point - images))
         ways, votes, share = tf.zeros_like(point), tf.zeros_like(point), tf.zeros(tf.shape(point)[:1])
         for i in tf.range(samples):
@@ -101,10 +101,10 @@ class HopSkipJump(Attack):
 def _start(
     is_adversarial: Callable[[Tensor], Tensor], images: Tensor, already: Tensor, rng: ImageRng
 ) -> tuple[Tensor, Tensor]:
-    """Look for misclassified noise: -> (N, H, W, C), and where it was found.
+    """Search for misclassified noise: -> (N, H, W, C), and (N,) bool, where it was found.
 
-    Every other try is black and white instead of grey, and the grains are 1, 2, 4 or 8 pixels wide:
-    to many networks fine grey noise is all one class.
+    Every other attempt is black and white instead of grey, in blocks of 1, 2, 4 or 8 pixels: many networks assign
+    fine grey noise to a single class.
     """
     start, found = images, already
     height, width, channels = tf.unstack(tf.shape(images)[1:])
@@ -122,7 +122,7 @@ def _start(
 
 
 def _forward(is_adversarial: Callable[[Tensor], Tensor], points: Tensor, way: Tensor, length: Tensor) -> Tensor:
-    """Step along a way, half as far each time it leaves the wrong class; stay if that does not help."""
+    """Step along a direction, with half the length each time the end is not adversarial; else return the start."""
     moved, done = points, tf.zeros_like(length, tf.bool)
     for _ in tf.range(_SHORTER):
         if tf.reduce_all(done):

@@ -1,4 +1,4 @@
-"""Momentum iterative FGSM: steps along a decaying sum of the gradients, which transfer better.
+"""Momentum iterative FGSM: steps along a decaying sum of the gradients, for better transfer.
 
 Dong, Liao, Pang, Su, Zhu, Hu and Li 2018, https://arxiv.org/abs/1710.06081
 """
@@ -16,12 +16,12 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class MIFGSM(Attack):
-    """Steps along ``g <- decay * g + gradient / |gradient|_1``.
+    """Steepest-ascent steps along ``g <- decay * g + gradient / ||gradient||_1``.
 
     Args:
         steps: number of gradient steps.
         step: length of a step, in the units of eps; 0 means eps / steps.
-        decay: how much of the accumulated gradient is kept from step to step.
+        decay: factor of the accumulated gradient at each step.
     """
 
     kind: ClassVar[str] = "transfer"
@@ -37,7 +37,7 @@ class MIFGSM(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        """Return the last iterate: (N, H, W, C), (N,) -> (N, H, W, C)."""
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
         return _momentum.climb(lambda at, *_: loss_gradient(logits_fn, at, labels, threat)[0], images, threat, pace)
 

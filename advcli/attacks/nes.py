@@ -1,4 +1,4 @@
-"""Natural evolution strategies: gradient steps on an estimate from the scores of random neighbours.
+"""Natural evolution strategies: steps along a gradient estimated from the scores of random neighbours.
 
 Ilyas, Engstrom, Athalye and Lin 2018, https://arxiv.org/abs/1804.08598
 """
@@ -27,9 +27,9 @@ class NES(Attack):
     """Projected steps along ``sum (loss(x + sigma u) - loss(x - sigma u)) u`` over Gaussian ``u``.
 
     Args:
-        queries: passes an image may take; it is done at the first step that wins.
-        samples: passes for one estimate of the gradient, in pairs.
-        sigma: how far the neighbours are: standard deviation of a pixel value in [0, 1].
+        queries: maximum number of forward passes for each image; it stops at its first adversarial point.
+        samples: number of forward passes for one estimate of the gradient, an even number.
+        sigma: distance of the neighbours: standard deviation of a pixel value in [0, 1].
         step: length of a step, in the units of eps; 0 means 0.2 eps.
     """
 
@@ -54,7 +54,7 @@ class NES(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first point that wins, or the last."""
+        """Return the first adversarial point, or the last iterate: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             is_adversarial = threat.is_adversarial(network(state.point), state.label)

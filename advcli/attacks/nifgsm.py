@@ -1,4 +1,4 @@
-"""Nesterov iterative FGSM: momentum whose gradient is taken where the momentum leads.
+"""Nesterov iterative FGSM: momentum steps with the gradient taken at the look-ahead point.
 
 Lin, Song, He, Wang and Hopcroft 2020, https://arxiv.org/abs/1908.06281
 """
@@ -16,15 +16,15 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class NIFGSM(Attack):
-    """Momentum steps with the gradient at ``x + length * decay * g``, one step ahead.
+    """Momentum steps with the gradient at the look-ahead point ``x + length * decay * g``.
 
-    As in the authors' code, ``g`` is a sum of gradients divided by their mean absolute value: with
-    the L1 norm of the paper's formula the look ahead would be too short to matter.
+    As in the authors' code, ``g`` accumulates gradients divided by their mean absolute value. With the L1 norm of the
+    paper's formula the look-ahead would be too short to have an effect.
 
     Args:
         steps: number of gradient steps.
         step: length of a step, in the units of eps; 0 means eps / steps.
-        decay: how much of the accumulated gradient is kept from step to step.
+        decay: factor of the accumulated gradient at each step.
     """
 
     kind: ClassVar[str] = "transfer"
@@ -40,7 +40,7 @@ class NIFGSM(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        """Return the last iterate: (N, H, W, C), (N,) -> (N, H, W, C)."""
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
 
         def gradient(at: Tensor, momentum: Tensor, _: Tensor) -> Tensor:

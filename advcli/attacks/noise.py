@@ -1,6 +1,6 @@
-"""Random points of the ball: the control that every search must beat.
+"""Random points of the ball: the baseline that every attack must exceed.
 
-Fawzi, Moosavi-Dezfooli and Frossard 2016, https://arxiv.org/abs/1608.08967, on why it must.
+Fawzi, Moosavi-Dezfooli and Frossard 2016, https://arxiv.org/abs/1608.08967, compare random and worst-case noise.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class Noise(Attack):
-    """The point of greatest loss among some drawn uniformly from the ball.
+    """The point of greatest loss among points sampled uniformly from the ball.
 
     Args:
-        queries: how many points are drawn.
+        queries: number of points.
     """
 
     kind: ClassVar[str] = "random"
@@ -35,7 +35,7 @@ class Noise(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Draw: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Return the point of greatest loss: (N, H, W, C), (N,) -> (N, H, W, C)."""
         best = images
         greatest = tf.fill(tf.shape(labels), -float("inf"))
         for i in tf.range(self.queries):

@@ -1,7 +1,7 @@
-"""Adversarial patch: a sticker that, wherever it lies in an image, decides what is seen there.
+"""Adversarial patch: a sticker that determines the predicted class wherever it is placed in an image.
 
-Brown, Mane, Roy, Abadi and Gilmer 2017, https://arxiv.org/abs/1712.09665: trained over random places,
-sizes and angles. Pixels beside the patch do not change.
+Brown, Mane, Roy, Abadi and Gilmer 2017, https://arxiv.org/abs/1712.09665: optimised over random positions, sizes and
+angles. Pixels outside the patch do not change.
 """
 
 import math
@@ -31,20 +31,20 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class Patch(Universal):
-    """Adam on the loss over random placements; the patch lies inside the image where it is small enough.
+    """Adam on the loss over random placements; the patch lies inside the image if it is small enough.
 
-    The file holds the patch with its opacity, and so may any square picture that is applied as one.
+    The file holds the patch with its opacity. Any square image file can be applied as a patch.
 
     Args:
-        size: side or diameter of the patch as a share of the image's shorter side.
-        scale: by how much that varies from image to image, as a share of it, either way.
-        degrees: the largest angle it is turned by, either way.
+        size: side or diameter of the patch as a fraction of the image's shorter side.
+        scale: random relative change of the size, between ``1 - scale`` and ``1 + scale``.
+        degrees: maximum rotation in degrees, in both directions.
         shape: circle or square.
         steps: number of gradient steps, each on a batch of images.
-        learning_rate: of Adam.
+        learning_rate: the learning rate of Adam.
     """
 
-    kind: ClassVar[str] = "pattern"
+    kind: ClassVar[str] = "universal"
     bounded: ClassVar[bool] = False
 
     size: float = 0.35
@@ -56,7 +56,7 @@ class Patch(Universal):
 
     def __post_init__(self) -> None:
         if not 0 < self.size <= 1:
-            raise UsageError(f"size is no share of the image: {self.size:g}", "give a number above 0, up to 1")
+            raise UsageError(f"size is not a fraction of the image: {self.size:g}", "give a number above 0, up to 1")
         if not 0 <= self.scale < 1:
             raise UsageError(f"scale is not a fraction below one: {self.scale:g}")
         if not 0 <= self.degrees <= 180:
@@ -69,7 +69,7 @@ class Patch(Universal):
             raise UsageError(f"learning_rate is not positive: {self.learning_rate:g}")
 
     def start(self, edge: int, channels: int) -> _State:
-        """Return a grey patch of as many pixels as it covers in an image of this edge."""
+        """Return a grey patch with as many pixels as it covers in an image of this size."""
         side = max(round(self.size * edge), 1)
         nothing = tf.zeros([side, side, channels])
         return _State(nothing + 0.5, nothing, nothing, tf.constant(0))
@@ -111,11 +111,11 @@ class Patch(Universal):
         return (np.asarray(pattern, np.float64) * 255).round().clip(0, 255).astype(np.uint8)
 
     def from_png(self, pixels: np.ndarray, threat: Threat) -> np.ndarray:
-        """Return the patch that a file holds: (H, W, C + 1) uint8 -> (H, W, C + 1)."""
+        """Return the patch that a file holds: (H, W, C + 1) uint8 -> (H, W, C + 1) float32."""
         return pixels.astype(np.float32) / 255
 
     def apply(self, pattern: Tensor, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
-        """Lay the patch somewhere into each image: (N, H, W, C) -> (N, H, W, C)."""
+        """Place the patch at a random position of each image: (N, H, W, C) -> (N, H, W, C)."""
         count, height, width, _ = tf.unstack(tf.shape(images))
         # Where it is transparent a patch has no colour that could bleed into its edge.
         sheet = tf.concat([pattern[..., :-1] * pattern[..., -1:], pattern[..., -1:]], axis=2)
@@ -125,7 +125,7 @@ class Patch(Universal):
         return tf.clip_by_value(images * (1 - opacity) + drawn[..., :-1], 0.0, 1.0)
 
     def _placement(self, side: Tensor, height: Tensor, width: Tensor, rng: ImageRng) -> Placement:
-        """Draw where a patch of so many pixels comes to lie in each image."""
+        """Sample the placement of the patch in each image."""
         size, turn, down, across = tf.unstack(rng.uniform([4]), axis=1)
         height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
         covered = self.size * (1 + self.scale * (2 * size - 1)) * tf.minimum(height, width)

@@ -1,4 +1,4 @@
-"""Projected gradient descent: many small steps, each brought back into the ball.
+"""Projected gradient descent: many small steps, each projected onto the ball.
 
 Madry, Makelov, Schmidt, Tsipras and Vladu 2018, https://arxiv.org/abs/1706.06083; in l1 with the
 sparse steps of Tramèr and Boneh 2019, https://arxiv.org/abs/1904.13000
@@ -29,16 +29,16 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class PGD(Attack):
-    """Steepest-ascent steps on the loss, each projected back into the ball.
+    """``x <- project(x + step * sign(gradient))`` for linf; steepest-ascent steps on the loss for other norms.
 
     Args:
         steps: number of gradient steps.
-        step: length of the first step, in the units of eps; 0 means that all together are 2.5 eps long.
-        random_start: begin at a random point of the ball, not at the image.
-        restarts: runs from other random points, for images that are not broken yet.
-        schedule: how long the steps after the first are: constant, or falling to zero: linear, cosine.
-        eot: gradients to average at each point, for a randomised model.
-        stop: an image is done at the first point that breaks it; false: the last point is returned.
+        step: length of the first step, in the units of eps; 0 means that the lengths of all steps sum to 2.5 eps.
+        random_start: start at a random point of the ball, not at the image.
+        restarts: number of runs from different random points; a run skips images that are already adversarial.
+        schedule: lengths of the steps after the first: constant; or decaying to zero: linear, cosine.
+        eot: number of gradients to average at each point, for a randomised model.
+        stop: an image stops at its first adversarial point; false: the last iterate is returned.
     """
 
     kind: ClassVar[str] = "gradient"
@@ -61,10 +61,10 @@ class PGD(Attack):
         if self.schedule not in SCHEDULES:
             raise UsageError(f"pgd has no schedule '{self.schedule}'", nearest(self.schedule, SCHEDULES))
         if self.restarts > 1 and not self.random_start:
-            raise UsageError("restarts from the image itself are all the same", "leave random_start=false out")
+            raise UsageError("restarts without a random start are identical", "leave random_start=false out")
 
     def paces(self, threat: Threat) -> list[float | Tensor]:
-        """Return the lengths of the steps."""
+        """Return the lengths of the steps, in the units of eps."""
         progress = [index / self.steps for index in range(self.steps)]
         if self.schedule == "constant":
             shares = [1.0] * self.steps
@@ -77,7 +77,7 @@ class PGD(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search from each start: (N, H, W, C), (N,) -> (N, H, W, C), the last point of a run, or what broke it."""
+        """Return the first adversarial point, or the last iterate of a run: (N, H, W, C), (N,) -> (N, H, W, C)."""
         run = self._until_broken if self.stop else self._to_the_end
         if self.restarts == 1:
             return run(logits_fn, images, labels, threat, rng)
@@ -117,7 +117,7 @@ class PGD(Attack):
     def _gradient(
         self, logits_fn: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor, threat: Threat
     ) -> tuple[Tensor, Tensor]:
-        """Return the mean gradient, and the last pass's logits."""
+        """Return the mean gradient, and the logits of the last forward pass."""
         total, logits = loss_gradient(logits_fn, point, labels, threat)
         if self.eot == 1:
             return total, logits

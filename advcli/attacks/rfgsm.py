@@ -1,4 +1,4 @@
-"""Random-start FGSM: a random step inside the ball, then one along the gradient's sign.
+"""Random-start FGSM: a random step inside the ball, then a step along the gradient's sign.
 
 Tramer, Kurakin, Papernot, Goodfellow, Boneh and McDaniel 2018, https://arxiv.org/abs/1705.07204
 """
@@ -29,12 +29,12 @@ class RFGSM(Attack):
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_ratio < 1:
-            raise UsageError(f"start_ratio is not a fraction: {self.start_ratio:g}", "give a number from 0 to below 1")
+            raise UsageError(f"start_ratio is not a fraction: {self.start_ratio:g}", "give a number from 0 up, below 1")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Take both steps: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Return the image after both steps: (N, H, W, C), (N,) -> (N, H, W, C)."""
         noise = threat.steepest(rng.normal(tf.shape(images)[1:]))
         begun = threat.project(images + self.start_ratio * threat.eps * noise, images)
         gradient, _ = loss_gradient(logits_fn, begun, labels, threat)

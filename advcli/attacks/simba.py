@@ -1,4 +1,4 @@
-"""Simple black-box attack: one random pixel after the other, kept if the score gets worse.
+"""Simple black-box attack: change one random pixel after another, and keep changes that increase the loss.
 
 Guo, Gardner, You, Wilson and Weinberger 2019, https://arxiv.org/abs/1905.07121
 """
@@ -26,11 +26,11 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class SimBA(Attack):
-    """Tries plus and minus a step along each pixel and channel, in random order.
+    """Try plus and minus a step along each pixel and channel, in random order.
 
     Args:
-        queries: passes an image may take; it is done at the first step that wins.
-        step: by how much a pixel value in [0, 1] is changed; 0 means eps for linf and the paper's 0.2 for l2.
+        queries: maximum number of forward passes for each image; it stops at its first adversarial point.
+        step: change of a pixel value in [0, 1]; 0 means eps for linf and the paper's 0.2 for l2.
     """
 
     kind: ClassVar[str] = "score"
@@ -48,7 +48,7 @@ class SimBA(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the first point that wins, or the last."""
+        """Return the first adversarial point, or the last iterate: (N, H, W, C), (N,) -> (N, H, W, C)."""
         length = self.step or (threat.eps if threat.norm is Norm.LINF else 0.2)
         pixels = tf.reduce_prod(tf.shape(images)[1:])
 

@@ -1,8 +1,7 @@
-"""Worst of a grid of rotations and translations: no pixel is perturbed, the whole image is moved.
+"""Worst case over a grid of rotations and translations: the whole image is moved, without additive perturbation.
 
-Engstrom, Tran, Tsipras, Schmidt and Madry 2019, https://arxiv.org/abs/1712.02779. Pixels that move
-in from outside are black, as in the paper, which turns by up to 30 degrees and shifts by up to 3
-pixels of 32 or 24 of 224.
+Engstrom, Tran, Tsipras, Schmidt and Madry 2019, https://arxiv.org/abs/1712.02779. Pixels from outside the image are
+black, as in the paper, which rotates by up to 30 degrees and shifts by up to 3 pixels of 32 or 24 of 224.
 """
 
 import math
@@ -30,19 +29,19 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class Spatial(Attack):
-    """The image is turned and shifted by each point of a grid, beginning where it moves least.
+    """Rotate and shift the image by each point of a grid, in the order of increasing movement.
 
-    The image as it is comes first, so that nothing of lower loss is returned unless it breaks the image.
+    The unchanged image comes first, so that the result has a greater loss than the image, or is adversarial.
 
     Args:
-        degrees: the largest angle it is turned by, either way.
-        shift: the longest way it is shifted, either way, as a share of its height and of its width.
-        angles: how many angles are tried, evenly spaced.
-        places: how many shifts are tried along each axis, evenly spaced.
-        stop: an image is done at the first move that breaks it; false: it goes on to a greater loss.
+        degrees: maximum rotation in degrees, in both directions.
+        shift: maximum shift in both directions, as a fraction of the height and of the width.
+        angles: number of evenly spaced angles.
+        places: number of evenly spaced shifts along each axis.
+        stop: an image stops at the first adversarial transformation; false: the whole grid is searched.
     """
 
-    kind: ClassVar[str] = "geometry"
+    kind: ClassVar[str] = "spatial"
     bounded: ClassVar[bool] = False
 
     degrees: float = 30.0
@@ -55,7 +54,7 @@ class Spatial(Attack):
         if not 0 <= self.degrees <= 180:
             raise UsageError(f"degrees is not between 0 and 180: {self.degrees:g}")
         if not 0 <= self.shift <= 1:
-            raise UsageError(f"shift is no share of the image: {self.shift:g}", "give a number from 0 to 1")
+            raise UsageError(f"shift is not a fraction of the image: {self.shift:g}", "give a number from 0 to 1")
         for option in ("angles", "places"):
             if getattr(self, option) < 1:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
@@ -63,7 +62,7 @@ class Spatial(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Try the grid: (N, H, W, C), (N,) -> (N, H, W, C), a move that breaks the image or has the greatest loss."""
+        """Return the image under the first adversarial transformation, or that of greatest loss: -> (N, H, W, C)."""
         moves = self.moves()
         grid = tf.constant(moves, tf.float32)
 
@@ -85,7 +84,7 @@ class Spatial(Attack):
         return until_broken(step, logits_fn, lambda state: state.best, state, len(moves))
 
     def moves(self) -> list[tuple[float, float, float]]:
-        """List angles and shifts down and to the right, as shares of the largest: the image itself is the first."""
+        """Return (angle, shift down, shift right) as fractions of their maxima; the first is (0, 0, 0)."""
         turns, shifts = _spread(self.angles), _spread(self.places)
         return sorted({(0.0, 0.0, 0.0), *product(turns, shifts, shifts)}, key=lambda move: (math.hypot(*move), move))
 
@@ -101,7 +100,7 @@ class Spatial(Attack):
 
 
 def _spread(count: int) -> list[float]:
-    """Space numbers evenly from -1 to 1; a single one is 0."""
+    """Return evenly spaced numbers from -1 to 1; a single number is 0."""
     return [(2 * i - count + 1) / (count - 1) for i in range(count)] if count > 1 else [0.0]
 
 

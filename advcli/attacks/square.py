@@ -1,7 +1,7 @@
-"""Square attack: random squares (linf) or bumps (l2), kept where they help; uses scores only.
+"""Square attack: random search with squares (linf) or bumps (l2); queries the scores only.
 
-Andriushchenko, Croce, Flammarion and Hein 2020, https://arxiv.org/abs/1912.00049. Each image has
-its own random squares, where the authors' code shares one among the images of a batch.
+Andriushchenko, Croce, Flammarion and Hein 2020, https://arxiv.org/abs/1912.00049. Each image has its own random
+squares; the authors' code uses one square for all images of a batch.
 """
 
 from collections.abc import Callable
@@ -39,14 +39,14 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class Square(Attack):
-    """A random search that never asks for a gradient, so that hiding it is no defence.
+    """A random search without gradients, so that masked gradients are no defence against it.
 
     Args:
-        queries: how many changes are tried in a run.
-        p: the share of the image that is changed at first.
-        restarts: runs, for images that are not broken yet.
-        rescale: stretch the schedule of p, made for 10,000 queries, over the queries there are.
-        stop: an image is done at the first change that breaks it; false: it goes on to a greater loss.
+        queries: number of candidate changes in a run.
+        p: the initial fraction of the image that a change covers.
+        restarts: number of runs; a run skips images that are already adversarial.
+        rescale: scale the schedule of p, defined for 10,000 queries, to the number of queries.
+        stop: an image stops at its first adversarial point; false: the loss is increased to the end.
     """
 
     kind: ClassVar[str] = "score"
@@ -62,12 +62,12 @@ class Square(Attack):
             if getattr(self, option) < 1:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
         if not 0 < self.p <= 1:
-            raise UsageError(f"p is no share of the image: {self.p:g}", "give a number above 0, up to 1")
+            raise UsageError(f"p is not a fraction of the image: {self.p:g}", "give a number above 0, up to 1")
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search at random: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Return the best point of the random search: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
         def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch)
@@ -99,7 +99,7 @@ class Square(Attack):
         return until_broken(step, logits_fn, lambda state: state.best, state, self.queries)
 
     def shares(self) -> Tensor:
-        """Return which share of the image each query changes: (queries,)."""
+        """Return the fraction of the image that each query changes: (queries,)."""
         index = tf.range(self.queries, dtype=tf.int64)
         if self.rescale:
             index = index * 10_000 // self.queries
@@ -108,14 +108,14 @@ class Square(Attack):
 
 
 def _loss(logits: Tensor, labels: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
-    """Return what the search lowers, the margin or the target's cross-entropy, and where it has won."""
+    """Return the loss to minimise, which is the margin or the target's cross-entropy, and ``is_adversarial``: (N,)."""
     if threat.target is None:
         return of_class(logits, labels) - best_other(logits, labels), threat.is_adversarial(logits, labels)
     return -threat.loss(logits, labels), threat.is_adversarial(logits, labels)
 
 
 def side_of(share: Tensor, shape: Tensor, least: int) -> Tensor:
-    """Return the side of the square that covers a share of an image of shape (N, H, W, C)."""
+    """Return the side in pixels of the square that covers a fraction of an image of shape (N, H, W, C)."""
     area = tf.cast(shape[1] * shape[2], tf.float32)
     side = tf.maximum(tf.cast(tf.round(tf.sqrt(share * area)), tf.int32), least)
     if least == 3:
@@ -124,13 +124,13 @@ def side_of(share: Tensor, shape: Tensor, least: int) -> Tensor:
 
 
 def _offsets(side: Tensor, shape: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-    """Place a window on each image: (N, 2) drawn -> each row's and column's place in it, (N, H), (N, W)."""
+    """Place a window on each image: (N, 2) in [0, 1) -> each row's and column's offset in it, (N, H), (N, W)."""
     corner = tf.cast(drawn * tf.cast(shape[1:3] - side + 1, tf.float32), tf.int32)
     return tf.range(shape[1]) - corner[:, :1], tf.range(shape[2]) - corner[:, 1:]
 
 
 def _inside(rows: Tensor, columns: Tensor, side: Tensor) -> Tensor:
-    """Mark the window: (N, H), (N, W) -> (N, H, W, 1)."""
+    """Return the mask of the window: (N, H), (N, W) -> (N, H, W, 1)."""
     down = (rows >= 0) & (rows < side)
     across = (columns >= 0) & (columns < side)
     return down[:, :, None, None] & across[:, None, :, None]
@@ -146,7 +146,7 @@ def _stripes(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
 
 
 def _square(state: _State, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
-    """Move one square of each image to a face of the ball, up or down in each channel."""
+    """Set one square of each image to ``x + eps`` or ``x - eps``, with a random sign for each channel."""
     shape = tf.shape(state.best)
     side = side_of(share, shape, least=1)
     window = _inside(*_offsets(side, shape, drawn[:, :2]), side)
@@ -154,7 +154,7 @@ def _square(state: _State, threat: Threat, share: Tensor, drawn: Tensor) -> Tens
 
 
 def _bumps(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
-    """Tile each image with bumps, five a side, of random signs and directions."""
+    """Tile each image with 5 x 5 bumps of random signs and directions."""
     shape = tf.shape(images)
     side = tf.maximum(tf.minimum(shape[1], shape[2]) // 5, 1)
     count = shape[1:3] // side
@@ -169,7 +169,7 @@ def _bumps(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
 
 
 def _bump(state: _State, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
-    """Move the mass of one window of each image into another, and add to it what the ball still allows."""
+    """Move the l2 norm of one window of each image to another window, and add the remaining budget of the ball."""
     images = state.image
     shape = tf.shape(images)
     side = side_of(share, shape, least=3)
@@ -190,12 +190,12 @@ def _of_length(delta: Tensor, images: Tensor, threat: Threat) -> Tensor:
 
 
 def _length(delta: Tensor) -> Tensor:
-    """Measure each channel: (N, H, W, C) -> (N, 1, 1, C)."""
+    """Return the l2 norm of each channel: (N, H, W, C) -> (N, 1, 1, C)."""
     return tf.sqrt(tf.reduce_sum(delta**2, axis=(1, 2), keepdims=True))
 
 
 def _shaped(rows: Tensor, columns: Tensor, side: Tensor, coin: Tensor) -> Tensor:
-    """Lay the bump into windows, upright or on its side: (N, H), (N, W) -> (N, H, W, 1)."""
+    """Place the bump, or its transpose, in the windows: (N, H), (N, W) -> (N, H, W, 1)."""
     down = tf.clip_by_value(rows, 0, side - 1)[:, :, None]
     across = tf.clip_by_value(columns, 0, side - 1)[:, None, :]
     place = tf.where(coin < 0.5, down * side + across, across * side + down)
@@ -203,7 +203,7 @@ def _shaped(rows: Tensor, columns: Tensor, side: Tensor, coin: Tensor) -> Tensor
 
 
 def bump_of(side: Tensor) -> Tensor:
-    """Return a hill above a valley, of length one: (side, side)."""
+    """Return a positive bump above a negative one, with an l2 norm of one: (side, side)."""
     half, middle = side // 2, side // 2
     rows, columns = tf.range(side)[:, None], tf.range(side)[None, :]
     upper = rows < half

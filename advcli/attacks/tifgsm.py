@@ -22,9 +22,9 @@ class TIFGSM(Attack):
     Args:
         steps: number of gradient steps.
         step: length of a step, in the units of eps; 0 means eps / steps.
-        decay: how much of the accumulated gradient is kept from step to step.
-        kernel: side of the kernel in pixels, odd; 1 smooths nothing.
-        deviations: standard deviations from the kernel's middle to its edge, as in the authors' code.
+        decay: factor of the accumulated gradient at each step.
+        kernel: side of the kernel in pixels, odd; 1 means no smoothing.
+        deviations: half width of the kernel in standard deviations, as in the authors' code.
     """
 
     kind: ClassVar[str] = "transfer"
@@ -46,7 +46,7 @@ class TIFGSM(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        """Return the last iterate: (N, H, W, C), (N,) -> (N, H, W, C)."""
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
 
         def gradient(at: Tensor, *_: Tensor) -> Tensor:
@@ -55,12 +55,12 @@ class TIFGSM(Attack):
         return _momentum.climb(gradient, images, threat, pace)
 
     def weights(self) -> Tensor:
-        """Return one axis of the kernel, which sums to one: -> (kernel,)."""
+        """Return the weights along one axis, with sum one: -> (kernel,)."""
         place = tf.linspace(-self.deviations, self.deviations, self.kernel) if self.kernel > 1 else tf.zeros([1])
         return tf.nn.softmax(-tf.square(tf.cast(place, tf.float32)) / 2)
 
     def smooth(self, gradient: Tensor) -> Tensor:
-        """Convolve with the kernel, zero beyond the image: (N, H, W, C) -> (N, H, W, C)."""
+        """Convolve with the kernel, with zero padding: (N, H, W, C) -> (N, H, W, C)."""
         channels = gradient.shape[-1]
         for shape in ((self.kernel, 1, 1, 1), (1, self.kernel, 1, 1)):
             kernel = tf.tile(tf.reshape(self.weights(), shape), (1, 1, channels, 1))

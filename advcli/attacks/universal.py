@@ -1,8 +1,8 @@
-"""Universal perturbation: one perturbation that, added to any image, has most of them misclassified.
+"""Universal perturbation: one perturbation that, added to any image, fools the model on most of them.
 
-Moosavi-Dezfooli, Fawzi, Fawzi and Frossard 2017, https://arxiv.org/abs/1610.08401, found that there
-is one. It is crafted as in Shafahi, Najibi, Xu, Dickerson, Davis and Goldstein 2020,
-https://arxiv.org/abs/1811.11304: by stochastic gradient ascent, with a bound on each image's loss.
+Moosavi-Dezfooli, Fawzi, Fawzi and Frossard 2017, https://arxiv.org/abs/1610.08401, showed that such perturbations
+exist. The method is that of Shafahi, Najibi, Xu, Dickerson, Davis and Goldstein 2020, https://arxiv.org/abs/1811.11304:
+stochastic gradient ascent with a bound on each image's loss.
 """
 
 from collections.abc import Callable
@@ -32,18 +32,18 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class UniversalPerturbation(Universal):
-    """Steepest-ascent steps on the loss of a batch, with momentum, each projected back into the ball.
+    """Steepest-ascent steps on the loss of a batch, with momentum, each projected onto the ball.
 
-    The file holds 128 + 255 delta, so that a step of its grey values is a step of the image's.
+    The file holds ``128 + 255 * delta``, so that one grey level of the file is one grey level of the image.
 
     Args:
         steps: number of gradient steps, each on a batch of images.
         step: length of a step, in the units of eps; 0 means 0.1 eps.
-        decay: how much of the accumulated gradient is kept from batch to batch.
-        clip: an image whose cross-entropy is greater is fooled enough and no longer counts; a target has no bound.
+        decay: factor of the accumulated gradient at each batch.
+        clip: upper bound of an image's cross-entropy, above which it has no gradient; unused with a target class.
     """
 
-    kind: ClassVar[str] = "pattern"
+    kind: ClassVar[str] = "universal"
     lengths: ClassVar[tuple[str, ...]] = ("step",)
 
     steps: int = 200
@@ -59,7 +59,7 @@ class UniversalPerturbation(Universal):
             raise UsageError(f"decay is not a fraction below one: {self.decay:g}")
 
     def start(self, edge: int, channels: int) -> _State:
-        """Return no perturbation, and no velocity."""
+        """Return a zero perturbation with zero momentum."""
         nothing = tf.zeros([edge, edge, channels])
         return _State(nothing, nothing)
 
@@ -81,11 +81,11 @@ class UniversalPerturbation(Universal):
         return _State(_within(moved, threat), velocity)
 
     def pattern(self, state: _State) -> Tensor:
-        """Return the perturbation: (edge, edge, C)."""
+        """Return the perturbation: (H, W, C)."""
         return state.delta
 
     def to_png(self, pattern: np.ndarray, threat: Threat) -> np.ndarray:
-        """Round a perturbation to 8 bits without leaving the ball: (H, W, C) -> (H, W, C) uint8."""
+        """Quantize a perturbation to 8 bits inside the ball: (H, W, C) -> (H, W, C) uint8."""
         delta = np.asarray(pattern, np.float64) * 255
         radius = threat.eps * 255 + 1e-6
         if threat.norm is Norm.LINF:
@@ -95,17 +95,17 @@ class UniversalPerturbation(Universal):
         return (ZERO + round_to_length(delta, length, -REACH, REACH)).astype(np.uint8)
 
     def from_png(self, pixels: np.ndarray, threat: Threat) -> np.ndarray:
-        """Return the perturbation that a file holds: (H, W, C) uint8 -> (H, W, C)."""
+        """Return the perturbation that a file holds: (H, W, C) uint8 -> (H, W, C) float32."""
         return (pixels.astype(np.float32) - ZERO) / 255
 
     def apply(self, pattern: Tensor, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
-        """Add the perturbation, resized to the images, inside the ball: (N, H, W, C) -> (N, H, W, C)."""
+        """Add the perturbation, resized to the images and projected onto the ball: (N, H, W, C) -> (N, H, W, C)."""
         delta = tf.image.resize(pattern[None], tf.shape(images)[1:3], tf.image.ResizeMethod.BILINEAR, antialias=True)
         return threat.project(images + delta, images)
 
 
 def _within(delta: Tensor, threat: Threat) -> Tensor:
-    """Bring a perturbation back into the ball: (H, W, C) -> (H, W, C)."""
+    """Project a perturbation onto the ball: (H, W, C) -> (H, W, C)."""
     if threat.norm is Norm.LINF:
         return tf.clip_by_value(delta, -threat.eps, threat.eps)
     return delta * tf.minimum(1.0, threat.eps / tf.maximum(threat.size(delta[None]), 1e-12))

@@ -1,4 +1,4 @@
-"""Variance-tuned momentum FGSM: gradients corrected by those of random neighbours.
+"""Variance-tuned momentum FGSM: gradients corrected by the mean gradient of random neighbours.
 
 Wang and He 2021, https://arxiv.org/abs/2103.15571
 """
@@ -17,14 +17,14 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class VMIFGSM(Attack):
-    """Momentum steps with ``gradient + v``, ``v`` being the neighbours' mean gradient minus the gradient a step ago.
+    """Momentum steps along ``gradient + v``; v is the neighbours' mean gradient minus the gradient, at the last step.
 
     Args:
         steps: number of gradient steps.
         step: length of a step, in the units of eps; 0 means eps / steps.
-        decay: how much of the accumulated gradient is kept from step to step.
+        decay: factor of the accumulated gradient at each step.
         samples: number of neighbours.
-        radius_ratio: how far away they are drawn, as a ratio of eps.
+        radius_ratio: radius of the ball around the iterate from which they are sampled, as a ratio of eps.
     """
 
     kind: ClassVar[str] = "transfer"
@@ -46,7 +46,7 @@ class VMIFGSM(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the last point."""
+        """Return the last iterate: (N, H, W, C), (N,) -> (N, H, W, C)."""
         length = threat.length(self.step, 1 / self.steps)
         adversarial, momentum, variance = images, tf.zeros_like(images), tf.zeros_like(images)
         for i in tf.range(self.steps):

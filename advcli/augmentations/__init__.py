@@ -1,4 +1,4 @@
-"""Random changes of the training images: one file a change. Never part of a model or of an evaluation."""
+"""Random augmentations of training images: one file an augmentation. Never part of a model or of an evaluation."""
 
 import re
 from abc import ABC, abstractmethod
@@ -32,11 +32,11 @@ class Augmentation(ABC):
 
     @abstractmethod
     def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
-        """Change images: (N, H, W, C) float32 in [0, 1] -> (N, H, W, C); the caller clips them to [0, 1] again.
+        """Return augmented images: (N, H, W, C) float32 in [0, 1] -> (N, H, W, C); the caller clips them to [0, 1].
 
         Args:
             images: of any size, with one channel or three.
-            rng: the only source of randomness, one stream an image.
+            rng: the only source of random numbers, one stream an image.
         """
 
     def on_all(self) -> Self:
@@ -49,14 +49,14 @@ def read(text: str, usual: Sequence[str]) -> tuple[str, ...]:
     """Read ``--augment``: ``auto``, ``article``, ``none``, or a list such as ``flip,jitter:strength=0.4``.
 
     Args:
-        text: what was asked for.
-        usual: what ``auto`` means for the data.
+        text: the value of the option.
+        usual: the augmentations that ``auto`` means for the data.
 
     Returns:
         The specs, in the order in which they are applied.
 
     Raises:
-        UsageError: an item is no augmentation, or is given twice.
+        UsageError: an item is not an augmentation, or is given twice.
     """
     if text.strip().lower() in ("auto", "article", "none"):
         specs = {"auto": tuple(usual), "article": ARTICLE, "none": ()}[text.strip().lower()]
@@ -64,9 +64,9 @@ def read(text: str, usual: Sequence[str]) -> tuple[str, ...]:
         # A comma also parts the options of one augmentation: what follows it is then key=value.
         specs = tuple(part.strip() for part in re.split(r",(?!\s*[\w-]+=)", text) if part.strip())
         if not specs:
-            raise UsageError("--augment is empty", "say none if no augmentation is meant")
+            raise UsageError("--augment is empty", "give none for no augmentation")
         if whole := {"auto", "article", "none"} & {spec.lower() for spec in specs}:
-            raise UsageError(f"'{whole.pop()}' stands alone, not in a list", "name the augmentations one by one")
+            raise UsageError(f"'{whole.pop()}' cannot be part of a list", "name the augmentations one by one")
     names = [registry.canonical(spec) for spec in specs]
     for name in names:
         if names.count(name) > 1:
@@ -77,7 +77,7 @@ def read(text: str, usual: Sequence[str]) -> tuple[str, ...]:
 
 @as_written
 def augmented(specs: Sequence[str], images: Tensor, rng: ImageRng) -> Tensor:
-    """Apply augmentations in turn, each with draws of its own: (N, H, W, C) -> (N, H, W, C), both in [0, 1]."""
+    """Apply augmentations in turn, each with its own random numbers: (N, H, W, C) -> (N, H, W, C), both in [0, 1]."""
     for spec in specs:
         # By name, so that what one augmentation draws does not depend on which others there are.
         changed = registry.build("augmentations", spec)(images, rng.named(registry.canonical(spec)))

@@ -1,4 +1,4 @@
-"""Random crop: each image is moved by a few pixels, its border filled with its own reflection."""
+"""Random crop: shift each image by a few pixels, with reflection padding."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,14 +11,13 @@ from advcli.threat.rng import ImageRng
 
 @dataclass(frozen=True)
 class Crop(Augmentation):
-    """A crop, as large as the image, of the image with a border around it.
+    """A random crop of the original size from the padded image.
 
-    The border is the image's reflection. Recipes for CIFAR fill it with black, which no image has
-    when the network is used, and which would be learnt as a sign of nothing; where the edge of an
-    image is black, as in MNIST, its reflection is black as well.
+    The padding is the image's reflection. Recipes for CIFAR pad with black, which does not occur in test images. Where
+    the border of an image is black, as in MNIST, its reflection is black as well.
 
     Args:
-        padding: width of the border as a part of the edge, at least one pixel unless it is 0.
+        padding: width of the padding as a fraction of the image size, at least one pixel unless it is 0.
     """
 
     stage: ClassVar[str] = "geometry"
@@ -27,7 +26,7 @@ class Crop(Augmentation):
 
     def __post_init__(self) -> None:
         if not 0 <= self.padding <= 0.5:
-            raise UsageError(f"padding is between 0 and 0.5 of the edge, not {self.padding:g}")
+            raise UsageError(f"padding is not between 0 and 0.5 of the image size: {self.padding:g}")
 
     def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Crop: (N, H, W, C) -> (N, H, W, C)."""
@@ -40,7 +39,7 @@ class Crop(Augmentation):
         return tf.reshape(pixels, tf.shape(images))
 
     def _read(self, size: Tensor, where: Tensor) -> Tensor:
-        """Return which places of an axis are read: (N, 1) in [0, 1) -> (N, size)."""
+        """Return the source index of each pixel along an axis: (N, 1) in [0, 1) -> (N, size)."""
         border = tf.math.ceil(self.padding * tf.cast(size, tf.float32))
         offset = tf.cast(tf.floor(where * (2 * border + 1)) - border, tf.int32)
         places = tf.abs(tf.range(size)[None] + offset)

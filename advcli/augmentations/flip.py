@@ -1,4 +1,4 @@
-"""Left-right flip: half of the images are seen in a mirror."""
+"""Horizontal flip: mirror random images left to right."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,10 +10,10 @@ from advcli.threat.rng import ImageRng
 
 @dataclass(frozen=True)
 class Flip(Augmentation):
-    """Each image is flipped or not. Digits and letters are not themselves in a mirror: leave it out there.
+    """Flip each image with a probability. Do not use it for digits and letters, whose mirror images are other signs.
 
     Args:
-        probability: the chance of an image to be flipped.
+        probability: the probability that an image is flipped.
     """
 
     stage: ClassVar[str] = "geometry"

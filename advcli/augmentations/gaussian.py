@@ -1,6 +1,6 @@
-"""Gaussian noise: the same normal noise everywhere, as of a sensor read out in the dark.
+"""Gaussian noise: independent normal noise on each value, like the read-out noise of a sensor.
 
-Rusak, Schott, Zimmermann et al. 2020, https://arxiv.org/abs/2001.06057, on what it is good for in training
+Rusak, Schott, Zimmermann et al. 2020, https://arxiv.org/abs/2001.06057, on its effect in training
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from advcli.threat.rng import ImageRng
 
 @dataclass(frozen=True)
 class Gaussian(Augmentation):
-    """``x + std * n`` with n standard normal, drawn for each pixel and channel.
+    """``x + std * n``, n standard normal and independent for each pixel and channel.
 
     Args:
         std: standard deviation, in units of [0, 1].
-        probability: the chance of an image to be made noisy; the others teach the network what is clean.
+        probability: the probability that an image gets noise; the others stay clean, to preserve clean accuracy.
     """
 
     stage: ClassVar[str] = "noise"

@@ -1,4 +1,4 @@
-"""Colour jitter: brightness, contrast, saturation and hue, each changed by a random amount."""
+"""Colour jitter: random changes of brightness, contrast, saturation and hue."""
 
 import math
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from advcli.threat.rng import ImageRng
 
 @dataclass(frozen=True)
 class Jitter(Augmentation):
-    """Factors drawn evenly from [1 - strength, 1 + strength] and a turn of the colours, all in one product.
+    """Factors uniform in [1 - strength, 1 + strength] and a rotation of the hue, as one matrix for each image.
 
-    Brightness scales an image, contrast scales it about its mean, saturation scales its colours
-    about the greys, and hue turns them about the greys: a third of a turn makes red green. All four
-    are linear in a pixel's channels, so that they are one matrix for each image, and their order
-    does not matter. Images of one channel have no colours, and get brightness and contrast.
+    Brightness scales an image, contrast scales it about its mean, saturation scales its colours about the grey axis,
+    and hue rotates them about the grey axis: a third of a turn maps red to green. All four are linear in a pixel's
+    channels and commute, so that they are one matrix for each image. Images of one channel get brightness and contrast
+    only.
 
     Args:
-        strength: how far the three factors go from 1.
-        hue: how far the colours turn either way, in turns.
+        strength: maximum deviation of the three factors from 1.
+        hue: maximum rotation of the hue in both directions, in turns.
     """
 
     stage: ClassVar[str] = "colour"
@@ -32,9 +32,9 @@ class Jitter(Augmentation):
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
-            raise UsageError(f"strength is between 0 and 1, not {self.strength:g}")
+            raise UsageError(f"strength is not between 0 and 1: {self.strength:g}")
         if not 0 <= self.hue <= 0.5:
-            raise UsageError(f"hue is between 0 and 0.5 turns, not {self.hue:g}")
+            raise UsageError(f"hue is not between 0 and 0.5 turns: {self.hue:g}")
 
     def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Change the colours: (N, H, W, C) -> (N, H, W, C)."""
@@ -52,7 +52,7 @@ class Jitter(Augmentation):
 
 
 def _colours(saturation: Tensor, angle: Tensor) -> Tensor:
-    """Return the matrices that scale and turn colours about the axis of greys: (N, 1, 1) -> (N, 3, 3)."""
+    """Return the matrices that scale and rotate colours about the grey axis: (N, 1, 1) -> (N, 3, 3)."""
     # In float32 the sine of an image depends, in its last bit, on the place of the image in the batch.
     angle = tf.cast(angle, tf.float64)
     sine, cosine = tf.cast(tf.sin(angle), tf.float32), tf.cast(tf.cos(angle), tf.float32)

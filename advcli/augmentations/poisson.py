@@ -1,4 +1,4 @@
-"""Poisson noise: the photons that a pixel happens to catch, which vary the more the brighter it is.
+"""Poisson noise: photon counting noise, whose variance is proportional to the brightness of the pixel.
 
 Quantiles of bright pixels: Giles 2016, https://doi.org/10.1145/2699466
 """
@@ -18,14 +18,14 @@ _BRIGHT = 10.0
 
 @dataclass(frozen=True)
 class Poisson(Augmentation):
-    """``Poisson(peak * x) / peak``, for each pixel and channel.
+    """``Poisson(peak * x) / peak``, independent for each pixel and channel.
 
-    The peak is fixed. A peak taken from the number of an image's different values, as other
-    libraries do it, makes the noise vanish after any other change of the image.
+    The peak is fixed. Other libraries derive it from the number of distinct values of an image, so that the noise
+    almost vanishes after any other augmentation.
 
     Args:
-        peak: photons that a white pixel catches on average.
-        probability: the chance of an image to be made noisy; the others teach the network what is clean.
+        peak: mean number of photons of a white pixel.
+        probability: the probability that an image gets noise; the others stay clean, to preserve clean accuracy.
     """
 
     stage: ClassVar[str] = "noise"
@@ -40,7 +40,7 @@ class Poisson(Augmentation):
         _chance.check(self.probability)
 
     def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
-        """Count photons: (N, H, W, C) -> (N, H, W, C)."""
+        """Add noise: (N, H, W, C) -> (N, H, W, C)."""
         rates = tf.reshape(self.peak * tf.maximum(images, 0.0), [-1])
         normal = tf.reshape(rng.normal(tf.shape(images)[1:]), [-1])
         dark = tf.where(rates < _BRIGHT)
@@ -51,7 +51,7 @@ class Poisson(Augmentation):
 
 
 def _many(rates: Tensor, normal: Tensor) -> Tensor:
-    """Return the Poisson quantiles that belong to normal ones, expanded in powers of the rate: (M,), (M,) -> (M,)."""
+    """Return Poisson quantiles at the level of normal quantiles, by an expansion in the rate: (M,), (M,) -> (M,)."""
     rates = tf.maximum(rates, _BRIGHT)
     root, square = tf.sqrt(rates), normal * normal
     third = (square + 2) / 6 - normal * (square + 2) / (72 * root)
@@ -60,7 +60,7 @@ def _many(rates: Tensor, normal: Tensor) -> Tensor:
 
 
 def _few(rates: Tensor, normal: Tensor) -> Tensor:
-    """Return the Poisson quantiles that belong to normal ones, by adding up probabilities: (M,), (M,) -> (M,)."""
+    """Return Poisson quantiles at the level of normal quantiles, by summing probabilities: (M,), (M,) -> (M,)."""
     # Short of one, which rounded sums may never reach.
     level = tf.minimum(0.5 + 0.5 * tf.math.erf(normal / math.sqrt(2)), 1 - 1e-6)
     # In float32 the exponential of an image depends, in its last bit, on the place of the image in the batch.

@@ -1,4 +1,4 @@
-"""Salt and pepper: a few values, each channel of a pixel for itself, become 1 or 0."""
+"""Salt-and-pepper noise: random values, independent for each pixel and channel, become 1 or 0."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,12 +11,12 @@ from advcli.threat.rng import ImageRng
 
 @dataclass(frozen=True)
 class SaltPepper(Augmentation):
-    """Each value is lost with the chance ``amount``, and is then white with the chance ``salt``, else black.
+    """Replace each value with the probability ``amount``: by 1 with the probability ``salt``, else by 0.
 
     Args:
-        amount: the part of the values that are lost.
-        salt: the part of those that become 1.
-        probability: the chance of an image to be made noisy; the others teach the network what is clean.
+        amount: the probability that a value is replaced.
+        salt: the probability that a replaced value becomes 1.
+        probability: the probability that an image gets noise; the others stay clean, to preserve clean accuracy.
     """
 
     stage: ClassVar[str] = "noise"
@@ -29,11 +29,11 @@ class SaltPepper(Augmentation):
     def __post_init__(self) -> None:
         for name, value in (("amount", self.amount), ("salt", self.salt)):
             if not 0 <= value <= 1:
-                raise UsageError(f"{name} is a part of 1, not {value:g}")
+                raise UsageError(f"{name} is not between 0 and 1: {value:g}")
         _chance.check(self.probability)
 
     def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
-        """Lose values: (N, H, W, C) -> (N, H, W, C)."""
+        """Add noise: (N, H, W, C) -> (N, H, W, C)."""
         amount = self.amount * _chance.drawn(rng, self.probability)
         where = rng.uniform(tf.shape(images)[1:])
         return tf.where(where < amount, tf.cast(where < self.salt * amount, tf.float32), images)

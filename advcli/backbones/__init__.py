@@ -5,19 +5,19 @@ from typing import Any, Protocol
 
 
 class Backbone(Protocol):
-    """A classifier network that owns its preprocessing."""
+    """A classifier network that includes its preprocessing."""
 
     def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
         """Build a flat functional Keras model: images in [0, 1] -> logits.
 
         Args:
-            classes: how many classes a new, untrained head has; None keeps the weights' own head.
-            edge: side of the square input in pixels.
+            classes: the number of classes of a new, untrained head; None keeps the head of the weights.
+            edge: the input size in pixels.
             channels: 3, or 1 for grey images (only without ImageNet weights).
             weights: None, ``"imagenet"`` (downloaded once by Keras) or a weights file.
         """
         ...
 
     def resolved(self, edge: int) -> dict[str, object]:
-        """Return the options as they take effect for an edge: what a run records."""
+        """Return the options with all automatic values resolved for an input size; a run records them."""
         ...

@@ -1,4 +1,4 @@
-"""Networks of Keras Applications: preprocessing inside, logits out, and a stem fit for small images."""
+"""Networks of Keras Applications with preprocessing, logits, and a stem for small images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from advcli.errors import UsageError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# What Keras Applications asks of its inputs.
+# The normalisation of the inputs of Keras Applications.
 _SMALLEST = 32
 
 
@@ -22,9 +22,9 @@ class Application:
     Args:
         name: the backbone's name.
         function: its name in ``keras.applications``.
-        mean: what the network's preprocessing takes from an RGB pixel in [0, 1] ...
-        std: ... and then divides it by.
-        padded_stem: whether the first convolution sees a border, so that stride 1 keeps the map's size.
+        mean: the mean that the preprocessing subtracts from an RGB pixel in [0, 1].
+        std: the standard deviation that it then divides by.
+        padded_stem: whether the first convolution is padded, so that stride 1 keeps the map's size.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Application:
         like = edge if stride == 2 else 2 * edge - lost
         if like < _SMALLEST:
             smallest = _SMALLEST if stride == 2 else (_SMALLEST + lost) // 2
-            hint = "choose a larger edge, or the backbone small"
+            hint = "choose a larger image size, or the backbone small"
             raise UsageError(f"{self.name} needs at least {smallest} pixels a side, not {edge}", hint)
         features = self._application(like, channels, arguments)
         return features if stride == 2 else _with_whole_stem(features, edge)

@@ -1,4 +1,4 @@
-"""What the networks' options have in common: their limits, and what they come to for an edge."""
+"""Checks of the common options of the networks, and their values for an input size."""
 
 import dataclasses
 from typing import Any
@@ -14,12 +14,12 @@ def check(options: Any) -> None:
     """Check the options that several networks have.
 
     Raises:
-        UsageError: a value makes no sense.
+        UsageError: a value is out of range.
     """
     values = dataclasses.asdict(options)
     stride = values.get("stem_stride", 0)
     if stride not in (0, 1, 2):
-        raise UsageError(f"stem_stride is 0, 1 or 2, not {stride}", "0 chooses by the edge of the images")
+        raise UsageError(f"stem_stride is 0, 1 or 2, not {stride}", "0 chooses by the image size")
     for name in ("bn_momentum", "dropout"):
         value = values.get(name, 0)
         if not 0 <= value < 1:
@@ -27,12 +27,12 @@ def check(options: Any) -> None:
 
 
 def stem_stride(options: Any, edge: int) -> int:
-    """Return the stride of the first convolution; the option's 0 leaves it to the edge."""
+    """Return the stride of the first convolution; for the option 0 it depends on the input size."""
     return options.stem_stride or (1 if edge <= _WHOLE_UP_TO else 2)
 
 
 def resolved(options: Any, edge: int) -> dict[str, object]:
-    """Return the options with nothing left to choose."""
+    """Return the options with all automatic values resolved."""
     values = dataclasses.asdict(options)
     if "stem_stride" in values:
         values["stem_stride"] = stem_stride(options, edge)

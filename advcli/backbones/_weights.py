@@ -1,4 +1,4 @@
-"""Pretrained weights: where they come from, and how they get into a network.
+"""Pretrained weights: download, and loading into a network.
 
 Keras has two weights formats with the same suffix ``.h5``: the older one lists its layers in order,
 the one named ``.weights.h5`` counts them by class. Neither looks at layer names here, so a file made
@@ -46,7 +46,7 @@ class Published:
 def find_weights(
     name: str, weights: str | Path | None, channels: int = 3, published: Published | None = None
 ) -> Path | None:
-    """Find the weights file that is meant, and download it if it is Keras' own.
+    """Return the weights file, after downloading it for ``imagenet``.
 
     Raises:
         UsageError: there is no such file, or the network has no ImageNet weights of this kind.

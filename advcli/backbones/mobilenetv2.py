@@ -28,8 +28,8 @@ class MobileNetV2:
 
     Args:
         alpha: width: how many channels the layers have, as a multiple of the paper's.
-        stem_stride: stride of the first convolution, 1 or 2; 0 is 1 for edges up to 64, else 2.
-        bn_momentum: how slowly BatchNorm's moving statistics follow the batches, in [0, 1). Keras'
+        stem_stride: stride of the first convolution, 1 or 2; 0 means 1 for image sizes up to 64, else 2.
+        bn_momentum: momentum of BatchNorm's moving statistics, in [0, 1). Keras'
             own 0.999 leaves them near their start in short runs, and evaluation at chance.
     """
 
@@ -43,7 +43,7 @@ class MobileNetV2:
             raise UsageError(f"alpha is above 0, not {self.alpha}")
 
     def resolved(self, edge: int) -> dict[str, object]:
-        """Return the options with the stem's stride for an edge."""
+        """Return the options with the stem's stride for an input size."""
         return _options.resolved(self, edge)
 
     def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:

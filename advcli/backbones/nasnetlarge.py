@@ -25,8 +25,8 @@ class NASNetLarge:
     """NASNet-A (6 @ 4032) with its head.
 
     Args:
-        stem_stride: stride of the first convolution, 1 or 2; 0 is 1 for edges up to 64, else 2.
-        bn_momentum: how slowly BatchNorm's moving statistics follow the batches, in [0, 1).
+        stem_stride: stride of the first convolution, 1 or 2; 0 means 1 for image sizes up to 64, else 2.
+        bn_momentum: momentum of BatchNorm's moving statistics, in [0, 1).
     """
 
     stem_stride: int = 0
@@ -36,7 +36,7 @@ class NASNetLarge:
         _options.check(self)
 
     def resolved(self, edge: int) -> dict[str, object]:
-        """Return the options with the stem's stride for an edge."""
+        """Return the options with the stem's stride for an input size."""
         return _options.resolved(self, edge)
 
     def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:

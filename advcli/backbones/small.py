@@ -29,7 +29,7 @@ class Small:
             raise UsageError(f"width is at least 1, not {self.width}")
 
     def resolved(self, edge: int) -> dict[str, object]:
-        """Return the options: none depends on the edge."""
+        """Return the options: none depends on the input size."""
         return _options.resolved(self, edge)
 
     def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:

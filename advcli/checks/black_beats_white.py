@@ -13,7 +13,7 @@ from advcli.checks._advice import also_run
 from advcli.checks._scores import ball_of, balls, left_correct, more_than_chance, searches, single_step, strongest
 
 _BLACK = ("score", "decision", "random")
-_WHITE = ("gradient", "smallest", "transfer")
+_WHITE = ("gradient", "minimum-norm", "transfer")
 
 
 @dataclass(frozen=True)

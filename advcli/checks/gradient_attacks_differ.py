@@ -11,7 +11,7 @@ from advcli.checks import Evidence, Finding
 from advcli.checks._scores import ball_of, balls, single_step
 from advcli.records import Score
 
-_KINDS = ("gradient", "transfer", "smallest", "suite")
+_KINDS = ("gradient", "transfer", "minimum-norm", "suite")
 
 
 @dataclass(frozen=True)

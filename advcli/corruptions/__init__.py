@@ -1,4 +1,4 @@
-"""Corruptions that happen to images without anybody meaning it: one file a corruption."""
+"""Common corruptions of images, at five severities: one file a corruption."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -13,10 +13,10 @@ from advcli import registry
 from advcli.errors import UsageError, nearest
 from advcli.threat.rng import hash_pixels
 
-# In the order in which benchmarks list them; the last holds those kept for validation.
+# In the order in which benchmarks list them; the last group is for validation.
 GROUPS = ("noise", "blur", "weather", "digital", "extra")
 
-# The corruptions of ImageNet-C, in the order in which it lists them.
+# The corruptions of ImageNet-C, in its order.
 PUBLISHED = (
     *("gaussian_noise", "shot_noise", "impulse_noise"),
     *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
@@ -39,8 +39,8 @@ class Corruption(ABC):
 
         Args:
             images: square, with one channel or three, at least 8 pixels wide.
-            severity: from 1 to 5; what it means depends on the images' size.
-            generators: the only source of randomness, one an image.
+            severity: from 1 to 5; its parameters depend on the image size.
+            generators: the only source of random numbers, one an image.
 
         Returns:
             A new array.
@@ -48,16 +48,16 @@ class Corruption(ABC):
 
 
 def corrupted(name: str, images: np.ndarray, severity: int, seed: int) -> np.ndarray:
-    """Corrupt images, each with what belongs to its own pixels, whatever others are there.
+    """Corrupt images; the random numbers of each depend on its pixels and the seed, not on the other images.
 
     Args:
-        name: of the corruption.
+        name: the name of the corruption.
         images: (N, S, S, C) float32 in [0, 1], at least 8 pixels wide.
         severity: from 1 to 5.
-        seed: for what is drawn at random.
+        seed: the seed of the random numbers.
 
     Returns:
-        (N, S, S, C) float32, in whole 255ths: cut off to 8 bits, not rounded, as the published sets are.
+        (N, S, S, C) float32, multiples of 1/255: truncated to 8 bits, not rounded, as in the published sets.
     """
     if len(images) == 0:
         return images.copy()
@@ -66,7 +66,7 @@ def corrupted(name: str, images: np.ndarray, severity: int, seed: int) -> np.nda
     # In place, which takes a third of the time.
     np.clip(changed, 0, 1, out=changed)
     changed *= 255
-    # A value that only float arithmetic has put just below a whole number is that number.
+    # Floating-point errors can put a value just below an integer; it must not be truncated to the next lower one.
     changed += 2**-10
     np.floor(changed, out=changed)
     changed /= 255
@@ -75,7 +75,7 @@ def corrupted(name: str, images: np.ndarray, severity: int, seed: int) -> np.nda
 
 @dataclass(frozen=True)
 class _Generators(Sequence[np.random.Generator]):
-    """A generator an image, made when the first is asked for: half of the corruptions draw nothing."""
+    """One generator an image, created on first use: half of the corruptions are deterministic."""
 
     images: np.ndarray
     key: tuple[int, ...]
@@ -93,13 +93,13 @@ class _Generators(Sequence[np.random.Generator]):
 
 
 def chosen(text: str) -> tuple[str, ...]:
-    """Read ``--corruptions``: ``all`` (the published 15), groups and names, parted by commas.
+    """Read ``--corruptions``: ``all`` (the published 15), groups and names, separated by commas.
 
     Returns:
-        The names, with underscores, each once, those of ``PUBLISHED`` first and in its order.
+        The names, with underscores and without duplicates; those of ``PUBLISHED`` first, in its order.
 
     Raises:
-        UsageError: an item is neither a group nor a corruption, or there is none.
+        UsageError: an item is neither a group nor a corruption, or the list is empty.
     """
     every = tuple(name.replace("-", "_") for name in registry.names("corruptions"))
     groups = {group: [name for name in every if _group(name) == group] for group in GROUPS}
@@ -111,7 +111,7 @@ def chosen(text: str) -> tuple[str, ...]:
             raise UsageError(f"unknown corruption '{item}'", nearest(name, (*groups, *PUBLISHED, *every)))
         wanted.update(groups.get(name, [name]))
     if not wanted:
-        raise UsageError("--corruptions is empty", f"say all, {', '.join(GROUPS)}, or names")
+        raise UsageError("--corruptions is empty", f"give all, {', '.join(GROUPS)}, or names")
     return tuple(dict.fromkeys(name for name in (*PUBLISHED, *every) if name in wanted))
 
 

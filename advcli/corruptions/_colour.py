@@ -1,4 +1,4 @@
-"""How bright a colour is, and how that is put on grey images."""
+"""Brightness of colours, and colours for grey images."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def luma(images: np.ndarray) -> np.ndarray:
-    """Return how bright pixels look: (..., H, W, C) -> (..., H, W, 1)."""
+    """Return the luma of pixels: (..., H, W, C) -> (..., H, W, 1)."""
     if images.shape[-1] == 1:
         return images
     return (images[..., :1] * _LUMA[0] + images[..., 1:2] * _LUMA[1]) + images[..., 2:] * _LUMA[2]
 
 
 def colour_values(colour: tuple[int, int, int], channels: int) -> np.ndarray:
-    """Return an 8-bit colour as the images have it: -> (channels,) float32 in [0, 1]."""
+    """Return an 8-bit RGB colour for images with a number of channels: -> (channels,) float32 in [0, 1]."""
     values = np.array(colour, np.float32) / 255
     return luma(values[None, None])[0, 0] if channels == 1 else values

@@ -1,4 +1,4 @@
-"""Edges and how far away they are, of many pictures at once.
+"""Canny edges, and distances to the nearest edge, for a batch of images.
 
 Canny 1986, https://doi.org/10.1109/TPAMI.1986.4767851
 """
@@ -6,15 +6,15 @@ Canny 1986, https://doi.org/10.1109/TPAMI.1986.4767851
 import numpy as np
 from scipy import ndimage
 
-# Two pictures of the batch are never neighbours.
+# Pixels of different images of the batch are not connected.
 _NEIGHBOURS = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
 
 
 def edges(pictures: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Find edges: (N, H, W) in [0, 255] -> (N, H, W) bool.
+    """Detect edges: (N, H, W) in [0, 255] -> (N, H, W) bool.
 
-    An edge is where the gradient (Sobel's, with the sum of both parts for its length) is largest across, above
-    ``low``, and connected to a place where it is above ``high``.
+    An edge pixel is a local maximum, across the edge, of the Sobel gradient ``|gx| + |gy|``, above ``low`` and
+    connected to a pixel above ``high``.
     """
     height, width = pictures.shape[1:]
     wide = np.pad(pictures.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
@@ -29,7 +29,7 @@ def edges(pictures: np.ndarray, low: float, high: float) -> np.ndarray:
         return length[:, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
 
     own = beside(0, 0)
-    # Which of four directions the gradient is nearest to: 22.5 degrees is where the one turns into the other.
+    # The nearest of four directions of the gradient: they meet at multiples of 45 degrees plus 22.5 degrees.
     tangent = np.float32(np.tan(np.pi / 8))
     horizontal, vertical = steep < tangent * flat, flat < tangent * steep
     falling = ~(horizontal | vertical) & (across * down > 0)
@@ -47,7 +47,7 @@ def edges(pictures: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def distance(marked: np.ndarray, farthest: int) -> np.ndarray:
-    """Return how far each pixel is from the nearest marked one: (N, H, W) bool -> (N, H, W), at most ``farthest``."""
+    """Return the distance in pixels to the nearest marked pixel: (N, H, W) bool -> (N, H, W), at most ``farthest``."""
     squared = np.where(marked, 0, farthest**2).astype(np.float32)
     for axis in (1, 2):
         nearest = squared.copy()

@@ -1,4 +1,4 @@
-"""Blur along a line, as of something that moved while the shutter was open."""
+"""Motion blur: convolution along a line."""
 
 import math
 
@@ -6,24 +6,24 @@ import numpy as np
 
 
 def weights(radius: int, sigma: float) -> np.ndarray:
-    """Return the half of a Gaussian that a moving point leaves behind: -> (2 * radius + 1,), with sum 1."""
+    """Return the weights along the line, one half of a Gaussian with sum 1: -> (2 * radius + 1,)."""
     values = np.exp(-(np.arange(2 * radius + 1) ** 2) / (2 * sigma**2))
     return (values / values.sum()).astype(np.float32)
 
 
 def path(count: int, angle: float) -> tuple[list[int], list[int]]:
-    """Return the pixels on a line: by how many rows and columns each is away from the first.
+    """Return the pixels on a line, as offsets in rows and columns from the first.
 
     Args:
-        count: how many pixels.
-        angle: of the line, in degrees, clockwise from the row.
+        count: number of pixels.
+        angle: angle of the line, in degrees, clockwise from the row.
     """
     sine, cosine = math.sin(math.radians(angle)), math.cos(math.radians(angle))
     return [math.ceil(i * sine - 0.5) for i in range(count)], [math.ceil(i * cosine - 0.5) for i in range(count)]
 
 
 def moved(image: np.ndarray, radius: int, sigma: float, angle: float) -> np.ndarray:
-    """Blur one image along a line: (H, W, ...) float32 -> the same shape. Its border pixels go on for ever."""
+    """Blur one image along a line, with edge padding: (H, W, ...) float32 -> the same shape."""
     values = weights(radius, sigma)
     rows, columns = path(len(values), angle)
     top, left = -min(rows), -min(columns)

@@ -1,24 +1,24 @@
-"""What a severity means at the size of an image."""
+"""Parameters of a severity for an image size."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# By image size: for each severity from 1 to 5 one number, or a tuple of them.
+# By image size: one number or tuple for each severity from 1 to 5.
 Published = Mapping[int, Sequence[float | tuple[float, ...]]]
 
 
 def table(side: int, severity: int, published: Published) -> tuple[float, ...]:
     """Return the parameters for images of one size.
 
-    Between the sizes for which there are published ones each parameter is interpolated, linearly in the
-    logarithm of the size; beyond them that of the nearest size holds.
+    Between two published sizes each parameter is interpolated, linearly in the logarithm of the size; outside of them
+    the parameters of the nearest size apply.
 
     Args:
-        side: of the square images, in pixels.
+        side: image size in pixels.
         severity: from 1 to 5.
-        published: the published parameters, by size.
+        published: the published parameters, by image size.
     """
     sizes = sorted(published)
     rows = [np.atleast_1d(published[size][severity - 1]) for size in sizes]

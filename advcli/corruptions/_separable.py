@@ -1,4 +1,4 @@
-"""Linear changes that work on rows and columns alike, as matrices."""
+"""Separable linear filters, as matrices for rows and columns."""
 
 import math
 from functools import lru_cache
@@ -14,14 +14,14 @@ def apply(matrix: np.ndarray, images: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=128)
 def zoom(side: int, factor: float) -> np.ndarray:
-    """Return what enlarges the middle of an image to its whole size, bilinearly: -> (side, side) float32.
+    """Return the matrix that enlarges the centre of an image bilinearly to its full size: -> (side, side) float32.
 
     Args:
-        side: of the image, in pixels.
-        factor: how many times larger it becomes; at least 1.
+        side: image size in pixels.
+        factor: magnification, at least 1.
     """
     kept = math.ceil(side / factor)
-    # The enlarged middle may be larger than the image, and is then cut.
+    # The enlarged centre may be larger than the image, and is then cropped.
     enlarged = round(kept * factor)
     places = (np.arange(side) + (enlarged - side) // 2) * (kept - 1) / max(enlarged - 1, 1)
     low = np.floor(places).astype(int)
@@ -35,18 +35,18 @@ def zoom(side: int, factor: float) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def gaussian(side: int, sigma: float, truncate: float) -> np.ndarray:
-    """Return what blurs an image that goes on beyond its border as its own reflection: -> (side, side) float32."""
+    """Return the matrix of a Gaussian blur with reflection padding: -> (side, side) float32."""
     blurred = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0, mode="reflect", truncate=truncate)
     return blurred.astype(np.float32)
 
 
 @lru_cache(maxsize=32)
 def boxes(side: int, small: int) -> np.ndarray:
-    """Return what takes the means over as many boxes as there are to be pixels: -> (small, side) float32.
+    """Return the matrix of a box filter that reduces ``side`` pixels to ``small``: -> (small, side) float32.
 
-    A pixel belongs, as a whole, to the box that its middle lies in; one on the border to the lower box.
+    A pixel belongs entirely to the box that contains its centre; a pixel on a border belongs to the lower box.
     """
-    # In whole numbers, which tell a border exactly.
+    # In integers, to decide exactly on which side of a border a pixel lies.
     number = -(-(2 * np.arange(side) + 1) * small // (2 * side)) - 1
     inside = number == np.arange(small)[:, None]
     return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)

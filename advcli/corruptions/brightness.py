@@ -1,4 +1,4 @@
-"""Brightness: a picture taken in brighter light.
+"""Brightness: increase the brightness.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -21,12 +21,12 @@ _ADDED = {
 
 @dataclass(frozen=True)
 class Brightness(Corruption):
-    """More of the value of HSV, hue and saturation as they are: the channels keep their proportion."""
+    """Add a constant to the value of HSV; hue and saturation are unchanged."""
 
     group: ClassVar[str] = "weather"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Brighten: (N, H, W, C) -> (N, H, W, C)."""
+        """Increase the brightness: (N, H, W, C) -> (N, H, W, C)."""
         (added,) = table(images.shape[1], severity, _ADDED)
         value = images.max(axis=3, keepdims=True)
         brighter = np.minimum(value + np.float32(added), 1)

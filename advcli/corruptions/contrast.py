@@ -1,4 +1,4 @@
-"""Contrast: less of it, as in flat light.
+"""Contrast: reduce the contrast.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -21,12 +21,12 @@ _KEPT = {
 
 @dataclass(frozen=True)
 class Contrast(Corruption):
-    """``(x - mean) * kept + mean`` with the mean of each channel of each image."""
+    """``(x - mean) * factor + mean`` with the mean of each channel of each image."""
 
     group: ClassVar[str] = "digital"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Lower the contrast: (N, H, W, C) -> (N, H, W, C)."""
+        """Reduce the contrast: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
         (kept,) = table(side, severity, _KEPT)
         mean = np.full(side * side, 1 / side**2, np.float32)

@@ -1,4 +1,4 @@
-"""Defocus blur: every point becomes a disk, as in a picture that is out of focus.
+"""Defocus blur: convolution with a disk, as in an image that is out of focus.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -25,7 +25,7 @@ _DISK = {
 
 @dataclass(frozen=True)
 class DefocusBlur(Corruption):
-    """Convolution with a disk, over images that are mirrored at their border."""
+    """Convolution with a disk, with reflection padding."""
 
     group: ClassVar[str] = "blur"
 
@@ -47,10 +47,10 @@ class DefocusBlur(Corruption):
 
 @lru_cache(maxsize=32)
 def disk(radius: float, alias: float) -> np.ndarray:
-    """Make the kernel of a disk with a smoothed edge: -> (K, K) float32, without the empty rows around it.
+    """Return the kernel of a disk with a smoothed edge: -> (K, K) float32, without the zero rows around it.
 
-    A disk that reaches the border of the published grid, of radius 8 or 10, is mirrored there when it is
-    smoothed; its sum is then up to 1.5% more than 1, which every published picture has in it.
+    A disk that reaches the border of the published grid, with a radius of 8 or 10, is reflected there by the smoothing.
+    The sum of the kernel is then up to 1.5% greater than 1, as in the published images.
     """
     half = max(8, math.ceil(radius))
     places = np.arange(-half, half + 1)
@@ -61,7 +61,7 @@ def disk(radius: float, alias: float) -> np.ndarray:
 
 
 def _mirrored(places: np.ndarray, side: int) -> np.ndarray:
-    """Fold places back into an image, whose first and last pixels are not repeated."""
+    """Map indices outside an image into it by reflection, without repeating the first and last pixels."""
     period = 2 * side - 2
     return side - 1 - np.abs(places % period - (side - 1))
 

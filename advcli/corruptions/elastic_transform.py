@@ -1,4 +1,4 @@
-"""Elastic transform: the picture is sheared, and stretched and squeezed in places.
+"""Elastic transform: a random affine transformation and a smooth random displacement field.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261; displacement fields: Simard, Steinkraus and Platt 2003
 """
@@ -26,12 +26,12 @@ _ELASTIC = {
 
 @dataclass(frozen=True)
 class ElasticTransform(Corruption):
-    """A random affine change of three points about the middle, then smooth random displacements."""
+    """Random displacement of three points around the centre (affine), then smooth random displacements."""
 
     group: ClassVar[str] = "digital"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Deform: (N, H, W, C) -> (N, H, W, C)."""
+        """Deform images: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
         strength, sigma, reach = (side * part for part in table(side, severity, _ELASTIC))
         deformed = np.empty_like(images)
@@ -47,7 +47,7 @@ class ElasticTransform(Corruption):
 
 
 def sheared(side: int, reach: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw where three corners of a square move to, and return where each pixel comes from: its row and column."""
+    """Displace three corners of a square at random, and return each pixel's source coordinates: rows and columns."""
     middle, half = side // 2, side // 3
     corners = np.array([[half, half], [half, -half], [-half, -half]]) + middle
     moved = corners + generator.uniform(-reach, reach, corners.shape)
@@ -59,9 +59,9 @@ def sheared(side: int, reach: float, generator: np.random.Generator) -> tuple[np
 
 
 def sampled(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, repeat: bool) -> np.ndarray:
-    """Read an image between its pixels, bilinearly: (S, S, C), (S, S), (S, S) -> (S, S, C).
+    """Sample an image with bilinear interpolation: (S, S, C), (S, S), (S, S) -> (S, S, C).
 
-    Beyond its border lies its reflection, in which border pixels are there once or, with ``repeat``, twice.
+    The padding is reflection, without or, with ``repeat``, with repeated border pixels.
     """
     side = len(image)
     top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)

@@ -1,4 +1,4 @@
-"""Fog: a bright haze of a fractal's shape.
+"""Fog: add a bright fractal haze.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -12,7 +12,7 @@ import numpy as np
 from advcli.corruptions import Corruption
 from advcli.corruptions._parameters import table
 
-# How much haze is added, and how much smoother it becomes each time the scale is halved.
+# Strength of the haze, and decay of its roughness at each halving of the scale.
 _FOG = {
     224: ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
     64: ((0.4, 3), (0.7, 3), (1, 2.5), (1.5, 2), (2, 1.75)),
@@ -27,7 +27,7 @@ class Fog(Corruption):
     group: ClassVar[str] = "weather"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Let fog rise: (N, H, W, C) -> (N, H, W, C)."""
+        """Add fog: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
         amount, decay = table(side, severity, _FOG)
         size = 1 << (side - 1).bit_length()
@@ -38,12 +38,12 @@ class Fog(Corruption):
 
 
 def plasma(noise: np.ndarray, decay: float) -> np.ndarray:
-    """Make height maps by the diamond-square algorithm, on a torus: (N, S, S) in [-1, 1] -> (N, S, S) in [0, 1].
+    """Return height maps by the diamond-square algorithm on a torus: (N, S, S) in [-1, 1] -> (N, S, S) in [0, 1].
 
     Args:
-        noise: what is drawn for each place; S is a power of two.
-        decay: by how much the strength is divided at each halving of the distance. The published code
-            multiplies the strength twice, so that the noise falls with the square.
+        noise: uniform random numbers; S is a power of two.
+        decay: divisor of the strength at each halving of the distance. The published code applies the strength twice,
+        so that the noise decreases with its square.
     """
     heights = np.zeros_like(noise)
     step, strength = noise.shape[1], 100.0

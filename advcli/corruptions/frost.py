@@ -1,4 +1,4 @@
-"""Frost: ice on the lens, in a procedural texture instead of photos.
+"""Frost: add ice on the lens, as a procedural texture instead of photos.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -32,16 +32,16 @@ _SLOPE = -1.5
 
 @dataclass(frozen=True)
 class Frost(Corruption):
-    """``a * x + b * ice``, with ice of bright veins on a cloudy ground.
+    """``a * x + b * ice``; the ice has bright veins on a cloudy background.
 
-    The published sets take their ice from photos. This one is drawn, a new one for each image, about as bright
-    and as strong as those: the weights are the published ones, the picture is not, so an accuracy may differ.
+    The published sets use photos of ice. Here a random texture of similar brightness and contrast is generated for each
+    image. The weights are the published ones, the texture is not, so accuracies may differ.
     """
 
     group: ClassVar[str] = "weather"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Let it freeze: (N, H, W, C) -> (N, H, W, C)."""
+        """Add frost: (N, H, W, C) -> (N, H, W, C)."""
         side, channels = images.shape[1], images.shape[3]
         kept, added = table(side, severity, _FROST)
         ice = np.stack([_ice(side, channels, generator) for generator in generators])
@@ -49,7 +49,7 @@ class Frost(Corruption):
 
 
 def _ice(side: int, channels: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw ice: -> (side, side, channels) float32 in [0, 1]."""
+    """Generate ice: -> (side, side, channels) float32 in [0, 1]."""
     cloud, other = _clouds(side, generator)
     # Where a field changes its sign there is a vein; the mean and the spread are those for a normal field.
     veins = (np.exp(-4 * np.abs(other)) - 0.189) / 0.25
@@ -60,7 +60,7 @@ def _ice(side: int, channels: int, generator: np.random.Generator) -> np.ndarray
 
 
 def _clouds(side: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw two fields that are rough at every scale: -> (2, side, side), each with mean 0 and standard deviation 1."""
+    """Generate two random fields with power-law spectra: -> (2, side, side), each with mean 0 and deviation 1."""
     spectrum = fft.rfft2(generator.standard_normal((2, side, side), np.float32)) * _falling(side)
     fields = np.asarray(fft.irfft2(spectrum, (side, side)))
     return fields / fields.std(axis=(1, 2), keepdims=True)

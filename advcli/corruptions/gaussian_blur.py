@@ -1,4 +1,4 @@
-"""Gaussian blur: the picture behind a soft lens.
+"""Gaussian blur: convolution with a Gaussian.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -22,7 +22,7 @@ _SIGMA = {
 
 @dataclass(frozen=True)
 class GaussianBlur(Corruption):
-    """Convolution with a Gaussian of up to four standard deviations; border pixels go on for ever."""
+    """Convolution with a Gaussian truncated at four standard deviations, with edge padding."""
 
     group: ClassVar[str] = "extra"
 

@@ -1,4 +1,4 @@
-"""Gaussian noise: normal noise on every value, as of a sensor in dim light.
+"""Gaussian noise: normal noise on every value, as from a sensor in low light.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -21,7 +21,7 @@ _SIGMA = {
 
 @dataclass(frozen=True)
 class GaussianNoise(Corruption):
-    """``x + sigma * n`` with n standard normal, drawn for each pixel and channel."""
+    """``x + sigma * n``, n standard normal and independent for each pixel and channel."""
 
     group: ClassVar[str] = "noise"
 

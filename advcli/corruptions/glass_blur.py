@@ -1,4 +1,4 @@
-"""Glass blur: pixels are displaced among their neighbours, as behind frosted glass.
+"""Glass blur: random local displacement of pixels, as behind frosted glass.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -23,12 +23,12 @@ _GLASS = {
 
 @dataclass(frozen=True)
 class GlassBlur(Corruption):
-    """A little blur, displaced pixels, and the same blur again.
+    """Gaussian blur, displacement of pixels, and the same blur again.
 
-    From the lower right to the upper left each pixel takes the value of one nearby, which may have been
-    displaced before. The paper speaks of shuffled pixels; the code that made the published sets overwrites
-    where it means to exchange, and is followed here, so that numbers can be compared. Displacements go up to
-    d - 1 to the lower right and to d to the upper left, as there.
+    From the lower right to the upper left, each pixel takes the value of a pixel nearby, which may have been displaced
+    before. The paper describes an exchange of pixels, but the code of the published sets overwrites one of the two.
+    This follows the code, so that results are comparable. As there, displacements are up to d - 1 to the lower right
+    and up to d to the upper left.
     """
 
     group: ClassVar[str] = "blur"
@@ -45,7 +45,7 @@ class GlassBlur(Corruption):
 
 
 def displaced(side: int, farthest: int, times: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw which pixel each one comes from: -> (side * side,), counted row by row."""
+    """Sample the source index of each pixel, in row-major order: -> (side * side,)."""
     rows = np.arange(side - farthest, farthest, -1)
     here = (rows[:, None] * side + rows).ravel()
     # A list, because one pixel after the other is far quicker in it than in an array.

@@ -1,4 +1,4 @@
-"""Impulse noise: salt and pepper in colour, as of bits that were lost on the way.
+"""Impulse noise: salt-and-pepper noise in each channel, as from bit errors.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -21,12 +21,12 @@ _AMOUNT = {
 
 @dataclass(frozen=True)
 class ImpulseNoise(Corruption):
-    """Each value, each channel of a pixel for itself, is lost with a chance, and is then as often 0 as 1."""
+    """Each value, independent for each pixel and channel, is replaced with a probability: by 0 or 1, equally often."""
 
     group: ClassVar[str] = "noise"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Lose values: (N, H, W, C) -> (N, H, W, C)."""
+        """Add noise: (N, H, W, C) -> (N, H, W, C)."""
         (amount,) = table(images.shape[1], severity, _AMOUNT)
         drawn = np.stack([generator.random(images.shape[1:], np.float32) for generator in generators])
         return np.where(drawn < amount, np.float32(drawn < amount / 2), images)

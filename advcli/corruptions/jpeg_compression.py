@@ -1,4 +1,4 @@
-"""JPEG compression: the blocks and rings of a file that is too small.
+"""JPEG compression: the artefacts of a low quality.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -23,7 +23,7 @@ _QUALITY = {
 
 @dataclass(frozen=True)
 class JPEGCompression(Corruption):
-    """Written as a JPEG file and read back; one channel is written as a grey one."""
+    """Encode as JPEG and decode; images of one channel are encoded as grey."""
 
     group: ClassVar[str] = "digital"
 

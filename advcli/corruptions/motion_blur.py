@@ -1,4 +1,4 @@
-"""Motion blur: every point becomes a line, as of a camera that moved.
+"""Motion blur: convolution along a line at a random angle, as from a moving camera.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -22,7 +22,7 @@ _LINE = {
 
 @dataclass(frozen=True)
 class MotionBlur(Corruption):
-    """A line at a random angle of up to 45 degrees, which fades like half a Gaussian."""
+    """Convolution along a line at an angle uniform in [-45, 45] degrees, with half-Gaussian weights."""
 
     group: ClassVar[str] = "blur"
 

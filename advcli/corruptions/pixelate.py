@@ -1,4 +1,4 @@
-"""Pixelate: fewer pixels, enlarged again.
+"""Pixelate: reduce the number of pixels, and enlarge again.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -21,15 +21,15 @@ _KEPT = {
 
 @dataclass(frozen=True)
 class Pixelate(Corruption):
-    """The mean over boxes, rounded to 8 bits after rows and after columns; pixels then take that of their place.
+    """Box means, rounded to 8 bits after rows and after columns, enlarged by nearest neighbour.
 
-    What is published enlarges by means over boxes, too; each of these lies within one of the coarse pixels.
+    The published code enlarges with a box filter too, which is the same, because each box lies within one coarse pixel.
     """
 
     group: ClassVar[str] = "digital"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Coarsen: (N, H, W, C) -> (N, H, W, C)."""
+        """Pixelate images: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
         (kept,) = table(side, severity, _KEPT)
         small = int(side * kept)

@@ -1,4 +1,4 @@
-"""Saturate: paler or stronger colours.
+"""Saturate: decrease or increase the saturation of colours.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -22,10 +22,10 @@ _SATURATION = {
 
 @dataclass(frozen=True)
 class Saturate(Corruption):
-    """Another saturation in HSV, hue and value as they are.
+    """``clip(a * saturation + b)`` in HSV; hue and value are unchanged.
 
-    Grey pixels of a colour image have the hue 0, so what is added makes them reddish, as in the published
-    sets. Images of one channel have no saturation and stay as they are.
+    Grey pixels of a colour image have the hue 0, so the constant makes them reddish, as in the published sets. Images
+    of one channel have no saturation and are unchanged.
     """
 
     group: ClassVar[str] = "extra"

@@ -1,4 +1,4 @@
-"""Shot noise: the photons that a pixel happens to catch where light is scarce.
+"""Shot noise: Poisson noise of photon counts in low light.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -22,12 +22,12 @@ _PHOTONS = {
 
 @dataclass(frozen=True)
 class ShotNoise(Corruption):
-    """``Poisson(photons * x) / photons``, for each pixel and channel."""
+    """``Poisson(photons * x) / photons``, independent for each pixel and channel."""
 
     group: ClassVar[str] = "noise"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Count photons: (N, H, W, C) -> (N, H, W, C)."""
+        """Add noise: (N, H, W, C) -> (N, H, W, C)."""
         (photons,) = table(images.shape[1], severity, _PHOTONS)
         counts = np.empty_like(images)
         for image, place, generator in zip(images, counts, generators, strict=True):

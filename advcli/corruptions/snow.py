@@ -1,4 +1,4 @@
-"""Snow: flakes in streaks, and a whitened picture.
+"""Snow: add motion-blurred flakes, and whiten the image.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -42,12 +42,12 @@ _SNOW = {
 
 @dataclass(frozen=True)
 class Snow(Corruption):
-    """Enlarged noise above a threshold, blurred along a line that falls at 45 to 135 degrees, and again upside down."""
+    """Enlarged noise above a threshold, with motion blur at 45 to 135 degrees; added twice, once rotated by 180."""
 
     group: ClassVar[str] = "weather"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Let it snow: (N, H, W, C) -> (N, H, W, C)."""
+        """Add snow: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
         mean, std, factor, least, radius, sigma, kept = (np.float32(x) for x in table(side, severity, _SNOW))
         noise = np.stack([generator.standard_normal((side, side), np.float32) for generator in generators])

@@ -1,4 +1,4 @@
-"""Spatter: drops of water, or of mud, on the lens.
+"""Spatter: drops of water or mud on the lens.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -47,12 +47,12 @@ _RELIEF = np.array([[[-2, -1, 0], [-1, 1, 1], [0, 1, 2]]], np.float32)
 
 @dataclass(frozen=True)
 class Spatter(Corruption):
-    """Blurred noise above a threshold: water adds its colour, brighter at a drop's rim; mud covers the image."""
+    """Blurred noise above a threshold: water adds its colour, brighter at the rims of drops; mud covers the image."""
 
     group: ClassVar[str] = "extra"
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
-        """Spatter: (N, H, W, C) -> (N, H, W, C)."""
+        """Add spatter: (N, H, W, C) -> (N, H, W, C)."""
         side, channels = images.shape[1], images.shape[3]
         mean, std, sigma, least, strength, mud = table(side, severity, _SPATTER)
         noise = np.stack([generator.standard_normal((side, side), np.float32) for generator in generators])
@@ -67,9 +67,9 @@ class Spatter(Corruption):
 
 
 def glitter(drops: np.ndarray) -> np.ndarray:
-    """Return how bright water is: (N, H, W) in whole numbers of [0, 255] -> (N, H, W) in [0, 1].
+    """Return the brightness of water: (N, H, W), integers in [0, 255] -> (N, H, W) in [0, 1].
 
-    The distance from the drops' edges, up to 20 pixels, is spread over all of 8 bits and lit from one side.
+    The distance from the drops' edges, up to 20 pixels, is histogram-equalised and shaded from one side.
     """
     distance = _edges.distance(_edges.edges(drops, 50, 150), 20)
     heights = _spread(np.floor(_mean(distance) + 2**-10).astype(np.intp))
@@ -81,7 +81,7 @@ def glitter(drops: np.ndarray) -> np.ndarray:
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
-    """Make all brightnesses of a picture equally frequent: (N, H, W) of [0, 255] -> (N, H, W) float32."""
+    """Equalise the histogram of each image: (N, H, W) in [0, 255] -> (N, H, W) float32."""
     spread = np.empty(values.shape, np.float32)
     for picture, place in zip(values, spread, strict=True):
         counts = np.bincount(picture.ravel(), minlength=256)

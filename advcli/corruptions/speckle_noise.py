@@ -1,4 +1,4 @@
-"""Speckle noise: normal noise that grows with the brightness of the pixel.
+"""Speckle noise: normal noise proportional to the brightness of the pixel.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -21,7 +21,7 @@ _SIGMA = {
 
 @dataclass(frozen=True)
 class SpeckleNoise(Corruption):
-    """``x + sigma * n * x`` with n standard normal, drawn for each pixel and channel."""
+    """``x + sigma * n * x``, n standard normal and independent for each pixel and channel."""
 
     group: ClassVar[str] = "extra"
 

@@ -1,4 +1,4 @@
-"""Zoom blur: every point becomes a line away from the middle, as of a camera that comes nearer.
+"""Zoom blur: the mean of the image at several magnifications, as from a camera that approaches.
 
 Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261
 """
@@ -22,7 +22,7 @@ _ZOOM = {
 
 @dataclass(frozen=True)
 class ZoomBlur(Corruption):
-    """The mean of the image and its middle, enlarged by 1 and each further step."""
+    """The mean of the image and of its centre at the magnifications 1, 1 + step, 1 + 2 step ..."""
 
     group: ClassVar[str] = "blur"
 

@@ -1,4 +1,4 @@
-"""Names of classes, and the index that a name stands for."""
+"""Class names and their indices."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from advcli.errors import UsageError, nearest
 
 
 def class_named(labels: Sequence[str], name: str) -> int | None:
-    """Find a class by its name, or by one of the synonyms of a label such as 'goldfish, Carassius auratus'."""
+    """Return the index of a class by its name, or by a synonym in a label such as 'goldfish, Carassius auratus'."""
     folded = [label_key(label) for label in labels]
     if label_key(name) in folded:
         return folded.index(label_key(name))
@@ -33,5 +33,5 @@ def class_index(labels: Sequence[str], value: str) -> int:
 
 
 def label_key(label: str) -> str:
-    """Return the form in which two spellings of one class name are equal."""
+    """Return a normalised class name: equal for different spellings."""
     return label.strip().casefold().replace("_", " ")

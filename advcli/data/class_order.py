@@ -1,4 +1,4 @@
-"""The order in which names of folders number the classes of a model that has no names for them."""
+"""The order in which folder names are numbered, for a model without class names."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,14 +8,14 @@ _DIGITS = re.compile("([0-9]+)")
 
 
 class ClassOrder(StrEnum):
-    """How names are sorted: by characters (1, 10, 2), as Keras' image_dataset_from_directory does, or by number."""
+    """Sort order of names: alphabetical (1, 10, 2), as in Keras' image_dataset_from_directory, or natural (1, 2)."""
 
     ALPHABETICAL = "alphabetical"
     NATURAL = "natural"
 
     @property
     def other(self) -> "ClassOrder":
-        """The other one."""
+        """Return the other order."""
         return ClassOrder.NATURAL if self is ClassOrder.ALPHABETICAL else ClassOrder.ALPHABETICAL
 
     def arrange(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -24,16 +24,16 @@ class ClassOrder(StrEnum):
 
 
 def _by_number(name: str) -> tuple[list[str | int], str]:
-    # Text and numbers take turns, so that two keys never compare one with the other.
+    # Text and numbers alternate, so that text is never compared with a number.
     parts: list[str | int] = [int(part) if i % 2 else part for i, part in enumerate(_DIGITS.split(name))]
     return parts, name
 
 
 def generic_names(classes: int) -> tuple[str, ...]:
-    """Name the classes of a model that has no names for them."""
+    """Return generic names for the classes of a model without class names."""
     return tuple(f"class {i}" for i in range(classes))
 
 
 def has_names(labels: Sequence[str]) -> bool:
-    """Tell whether the classes of a model have names of their own."""
+    """Return whether the class names are not the generic ones."""
     return tuple(labels) != generic_names(len(labels))

@@ -1,4 +1,4 @@
-"""Data sets: labelled images, chosen, split and decoded once into arrays."""
+"""Data sets: labelled images, sampled, split and decoded into arrays."""
 
 import hashlib
 import logging
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled images where they are, in the data's own order.
+    """Labelled images that are not decoded yet, in the order of the data set.
 
     Args:
         labels: (N,) int32 class of each image.
         read: index -> (H, W, C) uint8, or float32 in [0, 1].
-        name: index -> what to call the image in a message.
+        name: index -> the image's name in messages.
     """
 
     labels: np.ndarray
@@ -42,7 +42,7 @@ class Split:
         return Split(self.labels[chosen], lambda i: self.read(int(chosen[i])), lambda i: self.name(int(chosen[i])))
 
     def sample(self, limit: int | None, first: int | None, seed: int) -> "Split":
-        """Keep the first images in the data's own order, and of those a seeded stratified sample."""
+        """Return a seeded stratified sample of ``limit`` images from the ``first`` images of the data set."""
         kept = self if first is None else self.take(np.arange(min(first, len(self))))
         return kept if limit is None else kept.take(stratified(kept.labels, limit, seed))
 
@@ -52,15 +52,15 @@ class Dataset:
     """A named set of labelled images in two splits.
 
     Args:
-        name: what it is called in records.
+        name: the name in records.
         labels: the class names, in the order of their indices.
-        train: images to train on, a part of which serves for validation.
-        test: images to measure on, never used to train or to choose a model.
-        edge: side in pixels at which the data is used unless told otherwise.
-        channels: 3 for colour, 1 where every image is grey.
-        eps: L-inf radius, in units of [0, 1], that is usual for this data.
-        augment: the augmentations that leave an image what it is, and that training uses unless told otherwise.
-        order: how the names of folders were sorted to number the classes; None where the data numbers them itself.
+        train: the training images, including those for validation.
+        test: the test images, never used for training or model selection.
+        edge: the default image size in pixels.
+        channels: 3 for colour, 1 if every image is grey.
+        eps: the usual linf radius for this data, in units of [0, 1].
+        augment: the default augmentations for training, which preserve the class of an image.
+        order: the sort order of the folder names that numbers the classes; None if the data defines the numbers.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Dataset:
     order: ClassOrder | None = None
 
     def in_order(self, order: ClassOrder) -> "Dataset":
-        """Number the classes by the order of their names; the images and their order stay."""
+        """Renumber the classes by the order of their names; the images and their order are unchanged."""
         labels = order.arrange(self.labels)
         number = np.array([labels.index(label) for label in self.labels], dtype=np.int32)
 
@@ -84,10 +84,10 @@ class Dataset:
         return replace(self, labels=labels, train=renumbered(self.train), test=renumbered(self.test), order=order)
 
     def restrict(self, classes: Sequence[str]) -> "Dataset":
-        """Keep some classes, given by name or index.
+        """Return the data set with a subset of the classes, given by name or index.
 
         Raises:
-            UsageError: there is no such class, or fewer than two are left.
+            UsageError: there is no such class, or fewer than two remain.
         """
         kept = list(dict.fromkeys(class_index(self.labels, value) for value in classes))
         if len(kept) < 2:
@@ -115,7 +115,7 @@ class Images:
     Args:
         pixels: the pixels.
         labels: the classes.
-        places: (N,) where in the split each image was, if some of it could not be read.
+        places: (N,) the index of each image in the split, if some images could not be read.
     """
 
     pixels: np.ndarray
@@ -130,7 +130,7 @@ class Images:
         return to_float(self.pixels[indices]), self.labels[indices]
 
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield all images in order, some at a time, as float32 in [0, 1] with their labels."""
+        """Yield batches of all images in order, as float32 in [0, 1] with their labels."""
         for start in range(0, len(self), size):
             yield self.at(slice(start, start + size))
 
@@ -140,10 +140,10 @@ class Images:
         return Images(self.pixels[indices], self.labels[indices], places[indices])
 
     def parted_fingerprint(self, rows: np.ndarray) -> int:
-        """Return a hash of pixels, labels and places that adds up, modulo 2^64, over the parts of a whole.
+        """Return a hash of pixels, labels and places; the hash of a whole is the sum over its parts modulo 2^64.
 
         Args:
-            rows: (N,) the images' places in the whole.
+            rows: (N,) the images' indices in the whole.
         """
         total = 0
         for start in range(0, len(self), 1024):
@@ -155,7 +155,7 @@ class Images:
         return total % 2**64
 
     def fingerprint(self) -> str:
-        """Return a hash of pixels and labels, to tell whether two runs saw the same data."""
+        """Return a hash of pixels and labels, to check whether two runs used the same data."""
         digest = hashlib.sha256(f"{self.pixels.shape} {self.pixels.dtype}".encode())
         digest.update(np.ascontiguousarray(self.labels).data)
         for block in np.array_split(self.pixels, max(1, len(self) // 1024)):
@@ -164,19 +164,19 @@ class Images:
 
 
 def to_float(pixels: np.ndarray) -> np.ndarray:
-    """Bring pixels to float32 in [0, 1]: uint8 is divided by 255, float32 is kept."""
+    """Convert pixels to float32 in [0, 1]: uint8 is divided by 255, float32 is unchanged."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.float32) / np.float32(255)
     return pixels.astype(np.float32, copy=False)
 
 
 def to_eight_bits(pixels: np.ndarray) -> np.ndarray:
-    """Bring pixels in [0, 1] to uint8: rounded, and cut to black and white."""
+    """Convert pixels in [0, 1] to uint8: round and clip."""
     return np.rint(pixels * 255).clip(0, 255).astype(np.uint8)
 
 
 def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Choose images so that each class keeps its share: (N,) -> (count,) sorted indices."""
+    """Sample images so that the class proportions are preserved: (N,) -> (count,) sorted indices."""
     if count >= len(labels):
         return np.arange(len(labels))
     generator = np.random.default_rng(seed)
@@ -189,23 +189,23 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def split_off(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Part images into the rest and a stratified fraction of them: (N,) -> two arrays of indices."""
+    """Split images into the rest and a stratified fraction: (N,) -> two arrays of indices."""
     part = stratified(labels, max(1, round(len(labels) * fraction)), seed)
     return np.setdiff1d(np.arange(len(labels)), part), part
 
 
 def decode(split: Split, edge: int, channels: int, skip_bad: bool = False, memory: int | None = None) -> Images:
-    """Read all images of a split at one size, each once.
+    """Decode all images of a split at one size.
 
     Args:
-        split: where they are.
-        edge: the side to bring them to.
+        split: the images.
+        edge: the image size in pixels.
         channels: 3, or 1 for grey.
         skip_bad: whether more than 1% may be unreadable.
-        memory: how many bytes they may take in memory; what takes more is kept in a file. None: any number.
+        memory: maximum number of bytes in memory; larger arrays are memory-mapped files. None: no maximum.
 
     Raises:
-        AdvcliError: more than 1% of the images are unreadable, and that is not allowed.
+        AdvcliError: more than 1% of the images are unreadable, without ``skip_bad``.
     """
     pixels: np.ndarray | None = None
     good: list[int] = []
@@ -223,14 +223,14 @@ def decode(split: Split, edge: int, channels: int, skip_bad: bool = False, memor
     if pixels is None:
         raise AdvcliError("no readable image in the data" if bad else "no images are left in the data")
     if bad > 0.01 * len(split) and not skip_bad:
-        raise AdvcliError(f"{bad} of {len(split)} images are unreadable", "mend or remove them, or give --skip-bad")
+        raise AdvcliError(f"{bad} of {len(split)} images are unreadable", "repair or remove them, or give --skip-bad")
     if bad:
         log.warning("%d of %d images are unreadable and left out", bad, len(split))
     return Images(pixels[: len(good)], split.labels[good].astype(np.int32), np.array(good) if bad else None)
 
 
 def _room(shape: tuple[int, ...], dtype: np.dtype, memory: int | None) -> np.ndarray:
-    """Return an empty array, in memory if it is small enough there, else in a file that goes with it."""
+    """Return an empty array, in memory if it is small enough, else in a temporary file that is deleted with it."""
     size = math.prod(shape) * dtype.itemsize
     if memory is None or size <= memory:
         return np.empty(shape, dtype)

@@ -1,4 +1,4 @@
-"""Image files and pixel arrays: find, read, fit, plan outputs, write."""
+"""Image files and pixel arrays: read, resize, convert channels."""
 
 import io
 import warnings
@@ -14,10 +14,10 @@ _ORIENTATION = 0x0112
 
 
 def read(source: Path | BinaryIO, channels: int = 3) -> np.ndarray:
-    """Read an image file as it is meant to be seen: -> (H, W, channels) uint8.
+    """Read an image file as it is displayed: -> (H, W, channels) uint8.
 
-    Rotation by EXIF is applied, palettes and CMYK become RGB, transparency shows white behind,
-    16-bit and floating-point values are scaled to 8 bits.
+    The EXIF orientation is applied, palettes and CMYK are converted to RGB, transparent pixels are composited on white,
+    and 16-bit and floating-point values are scaled to 8 bits.
 
     Raises:
         AdvcliError: the file is not an image that Pillow or scikit-image can read.
@@ -36,7 +36,7 @@ def read(source: Path | BinaryIO, channels: int = 3) -> np.ndarray:
 
 
 def size(file: Path) -> tuple[int, int]:
-    """Return an image's height and width from its header; (0, 0) if it has none that Pillow knows."""
+    """Return an image's height and width from its header; (0, 0) if Pillow cannot read it."""
     from PIL import Image
 
     try:
@@ -71,7 +71,7 @@ def _read_with_pillow(content: bytes) -> np.ndarray:
 
 
 def _is_misread(tags: Mapping[int, Any]) -> bool:
-    """Tell a TIFF file that Pillow opens but scrambles: deep colours in planes, unsigned 32-bit values."""
+    """Return whether Pillow decodes a TIFF file wrongly: planar colours above 8 bits, unsigned 32-bit values."""
     deepest = max(tags.get(258, (1,)))  # BitsPerSample
     in_planes = tags.get(284, 1) == 2  # PlanarConfiguration
     unsigned = tags.get(339, (1,))[0] == 1  # SampleFormat
@@ -112,13 +112,13 @@ def _to_eight_bits(array: np.ndarray) -> np.ndarray:
     fulls = (1.0, 255.0, 65535.0) if array.dtype.kind == "f" else (255.0, 65535.0, 2.0**32 - 1)
     full = next((full for full in fulls if largest <= full), largest)
     if array.dtype in (np.uint16, np.uint32):
-        # These say by themselves what white is, however dark the picture.
+        # The type defines white, independently of the image's brightness.
         full = float(np.iinfo(array.dtype).max)
     return (np.nan_to_num(values / full, nan=0, posinf=1, neginf=0) * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def to_channels(array: np.ndarray, channels: int) -> np.ndarray:
-    """Make grey images RGB or RGB images grey: (..., H, W[, C]) -> (..., H, W, channels)."""
+    """Convert grey images to RGB or RGB images to grey: (..., H, W[, C]) -> (..., H, W, channels)."""
     if array.ndim == 2:
         array = array[..., None]
     if array.shape[-1] == channels:
@@ -131,7 +131,7 @@ def to_channels(array: np.ndarray, channels: int) -> np.ndarray:
 
 
 def resize(array: np.ndarray, edge: int) -> np.ndarray:
-    """Resize an image to a square by the bicubic filter: (H, W, C) uint8 or float32 -> (edge, edge, C) alike."""
+    """Resize an image to a square, bicubic: (H, W, C) uint8 or float32 -> (edge, edge, C), same type."""
     if array.shape[:2] == (edge, edge):
         return array
     from PIL import Image

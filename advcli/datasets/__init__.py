@@ -1,4 +1,4 @@
-"""Where labelled images come from: one file a source.
+"""Sources of labelled images: one file a source.
 
 A component is called without arguments and returns a ``Dataset``. One that reads files also
 has a ``path`` option and a static ``claims(path)``, by which ``--data PATH`` finds it.
@@ -15,18 +15,18 @@ from advcli.errors import UsageError, nearest
 
 
 class Source(Protocol):
-    """A place that labelled images come from."""
+    """A source of labelled images."""
 
     def __call__(self) -> Dataset:
-        """Return the data set; its images are read later."""
+        """Return the data set; its images are read on demand."""
         ...
 
 
 def find(value: str, order: ClassOrder | None = None) -> Source:
     """Choose the source for ``--data``: a name, a spec, or a file or folder that exists.
 
-    A file or folder wins over a source of the same name if that source itself reads files;
-    over the others it is named with a slash (``./mnist``).
+    A file or folder takes precedence over a source of the same name if that source reads files itself. Otherwise write
+    the path with a slash (``./mnist``).
 
     Args:
         value: what was given.

@@ -33,7 +33,7 @@ def local_or_fetched(path: str, url: str, filename: str, checksum: str, size: st
 
 
 def title(path: Path) -> str:
-    """Return what to call the data in a file or folder: its name, without what it ends in."""
+    """Return the name of the data in a file or folder: its file name without suffixes."""
     if path.name in ("", ".."):
         path = path.resolve()
     return path.name if path.is_dir() else path.stem
@@ -49,7 +49,7 @@ def folder_holding(name: str, files: Iterable[str]) -> str | None:
 
 
 def has_tiny_imagenet(folder: Path) -> bool:
-    """Tell whether a folder has the layout of Tiny ImageNet, which it shares with no other data."""
+    """Return whether a folder has the layout of Tiny ImageNet, which no other data set uses."""
     near = (file for pattern in ("wnids.txt", "*/wnids.txt") for file in folder.glob(pattern))
     return folder_holding("wnids.txt", (file.relative_to(folder).as_posix() for file in near)) is not None
 

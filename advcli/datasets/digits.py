@@ -32,7 +32,7 @@ class Digits:
             edge=32,
             channels=1,
             eps=0.1,
-            # Every digit has been centred: moved ones are harder to learn and never asked for.
+            # All digits are centred: shifted digits are harder to learn and do not occur in the test data.
             augment=(),
         )
 

@@ -90,7 +90,7 @@ def _splits(top: Path) -> tuple[Path, Path | None]:
     train = next((by_name[name] for name in _TRAIN if name in by_name), None)
     candidates = [by_name[name] for name in _TEST if name in by_name]
     if train is None and candidates and len(by_name) == 1:
-        # Only to be measured on.
+        # There are only test images.
         return candidates[0], candidates[0]
     if train is None or not candidates:
         return top, None

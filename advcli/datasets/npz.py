@@ -45,7 +45,7 @@ class Npz:
             test=test,
             edge=max(28, height, width),
             channels=channels,
-            # Who knows what may be done to these without making them something else.
+            # It is unknown which augmentations preserve the classes of this data.
             augment=(),
         )
 

@@ -1,4 +1,4 @@
-"""What a prediction rests on: one file a method."""
+"""Attribution methods: one file a method."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
@@ -15,7 +15,7 @@ MapKind = Literal["pixels", "map", "picture"]
 
 
 class Explainer(ABC):
-    """A method that says how much each pixel matters for a class.
+    """A method that computes the relevance of each pixel for a class.
 
     A subclass sets what differs from these values:
 
@@ -41,7 +41,7 @@ class Explainer(ABC):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, h, w) relevance as it is computed.
+        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, h, w) raw relevance.
 
         The size is that of the images, or that of the layer shown. Relevance is positive for the class and, where
         the method is signed, negative against it. A ``picture`` is (N, edge, edge, C) in [0, 1] instead. No result
@@ -49,7 +49,7 @@ class Explainer(ABC):
 
         Args:
             classifier: the model.
-            images: at the classifier's own size.
+            images: at the classifier's input size.
             classes: the class of each image whose logit is explained.
             seed: determines, together with an image's own pixels, the random numbers for that image.
             against: (N,) other classes; then the difference of the two logits is explained.
@@ -71,9 +71,9 @@ class Explainer(ABC):
         relevance: np.ndarray,
         against: np.ndarray | None = None,
     ) -> np.ndarray | None:
-        """Return how far each map is from summing up to a change of the score, as a share of it: -> (N,).
+        """Return the relative difference between the sum of each map and the change of the score: -> (N,).
 
-        None where the method does not promise such a sum.
+        None if the method does not satisfy completeness.
         """
         return None
 
@@ -92,7 +92,7 @@ def enlarge_maps(maps: np.ndarray, edge: int) -> np.ndarray:
 
 
 def is_evidence(relevance: np.ndarray) -> np.ndarray:
-    """Tell which maps tell one place from another: (N, H, W) -> (N,); one that is constant, or no numbers, does not."""
+    """Return which maps carry information: (N, H, W) -> (N,) bool; false for constant maps and for NaN."""
     flat = relevance.reshape(len(relevance), -1)
-    # Rounding errors are no evidence: they would fill a picture that is scaled to its own maximum.
+    # Rounding errors carry no information, but would fill an image that is scaled to its own maximum.
     return np.isfinite(flat).all(axis=1) & (np.ptp(flat, axis=1) > 1e-6 * np.abs(flat).max(axis=1))

@@ -1,4 +1,4 @@
-"""How the score changes where parts of an image are hidden, computed in batches of bounded memory."""
+"""Scores of an image with hidden parts, computed in batches of bounded memory."""
 
 from collections.abc import Callable, Iterator
 

@@ -15,7 +15,7 @@ _MOST = 256
 
 
 def score(logits: Tensor, classes: Tensor, against: Tensor) -> Tensor:
-    """Pick a class's logit, less another one's where that is not -1: (N, K), (N,), (N,) -> (N,)."""
+    """Return ``z_class``, or ``z_class - z_against`` where against is not -1: (N, K), (N,), (N,) -> (N,)."""
     picked = tf.gather(logits, classes, axis=1, batch_dims=1)
     other = tf.gather(logits, tf.maximum(against, 0), axis=1, batch_dims=1)
     return picked - tf.where(against < 0, tf.zeros_like(other), other)
@@ -39,7 +39,7 @@ def traced(classifier: Classifier, what: Any, function: Callable[[Tensor, Tensor
 def in_batches(
     function: Any, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Call a traced function on so many images at a time that memory is bounded."""
+    """Call a traced function in batches of bounded memory."""
     others = np.full(len(images), -1) if against is None else against
     size = batch_size(images.shape[1])
     for start in range(0, len(images), size):
@@ -50,14 +50,14 @@ def in_batches(
 
 
 def batch_size(edge: int) -> int:
-    """Return how many images of an edge are computed at once."""
+    """Return the batch size for images of this size."""
     return max(1, min(_MOST, _PIXELS // edge**2))
 
 
 def gradients(
     classifier: Classifier, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
 ) -> np.ndarray:
-    """Differentiate each image's score by its pixels: (N, edge, edge, C) -> (N, edge, edge, C).
+    """Return the gradient of each image's score with respect to its pixels: (N, edge, edge, C) -> the same shape.
 
     Computed by tf-keras-vis, which is given what it needs: a model of one input and one output that
     takes pixels in [0, 1], is in inference mode and ends in logits, whatever the Keras model is.
@@ -98,8 +98,8 @@ def asked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute each image's score and probability: (N, edge, edge, C), (N,) -> (N,), (N,).
 
-    The probability is what the model itself says of a class; with another class, it is that of the class if there
-    were only those two.
+    The probability is the model's own score of the class. With another class, it is the probability of the class among
+    these two.
     """
 
     def ask(pixels: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Image of a class: what the network would most like to see, climbed from grey noise.
+"""Image of a class: the image that maximises the logit of the class, by gradient ascent from grey noise.
 
 Simonyan, Vedaldi and Zisserman 2014, https://arxiv.org/abs/1312.6034: gradient ascent of z_c(x) - mean of z(x) over the
 image x. Steps have one length and their low frequencies are amplified (Olah, Mordvintsev and Schubert 2017,

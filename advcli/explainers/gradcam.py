@@ -1,7 +1,7 @@
-"""Class activation map: where the last fine enough feature map speaks for the class.
+"""Class activation map: the deepest fine feature map, weighted by the mean gradient of the logit.
 
 Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391: max(0, sum over k of w_k A_k), where A_k is channel k of the
-feature map and w_k the mean of d score / d A_k over its cells. tf-keras-vis gives the same map where it applies.
+feature map and w_k the mean of d score / d A_k over its cells. tf-keras-vis computes the same map where it applies.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Class activation map that gives several objects of the class their due: weights from higher derivatives.
+"""Class activation map for several objects of one class: weights from higher derivatives.
 
 Chattopadhay, Sarkar, Howlader and Balasubramanian 2018, https://arxiv.org/abs/1710.11063: max(0, sum over k of w_k A_k)
 with w_k = sum over cells of g+ / (2 + g+ * sum of A_k), where g+ is the positive part of d score / d A_k. The paper

@@ -1,4 +1,4 @@
-"""Gradient that only what is positive passes back through a ReLU: fine edges, whatever the class.
+"""Gradient with only positive values propagated back through each ReLU: fine edges, whatever the class.
 
 Springenberg, Dosovitskiy, Brox and Riedmiller 2015, https://arxiv.org/abs/1412.6806: ds/dx, in which a
 ReLU y = max(z, 0) passes the gradient g back as g * [z > 0] * [g > 0], summed over the channels. It shows what

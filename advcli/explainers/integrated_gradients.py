@@ -1,4 +1,4 @@
-"""Gradients added up on the way from a baseline image: shares of the score that sum up to its change.
+"""Gradients integrated along the path from a baseline image: contributions that sum to the change of the score.
 
 Sundararajan, Taly and Yan 2017, https://arxiv.org/abs/1703.01365: (x - x0) * integral over t from 0 to 1 of
 ds/dx(x0 + t (x - x0)), where s is the score, x the image and x0 the baseline.

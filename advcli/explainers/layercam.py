@@ -1,4 +1,4 @@
-"""Class activation map whose every cell has its own weight, so that finer feature maps can be shown.
+"""Class activation map with a weight for each cell, which also suits finer feature maps.
 
 Jiang et al. 2021, https://doi.org/10.1109/TIP.2021.3089943: max(0, sum over k of max(0, d score / d A_k) * A_k),
 cell by cell, where A_k is channel k of the feature map. tf-keras-vis gives the same map where it applies.

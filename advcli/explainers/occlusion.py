@@ -1,4 +1,4 @@
-"""How far the logit falls where a window of the image is hidden; no gradient is needed.
+"""Decrease of the logit when a window of the image is hidden; no gradient is needed.
 
 Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901: at a pixel, the mean of s(x) - s(x with window w hidden) over
 the windows w that hold it.

@@ -1,4 +1,4 @@
-"""How much likelier the class is where a pixel is kept, over random masks; no gradient is needed.
+"""Mean probability of the class over random masks that keep a pixel; no gradient is needed.
 
 Petsiuk, Das and Saenko 2018, https://arxiv.org/abs/1806.07421: sum over i of p_c(x * M_i) M_i / sum over i of M_i,
 where M_i are random masks in [0, 1], less the mean of p_c(x * M_i).

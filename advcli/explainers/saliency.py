@@ -1,4 +1,4 @@
-"""Gradient of a class's logit by the pixels, its positive and its negative part.
+"""Gradient of the logit with respect to the pixels, its positive and its negative part.
 
 Simonyan, Vedaldi and Zisserman 2014, https://arxiv.org/abs/1312.6034: ds/dx, summed over the channels, where s is the
 score and x the image; computed by tf-keras-vis.

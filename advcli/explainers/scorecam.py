@@ -1,4 +1,4 @@
-"""Class activation map without gradients: a channel counts as much as the class is seen through it.
+"""Class activation map without gradients: channels weighted by the class's probability under each as a mask.
 
 Wang et al. 2020, https://arxiv.org/abs/1910.01279: max(0, sum over k of p_c(x * M_k) A_k), where M_k is channel k
 of the feature map, enlarged to the image and scaled to [0, 1]. As in the authors' code, a weight is the probability of

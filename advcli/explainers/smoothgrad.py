@@ -1,4 +1,4 @@
-"""Mean gradient of noisy copies of the image: what is left when the gradient's own noise averages out.
+"""Mean gradient over noisy copies of the image, which reduces the noise of the gradient.
 
 Smilkov et al. 2017, https://arxiv.org/abs/1706.03825: mean over n of ds/dx(x + e_n), summed over the channels,
 where e_n is Gaussian with a standard deviation of noise * (max x - min x).

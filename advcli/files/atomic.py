@@ -1,4 +1,4 @@
-"""Write a file whole: it is there with all of its content, or it is not there."""
+"""Atomic writes: a file exists with its complete content, or it does not exist."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from advcli.errors import AdvcliError
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Any]:
-    """Open a file that appears under its name only when it is completely written.
+    """Open a temporary file that is renamed to ``path`` once it is completely written.
 
     Raises:
         AdvcliError: the file cannot be written.

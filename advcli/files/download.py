@@ -1,4 +1,4 @@
-"""Files from the network, fetched once, checked by their hash and kept in a cache folder."""
+"""Downloads, verified by their hash and stored in a cache folder."""
 
 import hashlib
 import http.client
@@ -18,12 +18,12 @@ _BLOCK = 1 << 20
 
 
 def offline() -> bool:
-    """Tell whether the network may not be used (``--offline`` sets the variable)."""
+    """Return whether the network must not be used (``--offline`` sets the environment variable)."""
     return os.environ.get("ADVCLI_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
 
 
 def cache_folder() -> Path:
-    """Return the folder where downloads are kept."""
+    """Return the cache folder for downloads."""
     own = os.environ.get("ADVCLI_CACHE")
     if own:
         return Path(own).expanduser()
@@ -31,19 +31,19 @@ def cache_folder() -> Path:
 
 
 def fetch(url: str, filename: str, checksum: str, size: str, instead: str) -> Path:
-    """Return a file from the cache, downloaded if it is not yet there.
+    """Return a file from the cache, after downloading it if necessary.
 
     Args:
         url: where the file is.
         filename: its path below the cache folder.
         checksum: its hash, as ``sha256:...`` or ``md5:...``.
-        size: how large it is, for people.
-        instead: a hint that says what to do without a network.
+        size: the size of the file, for messages.
+        instead: a hint for users without a network.
 
     Raises:
-        AdvcliError: it cannot be downloaded, may not be, or is not the file it should be.
+        AdvcliError: the download failed, is forbidden, or has a wrong hash.
     """
-    # Imported here, because it brings NumPy along, and offline() must do without.
+    # Imported here, because it imports NumPy, which offline() must not need.
     from advcli.files.atomic import whole_file
 
     algorithm, _, expected = checksum.partition(":")
@@ -62,12 +62,12 @@ def fetch(url: str, filename: str, checksum: str, size: str, instead: str) -> Pa
             digest.update(block)
             file.write(block)
         if digest.hexdigest() != expected:
-            raise AdvcliError(f"cannot download '{url}': what came is not the expected file", instead)
+            raise AdvcliError(f"cannot download '{url}': the hash of the downloaded file is wrong", instead)
     return path
 
 
 def _digest(algorithm: str) -> Any:
-    # Some systems refuse MD5 unless told that it guards against damage only.
+    # Some systems allow MD5 only if it is declared as not used for security.
     return hashlib.new(algorithm, usedforsecurity=False)
 
 

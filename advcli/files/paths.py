@@ -1,4 +1,4 @@
-"""Find image files, and plan the files that are written."""
+"""Find image files, and choose output paths."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,17 +12,17 @@ SUFFIXES = frozenset(
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:
-    """List the image files that are named, or that lie in the folders that are named.
+    """List the given image files and those in the given folders.
 
     Raises:
-        UsageError: a path does not exist, or a folder holds no image.
+        UsageError: a path does not exist, or a folder contains no image.
     """
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
             files = inside(path)
             if not files:
-                raise UsageError(f"no images in folder '{path}'", f"known kinds: {' '.join(sorted(SUFFIXES))}")
+                raise UsageError(f"no images in folder '{path}'", f"known suffixes: {' '.join(sorted(SUFFIXES))}")
             found.update(dict.fromkeys(files))
         elif path.exists():
             found[path] = None
@@ -32,7 +32,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
 
 
 def inside(folder: Path) -> list[Path]:
-    """List the image files in a folder and the folders below it, hidden ones left out."""
+    """List the image files in a folder and its subfolders, without hidden ones."""
     return sorted(
         file
         for file in folder.rglob("*")
@@ -43,15 +43,15 @@ def inside(folder: Path) -> list[Path]:
 
 
 def is_image(path: Path) -> bool:
-    """Tell by its name whether a file is an image."""
+    """Return whether a file's suffix is that of an image."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def plan_outputs(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bool) -> dict[Path, Path]:
-    """Choose where each file's outputs go: file -> output path without its ending.
+    """Choose each file's output path: file -> output path without its suffix.
 
     Raises:
-        UsageError: two files would have one output, or an output exists and may not be replaced.
+        UsageError: two files would have the same output, or an output exists and ``overwrite`` is false.
     """
     for folder in (out, *out.parents):
         if folder.exists() and not folder.is_dir():
@@ -76,10 +76,10 @@ def plan_outputs(files: Sequence[Path], out: Path, endings: Sequence[str], overw
 
 
 def refuse_existing_file(output: Path, overwrite: bool) -> Path:
-    """Return a path that may be written.
+    """Return a path that can be written.
 
     Raises:
-        UsageError: it exists and may not be replaced.
+        UsageError: the file exists and ``overwrite`` is false.
     """
     if output.exists() and not overwrite:
         raise UsageError(f"output exists: '{output}'", "give --overwrite to replace it, or another --out")
@@ -87,7 +87,7 @@ def refuse_existing_file(output: Path, overwrite: bool) -> Path:
 
 
 def _shared_stems(names: Iterable[str]) -> set[str]:
-    """Find the names that occur more than once; macOS takes Cat and cat for one."""
+    """Return the names that occur more than once, ignoring case, as the file system of macOS does."""
     return {name for name, count in Counter(name.casefold() for name in names).items() if count > 1}
 
 

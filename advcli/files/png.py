@@ -1,4 +1,4 @@
-"""PNG files of advcli's own: 8-bit pixels exactly as they are, and texts that say what they are."""
+"""PNG files: exact 8-bit pixels, with records in text chunks."""
 
 import base64
 import io
@@ -37,24 +37,24 @@ def write(path: Path, pixels: np.ndarray, record: Record | None = None, kind: st
 
 
 def png_data_url(pixels: np.ndarray) -> str:
-    """Return (H, W, C) uint8 pixels as the address of a picture that lies in the address itself."""
+    """Return (H, W, C) uint8 pixels as a data URL of a PNG image."""
     file = io.BytesIO()
     _picture(pixels).save(file, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def read(file: Path) -> np.ndarray:
-    """Read a PNG file's own values, opacity among them: -> (H, W, 1 to 4) uint8.
+    """Read the raw values of a PNG file, including opacity: -> (H, W, 1 to 4) uint8.
 
     Raises:
-        AdvcliError: the file is no 8-bit PNG.
+        AdvcliError: the file is not an 8-bit PNG.
     """
     from PIL import Image
 
     try:
         with Image.open(file) as opened:
             if opened.format != "PNG" or opened.mode not in ("L", "LA", "RGB", "RGBA"):
-                raise AdvcliError(f"'{file}' is no 8-bit PNG file")
+                raise AdvcliError(f"'{file}' is not an 8-bit PNG file")
             pixels = np.asarray(opened)
     except OSError as error:
         raise AdvcliError(f"cannot read '{file}': {error.strerror or error}") from error

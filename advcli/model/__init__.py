@@ -1,1 +1,1 @@
-"""The classifier: reading model files, the output head, the copy that is searched, feature maps."""
+"""The classifier: model files, the output head, the inference copy, feature maps."""

@@ -1,7 +1,7 @@
-"""The weights of Keras' layers in inference mode, BatchNorm folded into the layer before it.
+"""The weights of Keras layers in inference mode, with BatchNorm folded into the preceding layer.
 
-They are read where they are asked for: at once, or, while a function is traced, by each of its
-runs. Either way they are constants of the network's gradient.
+The variables are read where these functions are called: immediately, or, in a traced function, at each execution.
+In both cases they are constants for the gradient with respect to the input.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ KERNELS = {
 
 
 class Weights(NamedTuple):
-    """The kernels of a layer, the last of which makes its output, and its bias."""
+    """The kernels of a layer, in order of use, and its bias."""
 
     kernels: tuple[Tensor, ...]
     bias: Tensor | None
@@ -31,7 +31,7 @@ def read(part: Any) -> Weights:
 
 
 def scale_and_shift(normalization: Any) -> tuple[Tensor, Tensor]:
-    """Return what a BatchNorm multiplies by and adds, in double precision."""
+    """Return a BatchNorm's factor ``gamma / sqrt(var + epsilon)`` and offset ``beta - mean * factor``, in float64."""
     mean, variance = _double(normalization.moving_mean), _double(normalization.moving_variance)
     scale = tf.math.rsqrt(variance + normalization.epsilon)
     if normalization.scale:
@@ -41,7 +41,7 @@ def scale_and_shift(normalization: Any) -> tuple[Tensor, Tensor]:
 
 
 def folded(part: Any, normalization: Any) -> Weights:
-    """Return a layer's weights so that its output is what the BatchNorm makes of it."""
+    """Return weights with which the layer computes the output of the BatchNorm that follows it."""
     scale, shift = scale_and_shift(normalization)
     kernels, bias = read(part)
     # A depthwise kernel's output channels are its last two axes.
@@ -51,12 +51,12 @@ def folded(part: Any, normalization: Any) -> Weights:
 
 
 def single(values: Tensor) -> Tensor:
-    """Round to single precision."""
+    """Round to float32."""
     return tf.cast(values, tf.float32)
 
 
 def foldable(graph: Any) -> dict[Any, Any]:
-    """Find the layers whose output goes nowhere but into one BatchNorm: the layer -> the BatchNorm."""
+    """Return the layers whose output is used by one BatchNorm only: layer -> BatchNorm."""
     nodes = [node for level in graph._nodes_by_depth.values() for node in level]
     calls = Counter(id(node.operation) for node in nodes)
     uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
@@ -75,19 +75,19 @@ def foldable(graph: Any) -> dict[Any, Any]:
 
 
 def is_keras_own(part: Any) -> bool:
-    """Tell whether a layer is of Keras itself and computes in the ordinary way."""
+    """Return whether a layer is one of Keras' own classes, in its standard configuration."""
     if not isinstance(part, keras.Layer) or not type(part).__module__.startswith("keras.") or "call" in vars(part):
         return False
     if part.dtype_policy.name != "float32":
         return False
     if getattr(part, "data_format", "channels_last") != "channels_last" or getattr(part, "lora_enabled", False):
         return False
-    # TensorFlow's depthwise convolutions have one stride for both ways.
+    # TensorFlow's depthwise convolution supports a single stride for rows and columns.
     return getattr(part, "axis", None) in (None, -1, 3) and len(set(getattr(part, "strides", ()))) < 2
 
 
 def is_linear(part: Any) -> bool:
-    """Tell whether a layer has no activation."""
+    """Return whether a layer has no activation."""
     return part.activation in (None, keras.activations.linear)
 
 

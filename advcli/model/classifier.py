@@ -1,4 +1,4 @@
-"""A classifier: a Keras model that is given images in [0, 1] and gives logits."""
+"""A classifier: a Keras model that maps images in [0, 1] to logits."""
 
 import json
 import logging
@@ -33,23 +33,23 @@ UNDEFINED = -1
 
 
 class NotNumbers(AdvcliError):
-    """A model gives values that are not numbers."""
+    """A model returns NaN."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A model with what belongs to it.
+    """A Keras model with its class names, input format and output head.
 
     Args:
-        name: what it is called in records.
+        name: the name in records.
         model: the Keras model.
-        labels: its classes' names.
-        edge: the side in pixels of the square it looks at; images of other sizes are resized.
-        channels: 3, or 1 if it takes grey images.
-        input_range: the values its input has for black and for white.
-        head: how its output becomes logits.
-        recipe: how it was made; ``norm`` and ``eps`` are the threat it was trained for.
-        source: for a copy that is made to be searched: the classifier whose answers count.
+        labels: the class names.
+        edge: the input size in pixels; images of other sizes are resized.
+        channels: 3, or 1 for grey images.
+        input_range: the input values of black and white.
+        head: how the output becomes logits.
+        recipe: the training recipe; ``norm`` and ``eps`` are the threat that the model was trained for.
+        source: for an inference copy: the classifier that it is a copy of, whose predictions count.
     """
 
     name: str
@@ -63,14 +63,14 @@ class Classifier:
     source: "Classifier | None" = None
 
     def fit(self, pixels: Tensor) -> Tensor:
-        """Bring images to the model's own size: (N, H, W, C) -> (N, edge, edge, C)."""
+        """Resize images to the model's input size: (N, H, W, C) -> (N, edge, edge, C)."""
         if tuple(pixels.shape[1:3]) == (self.edge, self.edge):
             return pixels
         resized = tf.image.resize(pixels, (self.edge, self.edge), tf.image.ResizeMethod.BICUBIC, antialias=True)
         return tf.clip_by_value(resized, 0.0, 1.0)
 
     def to_input(self, pixels: Tensor) -> Tensor:
-        """Bring images to the model's own size and range: (N, H, W, C) in [0, 1] -> (N, edge, edge, C)."""
+        """Bring images to the model's input size and range: (N, H, W, C) in [0, 1] -> (N, edge, edge, C)."""
         low, high = self.input_range
         pixels = self.fit(pixels)
         return pixels if (low, high) == (0.0, 1.0) else pixels * (high - low) + low
@@ -78,12 +78,12 @@ class Classifier:
     def logits(self, pixels: Tensor) -> Tensor:
         """Classify images in inference mode: (N, H, W, C) in [0, 1] -> (N, K) logits.
 
-        Entries of the gradient by the pixels that are not finite are zero.
+        Entries of the gradient with respect to the pixels that are not finite are replaced by zero.
         """
         return self.head.logits(self.model(self.to_input(_finite_gradient(pixels)), training=False))
 
     def scores(self, pixels: Tensor) -> Tensor:
-        """Return what the model itself says of each class: (N, H, W, C) in [0, 1] -> (N, K) in [0, 1]."""
+        """Return the model's own score of each class: (N, H, W, C) in [0, 1] -> (N, K) in [0, 1]."""
         if self.source is not None:
             return self.source.scores(pixels)
         with self.head.put_back():
@@ -91,30 +91,30 @@ class Classifier:
 
     @cached_property
     def inference_copy(self) -> "Classifier":
-        """The same classifier with the weights it has now, made to be searched: it cannot be trained or explained."""
+        """Return an inference copy with the current weights, for attacks; it cannot be trained or explained."""
         with tf.init_scope():
             return self.current_copy()
 
     @cached_property
     def live_copy(self) -> "Classifier":
-        """The same classifier made to be searched, with the weights it has whenever it is asked: never traced anew."""
+        """Return an inference copy that reads the weights at each call: no new trace is needed after training."""
         return replace(self, model=LiveInferenceCopy(self.model), source=self) if self._has_proven_copy else self
 
     def current_copy(self) -> "Classifier":
-        """Return the same classifier made to be searched, with the weights it has where this is called.
+        """Return an inference copy with the weights at the point of this call.
 
-        In a traced function that also trains it, these are the weights at this point of every run: called
-        before the loop of a search, it spares each step the reading and folding that ``live`` does.
+        In a traced function that also trains the model, these are the weights at this point of each execution. Called
+        before the loop of an attack, it reads and folds the weights once; ``live_copy`` does so at each step.
         """
         return replace(self, model=InferenceCopy(self.model), source=self) if self._has_proven_copy else self
 
     @property
     def itself(self) -> "Classifier":
-        """The classifier whose answers count, of which this may be a copy."""
+        """Return the classifier whose predictions count: the source of an inference copy, or this one."""
         return self.source or self
 
     def proven_on(self, pixels: np.ndarray) -> "Classifier":
-        """Return this copy if it computes what its source does on some images, else its source.
+        """Return this copy if its logits agree with its source's on these images, else the source.
 
         Args:
             pixels: (N, H, W, C) in [0, 1].
@@ -127,7 +127,7 @@ class Classifier:
 
     @cached_property
     def _has_proven_copy(self) -> bool:
-        """Whether the copy of the model that is made to be searched computes what the model does on random images."""
+        """Return whether the logits of the inference copy agree with the model's on random images."""
         if self.source is not None:
             return False
         with tf.init_scope():
@@ -145,7 +145,7 @@ class Classifier:
         return {}
 
     def once(self, what: Hashable, make: Callable[[], Any]) -> Any:
-        """Make something of this classifier when it is first asked for, and keep it as long as the classifier."""
+        """Return ``make()``, computed at the first call and cached for the lifetime of the classifier."""
         if what not in self._made:
             self._made[what] = make()
         return self._made[what]
@@ -164,36 +164,36 @@ class Classifier:
 
     @cached_property
     def proven_head(self) -> Head:
-        """How its output becomes logits, proven on random images: where nothing is done, it gives no probabilities.
+        """Return the head, after a check on random images that outputs taken as logits are not probabilities.
 
-        Whatever else is done was proven when the classifier was loaded.
+        Other heads were verified when the classifier was loaded.
 
         Raises:
-            AdvcliError: it is taken to give logits and gives probabilities.
+            AdvcliError: the outputs are taken as logits, but are probabilities.
         """
         if self.head == LOGITS:
             size = (4, self.edge, self.edge, self.channels)
             probe = tf.constant(np.random.default_rng(0).random(size, dtype=np.float32))
             if output_head.are_probabilities(self._traced_logits(probe).numpy()):
-                message = f"model '{self.name}' gives probabilities where it should give logits"
+                message = f"model '{self.name}' returns probabilities where it should return logits"
                 raise AdvcliError(message, "save it with its softmax as its last layer, in a file of its own")
         return self.head
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        """Return what the model itself says of each class: (N, H, W, C) in [0, 1] -> (N, K) in [0, 1].
+        """Return the model's own score of each class: (N, H, W, C) in [0, 1] -> (N, K) in [0, 1].
 
-        These are probabilities, but where classes have sigmoids of their own.
+        The scores are probabilities with sum one, except for models with one sigmoid for each class.
 
         Raises:
-            NotNumbers: the model gives values that are not numbers.
+            NotNumbers: the model returns NaN.
         """
         scores = self.answers(pixels)
         if not np.isfinite(scores).all():
-            raise NotNumbers(f"model '{self.name}' gives values that are not numbers (NaN)")
+            raise NotNumbers(f"model '{self.name}' returns NaN")
         return scores
 
     def classes(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the predicted classes, ``UNDEFINED`` where the model gives NaN: (N, H, W, C) in [0, 1] -> (N,)."""
+        """Return the predicted classes, ``UNDEFINED`` where the model returns NaN: (N, H, W, C) in [0, 1] -> (N,)."""
         scores = self.answers(pixels)
         return np.where(np.isfinite(scores).all(axis=1), scores.argmax(axis=1), UNDEFINED)
 
@@ -201,7 +201,7 @@ class Classifier:
         """Return the predicted classes: (N, H, W, C) in [0, 1] -> (N,).
 
         Raises:
-            NotNumbers: the model gives values that are not numbers.
+            NotNumbers: the model returns NaN.
         """
         return self.predict(pixels).argmax(axis=1)
 
@@ -210,18 +210,18 @@ class Classifier:
         return self._traced_logits(tf.constant(pixels, tf.float32)).numpy()
 
     def answers(self, pixels: np.ndarray) -> np.ndarray:
-        """Return what the model itself says of each class, NaN where it does: (N, H, W, C) in [0, 1] -> (N, K)."""
+        """Return the model's own score of each class, which may be NaN: (N, H, W, C) in [0, 1] -> (N, K)."""
         if self.source is not None:
             return self.source.answers(pixels)
         return self._traced_scores(tf.constant(pixels, tf.float32)).numpy()
 
     def top(self, probabilities: np.ndarray, count: int = 5) -> tuple[Prediction, ...]:
-        """Name the likeliest classes of one image: (K,) -> the first ``count`` of them."""
+        """Return the ``count`` likeliest classes of one image: (K,) -> predictions."""
         order = np.argsort(-probabilities, kind="stable")[:count]
         return tuple(self.prediction(probabilities, int(i)) for i in order)
 
     def prediction(self, probabilities: np.ndarray, index: int) -> Prediction:
-        """Name one class and its probability: (K,) -> that class."""
+        """Return the prediction for one class of one image: (K,) -> label, index and probability."""
         return Prediction(self.labels[index], index, float(probabilities[index]))
 
     def index(self, value: str) -> int:
@@ -248,7 +248,7 @@ class Classifier:
 
 
 def _finite_gradient(pixels: Tensor) -> Tensor:
-    """Return images as they are, whose gradient is zero where it is not finite."""
+    """Return images unchanged, with gradients that are not finite replaced by zero."""
 
     @tf.custom_gradient
     def unchanged(pixels: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -258,13 +258,13 @@ def _finite_gradient(pixels: Tensor) -> Tensor:
 
 
 def _apart(copy: Classifier, model: Classifier, pixels: Tensor) -> float:
-    """Return how far the logits of a copy are from the model's, of two calls each, as a part of the largest logit."""
+    """Return the largest difference between a copy's logits and the model's, relative to the largest logit."""
     return disagreement(lambda: copy.logits(pixels), lambda: model.logits(pixels))
 
 
 def _without_copy(classifier: Classifier, apart: float) -> Classifier:
     log.warning(
-        "'%s' is searched as it is, not as a faster copy: their logits differ by %.1e of the largest",
+        "no inference copy of '%s' is used: its logits differ from the model's by %.1e of the largest",
         classifier.name,
         apart,
     )
@@ -283,13 +283,15 @@ def load(
     """Read a classifier from a .keras or .h5 file, made by advcli or by anyone.
 
     Raises:
-        AdvcliError: the file is no Keras classifier of images, or its labels do not fit it.
+        AdvcliError: the file is not a Keras image classifier, or its labels do not match it.
     """
     model = keras_file.read(path, unsafe=unsafe)
     own = _own_content(path)
     if own is not None:
         if input_range is not None or edge is not None:
-            raise UsageError(f"'{name}' knows its own input", "leave --input-range and --edge out")
+            raise UsageError(
+                f"'{name}' was saved by advcli with its input range and size", "leave --input-range and --edge out"
+            )
         names = tuple(labels) or tuple(own["labels"])
         classifier = Classifier(name, model, names, own["edge"], own["channels"], recipe=own["recipe"])
         _check_labels(classifier, model.output_shape[-1])
@@ -305,17 +307,19 @@ def wrap(
     input_range: tuple[float, float] | None = None,
     edge: int | None = None,
 ) -> Classifier:
-    """Make a classifier of a foreign Keras model: find its input size, take its softmax off.
+    """Return a classifier for any Keras model: find its input size, and remove its softmax.
 
     Raises:
-        AdvcliError: it does not map one image to the scores of two or more classes.
+        AdvcliError: the model does not map one image to the scores of two or more classes.
     """
     own_edge, channels = _input_size(model, name)
     if own_edge and edge and edge != own_edge:
-        raise UsageError(f"'{name}' takes images of {own_edge} pixels a side, not {edge}", "leave --edge out")
+        raise UsageError(f"'{name}' takes images of {own_edge} pixels a side, not {edge}", "leave --image-size out")
     edge = own_edge or edge
     if edge is None:
-        raise AdvcliError(f"model '{name}' takes images of any size", "say which with --edge, for example --edge 224")
+        raise AdvcliError(
+            f"model '{name}' takes images of any size", "choose a size with --edge, for example --edge 224"
+        )
     if input_range is None:
         input_range = _own_range(model, name)
     low, high = input_range
@@ -324,7 +328,7 @@ def wrap(
     head = output_head.make_linear(model, probe, name)
     log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, channels, head.name)
     if head.name == output_head.ONE_LOGIT:
-        log.warning("'%s' has one output: taken for a logit, above 0 for the second of two classes", name)
+        log.warning("'%s' has one output: it is used as a logit, above 0 for the second of two classes", name)
     for layer in switched_off(model):
         log.warning("'%s': layer '%s' is called with training=True; advcli measures the model without it", name, layer)
     names = tuple(labels) or generic_names(classes)
@@ -334,20 +338,20 @@ def wrap(
 
 
 def recipe_of(path: Path) -> dict[str, Any]:
-    """Read how a model file was made; empty if advcli did not make it."""
+    """Read the training recipe in a model file; empty if advcli did not save the file."""
     return dict((_own_content(path) or {}).get("recipe", {}))
 
 
 def labels_of(path: Path) -> tuple[str, ...]:
-    """Read the class names of a model file; empty if advcli did not make it."""
+    """Read the class names in a model file; empty if advcli did not save the file."""
     return tuple((_own_content(path) or {}).get("labels", ()))
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read class names: one a line, or JSON: a list, Keras' class index, or names with their indices.
+    """Read class names: one a line, or JSON: a list, Keras' class index, or a mapping from names to indices.
 
     Raises:
-        AdvcliError: the file holds no class names.
+        AdvcliError: the file contains no class names.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -356,7 +360,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         raise AdvcliError(f"cannot read class names from '{path}': {keras_file.first_line(error)}") from error
     labels = tuple(label.strip() for label in labels if label.strip())
     if not labels:
-        raise AdvcliError(f"'{path}' holds no class names", "write one name a line")
+        raise AdvcliError(f"'{path}' contains no class names", "write one name a line")
     return labels
 
 
@@ -380,13 +384,15 @@ def _own_content(path: Path) -> dict[str, Any] | None:
 
 
 def _input_size(model: Any, name: str) -> tuple[int | None, int]:
-    """Find the side and the channels of a model's input; the side is None if it is free."""
+    """Return the input size and channels of a model; the size is None if the model takes any size."""
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) > 1:
-        raise AdvcliError(f"model '{name}' has {len(inputs)} inputs", "advcli needs a model of one image")
+        raise AdvcliError(
+            f"model '{name}' has {len(inputs)} inputs", "advcli needs a model with one image as its input"
+        )
     if inputs and not inputs[0].dtype.startswith(("float", "bfloat")):
         hint = "save the model with an input of floating-point numbers"
-        raise AdvcliError(f"model '{name}' takes whole numbers ({inputs[0].dtype}), which have no gradient", hint)
+        raise AdvcliError(f"model '{name}' takes integers ({inputs[0].dtype}), which have no gradient", hint)
     # A subclassed model has no inputs of its own, only the shape of what it was called on.
     shape = inputs[0].shape if inputs else (model.get_build_config() or {}).get("input_shape")
     if shape is None:
@@ -425,12 +431,12 @@ def _class_count(model: Any, name: str, probe: np.ndarray) -> int:
         message = keras_file.first_line(error)
         raise AdvcliError(f"model '{name}' cannot classify an image of {probe.shape[1:]}: {message}") from error
     if not tf.is_tensor(outputs):
-        message = f"model '{name}' gives a {type(outputs).__name__} of {len(outputs)} outputs, not one tensor"
-        raise AdvcliError(message, "advcli needs a model of class scores only")
+        message = f"model '{name}' returns a {type(outputs).__name__} of {len(outputs)} outputs, not one tensor"
+        raise AdvcliError(message, "advcli needs a model that returns class scores only")
     shape = tuple(outputs.shape)
     if len(shape) != 2 or shape[1] < 1:
-        message = f"model '{name}' is no classifier of two or more classes: its output has the shape {shape[1:]}"
-        raise AdvcliError(message, "its last layer must give one value a class")
+        message = f"model '{name}' is not a classifier of two or more classes: its output has the shape {shape[1:]}"
+        raise AdvcliError(message, "its last layer must return one value a class")
     return max(shape[1], 2)
 
 

@@ -1,4 +1,4 @@
-"""The feature map that a class activation map shows: which one, and why."""
+"""Choice of the feature map for class activation maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from advcli.model.classifier import Classifier
 from advcli.model.introspection import Call, operations, recorded
 from advcli.model.spatial_axes import change, is_spatial, moved_images
 
-# Networks made for 224 pixels end in 7 x 7 cells: with 8 they would be shown half-way, where the map is 14 x 14.
-# Below 4 x 4 a map does not tell places apart (MobileNetV2 at 64 pixels ends in 2 x 2).
+# Networks for 224 pixels end in 7 x 7 cells: with a minimum of 8 a 14 x 14 map in the middle would be chosen.
+# A map below 4 x 4 cells has too little resolution (MobileNetV2 at 64 pixels ends in 2 x 2).
 _FINE_ENOUGH = (7, 4)
 _STEM = 10
-# What only moves or thins out the map of the layer before it.
+# Layers that only pad, crop or pool the map of the layer before.
 _NO_STAGE = ("Pad", "Crop", "Pool", "Dropout", "Reshape", "UpSampling")
 _KEY = "feature maps"
 _SHAPE_ONLY = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
@@ -23,15 +23,15 @@ _SHAPE_ONLY = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
 
 @dataclass(frozen=True)
 class ShownLayer:
-    """The output of a layer that relevance is computed on.
+    """The layer whose output the relevance is computed on.
 
     Args:
-        layer: its name.
-        rows: of its map, in cells.
-        columns: of its map, in cells.
-        channels: of its map.
-        reason: why this layer; empty if it was only listed.
-        only_way: no connection leads around it: it is no shortcut, and no branch.
+        layer: the name of the layer.
+        rows: height of the feature map in cells.
+        columns: width of the feature map in cells.
+        channels: channels of the feature map.
+        reason: why this layer was chosen; empty if it was only listed.
+        only_way: every path from the input to the output passes through the layer.
     """
 
     layer: str
@@ -47,10 +47,10 @@ class FeatureMap:
     """A layer's output in a model.
 
     Args:
-        call: which call of which layer.
-        only_way: every path from the input to the output passes through it.
-        spatial: it was proven to move along its two middle axes as the image moves.
-        reason: why it was chosen.
+        call: the call of the layer.
+        only_way: every path from the input to the output passes through the layer.
+        spatial: the two middle axes were verified to be rows and columns of the image.
+        reason: why the layer was chosen.
     """
 
     call: Call
@@ -60,30 +60,29 @@ class FeatureMap:
 
     @property
     def shown(self) -> ShownLayer:
-        """What a reader needs to know of it."""
+        """Return the description of the layer for records."""
         channels = int(self.call.output.shape[-1])
         return ShownLayer(self.call.layer.name, *self.call.size, channels, self.reason, self.only_way)
 
 
 def feature_map(classifier: Classifier, name: str = "") -> FeatureMap:
-    """Choose the layer whose output is shown: the one named, or the deepest good one.
+    """Choose the layer for class activation maps: the given one, or the deepest suitable one.
 
-    That is, of the layers that every path from the input to the output passes through, the first
-    tenth left out, the deepest with a map of at least 7 x 7 cells, or else 4 x 4; and of the layers
-    with a map of that size the last activation, if there is one. So it is no shortcut, no branch and
-    no convolution that takes the place of the last dense layer. A map is an output that is proven to
-    move as the image moves.
+    Candidates are the layers that every path from the input to the output passes through, without the first tenth.
+    The deepest with a map of at least 7 x 7 cells, or else 4 x 4, determines the map size; of the candidates with this
+    size, the last activation is chosen, if there is one. This excludes shortcuts, branches and a convolution in the
+    place of the last dense layer. A map is an output that was verified to move as the image moves.
 
     Raises:
-        UsageError: there is no such layer, or its output is no map.
-        AdvcliError: the model has no feature map that is fine enough.
+        UsageError: there is no such layer, or its output is not a feature map.
+        AdvcliError: the model has no feature map of 4 x 4 cells or more.
     """
     found = _found(classifier)
     if name:
         return _named(classifier, found, name)
-    # A fine map is of no use where nothing has been recognised yet: NASNet has no bottleneck but its stem and its end.
+    # The first layers detect no objects yet: the only bottlenecks of NASNet are its stem and its end.
     later = [one.call for one in found[len(found) // _STEM :] if one.only_way and one.spatial]
-    # Preprocessing keeps an image's one to three channels, the first convolution makes more of them.
+    # Preprocessing keeps the one to three channels of the image; the first convolution has more.
     maps = [call for call in later if call.output.shape[-1] > 3 and not _only_moves(call.layer)]
     for least in _FINE_ENOUGH:
         fine = [call for call in maps if min(call.size) >= least]
@@ -104,7 +103,7 @@ def listed(classifier: Classifier) -> list[ShownLayer]:
 
 
 def share_feature_maps(source: Classifier, target: Classifier) -> None:
-    """Let a classifier have the feature maps of another one of the same model, whatever its weights are now."""
+    """Share the feature maps found for a classifier with another one of the same architecture."""
     target.once(_KEY, lambda: _found(source))
 
 
@@ -115,10 +114,12 @@ def _named(classifier: Classifier, found: Sequence[FeatureMap], name: str) -> Fe
         raise UsageError(f"'{classifier.name}' has no layer '{name}'", nearest(name, known))
     last = named[-1]
     if min(last.call.size) < 2:
-        raise UsageError(f"the output of layer '{name}' is no map of 2 x 2 cells or more", "see --list-layers")
+        raise UsageError(
+            f"the output of layer '{name}' is not a feature map of 2 x 2 cells or more", "see --list-layers"
+        )
     if not last.spatial:
         shape = " x ".join(map(str, last.call.output.shape[1:]))
-        message = f"the output of layer '{name}' ({shape}) is no map: it does not move along its axes with the image"
+        message = f"the output of layer '{name}' ({shape}) is not a feature map: its axes do not follow the image"
         raise UsageError(message, "see --list-layers")
     return FeatureMap(last.call, last.only_way, True, "asked for")
 
@@ -133,9 +134,9 @@ def _found(classifier: Classifier) -> list[FeatureMap]:
 
 
 def _traced(classifier: Classifier) -> list[FeatureMap]:
-    """Trace a model; return the calls between its input and its output, and what is proven of each.
+    """Trace a model; return the calls between its input and its output, with their properties.
 
-    That is, whether no path leads around it, and whether its output is a map.
+    The properties are ``only_way`` and ``spatial`` of FeatureMap.
     """
     model, edge = classifier.model, classifier.edge
     images = tf.constant(moved_images(edge, classifier.channels))
@@ -163,7 +164,7 @@ def _traced(classifier: Classifier) -> list[FeatureMap]:
 
 
 def _inside(calls: Sequence[Call], graph: Any) -> list[Call]:
-    """Leave out what is a constant, or inside a function of TensorFlow's own and so in another graph."""
+    """Remove calls whose output is a constant, or in another graph, inside a TensorFlow function."""
     return [call for call in calls if getattr(call.output, "graph", None) is graph]
 
 
@@ -173,7 +174,7 @@ def _may_be_map(call: Call, count: int) -> bool:
 
 
 def _between(first: Any, last: Any, nodes: Sequence[Any]) -> list[Any]:
-    """Keep the nodes of a graph that lie on a path, in their order."""
+    """Return the nodes of a graph that lie on a path from the first to the last, in their order."""
     behind = {first}
     for node in nodes:
         if node.type not in _SHAPE_ONLY and any(tensor.op in behind for tensor in node.inputs):
@@ -186,7 +187,7 @@ def _between(first: Any, last: Any, nodes: Sequence[Any]) -> list[Any]:
 
 
 def _bottlenecks(nodes: Sequence[Any]) -> set[Any]:
-    """Keep the nodes that no connection leads around."""
+    """Return the nodes that every path passes through."""
     place = {node: i for i, node in enumerate(nodes)}
     reach = 0
     kept = set()

@@ -1,8 +1,7 @@
-"""Inference-only forms of a Keras model: plain TensorFlow operations, BatchNorm folded into what is before it.
+"""Inference copies of a Keras model: TensorFlow operations, with BatchNorm folded into the preceding layers.
 
-A search passes through a network thousands of times and never changes it. Of Keras' own layers,
-those that take the time are replaced by the operations they stand for; every other part, whoever
-wrote it, is called as it is.
+An attack evaluates a network thousands of times without changing it. Keras' own layers that take most of the time
+are replaced by TensorFlow operations; all other layers are called unchanged.
 """
 
 import inspect
@@ -17,9 +16,9 @@ from advcli.model.layer_ops import Operation, plain, weighted
 
 
 class InferenceCopy:
-    """What a Keras model computes in inference mode, with the weights that it has where this is made.
+    """The function of a Keras model in inference mode, with the weights at the time of construction.
 
-    Made in a function that is traced, it has in each of the function's runs the weights of that moment.
+    Constructed in a traced function, it reads the weights at each execution of the function.
 
     Args:
         model: the Keras model.
@@ -35,7 +34,7 @@ class InferenceCopy:
 
 
 class LiveInferenceCopy:
-    """What a Keras model computes in inference mode, with the weights that it has whenever this is called.
+    """The function of a Keras model in inference mode, with the weights at the time of each call.
 
     Args:
         model: the Keras model.
@@ -50,10 +49,10 @@ class LiveInferenceCopy:
 
 
 def _frozen(part: Any) -> Operation:
-    """Return what computes the same as a part of a model."""
+    """Return an operation that computes the same as a part of a model."""
     if type(part) is keras.Sequential and part._functional is not None:
         return _frozen(part._functional)
-    # A subclass may compute in a way of its own.
+    # A subclass may override the computation.
     if isinstance(part, keras.Function) and type(part).__name__ == "Functional":
         return _frozen_graph(part)
     operation = plain(part) if is_keras_own(part) else None
@@ -63,12 +62,12 @@ def _frozen(part: Any) -> Operation:
 
 
 def _in_inference_mode(layer: Any) -> Operation:
-    """Call a layer as ``model(x, training=False)`` does: whatever ``training`` it was built with."""
+    """Call a layer with ``training=False``, also if the model was built with ``training=True`` for it."""
     return lambda *inputs, **context: layer(*inputs, **{**context, "training": False})
 
 
 def _without_context(operation: Operation) -> Operation:
-    """Ignore what Keras passes beside the inputs, such as the mask that images have none of."""
+    """Ignore the arguments that Keras passes besides the inputs, such as a mask."""
     return lambda inputs, **context: operation(inputs)
 
 
@@ -88,9 +87,9 @@ def _frozen_graph(graph: Any) -> Operation:
 
 
 def disagreement(copy: Callable[[], Tensor], model: Callable[[], Tensor]) -> float:
-    """Return how far two networks are apart: the largest difference of two calls each, as a part of the largest output.
+    """Return the largest difference between two networks over two calls each, relative to the largest output.
 
-    A network that differs from itself from one call to the next has no copy.
+    The second call detects a randomised network, which has no copy.
     """
     outputs = [np.asarray(network(), np.float64) for network in (model, copy, model, copy)]
     scale = max(float(np.abs(outputs[0]).max(initial=0.0)), 1e-12)
@@ -100,9 +99,9 @@ def disagreement(copy: Callable[[], Tensor], model: Callable[[], Tensor]) -> flo
 
 
 def switched_off(model: Any) -> list[str]:
-    """Name the layers that a model calls with ``training=True``, which ``model(x, training=False)`` overrules.
+    """Return the names of the layers that a model calls with ``training=True``, which inference mode overrides.
 
-    Layers of augmentation are called so by Keras itself and are not named.
+    Keras itself calls augmentation layers this way; they are not listed.
     """
     return list(dict.fromkeys(_switched_off(model)))
 

@@ -1,4 +1,4 @@
-"""Reach into a Keras model of any shape: what it is made of, what its parts return, and a stand-in for one of them."""
+"""Introspection of any Keras model: its operations, their outputs, and temporary replacement of attributes."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from advcli.backend import Tensor, keras, tf
 
 
 def operations(model: Any) -> list[Any]:
-    """List everything a model calls: its layers, those inside them, and bare operations such as ``x + y``."""
+    """List all operations of a model: layers, nested layers, and operations such as ``x + y``."""
     found: dict[Any, None] = {}
     for layer in model._flatten_layers(include_self=True, recursive=True):
         found[layer] = None
@@ -20,8 +20,8 @@ def operations(model: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Put another value in the place of an attribute, and the old one back at the end."""
-    # A method belongs to the class: what hides it on the object has to go again.
+    """Replace the value of an attribute, and restore it at the end."""
+    # A method belongs to the class: delete the instance attribute that overrides it.
     own = name in vars(owner)
     old = getattr(owner, name)
     setattr(owner, name, value)
@@ -36,12 +36,12 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer while a model runs.
+    """One call of a layer during an execution of a model.
 
     Args:
-        layer: a layer, or a bare operation.
-        turn: how many times it was called before in the same run.
-        output: what the call returned.
+        layer: a layer or an operation.
+        turn: the number of earlier calls of the layer in the same execution.
+        output: the result of the call.
     """
 
     layer: Any
@@ -50,14 +50,14 @@ class Call:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns of the output; (0, 0) if it is no map."""
+        """Return rows and columns of the output; (0, 0) if it is not a feature map."""
         shape = self.output.shape
         return (shape[1], shape[2]) if len(shape) == 4 and None not in shape[1:3] else (0, 0)
 
 
 @contextlib.contextmanager
 def recorded(layers: Sequence[Any]) -> Iterator[list[Call]]:
-    """Record the calls of some layers, in the order in which they return, wherever in a model they are."""
+    """Record the calls of some layers, nested ones too, in the order in which they return."""
     calls: list[Call] = []
 
     def recording(layer: Any, call: Any) -> Any:

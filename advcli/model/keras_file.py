@@ -1,4 +1,4 @@
-"""Read a model from a Keras file, or say clearly what keeps it from being read."""
+"""Read a model from a Keras file, with clear errors for files that cannot be read."""
 
 import importlib
 import json
@@ -20,14 +20,14 @@ def read(path: Path, *, unsafe: bool = False) -> Any:
 
     Args:
         path: the file.
-        unsafe: whether Python code may run: what the file holds (a Lambda layer), and the modules
-            on the Python path that a .keras file names as the homes of its own classes.
+        unsafe: whether Python code may run: Lambda layers in the file, and the modules on the Python path that a
+        .keras file names for its custom classes.
 
     Raises:
-        AdvcliError: the file holds no model that can be used.
+        AdvcliError: the file contains no usable model.
     """
     _check_kind(path)
-    # First of all, or else the module of somebody's classes imports Keras, and not quietly.
+    # Import Keras first, with its messages suppressed; else a module of custom classes imports it.
     load = keras.models.load_model
     classes = _own_classes(path) if unsafe and zipfile.is_zipfile(path) else {}
     try:
@@ -40,7 +40,7 @@ def read(path: Path, *, unsafe: bool = False) -> Any:
 
 
 def first_line(error: Exception | str) -> str:
-    """Return what an error says first, without the whole configuration that Keras adds."""
+    """Return the first line of an error, without the object configuration that Keras appends."""
     text = str(error.args[0] if isinstance(error, KeyError) else error).partition("Full object config")[0]
     lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in text.splitlines()]
     said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
@@ -58,13 +58,15 @@ def _check_kind(path: Path) -> None:
         raise AdvcliError(f"cannot read model '{path}': {error.strerror or error}") from error
     endings = (".keras",) if zipfile.is_zipfile(path) else (".h5", ".hdf5") if start == _HDF5 else ()
     if not endings:
-        raise AdvcliError(f"'{path}' is no Keras model, or only a part of one", _WHOLE_MODEL)
+        raise AdvcliError(f"'{path}' is not a Keras model, or is incomplete", _WHOLE_MODEL)
     if not path.name.endswith(endings):
-        raise AdvcliError(f"'{path}' has not the ending of what it is", f"rename it to '{path.stem}{endings[0]}'")
+        raise AdvcliError(
+            f"the suffix of '{path}' does not match its format", f"rename it to '{path.stem}{endings[0]}'"
+        )
 
 
 def _own_classes(path: Path) -> dict[str, Any]:
-    """Import the classes and functions that a .keras file names; Keras itself does not."""
+    """Import the custom classes and functions that a .keras file names; Keras does not import them."""
     found = {}
     for module, name, registered in _named(_member(path, "config.json")):
         try:
@@ -76,7 +78,7 @@ def _own_classes(path: Path) -> dict[str, Any]:
 
 
 def _named(config: Any) -> Iterator[tuple[str, str, str]]:
-    """Find the objects that are not Keras' own in a configuration: module, name, registered name."""
+    """Yield the custom objects in a configuration: module, name, registered name."""
     if isinstance(config, list):
         for item in config:
             yield from _named(item)
@@ -85,7 +87,7 @@ def _named(config: Any) -> Iterator[tuple[str, str, str]]:
         if isinstance(module, str) and isinstance(name, str) and module.partition(".")[0] not in ("keras", "builtins"):
             yield module, name, config.get("registered_name") or name
         for key, value in config.items():
-            # A loss of one's own matters for training only.
+            # A custom loss matters for training only.
             if key != "compile_config":
                 yield from _named(value)
 
@@ -110,15 +112,15 @@ def _explained(error: Exception, path: Path, unsafe: bool) -> AdvcliError:
         if homes and homes[0] != "__main__" and not unsafe:
             hint = f"if you trust it, put the folder of {homes[0]} on PYTHONPATH and give --unsafe-load"
         else:
-            # An .h5 file names no modules, and no file names those of functions.
-            hint = "save the model as .keras, with what is not Keras' own as classes that are imported from a module"
+            # An .h5 file does not name modules, and no format names the modules of functions.
+            hint = "save the model as .keras, with custom layers as classes that are imported from a module"
     elif "No model config found" in text:
-        message, hint = "it holds weights only", "save the whole model, or give a backbone with --weights FILE"
+        message, hint = "it contains weights only", "save the whole model, or give a backbone with --weights FILE"
     else:
-        # Keras wraps what went wrong into one message for every level of nesting.
+        # Keras wraps the original error in one message for each level of nesting.
         message = first_line(text.rpartition("Exception encountered: ")[2] or type(error).__name__)
         version = (_member(path, "metadata.json") or {}).get("keras_version", keras.__version__)
         hint = _WHOLE_MODEL
         if version != keras.__version__:
-            hint += f"; this one was saved by Keras {version}, here is {keras.__version__}"
+            hint += f"; the file was saved by Keras {version}, the installed version is {keras.__version__}"
     return AdvcliError(f"cannot load model '{path}': {message}", hint)

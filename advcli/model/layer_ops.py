@@ -1,4 +1,4 @@
-"""The TensorFlow operations that Keras' own layers stand for in inference mode."""
+"""TensorFlow operations equivalent to Keras layers in inference mode."""
 
 from collections.abc import Callable
 from functools import partial, reduce
@@ -12,7 +12,7 @@ Operation = Callable[..., Tensor]
 
 
 def plain(part: Any) -> Operation | None:
-    """Return what a layer of Keras computes, or nothing if that is best left to Keras."""
+    """Return the TensorFlow operation of a Keras layer; None for a layer that is called unchanged."""
     name = type(part).__name__
     if name in _WEIGHTED:
         return weighted(part, read(part))
@@ -20,7 +20,7 @@ def plain(part: Any) -> Operation | None:
 
 
 def weighted(part: Any, weights: Weights) -> Operation:
-    """Return what a layer with a kernel computes with other weights than its own."""
+    """Return the operation of a layer with a kernel, with the given weights."""
     multiplied = _WEIGHTED[type(part).__name__](part, *weights.kernels)
 
     def run(x: Tensor) -> Tensor:

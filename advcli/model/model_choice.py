@@ -29,14 +29,14 @@ _CLASS_INDEX = (
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What ``--model`` and the options beside it say, checked before TensorFlow is imported.
+    """The value of ``--model`` and its related options, checked before TensorFlow is imported.
 
     Args:
         value: a run folder, a .keras or .h5 file, or a backbone's spec.
         weights: for a backbone: ``imagenet`` or a weights file.
         labels: a file of class names.
-        input_range: for a foreign model: its input's values for black and white.
-        edge: for a backbone or a model of any size: the side of its input.
+        input_range: for a model not saved by advcli: the input values of black and white.
+        edge: for a backbone or a model of any size: the input size in pixels.
         unsafe: whether Python code inside a model file may run.
     """
 
@@ -51,7 +51,7 @@ class ModelChoice:
         if self.labels is not None and not self.labels.is_file():
             raise UsageError(f"no such file: '{self.labels}'", "--labels names a file with one class name a line")
         if self.path is not None and self.weights != "imagenet":
-            raise UsageError(f"'{self.value}' has its own weights", "--weights goes with a backbone's name")
+            raise UsageError(f"'{self.value}' is a model file with weights", "--weights goes with a backbone's name")
         if self.path is None:
             if self.input_range is not None:
                 raise UsageError(f"backbone '{self.value}' knows its own input range", "leave --input-range out")
@@ -61,7 +61,7 @@ class ModelChoice:
 
     @property
     def path(self) -> Path | None:
-        """The model file; None if a backbone is meant.
+        """Return the model file; None for a backbone.
 
         Raises:
             UsageError: there is no such file, folder or backbone.
@@ -69,7 +69,7 @@ class ModelChoice:
         path = Path(self.value).expanduser()
         if path.is_dir():
             if not (path / "model.keras").is_file():
-                raise UsageError(f"'{path}' is no run folder: it has no model.keras", "train one with advcli train")
+                raise UsageError(f"'{path}' is not a run folder: it has no model.keras", "train one with advcli train")
             return path / "model.keras"
         if path.is_file():
             return path
@@ -81,7 +81,7 @@ class ModelChoice:
 
     @property
     def name(self) -> str:
-        """What the model is called in records."""
+        """Return the name of the model in records."""
         if self.path is None:
             return registry.canonical(self.value)
         folder = self.path.parent.resolve().name
@@ -91,14 +91,14 @@ class ModelChoice:
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """How the model was made; empty if advcli did not make it."""
+        """Return the training recipe of the model; empty if advcli did not train it."""
         return {} if self.path is None else recipe_of(self.path)
 
     def load(self) -> Classifier:
-        """Read the model, or build the backbone and give it its weights.
+        """Read the model, or build the backbone and load its weights.
 
         Raises:
-            AdvcliError: it cannot be read.
+            AdvcliError: the model cannot be read.
         """
         labels = read_labels(self.labels) if self.labels else ()
         if self.path is not None:
@@ -124,7 +124,7 @@ class ModelChoice:
 
 
 def load_all(choices: Sequence[ModelChoice]) -> list[Classifier]:
-    """Load several models; those of one name are called by what the user wrote instead."""
+    """Load several models; models with equal names are named by the values that the user gave."""
     names = Counter(choice.name for choice in choices)
     return [
         classifier if names[choice.name] == 1 else replace(classifier, name=choice.value)
@@ -135,12 +135,12 @@ def load_all(choices: Sequence[ModelChoice]) -> list[Classifier]:
 def _imagenet_labels(classes: int, weights: str) -> tuple[str, ...]:
     cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / _CLASS_INDEX[0]
     if classes == 1000:
-        # Names are fetched only where the weights were: a local weights file asks for no network.
+        # Class names are downloaded only if the weights were: a local weights file must not need the network.
         if not cached.is_file() and weights == "imagenet" and not offline():
             _fetch_class_index()
         if cached.is_file():
             return read_labels(cached)
-    log.warning("no class names at hand: classes are called by their index (see --labels)")
+    log.warning("no class names are available: classes are named by their index (see --labels)")
     return generic_names(classes)
 
 

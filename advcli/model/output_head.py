@@ -1,8 +1,8 @@
-"""Recognise how a classifier ends, and make its output logits.
+"""Recognise the output head of a classifier, and convert its output to logits.
 
-Gradients of probabilities vanish where a model is sure, so attacks and explanations need logits. An activation that
-can be undone is taken off where it is found, and the result is proved: applied to the logits, it gives the model's
-own output again.
+Gradients of probabilities vanish where a model is confident, so attacks and explanations need logits. A final
+invertible activation is removed from its layer, and the result is verified: the activation of the logits must equal
+the model's original output.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _LEAST = 1e-30
 
 
 class Removed(NamedTuple):
-    """An activation that was taken off: where it stood, and what stood there."""
+    """A removed activation: the attribute that held it, and its original value."""
 
     operation: Any
     attribute: str
@@ -30,14 +30,14 @@ class Removed(NamedTuple):
 
 @dataclass(frozen=True)
 class Head:
-    """How a model's output becomes logits, and what the model itself says.
+    """Conversion of a model's output to logits and to scores.
 
     Args:
-        name: what records say of it.
+        name: the description in records.
         activation: the last activation: ``softmax``, ``sigmoid``, ``hard_sigmoid``, ``tanh``, or empty if the model
             ends in logits or in log-probabilities.
-        single: the model has one output for two classes, the second of which it is the score of.
-        removed: the activation that was taken off the model; without it, it is inverted.
+        single: the model has one output for two classes, which is the score of the second class.
+        removed: the activation that was removed from the model; None if the activation is inverted instead.
     """
 
     name: str
@@ -46,17 +46,17 @@ class Head:
     removed: Removed | None = field(default=None, compare=False, repr=False)
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """Turn what the model gives, its activation taken off if it can be, into logits: -> (N, K)."""
+        """Convert the model's output, after the removal of its activation if possible, to logits: -> (N, K)."""
         outputs = tf.cast(outputs, tf.float32)
         if self.activation and self.removed is None:
             outputs = _inverse(self.activation, outputs)
         return tf.concat([tf.zeros_like(outputs), outputs], axis=1) if self.single else outputs
 
     def scores(self, outputs: Tensor) -> Tensor:
-        """Turn the model's own output into a score in [0, 1] for each class, in the model's own order: -> (N, K).
+        """Convert the model's original output to scores in [0, 1] for each class, in the same order: -> (N, K).
 
-        Softmax and sigmoid outputs are scores as they are; two classes of one sigmoid p have 1 - p and p; logits
-        are put through a softmax in double precision.
+        Softmax and sigmoid outputs are scores already; one sigmoid p for two classes becomes 1 - p and p; logits become
+        their softmax in float64.
         """
         outputs = tf.cast(outputs, tf.float64)
         if not self.activation:
@@ -67,7 +67,7 @@ class Head:
         return tf.concat([1 - outputs, outputs], axis=1) if self.single else outputs
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the scores that belong to logits: (N, K) -> (N, K) in [0, 1]."""
+        """Return the scores for logits: (N, K) -> (N, K) in [0, 1]."""
         if self.single or self.activation in ("", "softmax"):
             return tf.nn.softmax(logits)
         if self.activation == "hard_sigmoid":
@@ -76,7 +76,7 @@ class Head:
 
     @contextlib.contextmanager
     def put_back(self) -> Iterator[None]:
-        """Let the model compute its own output in this block, with its activation where it stood."""
+        """Restore the removed activation inside this block, so that the model computes its original output."""
         if self.removed is None:
             yield
             return
@@ -99,18 +99,18 @@ _WORDS = {"softmax": "softmax", "sigmoid": "sigmoid", "hard_sigmoid": "hard sigm
 
 
 def make_linear(model: Any, inputs: np.ndarray, name: str = "model") -> Head:
-    """Make a loaded model give logits, and prove that it does.
+    """Convert a loaded model so that it returns logits, and verify the result.
 
     Args:
-        model: a classifier; the layer that holds its last activation is changed in place.
-        inputs: (N, H, W, C) images in the range the model wants, to verify with.
-        name: what the model is called in messages.
+        model: a classifier; the layer with its last activation is changed in place.
+        inputs: (N, H, W, C) images in the input range of the model, for the verification.
+        name: the name of the model in messages.
 
     Returns:
-        How the model ends. An activation that no layer holds stays where it is, and is inverted.
+        The head. An activation that is not an attribute of a layer stays in the model, and is inverted.
 
     Raises:
-        AdvcliError: the model has one output, which is no probability of two classes.
+        AdvcliError: the model has one output, which is not a probability of two classes.
     """
     outputs = model(inputs, training=False)
     tolerance = 1e-5 if outputs.dtype in (tf.float32, tf.float64) else 1e-2
@@ -118,14 +118,14 @@ def make_linear(model: Any, inputs: np.ndarray, name: str = "model") -> Head:
     single = before.shape[-1] == 1
 
     def is_undone(activation: str) -> bool:
-        """Tell whether the model, as it is now, gives what the activation makes its own outputs of."""
+        """Return whether the activation of the current outputs equals the model's original outputs."""
         after = np.asarray(model(inputs, training=False), dtype=np.float64)
         if activation == "softmax" and are_probabilities(after, tolerance):
             return False
         return not np.array_equal(before, after) and np.allclose(_applied(activation, after), before, atol=tolerance)
 
-    # A subclassed model does not say which layer comes last, and there may be such an activation further
-    # up: whichever makes the output is told by what the model gives without it.
+    # The last layer of a subclassed model is unknown, and an earlier layer may have the same activation: try each,
+    # and verify the output without it.
     for operation in operations(model):
         for activation, attribute, stand_in in _without_activation(operation):
             if (single and activation == "softmax") or not _may_be(activation, before, tolerance):
@@ -146,24 +146,24 @@ def make_linear(model: Any, inputs: np.ndarray, name: str = "model") -> Head:
 
 
 def are_probabilities(outputs: np.ndarray, tolerance: float = 1e-5) -> bool:
-    """Tell whether a model's outputs can be probabilities: (N, K), none negative, and each image's sum is one."""
-    # The rounding errors of many classes add up.
+    """Return whether outputs can be probabilities: (N, K), none negative, and each row has the sum one."""
+    # The rounding errors of many classes accumulate.
     return bool(outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=10 * tolerance))
 
 
 def _single_logit(model: Any, name: str) -> Head:
-    """Take one unbounded output for the logit of the second class, if the model ends as a classifier does."""
+    """Return the head for one unbounded output, used as the logit of the second class, if the model is a classifier."""
     last = next((part for part in reversed(operations(model)) if getattr(part, "weights", ())), None)
     activation = getattr(last, "activation", None) or keras.activations.linear
     if activation is not keras.activations.linear:
         own = getattr(activation, "__name__", "unknown")
-        message = f"model '{name}' has one output with the activation '{own}', which is no score of two classes"
-        raise AdvcliError(message, "its last layer must give one value a class, or one sigmoid for two classes")
+        message = f"model '{name}' has one output with the activation '{own}', which is not a score of two classes"
+        raise AdvcliError(message, "its last layer must return one value a class, or one sigmoid for two classes")
     return Head(ONE_LOGIT, single=True)
 
 
 def _may_be(activation: str, outputs: np.ndarray, tolerance: float) -> bool:
-    """Tell whether outputs can be what an activation gives."""
+    """Return whether outputs can be values of an activation."""
     if activation == "softmax":
         return are_probabilities(outputs, tolerance)
     return bool(outputs.max() <= 1 + tolerance and outputs.min() >= (-1 if activation == "tanh" else 0) - tolerance)
@@ -174,9 +174,9 @@ def _log_probabilities(outputs: np.ndarray, tolerance: float) -> bool:
 
 
 def _bounded(model: Any, inputs: np.ndarray, outputs: np.ndarray, tolerance: float) -> str:
-    """Tell which activation bounds the outputs, where no layer holds it; empty if none is seen to.
+    """Return the activation that bounds the outputs, if no layer has it as an attribute; empty if none is found.
 
-    Outputs that stay in [0, 1] however large the inputs, and come near both ends, are sigmoids.
+    Outputs that stay in [0, 1] for arbitrarily large inputs and approach both ends are sigmoids.
     """
     if outputs.shape[-1] > 1 and are_probabilities(outputs, tolerance):
         return "softmax"
@@ -205,8 +205,8 @@ def _inverse(activation: str, outputs: Tensor) -> Tensor:
 
 
 def _without_activation(operation: Any) -> Iterator[tuple[str, str, Any]]:
-    """Find the attribute in which an operation holds an activation that can be undone, and what to put there."""
-    # By name: a layer, and what keras.ops.softmax becomes in a functional model, are both called that.
+    """Yield the attributes in which an operation holds an invertible activation, with their replacements."""
+    # By name: the layer and the operation of keras.ops.softmax in a functional model have the same name.
     names = {"Softmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "hard_sigmoid", "Tanh": "tanh"}
     if type(operation).__name__ in names:
         yield names[type(operation).__name__], "call", lambda inputs, *_, **__: inputs

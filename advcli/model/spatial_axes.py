@@ -1,23 +1,23 @@
-"""Prove that the two middle axes of a layer's output are the rows and columns of the image.
+"""Verify that the two middle axes of a layer's output are the rows and columns of the image.
 
-An array (N, h, w, K) may be a feature map, or the tokens and heads of a transformer, or channels before rows. What
-tells them apart is what happens when the image moves: a spot is put at four places of an image, and the layer's
-output must change at four places that lie in the same way.
+An array (N, h, w, K) may be a feature map, or the tokens and heads of a transformer, or channels before rows. The test
+is equivariance to translation: a spot is added at four positions of an image, and the change of the layer's output
+must move accordingly.
 """
 
 import numpy as np
 
 from advcli.backend import Tensor, tf
 
-# Of the spot: left and right, above and below.
+# Positions of the spot: left and right, top and bottom.
 _PLACES = (2, 2)
-# Images with and without the spot, for models of images up to so many pixels a side. Small networks have few channels,
-# of which some answer to few images; large networks have many, and take longer.
+# Number of image contents, by maximum image size. Small networks have few channels, some of which respond to few
+# images; large networks have many channels, and take longer.
 _CONTENTS = ((32, 8), (64, 4))
 _LEAST_CONTENTS = 2
-# Values of an image's map that are looked at: of a fine map some channels say enough, of a coarse one all.
+# Maximum number of values of an image's map to use: all channels of a coarse map, some of a fine map.
 _VALUES, _LEAST_CHANNELS = 1 << 16, 32
-# In a map of fewer cells every one may see the whole image, so that only the channels tell where the spot is.
+# In a map with fewer cells the receptive field of each may be the whole image: only the channels encode the position.
 _FEW_CELLS = 7
 # Shares of the way of the spot: the least that the change moves along its own axis, and the most along the other.
 # Global context shortens both ways alike. Measured on networks with random and with trained weights: all maps of 7 x 7
@@ -29,9 +29,9 @@ _LEAST_CORRELATION, _LEAST_LEAD = 0.15, 0.08
 
 
 def moved_images(edge: int, channels: int) -> np.ndarray:
-    """Make random images, each without a spot and with it at four places: -> (N, edge, edge, C) in [0, 1].
+    """Return random images, each without a spot and with it at four positions: -> (N, edge, edge, C) in [0, 1].
 
-    Spots are white, black, and of a random pattern with large and with small structures.
+    Spots are white, black, and random textures of large and of small scale.
     """
     rng = np.random.default_rng(0)
     step = _step(edge)
@@ -51,10 +51,10 @@ def moved_images(edge: int, channels: int) -> np.ndarray:
 
 
 def change(output: Tensor) -> Tensor:
-    """Measure, in a traced function, how the spot changes each cell: (N, h, w, K) -> (contents, 2, 2, h, w, k).
+    """Return the change of each cell by the spot, in a traced function: (N, h, w, K) -> (contents, 2, 2, h, w, k).
 
-    Each channel is divided by the root of the mean square of its change, so that large channels do not hide small
-    ones. Of a fine map only the length of the change is kept: k = 1.
+    Each channel is divided by the root mean square of its change, so that channels have equal weight. For a fine map
+    only the l2 norm over the channels is returned: k = 1.
     """
     count, height, width, channels = output.shape
     contents = count // (1 + _PLACES[0] * _PLACES[1])
@@ -69,11 +69,11 @@ def change(output: Tensor) -> Tensor:
 
 
 def is_spatial(changes: np.ndarray, edge: int) -> bool:
-    """Tell whether the change moves down with the spot along the first axis, and right along the second.
+    """Return whether the change moves down with the spot along the first axis, and right along the second.
 
     Args:
-        changes: (contents, 2, 2, h, w, k), what ``change`` gives.
-        edge: of the images, in pixels.
+        changes: (contents, 2, 2, h, w, k), the result of ``change``.
+        edge: the image size in pixels.
     """
     if not np.isfinite(changes).all():
         return False
@@ -82,9 +82,9 @@ def is_spatial(changes: np.ndarray, edge: int) -> bool:
 
 
 def _centre_follows(changes: np.ndarray, way: float) -> bool:
-    """Tell whether the centre of mass of the change follows the spot."""
+    """Return whether the centre of mass of the change follows the spot."""
     squares = (changes**2).sum(axis=(0, -1))
-    # What changes wherever the spot is says nothing of its place.
+    # A change that is the same for all positions of the spot has no information about its position.
     squares -= squares.min(axis=(0, 1))
     total = squares.sum(axis=(-2, -1))
     if not (total > 0).all():
@@ -95,19 +95,19 @@ def _centre_follows(changes: np.ndarray, way: float) -> bool:
 
 
 def _slopes(shares: np.ndarray, way: float) -> tuple[float, float]:
-    """Divide how far the centre of mass moves along an axis by how far the spot moves down, and right."""
+    """Return the displacement of the centre of mass along an axis per displacement of the spot, down and right."""
     cells = shares.shape[-1]
     centres = shares @ ((np.arange(cells) + 0.5) / cells)
     return (centres[1] - centres[0]).mean() / way, (centres[:, 1] - centres[:, 0]).mean() / way
 
 
 def _channels_follow(changes: np.ndarray, way: float) -> bool:
-    """Tell whether the change is, in every channel, that of the spot at another place moved as the spot is."""
+    """Return whether, in every channel, a translation of the spot translates the change."""
     height, width, channels = changes.shape[-3:]
     down, right = (round(way * height), 0), (0, round(way * width))
     if channels < 2 or not (down[0] and right[1]):
         return False
-    # Padding and global context change a map alike wherever the spot is.
+    # Subtract the effect of padding and global context, which is the same for all positions of the spot.
     changes = changes - changes.mean(axis=(1, 2), keepdims=True)
     moves = ((changes[:, 0], changes[:, 1], down, right), (changes[:, :, 0], changes[:, :, 1], right, down))
     for before, after, along, across in moves:
@@ -118,7 +118,7 @@ def _channels_follow(changes: np.ndarray, way: float) -> bool:
 
 
 def _correlation(before: np.ndarray, after: np.ndarray, shift: tuple[int, int]) -> float:
-    """Correlate (..., h, w, k) with what is some rows and columns further on, where both are inside the map."""
+    """Return the correlation of (..., h, w, k) with a translated map, over the cells inside both."""
     rows, columns = shift
     first = before[..., : before.shape[-3] - rows, : before.shape[-2] - columns, :]
     second = after[..., rows:, columns:, :]
@@ -127,12 +127,12 @@ def _correlation(before: np.ndarray, after: np.ndarray, shift: tuple[int, int]) 
 
 
 def _step(edge: int) -> int:
-    """Return how far the spot moves: a power of two, as strides are, so that it falls on whole cells of most maps."""
+    """Return the displacement of the spot in pixels: a power of two, hence a multiple of most strides."""
     return 1 << int(np.log2(max(0.6 * edge, 1)))
 
 
 def _random_image(rng: np.random.Generator, edge: int, channels: int, scale: float, contrast: float) -> np.ndarray:
-    """Draw an image whose structures have some size in pixels: -> (edge, edge, C) in [0, 1]."""
+    """Return a random image with structures of ``scale`` pixels: -> (edge, edge, C) in [0, 1]."""
     waves = np.fft.rfft2(rng.standard_normal((edge, edge, channels)), axes=(0, 1))
     frequencies = np.hypot(np.fft.fftfreq(edge)[:, None], np.fft.rfftfreq(edge))[..., None]
     image = np.fft.irfft2(waves * np.exp(-2 * (np.pi * frequencies * scale) ** 2), s=(edge, edge), axes=(0, 1))

@@ -1,4 +1,4 @@
-"""What can be added to any objective: one file a modification of the loss or of the weights it is taken at."""
+"""Modifiers of any objective: one file a penalty term or a perturbation of the weights."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ class Penalty(Modifier):
 
     @abstractmethod
     def penalty(self, model: Any, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the term, differentiable by the weights: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
+        """Return the term, differentiable with respect to the weights: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
 
 
 class WeightPerturbation(Modifier):
-    """Other weights at which the gradient is taken, before it is applied to the real ones."""
+    """A perturbation of the weights at which the gradient is taken; the update is applied to the original weights."""
 
     @abstractmethod
     def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
-        """Return how far to move each weight, from the gradient of the loss at the real weights."""
+        """Return the perturbation of each weight, given the gradient of the loss at the original weights."""

@@ -1,4 +1,4 @@
-"""Adversarial weight perturbation: the gradient is taken at weights that were moved to where the loss is higher.
+"""Adversarial weight perturbation: the gradient is taken at weights perturbed to increase the loss.
 
 Wu, Xia and Wang 2020, https://arxiv.org/abs/2004.05884
 """
@@ -13,15 +13,15 @@ from advcli.modifiers import WeightPerturbation
 
 @dataclass(frozen=True)
 class AdversarialWeightPerturbation(WeightPerturbation):
-    """Move each weight w by ``gamma * ||w|| * g / ||g||``, g the gradient of the loss by it; biases stay.
+    """Perturb each weight w by ``gamma * ||w|| * g / ||g||``, g = d loss / d w; biases are unchanged.
 
-    One more forward and backward pass an update, about a tenth on top of ten steps of PGD. The published code takes
-    g from a copy of the network. Known failure: with a large gamma, or from the first epoch of a hard
-    training, the loss does not come down.
+    Cost: one more forward and backward pass for each update, about a tenth more with ten steps of PGD. The published
+    code computes g on a copy of the network. Known failure: with a large gamma, or from the first epoch of a difficult
+    training on, the loss does not decrease.
 
     Args:
-        gamma: length of the displacement as a fraction of the weight's norm; the paper has 0.005 for TRADES, 0.01 for
-            PGD adversarial training.
+        gamma: norm of the perturbation as a fraction of the weight's norm; the paper uses 0.005 for TRADES and 0.01 for
+        PGD adversarial training.
     """
 
     gamma: float = 0.005
@@ -32,7 +32,7 @@ class AdversarialWeightPerturbation(WeightPerturbation):
 
     @as_written
     def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
-        """Return how far to move each weight; those of rank 0 and 1, which are biases and BatchNorm's, not at all."""
+        """Return the perturbation of each weight; zero for rank 0 and 1, which are biases and BatchNorm's weights."""
         return [
             self._along(tf.convert_to_tensor(weight), gradient) if len(weight.shape) > 1 else tf.zeros_like(gradient)
             for weight, gradient in zip(weights, gradients, strict=True)

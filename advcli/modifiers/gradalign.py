@@ -1,4 +1,4 @@
-"""Gradient alignment: the loss has the same slope at an image and at a random point near it.
+"""Gradient alignment: penalise the angle between the gradients at an image and at a random point near it.
 
 Andriushchenko and Flammarion 2020, https://arxiv.org/abs/2007.02617
 """
@@ -12,7 +12,7 @@ from advcli.modifiers import Penalty
 from advcli.threat.gradient import gradient
 from advcli.threat.inner_maximization import InnerMaximization
 
-# The objective beside it draws from the same streams, and must not draw the same noise.
+# The objective uses the same random streams, and must not get the same noise.
 _STREAM = 2007
 
 
@@ -20,13 +20,13 @@ _STREAM = 2007
 class GradientAlignment(Penalty):
     """``weight * (1 - cos(gradient at x, gradient at x + u))``, u uniform in [-eps, eps].
 
-    Keeps training with one step (fgsm-rs) from catastrophic overfitting. Two more forward and backward passes, the
-    second differentiated once more, about as long as four updates without it; BatchNorm is in training mode, as
-    in the published code. The weights get no gradient through the first. Known failure: layers without a
-    second derivative, and networks of ReLU so flat that images have no gradient: those are left out.
+    Prevents catastrophic overfitting of single-step training (fgsm-rs). Cost: two more forward and backward passes, the
+    second of them differentiated again; an update takes about four times as long. BatchNorm is in training mode, as in
+    the published code. The first gradient is treated as a constant. Known failure: layers without a second derivative;
+    images whose gradient is zero are left out.
 
     Args:
-        weight: the paper's lambda; for CIFAR-10 it is 0.2 at eps 8/255 and 2 at 16/255.
+        weight: the paper's lambda; for CIFAR-10 the paper uses 0.2 at eps 8/255 and 2 at 16/255.
     """
 
     uses: ClassVar[tuple[str, ...]] = ("eps",)
@@ -41,7 +41,7 @@ class GradientAlignment(Penalty):
 
     @as_written
     def penalty(self, model: Any, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the term: (N, H, W, C) in [0, 1], (N,) -> (N,), from 0 to twice the weight."""
+        """Return the term, in [0, 2 * weight]: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
         noise = inner.rng.fold(_STREAM).uniform(tf.shape(images)[1:], -1.0, 1.0)
         first = tf.stop_gradient(_slope(model, images, labels))
         second = _slope(model, images + inner.threat.eps * noise, labels)
@@ -58,7 +58,7 @@ def _slope(model: Any, images: Tensor, labels: Tensor) -> Tensor:
 
 @as_written
 def _cosine(first: Tensor, second: Tensor) -> Tensor:
-    """Return the cosine of the angle between each pair; 1, and no gradient, where one of them is zero."""
+    """Return the cosine of the angle between each pair; 1, without a gradient, where one of them is zero."""
     first, first_is_some = _scaled(first)
     second, second_is_some = _scaled(second)
     product = tf.reduce_sum(first * second, axis=(1, 2, 3))
@@ -68,10 +68,10 @@ def _cosine(first: Tensor, second: Tensor) -> Tensor:
 
 @as_written
 def _scaled(gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring each gradient to a largest entry of one, and tell which had any: a sure image's squares would be zero."""
+    """Scale each gradient to a maximum of one, against underflow, and return which gradients are not zero."""
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3)))
     some = largest > 1e-30
-    # What is divided by must not be zero on either side of a where: its gradient would not be a number.
+    # The divisor must not be zero in either branch of a where, else the gradient is NaN.
     each, size = some[:, None, None, None], largest[:, None, None, None]
     return tf.where(each, gradient, 1.0) / tf.where(each, size, 1.0), some
 

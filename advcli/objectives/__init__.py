@@ -1,4 +1,4 @@
-"""What training minimises: one file a loss."""
+"""Training objectives: one file a loss."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -32,16 +32,16 @@ class Objective(HasLengths, ABC):
 
     @abstractmethod
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Make of a batch what the loss is to see: (N, H, W, C) in [0, 1], (N,) -> any tensor with N rows."""
+        """Return the perturbed images: (N, H, W, C) in [0, 1], (N,) -> any tensor whose first axis is N."""
 
     @abstractmethod
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of each image and the logits that training accuracy is counted on.
+        """Return the loss of each image, and the logits for the training accuracy.
 
         Args:
-            model: the network being trained; called with ``training=True``.
+            model: the network that is trained; called with ``training=True``.
             images: (N, H, W, C) float32 in [0, 1].
-            perturbed: what ``perturb`` made of them.
+            perturbed: the result of ``perturb``.
             labels: (N,) int32.
 
         Returns:
@@ -51,17 +51,17 @@ class Objective(HasLengths, ABC):
 
 @runtime_checkable
 class Replaying(Protocol):
-    """An objective that goes over each batch several times and keeps its perturbation for the next.
+    """An objective that trains on each batch several times and keeps the perturbation for the next batch.
 
-    The weights' and the images' gradients come out of the same backward pass. ``perturb`` puts
-    ``opponent.kept`` on the images.
+    One backward pass computes the gradients of the weights and of the images. ``perturb`` adds ``inner.kept`` to the
+    images.
     """
 
     @property
     def replays(self) -> int:
-        """How often a batch is gone over."""
+        """Return the number of updates for each batch."""
         ...
 
     def climb(self, inner: InnerMaximization, images: Tensor, gradient: Tensor) -> Tensor:
-        """Return the perturbation to keep, from the gradient at the perturbed images: (N, H, W, C) each."""
+        """Return the next perturbation, given the gradient at the perturbed images: (N, H, W, C) each."""
         ...

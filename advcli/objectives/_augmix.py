@@ -1,11 +1,10 @@
-"""AugMix: chains of simple changes of an image, mixed with each other and with the image.
+"""AugMix: chains of simple image operations, mixed with each other and with the image.
 
 Hendrycks, Mu, Cubuk, Zoph, Gilmer and Lakshminarayanan 2020, https://arxiv.org/abs/1912.02781
 
-The operations are Pillow's, at the strengths of the authors' code, without those that common
-corruption benchmarks contain. Where an operation is a table of 256 values, so it is here; all
-others are affine. So a link of all chains of a batch is one table look-up and one transformation,
-though each chain has an operation of its own.
+The operations are Pillow's, with the strengths of the authors' code, without those that are part of the common
+corruption benchmarks. Each operation is either a look-up table of 256 values or an affine transformation. One step
+of all chains of a batch is therefore one look-up and one transformation, although each chain has its own operation.
 """
 
 import math
@@ -13,7 +12,7 @@ import math
 from advcli.backend import Tensor, tf
 from advcli.threat.rng import ImageRng
 
-# The tables come first, in the order in which _tables makes them.
+# The look-up tables come first, in the order of _tables.
 OPERATIONS = (
     *("autocontrast", "equalize", "posterize", "solarize"),
     *("rotate", "shear-x", "shear-y", "translate-x", "translate-y"),
@@ -22,15 +21,15 @@ _TABLES = 4
 
 
 def mixtures(images: Tensor, rng: ImageRng, *, versions: int, width: int, depth: int, severity: float) -> Tensor:
-    """Make mixtures of each image: (N, H, W, C) in [0, 1] -> (N, versions, H, W, C) in [0, 1].
+    """Return mixtures of each image: (N, H, W, C) in [0, 1] -> (N, versions, H, W, C) in [0, 1].
 
     Args:
-        images: what to mix.
-        rng: the randomness of each image.
-        versions: how many mixtures to make.
-        width: how many chains are mixed.
-        depth: the length of a chain, or 0 for one to three, by chance.
-        severity: an operation's strength is even in [0.1, severity], of 10.
+        images: the images.
+        rng: one random stream an image.
+        versions: number of mixtures of each image.
+        width: number of chains in a mixture.
+        depth: number of operations in a chain; 0 means random, from one to three.
+        severity: the strength of an operation is uniform in [0.1, severity]; 10 is the greatest strength.
     """
     links = depth or 3
     shape = tf.shape(images)
@@ -54,13 +53,13 @@ def mixtures(images: Tensor, rng: ImageRng, *, versions: int, width: int, depth:
 
 
 def operated(images: Tensor, operations: Tensor, strengths: Tensor, signs: Tensor) -> Tensor:
-    """Put each image through an operation of its own, or none: (M, H, W, C) -> (M, H, W, C).
+    """Apply one operation, or none, to each image: (M, H, W, C) -> (M, H, W, C).
 
     Args:
         images: in [0, 1].
-        operations: (M,) places in ``OPERATIONS``; beyond them, an image stays as it is.
+        operations: (M,) indices into ``OPERATIONS``; an index past the end leaves the image unchanged.
         strengths: (M,) from 0 to 10.
-        signs: (M,) 1 or -1: which way it is turned, sheared or moved.
+        signs: (M,) 1 or -1: the direction of a rotation, shear or translation.
     """
     kind = tf.cast(operations >= _TABLES, tf.int32) + tf.cast(operations >= len(OPERATIONS), tf.int32)
     by_table, by_place, none = places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), kind, 3)
@@ -70,14 +69,14 @@ def operated(images: Tensor, operations: Tensor, strengths: Tensor, signs: Tenso
 
 
 def _dirichlet(uniform: Tensor) -> Tensor:
-    """Make of uniform numbers weights that are even over all weights with the sum 1: (..., K) -> (..., K)."""
-    # In float32 the logarithm depends, in its last bit, on the place of the image in the batch.
+    """Turn uniform numbers into samples of the symmetric Dirichlet distribution, alpha = 1: (..., K) -> (..., K)."""
+    # In float32 the last bit of the logarithm depends on the image's position in the batch.
     exponential = -tf.math.log(1 - tf.cast(uniform, tf.float64))
     return tf.cast(exponential / tf.reduce_sum(exponential, axis=-1, keepdims=True), tf.float32)
 
 
 def _whole(strengths: Tensor, greatest: float | Tensor) -> Tensor:
-    """Return the whole part of what a strength of 10 makes ``greatest``."""
+    """Return ``floor(strengths / 10 * greatest)``."""
     return tf.floor(strengths * greatest / 10)
 
 
@@ -92,14 +91,14 @@ def _toned(images: Tensor, operations: Tensor, strengths: Tensor) -> Tensor:
 
 
 def _tables(seen: Tensor, strengths: Tensor) -> Tensor:
-    """Return the tables of the first operations, from how often each value is seen: (M, C, 256) -> (4, M, C, 256)."""
+    """Return the look-up tables of the first operations, given histograms: (M, C, 256) -> (4, M, C, 256)."""
     values = tf.broadcast_to(tf.range(256), tf.shape(seen))
     present = tf.cast(seen > 0, tf.int32)
     lowest = tf.argmax(present, axis=2, output_type=tf.int32)[..., None]
     highest = 255 - tf.argmax(present[..., ::-1], axis=2, output_type=tf.int32)[..., None]
     spread = highest - lowest
     stretched = tf.where(spread > 0, (values - lowest) * 255 // tf.maximum(spread, 1), values)
-    # Pillow leaves the brightest value out, so that it becomes white; images of few pixels stay as they are.
+    # Pillow excludes the brightest value, which becomes white; images of few pixels are unchanged.
     step = (tf.reduce_sum(seen, axis=2, keepdims=True) - tf.gather(seen, highest, batch_dims=2)) // 255
     below = tf.cumsum(seen, axis=2, exclusive=True)
     even = tf.where(step > 0, (step // 2 + below) // tf.maximum(step, 1), values)
@@ -121,7 +120,7 @@ def _moved(images: Tensor, operations: Tensor, strengths: Tensor, signs: Tensor)
     right, below = (
         if_named(name, _whole(strengths, size / 3)) for name, size in (("translate-x", width), ("translate-y", height))
     )
-    # Turned about the middle; sheared about the corner of the image, half a pixel from the middle of its first pixel.
+    # Rotations are about the centre, shears about the image's corner, half a pixel from the centre of its first pixel.
     middle, centre = (width - 1) / 2, (height - 1) / 2
     column = middle - cosine * middle + sine * centre + across / 2 + right
     row = centre - sine * middle - cosine * centre + down / 2 + below

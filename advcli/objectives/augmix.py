@@ -1,4 +1,4 @@
-"""AugMix: the clean loss, and the same answer for an image and two mixtures of simple changes of it.
+"""AugMix: the clean loss plus the divergence between predictions for an image and two mixtures of it.
 
 Hendrycks, Mu, Cubuk, Zoph, Gilmer and Lakshminarayanan 2020, https://arxiv.org/abs/1912.02781
 """
@@ -17,14 +17,14 @@ from advcli.threat.inner_maximization import InnerMaximization
 class AugMix(Objective):
     """``CE(f(x), y) + jsd * JS(f(x), f(x1), f(x2))`` with two mixtures of each image.
 
-    JS is the Jensen-Shannon divergence of the three answers. One forward and one backward pass of
-    three times the batch, in which BatchNorm sees clean and mixed images together, as in the
-    authors' code. Made for corruptions such as blur and noise: it is no defence against an attack.
+    JS is the Jensen-Shannon divergence of the three predicted distributions. Cost: one forward and one backward pass
+    over three times the batch, in which BatchNorm normalises clean and mixed images together, as in the authors' code.
+    It improves robustness to corruptions such as blur and noise; it is no defence against attacks.
 
     Args:
-        width: how many chains of operations are mixed.
-        depth: the length of a chain; 0 is one to three, by chance.
-        severity: the strongest that an operation gets, from 1 to 10.
+        width: number of chains of operations in a mixture.
+        depth: number of operations in a chain; 0 means random, from one to three.
+        severity: maximum strength of an operation, from 1 to 10.
         jsd: weight of the divergence.
     """
 
@@ -37,14 +37,14 @@ class AugMix(Objective):
         if self.width < 1:
             raise UsageError(f"width is less than one: {self.width}")
         if self.depth < 0:
-            raise UsageError(f"depth is negative: {self.depth}", "0 is one to three, by chance")
+            raise UsageError(f"depth is negative: {self.depth}", "give 0 for a random depth from one to three")
         if not 1 <= self.severity <= 10:
             raise UsageError(f"severity is between 1 and 10, not {self.severity}")
         if self.jsd < 0:
             raise UsageError(f"jsd is negative: {self.jsd:g}")
 
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Mix two versions of each image: (N, H, W, C) -> (N, 2, H, W, C)."""
+        """Return two mixtures of each image: (N, H, W, C) -> (N, 2, H, W, C)."""
         return mixtures(images, inner.rng, versions=2, width=self.width, depth=self.depth, severity=self.severity)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,9 +56,9 @@ class AugMix(Objective):
 
 
 def divergence(logits: list[Tensor]) -> Tensor:
-    """Return the Jensen-Shannon divergence of answers to each image: a list of (N, K) -> (N,), in nats."""
+    """Return the Jensen-Shannon divergence of predictions for each image: a list of (N, K) logits -> (N,), in nats."""
     answers = tf.nn.log_softmax(tf.stack(logits))
-    # The floor is the authors'. Without it the logarithm of a class that no answer allows is infinite.
+    # The lower bound is that of the authors' code. Without it the logarithm of a zero probability is infinite.
     mean = tf.math.log(tf.clip_by_value(tf.reduce_mean(tf.exp(answers), axis=0), 1e-7, 1.0))
     return tf.reduce_mean(tf.reduce_sum(tf.exp(answers) * (answers - mean), axis=2), axis=0)
 

@@ -1,4 +1,4 @@
-"""Cross-entropy on the images as they are: the base model, with no defence.
+"""Cross-entropy on clean images: standard training, without a defence.
 
 Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2016, https://arxiv.org/abs/1512.00567
 """
@@ -16,20 +16,20 @@ from advcli.threat.inner_maximization import InnerMaximization
 class Clean(Objective):
     """``CE(f(x), y)``; one forward and one backward pass.
 
-    Known failure: label smoothing hides gradients, so that weak attacks seem to fail.
+    Known failure: label smoothing masks gradients, so that weak attacks fail and robustness is overestimated.
 
     Args:
-        smoothing: how much of each label is spread evenly over all classes, in [0, 1).
+        smoothing: probability mass of each label that is spread uniformly over all classes, in [0, 1).
     """
 
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing < 1:
-            raise UsageError(f"smoothing is a part of 1, not {self.smoothing:g}")
+            raise UsageError(f"smoothing is not a fraction below one: {self.smoothing:g}")
 
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the images as they are."""
+        """Return the images unchanged."""
         return images
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,10 +16,9 @@ from advcli.threat.inner_maximization import InnerMaximization
 class FastAdversarialTraining(Objective):
     """``CE(f(x'), y)`` with ``x' = project(x + u + step * sign(gradient at x + u))``, u uniform in the ball.
 
-    One forward and one backward pass to the input, then one of each to the weights. The step is taken in
-    inference mode, the published code took it in training mode. Known failure: catastrophic overfitting;
-    within one epoch, with a large eps or a long training, accuracy under PGD falls to zero while that
-    under a single step rises.
+    Cost: one forward and one backward pass for the input gradient, and one of each for the weights. The step uses the
+    model in inference mode; the published code uses training mode. Known failure: catastrophic overfitting; with a
+    large eps or a long training, accuracy under PGD falls to zero within one epoch while accuracy under FGSM rises.
 
     Args:
         step: length of the step, in the units of eps; 0 means 1.25 eps, the paper's choice.
@@ -37,14 +36,14 @@ class FastAdversarialTraining(Objective):
 
     @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Take the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Return the images after the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
         threat = inner.threat
         start = threat.sample(images, inner.rng)
         gradient, _ = loss_gradient(inner.logits, start, labels, threat)
         return projected_step(start, gradient, threat.length(self.step, 1.25), images, threat)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and the logits, both of the perturbed images: -> (N,), (N, K)."""
+        """Return the loss and the logits of the perturbed images: -> (N,), (N, K)."""
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
 

@@ -1,4 +1,4 @@
-"""Free adversarial training: each backward pass moves the weights and the perturbation, several times a batch.
+"""Free adversarial training: each backward pass updates the weights and the perturbation, several times a batch.
 
 Shafahi, Najibi, Ghiasi, Xu, Dickerson, Studer, Davis, Taylor and Goldstein 2019, https://arxiv.org/abs/1904.12843
 """
@@ -16,12 +16,12 @@ from advcli.threat.inner_maximization import InnerMaximization
 class FreeAdversarialTraining(Objective):
     """``CE(f(x + d), y)``, then ``d = clip(d + eps * sign(gradient at x + d), -eps, eps)``, kept for the next batch.
 
-    One forward and one backward pass an update, as without any defence; BatchNorm is in training mode, for the
-    pass is the same. Give it as many fewer epochs as there are replays. Known failure: many replays make
-    batches so alike that clean accuracy falls.
+    Cost: one forward and one backward pass for each update, as in standard training. BatchNorm is in training mode,
+    because the same pass updates the weights. Divide the number of epochs by ``replays``. Known failure: with many
+    replays, consecutive updates see the same images and clean accuracy falls.
 
     Args:
-        replays: how often a batch is gone over.
+        replays: number of updates for each batch.
     """
 
     robust: ClassVar[bool] = True
@@ -37,17 +37,17 @@ class FreeAdversarialTraining(Objective):
 
     @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Put on the images what was kept: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Add the kept perturbation to the images: (N, H, W, C), (N,) -> (N, H, W, C)."""
         return tf.clip_by_value(images + inner.kept, 0.0, 1.0)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and the logits, both of the perturbed images: -> (N,), (N, K)."""
+        """Return the loss and the logits of the perturbed images: -> (N,), (N, K)."""
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
 
     @as_written
     def climb(self, inner: InnerMaximization, images: Tensor, gradient: Tensor) -> Tensor:
-        """Move the perturbation uphill by eps: (N, H, W, C) each."""
+        """Return the perturbation after an ascent step of length eps: (N, H, W, C) each."""
         eps = inner.threat.eps
         return tf.clip_by_value(inner.kept + eps * inner.threat.steepest(gradient), -eps, eps)
 

@@ -1,4 +1,4 @@
-"""Gaussian noise: cross-entropy on noisy images, as randomized smoothing wants its network trained.
+"""Gaussian noise: cross-entropy on noisy images, the training of networks for randomized smoothing.
 
 Cohen, Rosenfeld and Kolter 2019, https://arxiv.org/abs/1902.02918
 """
@@ -14,10 +14,10 @@ from advcli.threat.inner_maximization import InnerMaximization
 
 @dataclass(frozen=True)
 class GaussianNoise(Objective):
-    """``CE(f(x + sigma * n), y)`` with normal noise n, not cut to [0, 1]; one forward and one backward pass.
+    """``CE(f(x + sigma * n), y)``, n standard normal, not clipped to [0, 1]; one forward and one backward pass.
 
-    Known failure: the network alone is not robust, only its vote over many noisy copies is; and it knows
-    noise of this sigma only.
+    Known failure: the network alone is not robust, only the majority vote over many noisy copies is; and only for noise
+    of this sigma.
 
     Args:
         sigma: standard deviation of the noise: pixel values in [0, 1].
@@ -38,7 +38,7 @@ class GaussianNoise(Objective):
         return images + self.sigma * inner.rng.normal(tf.shape(images)[1:])
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and the logits, both of the noisy images: -> (N,), (N, K)."""
+        """Return the loss and the logits of the noisy images: -> (N,), (N, K)."""
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
 

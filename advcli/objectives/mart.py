@@ -1,4 +1,4 @@
-"""MART: the loss on adversarial images with a margin, and a divergence that counts more where the image is hard.
+"""MART: boosted cross-entropy on adversarial images plus a divergence weighted by the error on the clean image.
 
 Wang, Zou, Yi, Bailey, Ma and Gu 2020, https://openreview.net/forum?id=rklOg6EFwS
 """
@@ -19,15 +19,15 @@ from advcli.threat.inner_maximization import InnerMaximization
 class Mart(Objective):
     """``CE(f(x'), y) - log(1 - max_{j != y} p_j(x')) + beta * KL(p(x) || p(x')) * (1 - p_y(x))``.
 
-    The ``x'`` of the ball maximises the cross-entropy, from a start beside the image, in inference mode; the loss is
-    in training mode, one pass for x and one for x'. Nothing is held constant in it. Cost with k steps: k passes to
-    the input and two to the weights. Known failure: PGD flatters it, measure it with AutoAttack; the
-    published weight decay and learning rate differ from one network to the next.
+    ``x'`` maximises the cross-entropy in the ball, from a start near the image, in inference mode. The loss is computed
+    in training mode, with one pass for x and one for x'; no factor is treated as a constant. Cost with k steps: k
+    passes for the input gradient and two for the weights. Known failure: PGD overestimates its robustness, use
+    AutoAttack; the published weight decay and learning rate differ between networks.
 
     Args:
-        beta: how much the divergence counts.
-        steps: number of steps of the search.
-        step: length of a step, in the units of eps; 0 means that all together are 2.5 eps long.
+        beta: weight of the divergence.
+        steps: number of steps of the inner maximization.
+        step: length of a step, in the units of eps; 0 means 2.5 eps / steps.
     """
 
     robust: ClassVar[bool] = True
@@ -45,7 +45,7 @@ class Mart(Objective):
             raise UsageError(f"beta is negative: {self.beta:g}")
 
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Search for the greatest cross-entropy: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Maximise the cross-entropy in the ball: (N, H, W, C), (N,) -> (N, H, W, C)."""
         threat = inner.threat
         return ascend_from_beside(
             lambda point: threat.loss(inner.logits(point), labels), inner, images, self.steps, self.step
@@ -57,7 +57,7 @@ class Mart(Objective):
         moved = model(perturbed, training=True)
         own = tf.one_hot(labels, logits.shape[-1])
         rival = tf.reduce_max(tf.nn.softmax(moved) * (1 - own), axis=1)
-        # The published code keeps the logarithm finite, and the weight of a sure image above zero, by so much.
+        # As in the published code: keeps the logarithm finite and the weight of the divergence above zero.
         boosted = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, moved) - tf.math.log(1.0001 - rival)
         doubt = 1.0000001 - tf.reduce_sum(tf.nn.softmax(logits) * own, axis=1)
         return boosted + self.beta * divergence(logits, moved) * doubt, moved

@@ -1,4 +1,4 @@
-"""Noise-FGSM: one gradient step from an image with much noise, which is not brought back into the ball.
+"""Noise-FGSM: one gradient step from an image with strong noise, without projection onto the ball.
 
 de Jorge, Bibi, Volpi, Sanyal, Torr, Rogez and Dokania 2022, https://arxiv.org/abs/2202.01181
 """
@@ -17,13 +17,13 @@ from advcli.threat.inner_maximization import InnerMaximization
 class NoiseFGSM(Objective):
     """``CE(f(x'), y)`` with ``x' = x + u + step * sign(gradient at x + u)``, u uniform in noise_ratio * [-eps, eps].
 
-    One forward and one backward pass to the input, then one of each to the weights. Both points are cut to
-    [0, 1] but not to the ball: x' may be noise_ratio * eps + step away. The step is taken in inference mode, the
-    published code took it in training mode. Known failure: catastrophic overfitting where eps is large
-    for the data; more noise puts it off.
+    Cost: one forward and one backward pass for the input gradient, and one of each for the weights. Both points are
+    clipped to [0, 1] but not projected: ``||x' - x||_inf <= noise_ratio * eps + step``. The step uses the model in
+    inference mode; the published code uses training mode. Known failure: catastrophic overfitting where eps is large
+    for the data; more noise delays it.
 
     Args:
-        noise_ratio: reach of the noise as a ratio of eps (the paper's k).
+        noise_ratio: bound of the noise as a ratio of eps (the paper's k).
         step: length of the step, in the units of eps; 0 means eps, the paper's choice.
     """
 
@@ -42,7 +42,7 @@ class NoiseFGSM(Objective):
 
     @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Add the noise and take the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Return the images after noise and step: (N, H, W, C), (N,) -> (N, H, W, C)."""
         threat = inner.threat
         noise = threat.within(tf.shape(images)[1:], inner.rng)
         start = tf.clip_by_value(images + self.noise_ratio * threat.eps * noise, 0.0, 1.0)
@@ -50,7 +50,7 @@ class NoiseFGSM(Objective):
         return tf.clip_by_value(start + threat.length(self.step, 1.0) * threat.steepest(gradient), 0.0, 1.0)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and the logits, both of the perturbed images: -> (N,), (N, K)."""
+        """Return the loss and the logits of the perturbed images: -> (N,), (N, K)."""
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
 

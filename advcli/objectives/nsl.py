@@ -17,22 +17,22 @@ NORMS = {"infinity": Norm.LINF, "l2": Norm.L2, "l1": Norm.L1}
 
 @dataclass(frozen=True)
 class NSL(Objective):
-    """``CE(f(x), y) + multiplier * CE(f(x'), y)`` with the library's own adversarial neighbour x'.
+    """``CE(f(x), y) + multiplier * CE(f(x'), y)``; x' is the library's adversarial neighbour of x.
 
-    Equals ``nsl.keras.AdversarialRegularization`` with the same options, and keeps two that fail there: bounds given
-    as numbers are ignored, and a random start needs a batch of known size. The clean pass gives the first
-    gradient, so k iterations cost k + 1 forward passes, k backward passes to the input and two to the weights; a
-    random start costs one of each more. BatchNorm is in training mode in all of them, as in the library. Known
-    failure: a single large step without a random start can teach the network to mask its gradient.
+    Equals ``nsl.keras.AdversarialRegularization`` with the same options. Two options work that fail there: the library
+    ignores bounds given as numbers, and its random start needs a known batch size. The clean pass provides the first
+    gradient, so k iterations cost k + 1 forward passes, k backward passes for the input gradient and two for the
+    weights; a random start costs one more of each. BatchNorm is in training mode in all passes, as in the library.
+    Known failure: a single large step without a random start can lead to gradient masking.
 
     Args:
         multiplier: weight of the adversarial loss.
         adv_step_size: length of a step: pixel values in [0, 1], in the norm of adv_grad_norm.
-        adv_grad_norm: infinity, l2 or l1: the norm in which the step has that length.
+        adv_grad_norm: infinity, l2 or l1: the norm of the step.
         pgd_iterations: number of steps.
-        pgd_epsilon: radius of the ball that each step is projected to, in the same unit; 0 is none.
-        random_init: begin at a random point of that ball, or of one as large as a step.
-        clip: keep the neighbour in [0, 1]; false is the library's own tutorial.
+        pgd_epsilon: radius of the ball that each step is projected onto, in the same unit; 0 means no projection.
+        random_init: start at a random point of that ball, or without it of a ball with the radius of a step.
+        clip: clip the neighbour to [0, 1]; false is the setting of the library's tutorial.
     """
 
     robust: ClassVar[bool] = True
@@ -56,11 +56,11 @@ class NSL(Objective):
         if self.pgd_iterations < 1:
             raise UsageError(f"pgd_iterations is less than one: {self.pgd_iterations}")
         if self.pgd_epsilon and self.adv_grad_norm == "l1":
-            raise UsageError("nsl has no projection to an l1 ball", "leave pgd_epsilon out, or take infinity or l2")
+            raise UsageError("nsl has no projection to an l1 ball", "leave pgd_epsilon out, or use infinity or l2")
 
     @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Return where the search starts; the search itself needs the gradient of the clean pass."""
+        """Return the start of the inner maximization, which itself needs the gradient of the clean pass."""
         if not self.random_init:
             return images
         noise = Threat(NORMS[self.adv_grad_norm], 0.0).within(tf.shape(images)[1:], inner.rng)
@@ -106,7 +106,7 @@ class NSL(Objective):
         return neighbour
 
     def _from(self, start: Tensor, model: Any, images: Tensor, labels: Tensor) -> Tensor:
-        """Search from another point than the image, which the library offers for random points of its own only."""
+        """Search from a given start, which the library supports for its own random start only."""
         point = start
         for _ in tf.range(self.pgd_iterations):
             moved = self._step(model, point, labels)

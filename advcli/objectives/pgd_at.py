@@ -1,4 +1,4 @@
-"""Adversarial training: cross-entropy on the images that an attack makes of the batch.
+"""Adversarial training: cross-entropy on adversarial images of the batch.
 
 Madry, Makelov, Schmidt, Tsipras and Vladu 2018, https://arxiv.org/abs/1706.06083
 """
@@ -15,8 +15,8 @@ from advcli.threat.inner_maximization import InnerMaximization
 class PGDAdversarialTraining(Objective):
     """``CE(f(x'), y)`` with ``x'`` from the attack of the training command (``pgd:steps=7`` by default).
 
-    An attack of k steps costs k passes to the input and one to the weights. Known failure: robust
-    overfitting; robustness on unseen images falls late in training while clean accuracy still rises.
+    Cost with an attack of k steps: k passes for the input gradient and one for the weights. Known failure: robust
+    overfitting; robust test accuracy falls late in training while clean accuracy still rises.
     """
 
     robust: ClassVar[bool] = True
@@ -27,7 +27,7 @@ class PGDAdversarialTraining(Objective):
         return inner.attack(images, labels)
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and the logits, both of the adversarial images: -> (N,), (N, K)."""
+        """Return the loss and the logits of the adversarial images: -> (N,), (N, K)."""
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
 

@@ -1,4 +1,4 @@
-"""TRADES: the loss on the image, and how far the prediction can be moved from that of the image.
+"""TRADES: the clean loss plus the maximum divergence of the prediction inside the ball.
 
 Zhang, Yu, Jiao, Xing, El Ghaoui and Jordan 2019, https://arxiv.org/abs/1901.08573
 """
@@ -17,17 +17,18 @@ from advcli.threat.inner_maximization import InnerMaximization
 
 @dataclass(frozen=True)
 class Trades(Objective):
-    """``CE(f(x), y) + beta * KL(p(x) || p(x'))`` with the ``x'`` of the ball that maximises the same divergence.
+    """``CE(f(x), y) + beta * KL(p(x) || p(x'))``; x' maximises the same divergence in the ball.
 
-    The search starts beside the image (normal noise of 0.001), for at the image the divergence has no slope, and
-    runs in inference mode; the loss in training mode, one pass for x and one for x', each with BatchNorm's
-    statistics of its own. The gradient goes through both predictions. Cost with k steps: k passes to the input and
-    two to the weights. Known failure: robust overfitting; the published results stop early.
+    The inner maximization starts near the image (normal noise of 0.001), because the divergence has no gradient at the
+    image itself, and runs in inference mode. The loss is computed in training mode, with one pass for x and one for
+    x', each with its own BatchNorm statistics; the gradient flows through both predictions. Cost with k steps: k passes
+    for the input gradient and two for the weights. Known failure: robust overfitting; the published results use early
+    stopping.
 
     Args:
-        beta: how much robustness counts against accuracy; the paper has 1 for MNIST, 6 for CIFAR-10.
-        steps: number of steps of the search.
-        step: length of a step, in the units of eps; 0 means that all together are 2.5 eps long.
+        beta: weight of robustness against accuracy; the paper uses 1 for MNIST and 6 for CIFAR-10.
+        steps: number of steps of the inner maximization.
+        step: length of a step, in the units of eps; 0 means 2.5 eps / steps.
     """
 
     robust: ClassVar[bool] = True
@@ -45,14 +46,14 @@ class Trades(Objective):
             raise UsageError(f"beta is negative: {self.beta:g}")
 
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
-        """Search for the prediction farthest from that of the image: (N, H, W, C), (N,) -> (N, H, W, C)."""
+        """Maximise the divergence from the prediction for the image: (N, H, W, C), (N,) -> (N, H, W, C)."""
         clean = inner.logits(images)
         return ascend_from_beside(
             lambda point: divergence(clean, inner.logits(point)), inner, images, self.steps, self.step
         )
 
     def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss, and the logits of the images as they are: -> (N,), (N, K)."""
+        """Return the loss, and the logits of the clean images: -> (N,), (N, K)."""
         logits = model(images, training=True)
         moved = model(perturbed, training=True)
         clean = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)

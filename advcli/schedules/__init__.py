@@ -1,13 +1,13 @@
-"""How the learning rate goes: one file a schedule."""
+"""Learning-rate schedules: one file a schedule."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 
 class Schedule(Protocol):
-    """A learning rate as a fraction of the highest.
+    """A learning rate as a fraction of its maximum.
 
-    ``rises: ClassVar[bool]`` tells whether it begins low by itself, so that it needs no warm-up.
+    ``rises: ClassVar[bool]`` says whether the schedule starts with a low rate itself, so that it needs no warm-up.
     """
 
     rises: ClassVar[bool]
@@ -16,14 +16,14 @@ class Schedule(Protocol):
         """Return the fraction for a step.
 
         Args:
-            progress: how much of the training is done after the warm-up, in [0, 1).
-            losses: the training losses of the whole epochs done so far.
+            progress: fraction of the training after the warm-up that is done, in [0, 1).
+            losses: the training losses of the completed epochs.
         """
         ...
 
 
 def since_best(losses: Sequence[float], threshold: float) -> int:
-    """Count the epochs since the loss last fell clearly: by more than ``threshold`` of its best value before."""
+    """Count the epochs since the loss last fell by more than ``threshold`` times its best value before."""
     best, waited = float("inf"), 0
     for loss in losses:
         if loss < best - threshold * abs(best) or best == float("inf"):

@@ -1,4 +1,4 @@
-"""The same rate from the warm-up to the end."""
+"""Constant learning rate from the warm-up to the end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Half a cosine, from the highest rate to zero.
+"""Cosine decay from the maximum learning rate to zero.
 
 Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983
 """
@@ -16,7 +16,7 @@ class Cosine:
     rises: ClassVar[bool] = False
 
     def __call__(self, progress: float, losses: Sequence[float]) -> float:
-        """Return the fraction: 1 at first, 0 at the end."""
+        """Return the fraction: 1 at the start, 0 at the end."""
         return 0.5 * (1 + math.cos(math.pi * progress))
 
 

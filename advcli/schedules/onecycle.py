@@ -1,4 +1,4 @@
-"""One cycle: a quick rise from a low rate, then a long cosine to almost nothing.
+"""One cycle: a fast increase from a low rate, then a long cosine decay to almost zero.
 
 Smith and Topin 2018, https://arxiv.org/abs/1708.07120
 """
@@ -13,12 +13,12 @@ from advcli.errors import UsageError
 
 @dataclass(frozen=True)
 class OneCycle:
-    """A half cosine up and another one down.
+    """A half cosine from ``start`` to 1, then a half cosine from 1 to ``end``.
 
     Args:
-        peak: where the highest rate is reached, as a part of the training.
-        start: the first rate, as a fraction of the highest.
-        end: the last one.
+        peak: position of the maximum, as a fraction of the training.
+        start: the first rate, as a fraction of the maximum.
+        end: the last rate, as a fraction of the maximum.
     """
 
     rises: ClassVar[bool] = True
@@ -29,9 +29,11 @@ class OneCycle:
 
     def __post_init__(self) -> None:
         if not 0 < self.peak < 1:
-            raise UsageError(f"peak of onecycle is between 0 and 1, not {self.peak:g}")
+            raise UsageError(f"peak of onecycle is not between 0 and 1: {self.peak:g}")
         if not (0 <= self.start <= 1 and 0 <= self.end <= 1):
-            raise UsageError("start and end of onecycle are fractions of the highest rate")
+            raise UsageError(
+                "start and end of onecycle are not fractions of the maximum rate", "give numbers from 0 to 1"
+            )
 
     def __call__(self, progress: float, losses: Sequence[float]) -> float:
         """Return the fraction."""

@@ -1,4 +1,4 @@
-"""Steps down at two points of the training, as most papers on adversarial training have it.
+"""Step decay at two points of the training, as in most papers on adversarial training.
 
 Rice, Wong and Kolter 2020, https://arxiv.org/abs/2002.11569
 """
@@ -12,12 +12,12 @@ from advcli.errors import UsageError
 
 @dataclass(frozen=True)
 class Piecewise:
-    """``factor`` times the rate from the first point on, and once more from the second.
+    """1 before ``first``, ``factor`` until ``second``, then ``factor ** 2``.
 
     Args:
-        first: where the rate falls first, as a part of the training.
-        second: where it falls again.
-        factor: what it is multiplied by each time.
+        first: position of the first decay, as a fraction of the training.
+        second: position of the second decay.
+        factor: factor of each decay.
     """
 
     rises: ClassVar[bool] = False
@@ -28,9 +28,12 @@ class Piecewise:
 
     def __post_init__(self) -> None:
         if not 0 < self.first <= self.second < 1:
-            raise UsageError(f"piecewise falls at {self.first:g} and {self.second:g}", "give two rising parts of 1")
+            raise UsageError(
+                f"first {self.first:g} and second {self.second:g} of piecewise are not increasing fractions",
+                "give 0.5 and 0.75, for example",
+            )
         if not 0 < self.factor < 1:
-            raise UsageError(f"factor is a part of 1, not {self.factor:g}")
+            raise UsageError(f"factor is not between 0 and 1: {self.factor:g}")
 
     def __call__(self, progress: float, losses: Sequence[float]) -> float:
         """Return the fraction."""

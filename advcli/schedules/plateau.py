@@ -1,4 +1,4 @@
-"""Steps down whenever the training loss has stopped falling."""
+"""Step decay whenever the training loss stops decreasing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from advcli.schedules import since_best
 
 @dataclass(frozen=True)
 class Plateau:
-    """``factor`` times the rate each time the loss has not fallen clearly for some epochs.
+    """Multiply the rate by ``factor`` each time the loss has not decreased for ``patience`` epochs.
 
     Args:
-        patience: how many epochs without a clear fall are waited for.
-        factor: what the rate is multiplied by.
-        threshold: which part of the best loss it has to fall by to count.
-        floor: the lowest fraction of the highest rate.
+        patience: number of epochs without a decrease before each decay.
+        factor: factor of each decay.
+        threshold: minimum decrease that counts, as a fraction of the best loss.
+        floor: minimum of the rate, as a fraction of its maximum.
     """
 
     rises: ClassVar[bool] = False
@@ -28,14 +28,14 @@ class Plateau:
 
     def __post_init__(self) -> None:
         if self.patience < 1:
-            raise UsageError(f"patience is at least one epoch, not {self.patience}")
+            raise UsageError(f"patience is less than one epoch: {self.patience}")
         if not 0 < self.factor < 1:
-            raise UsageError(f"factor is a part of 1, not {self.factor:g}")
+            raise UsageError(f"factor is not between 0 and 1: {self.factor:g}")
         if not (0 <= self.threshold < 1 and 0 <= self.floor <= 1):
-            raise UsageError("threshold and floor of plateau are parts of 1")
+            raise UsageError("threshold and floor of plateau are not fractions", "give numbers from 0 to 1")
 
     def __call__(self, progress: float, losses: Sequence[float]) -> float:
-        """Return the fraction, worked out anew from all losses, so that there is nothing to keep."""
+        """Return the fraction, computed from all losses, so that the schedule has no state."""
         fraction, start = 1.0, 0
         for end in range(1, len(losses) + 1):
             if since_best(losses[start:end], self.threshold) >= self.patience:

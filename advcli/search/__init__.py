@@ -1,1 +1,1 @@
-"""What attacking, benchmarking, training and explaining share."""
+"""Attacks on a classifier: the compiled attack, 8-bit quantization, minimum norm, universal perturbations."""

@@ -1,4 +1,4 @@
-"""An attack made ready for one classifier, as attacking, benchmarking and validating need it."""
+"""An attack compiled for one classifier."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,13 +22,13 @@ NO_MEMBER = -1
 
 
 class SearchResult(NamedTuple):
-    """What a search found.
+    """The result of an attack.
 
     Args:
         points: (N, H, W, C) float32 in [0, 1], all of them finite.
-        queries: (N,) how often the model was asked about each image.
-        predicted: (N,) the class that the model itself sees in each point, -1 where it gives NaN.
-        members: of a suite: (N,) the number of the member that fooled each image, ``NO_MEMBER`` if none did.
+        queries: (N,) the number of queries for each image.
+        predicted: (N,) the class that the model itself predicts for each point, -1 for NaN.
+        members: for a suite: (N,) the index of the member that fooled the model, ``NO_MEMBER`` if none did.
     """
 
     points: np.ndarray
@@ -41,14 +41,14 @@ class SearchResult(NamedTuple):
 class CompiledAttack:
     """An attack on a classifier under a threat, traced once for batches of every size.
 
-    A faster copy of the model may be what is searched; whether an image is adversarial is the answer of the model
-    itself. A search that stops just short of the model's boundary is taken across it, inside the ball.
+    The attack may use a faster inference copy of the model, but the model itself decides whether an image is
+    adversarial. A point just short of the model's boundary is moved across it, inside the ball.
 
     Args:
-        classifier: what is attacked, in inference mode: a model, or a copy of one that is made to be searched.
-        attack: the search, or a suite of searches.
-        threat: the ball it searches.
-        seed: together with an image's own pixels it determines the image's random draws.
+        classifier: the classifier to attack, in inference mode: a model, or an inference copy of one.
+        attack: the attack, or a suite of attacks.
+        threat: the ball.
+        seed: together with an image's pixels it determines the image's random numbers.
     """
 
     classifier: Classifier
@@ -57,12 +57,12 @@ class CompiledAttack:
     seed: int = 0
 
     def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Search: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C), (N,) how often the model was asked about each image."""
+        """Attack images: (N, H, W, C) in [0, 1], (N,) labels -> (N, H, W, C), (N,) number of queries."""
         found = self.search(pixels, labels)
         return found.points, found.queries
 
     def search(self, pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
-        """Search, and have the model itself say what it sees: (N, H, W, C) in [0, 1], (N,) -> what was found."""
+        """Attack images, and classify the results with the model itself: (N, H, W, C) in [0, 1], (N,) -> the result."""
         if self._members:
             return self._in_turn(pixels, labels)
         if self._proven_copy(pixels) is not self.classifier:
@@ -84,7 +84,7 @@ class CompiledAttack:
         return np.where(finite, found, pixels), self._queries.numpy()
 
     def _cross(self, points: np.ndarray, predicted: np.ndarray, pixels: np.ndarray, labels: np.ndarray) -> None:
-        """Take points that lie at the model's boundary across it: changes them, and what the model sees in them."""
+        """Move points near the model's boundary across it; changes ``points`` and ``predicted`` in place."""
         left = np.flatnonzero(~self.threat.is_adversarial_class(predicted, labels))
         if len(left) == 0 or self.threat.eps == 0 or self.classifier.source is None:
             return
@@ -102,7 +102,7 @@ class CompiledAttack:
     def _take(
         self, points: np.ndarray, predicted: np.ndarray, labels: np.ndarray, rows: np.ndarray, tried: np.ndarray
     ) -> np.ndarray:
-        """Take what the model itself is fooled by in the place of some points, and return the rows that are left."""
+        """Replace points by candidates that fool the model itself, in place, and return the remaining rows."""
         classes = self.classifier.classes(tried)
         across = self.threat.is_adversarial_class(classes, labels[rows])
         points[rows[across]] = tried[across]
@@ -110,7 +110,7 @@ class CompiledAttack:
         return rows[~across]
 
     def _adversarial_for_the_copy(self, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Tell which points near the boundary are adversarial for the copy that is searched: -> (N,) bool."""
+        """Return which points near the boundary are adversarial for the inference copy: -> (N,) bool."""
         scores = self.classifier.answers(points)
         if self.threat.target is not None:
             aim, other = scores[:, self.threat.target], scores.max(axis=1)
@@ -126,7 +126,7 @@ class CompiledAttack:
         return near
 
     def _proven_copy(self, pixels: np.ndarray) -> Classifier:
-        """Compare what is searched with the model on the first images, and return the model if they differ."""
+        """Compare the inference copy with the model on the first images, and return the model if they differ."""
         if "true copy" not in self._kept:
             self._kept["true copy"] = self.classifier.proven_on(pixels)
         return self._kept["true copy"]
@@ -141,14 +141,14 @@ class CompiledAttack:
 
     @property
     def traces(self) -> int:
-        """How often the search was traced; more than once for images of one size is a mistake."""
+        """The number of traces; more than one for one image size is an error."""
         if self._members:
             return max(member.traces for member in self._members)
         traced = (self.__dict__.get(name) for name in ("_at_model_size", "_at_any_size"))
         return sum(function.experimental_get_tracing_count() for function in traced if function is not None)
 
     def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
-        """Let each member search for the images that none before it fooled, and keep each image's best point."""
+        """Run each member on the images that no earlier member fooled, and keep each image's best point."""
         fooled_by = np.full(len(pixels), NO_MEMBER)
         found = np.array(pixels, np.float32)
         predicted = self.classifier.classes(found)
@@ -171,7 +171,7 @@ class CompiledAttack:
         return SearchResult(found, queries, predicted, fooled_by)
 
     def _losses(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return what the adversary increases: (N, H, W, C), (N,) -> (N,)."""
+        """Return the loss that the attack maximises: (N, H, W, C), (N,) -> (N,)."""
         logits = tf.constant(self.classifier.logits_of(pixels), tf.float64)
         return self.threat.loss(logits, tf.constant(labels, tf.int32)).numpy()
 
@@ -209,12 +209,12 @@ class CompiledAttack:
 
 @as_written
 class _Counted:
-    """A network that counts how often it is asked about each image.
+    """A network that counts the queries for each image.
 
     Args:
         logits: the network.
-        queries: (N,) the counts of all images.
-        rows: (n,) which of them it is asked about.
+        queries: (N,) the numbers of queries of all images.
+        rows: (n,) the rows of the images that are queried.
     """
 
     def __init__(self, logits: Callable[[Tensor], Tensor], queries: Any, rows: Tensor) -> None:
@@ -228,11 +228,11 @@ class _Counted:
         return self._logits(images)
 
     def of(self, rows: Tensor) -> "_Counted":
-        """Return the network as it is asked about some of these images."""
+        """Return the network restricted to some of these images."""
         return _Counted(self._logits, self._queries, tf.gather(self._rows, rows))
 
 
 def image_seeds(images: np.ndarray, seed: int) -> np.ndarray:
-    """Give each image its seed, from its own pixels: (N, H, W, C) -> (N, 2) int32."""
+    """Return a seed for each image, computed from its pixels and ``seed``: (N, H, W, C) -> (N, 2) int32."""
     rows = [(hash_pixels(image), seed) for image in images]
     return np.array(rows, dtype=np.uint32).reshape(-1, 2).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Read image files in groups of one size, as they are needed."""
+"""Read image files lazily, in groups of equal size."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from advcli.data import images
 from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier
 
-# Searching takes some ten copies of the images it works on together.
+# An attack needs memory for about ten copies of the images of a batch.
 _PIXELS_AT_ONCE = 16_000_000
 
 
@@ -24,7 +24,7 @@ class Picture:
 
 
 def by_size(files: Iterable[Path]) -> list[Path]:
-    """Put files of one size next to each other; nothing but their headers is read."""
+    """Sort files so that equal sizes are adjacent; only headers are read."""
     files = list(files)
     return sorted(files, key=lambda file: images.size(file)) if len(files) > 1 else files
 
@@ -32,7 +32,7 @@ def by_size(files: Iterable[Path]) -> list[Path]:
 def groups(
     files: Iterable[Path], classifier: Classifier, resize: bool, batch: int
 ) -> Iterator[list[Picture] | tuple[Path, str]]:
-    """Read files and group neighbours of one size; a file that cannot be read comes with the reason."""
+    """Read files and group adjacent files of equal size; yield an unreadable file with the reason."""
 
     def read() -> Iterator[Picture | tuple[Path, str]]:
         for file in files:

@@ -1,4 +1,4 @@
-"""Find, for each image, the smallest radius at which an attack fools."""
+"""Find the smallest radius at which an attack fools the model, for each image."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
@@ -11,29 +11,29 @@ from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.quantize import broken, quantize_adversarial
 from advcli.threat.threat import Norm
 
-# Every radius is a trace of its own, so only the latest are kept.
+# Each radius needs its own trace, so only the latest are kept.
 _KEPT = 32
 _FINENESS = 1.05
 
 
 @dataclass(frozen=True)
 class MinimumRadius:
-    """A ladder of radii, in steps of 1/255: climbed ever faster until the attack fools, then halved between two rungs.
+    """Search over a grid of radii, multiples of 1/255: double the radius until the attack fools, then bisect.
 
-    In linf every step is a rung; in l2 and l1, where radii are large, rungs are at most 5% apart.
+    In linf the grid contains every multiple. In l2 and l1, where radii are large, grid points differ by at most 5%.
 
     Args:
-        compiled_attack: the attack, and the greatest radius that is tried.
+        compiled_attack: the attack, whose threat has the maximum radius.
     """
 
     compiled_attack: CompiledAttack
     _ready: OrderedDict[int, CompiledAttack] = field(default_factory=OrderedDict)
 
     def __call__(self, originals: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Search: (N, H, W, C) uint8, (N,) -> (N, H, W, C) uint8, (N,) queries, (N,) radii in units of [0, 1].
+        """Search: (N, H, W, C) uint8, (N,) labels -> (N, H, W, C) uint8, (N,) queries, (N,) radii in units of [0, 1].
 
-        An image that needs no attack has the radius 0; one that nothing fools comes back as the
-        greatest radius leaves it.
+        An image that is already adversarial has the radius 0. If no radius fools the model, the result of the maximum
+        radius is returned.
         """
         top = len(self.rungs)
         found = originals.copy()
@@ -43,7 +43,7 @@ class MinimumRadius:
         while (open_ := np.flatnonzero((above - below > 1) & (below < top))).size:
             doubled = np.minimum(np.maximum(2 * below, 1), top)
             tried = np.where(above > top, doubled, (below + above) // 2)
-            # The images that want the same radius are searched together.
+            # Images with the same next radius are attacked together.
             rung = int(tried[open_].min())
             rows = open_[tried[open_] == rung]
             pixels, asked, is_adversarial = self._at(self.rungs[rung - 1], originals[rows], labels[rows])
@@ -53,12 +53,12 @@ class MinimumRadius:
             kept = is_adversarial | ((above[rows] > top) & (rung == top))
             found[rows[kept]] = pixels[kept]
         radii = np.array([0, *self.rungs, self.rungs[-1]])[above] / 255
-        # A file is a proof of its own distance, which may be shorter than the rung.
+        # The distance of the result may be smaller than the radius of the search.
         return found, queries, np.where(above <= top, np.minimum(radii, self._sizes(found, originals)), radii)
 
     @cached_property
     def rungs(self) -> list[int]:
-        """The radii that are tried, in whole steps."""
+        """The grid of radii, in multiples of the step."""
         threat = self.compiled_attack.threat
         most = max(int(threat.eps * 255 + 1e-6), 1)
         if threat.norm is Norm.LINF:
@@ -69,7 +69,7 @@ class MinimumRadius:
         return rungs
 
     def _at(self, steps: int, originals: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Attack at one radius: -> pixels, queries, and which images are fooled."""
+        """Attack at one radius: -> pixels, queries, and which images fool the model."""
         compiled_attack = self._ready.pop(steps, None)
         if compiled_attack is None:
             compiled_attack = replace(
@@ -88,7 +88,7 @@ class MinimumRadius:
         return broken(self.compiled_attack.classifier, to_float(pixels), self.compiled_attack.threat, labels)
 
     def _sizes(self, pixels: np.ndarray, originals: np.ndarray) -> np.ndarray:
-        """Measure perturbations: uint8 -> (N,) in units of [0, 1]."""
+        """Return the norm of perturbations: uint8 -> (N,) in units of [0, 1]."""
         delta = (pixels.astype(np.float64) - originals).reshape(len(pixels), -1) / 255
         order = {Norm.LINF: np.inf, Norm.L2: 2, Norm.L1: 1}[self.compiled_attack.threat.norm]
         return np.linalg.norm(delta, order, axis=1)

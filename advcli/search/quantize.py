@@ -1,4 +1,4 @@
-"""Bring an adversarial image to the 8 bits of a file without losing what was found."""
+"""Quantize adversarial images to 8 bits so that they stay adversarial."""
 
 import numpy as np
 
@@ -21,15 +21,15 @@ def quantize_adversarial(
     *,
     bounded: bool = True,
 ) -> np.ndarray:
-    """Round to 8 bits inside the ball; where that undoes the attack, go a little further along the same way.
+    """Round to 8 bits inside the ball; if the result is not adversarial, enlarge the perturbation in its direction.
 
     Args:
-        classifier: what was attacked.
+        classifier: the classifier that was attacked.
         originals: (N, H, W, C) uint8, the centres of the balls.
         adversarial: (N, H, W, C) float32 in [0, 1].
         threat: the ball.
-        labels: (N,) the classes the attack moved away from.
-        bounded: whether the attack keeps to the ball; without one there is nothing to do but to round.
+        labels: (N,) the classes to move away from.
+        bounded: whether the attack is bounded by the ball; if not, the images are only rounded.
 
     Returns:
         (N, H, W, C) uint8.
@@ -58,18 +58,18 @@ def quantize_adversarial(
 
 
 def broken(classifier: Classifier, points: np.ndarray, threat: Threat, labels: np.ndarray) -> np.ndarray:
-    """Tell which images have the answer that the adversary wants: (N, H, W, C) in [0, 1], (N,) -> (N,) bool."""
+    """Return which images are adversarial: (N, H, W, C) in [0, 1], (N,) labels -> (N,) bool."""
     return threat.is_adversarial_class(classifier.classes(points), labels)
 
 
 def fooled(probabilities: np.ndarray, threat: Threat, label: int) -> bool:
-    """Tell whether a classifier's answer is what the adversary wants: (K,) -> bool."""
+    """Return whether an image is adversarial, given its probabilities: (K,) -> bool."""
     reached = int(probabilities.argmax())
     return reached != label if threat.target is None else reached == threat.target
 
 
 def quantized(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: float) -> np.ndarray:
-    """Round an adversarial image to 8 bits without leaving the ball.
+    """Round an adversarial image to 8 bits inside the ball.
 
     Args:
         adversarial: (H, W, C) float32 in [0, 1].
@@ -94,7 +94,7 @@ def quantized(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: flo
 
 
 def _rounded_to_sum(delta: np.ndarray, most: int) -> np.ndarray:
-    """Round a perturbation, scaled down to the ball, so that its sizes add up to what they did or a little less."""
+    """Round a perturbation, scaled down to the ball, so that its l1 norm stays equal or becomes slightly smaller."""
     # Pixels left alone differ by rounding errors, and there are too many of them to add those up.
     near = np.rint(delta)
     size = np.abs(np.where(np.abs(delta - near) < 5e-5, near, delta)).ravel()

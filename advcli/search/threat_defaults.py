@@ -1,4 +1,4 @@
-"""The threat that is meant where an option leaves it open, and what an attack cannot be asked for."""
+"""Default threats, and checks of the options of a threat."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,15 +8,15 @@ from advcli.errors import UsageError
 from advcli.parsing import read_radii
 from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
 
-# Where looking for the smallest radius ends: there a picture is hardly itself any more.
+# The maximum radius of a minimum-norm search: at this radius an image is hardly recognisable.
 _GREATEST = {Norm.LINF: 128 / 255, Norm.L2: 32.0, Norm.L1: 1024.0}
 
 
 def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> Threat:
-    """Choose the threat: what was asked for, else what the model was trained for, else linf 8/255.
+    """Choose the threat: the options, else the threat that the model was trained for, else Linf 8/255.
 
     Raises:
-        UsageError: the radius is none.
+        UsageError: eps is not a radius.
     """
     trained = Norm(recipe.get("norm", Norm.LINF))
     norm = norm or trained
@@ -26,14 +26,14 @@ def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) 
 
 
 def widest(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> Threat:
-    """Choose the greatest ball in which the smallest radius is looked for: what was asked for, or a very large one.
+    """Choose the largest ball of a minimum-norm search: the option, or a very large default.
 
     Raises:
-        UsageError: there is no step of 1/255 in it.
+        UsageError: eps is smaller than 1/255.
     """
     norm = norm or Norm(recipe.get("norm", Norm.LINF))
     if eps is not None and eps * 255 + 1e-6 < 1:
-        raise UsageError(f"there is no radius up to {eps:g}: the smallest is 1/255", "give a larger --eps")
+        raise UsageError(f"eps {eps:g} is smaller than 1/255, the smallest radius of the search", "give a larger --eps")
     return Threat(norm, _GREATEST[norm] if eps is None else eps)
 
 
@@ -41,14 +41,14 @@ def common_threat(recipes: Sequence[Mapping[str, Any]], norm: Norm | None, eps: 
     """Choose one threat for several models.
 
     Raises:
-        UsageError: it was not asked for, and they were trained for different ones.
+        UsageError: no threat is given, and the models were trained for different ones.
     """
     threats = {threat_for(recipe, norm, eps) for recipe in recipes if "eps" in recipe}
     if not threats:
         return threat_for({}, norm, eps)
     if len(threats) > 1:
         listed = " and ".join(sorted(f"{threat.norm} {threat.eps:.4g}" for threat in threats))
-        raise UsageError(f"the models were trained for different threats: {listed}", "say which with --norm and --eps")
+        raise UsageError(f"the models were trained for different threats: {listed}", "choose one with --norm and --eps")
     return threats.pop()
 
 
@@ -58,12 +58,12 @@ def read_threats(
     """Read ``--norm`` and ``--eps``: every radius in every norm, or ``l2=0.5,1`` in one of them only.
 
     Args:
-        recipes: how the models were made, for what is not said.
-        norms: what was asked for.
+        recipes: the training recipes of the models, for the defaults.
+        norms: the values of ``--norm``.
         radii: lists such as ``0,2/255``.
 
     Raises:
-        UsageError: a radius is none, or belongs to a norm that is not asked for.
+        UsageError: a value is not a radius, or belongs to a norm that is not selected.
     """
     general: list[float] = []
     own: dict[Norm, list[float]] = {}
@@ -81,15 +81,15 @@ def read_threats(
 
 
 def with_queries(spec: str, queries: int | None) -> str:
-    """Add a budget of queries to an attack's spec.
+    """Add a query budget to an attack's spec.
 
     Raises:
-        UsageError: the attack does not count queries, or the spec has a budget already.
+        UsageError: the attack has no query budget, or the spec already sets one.
     """
     if queries is None:
         return spec
     counting = [name for name in registry.names("attacks") if "queries" in registry.options("attacks", name)]
     name = registry.canonical(spec)
     if name in registry.names("attacks") and name not in counting:
-        raise UsageError(f"'{name}' has no budget of queries", f"these have: {', '.join(counting)}")
+        raise UsageError(f"'{name}' has no query budget", f"attacks with one: {', '.join(counting)}")
     return f"{spec},queries={queries}" if ":" in spec else f"{spec}:queries={queries}"

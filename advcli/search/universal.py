@@ -1,4 +1,4 @@
-"""Craft one pattern over many images, and put it on images."""
+"""Compute a universal perturbation over many images, and apply it to images."""
 
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -22,14 +22,14 @@ Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
 def craft(
     classifier: Classifier, attack: Universal, threat: Threat, batches: Batches, seed: int = 0
 ) -> Generator[Progress, None, np.ndarray]:
-    """Craft a pattern; return the pixels of its file.
+    """Compute a universal perturbation; return the pixels of its file.
 
     Args:
-        classifier: what is to be fooled.
-        attack: how the pattern is crafted.
-        threat: its ball, and the class to reach if there is one.
-        batches: gives anew (N, edge, edge, C) images in [0, 1] and (N,) classes to move away from.
-        seed: together with an image's own pixels it determines the image's random draws.
+        classifier: the classifier to attack.
+        attack: the universal attack.
+        threat: the ball, and the target class if there is one.
+        batches: returns a new iterator over (N, edge, edge, C) images in [0, 1] and (N,) classes to move away from.
+        seed: together with an image's pixels it determines the image's random numbers.
     """
     state = attack.start(classifier.edge, classifier.channels)
     size = (classifier.edge, classifier.edge, classifier.channels)
@@ -52,7 +52,7 @@ def craft(
 
 
 def _repeated(batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Go over the images again and again, unless there are none."""
+    """Repeat the batches without end, unless there are none."""
     while True:
         empty = True
         for batch in batches():
@@ -64,13 +64,13 @@ def _repeated(batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 @dataclass(frozen=True)
 class AppliedPattern:
-    """A pattern ready to be put on images of any size, in the place of an adversary: it asks the model nothing.
+    """A universal perturbation to apply to images of any size, with the interface of an attack and without queries.
 
     Args:
-        attack: how the pattern was crafted.
-        threat: for which ball.
+        attack: the attack that computed the perturbation.
+        threat: the threat that it was optimised for.
         pixels: the pixels of its file.
-        seed: together with an image's own pixels it determines the image's random draws.
+        seed: together with an image's pixels it determines the image's random numbers.
     """
 
     attack: Universal
@@ -79,7 +79,7 @@ class AppliedPattern:
     seed: int = 0
 
     def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Apply the pattern: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C), (N,) zeros."""
+        """Apply the perturbation: (N, H, W, C) in [0, 1], (N,) -> (N, H, W, C), (N,) zero queries."""
         images = tf.constant(pixels, tf.float32)
         adversarial = self._traced(images, tf.constant(image_seeds(pixels, self.seed)))
         return adversarial.numpy(), np.zeros(len(pixels), np.int32)

@@ -1,1 +1,1 @@
-"""What a perturbation may be: norms, balls, random numbers, and the inner maximization of training."""
+"""The threat model: norms, balls, per-image random numbers, and the inputs of the inner maximization."""

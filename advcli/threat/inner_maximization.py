@@ -1,4 +1,4 @@
-"""What training may perturb a batch with: the network as it is now, the ball, the attack, the random draws."""
+"""Inputs of the inner maximization of adversarial training: network, ball, attack and random numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from advcli.threat.threat import Threat
 
 @dataclass(frozen=True)
 class InnerMaximization:
-    """What an objective or a modifier may perturb a batch with.
+    """The inputs of the inner maximization of an objective or a modifier.
 
     Args:
-        logits: (N, H, W, C) -> (N, K) float32 logits of the network as it is now, with BatchNorm in inference mode.
+        logits: (N, H, W, C) -> (N, K) float32 logits of the network with its current weights, in inference mode.
         attack: (images, labels) -> adversarial images, by the attack of the training command.
-        threat: the ball; its eps is a tensor while it is still growing.
-        rng: one stream an image, different in every epoch.
-        kept: (N, H, W, C) the perturbation that a replaying objective kept; zero at first.
+        threat: the ball; its eps is a tensor while it still increases.
+        rng: one random stream an image, different in every epoch.
+        kept: (N, H, W, C), the perturbation kept by a replaying objective; zero at first.
     """
 
     logits: Callable[[Tensor], Tensor]

@@ -1,4 +1,4 @@
-"""Geometry of the l1 ball inside the box of images, where the nearest and the steepest have no short formula.
+"""The l1 ball inside the box [0, 1]: projection, sparse steepest-ascent steps, sampling.
 
 Croce and Hein 2021, https://arxiv.org/abs/2103.01208 (projection); Tramèr and Boneh 2019,
 https://arxiv.org/abs/1904.13000 (sparse steps).
@@ -9,15 +9,16 @@ from advcli.threat.rng import ImageRng
 
 
 def project(adversarial: Tensor, original: Tensor, eps: float | Tensor) -> Tensor:
-    """Return the point nearest in l2 of those both in the ball and in [0, 1]: (N, H, W, C) -> (N, H, W, C).
+    """Project onto the l1 ball inside the box: (N, H, W, C) -> (N, H, W, C).
 
-    Projecting into one after the other would end short of the ball's surface. The nearest point is
-    ``original + sign(u) * clip(|u| - shrink, 0, room)`` with ``u = adversarial - original``, the
-    room that a pixel has in [0, 1] on its way, and the least shrink >= 0 whose result is short enough.
+    argmin over y of ``||y - adversarial||_2`` subject to ``||y - original||_1 <= eps`` and ``0 <= y <= 1``.
+    The solution is ``original + sign(u) * clip(|u| - s, 0, room)`` with ``u = adversarial - original``, ``room`` the
+    distance of each pixel to 0 or 1 in the direction of u, and the least ``s >= 0`` that satisfies the constraint.
+    Projecting onto the ball and the box in turn would end inside the ball, not on its surface.
     """
     shape = tf.shape(adversarial)
     flat, centre = (tf.reshape(tensor, (shape[0], -1)) for tensor in (adversarial, original))
-    # Thousands of float32 rounding errors add up to more than the tolerance of a ball's radius.
+    # Thousands of float32 rounding errors sum to more than the tolerance of the radius.
     wide = tf.cast(centre, tf.float64)
     delta = tf.cast(flat, tf.float64) - wide
     size = tf.abs(delta)
@@ -25,18 +26,18 @@ def project(adversarial: Tensor, original: Tensor, eps: float | Tensor) -> Tenso
     shrink = _shrink(size, room, tf.cast(eps, tf.float64) if tf.is_tensor(eps) else eps)
     kept = tf.clip_by_value(size - shrink, tf.zeros_like(room), room)
     moved = tf.cast(wide + tf.sign(delta) * kept, tf.float32)
-    # Rounding must go towards the centre, or the sum leaves the ball.
+    # Round towards the centre, or the result may lie outside the ball.
     moved = tf.where(tf.abs(tf.cast(moved, tf.float64) - wide) > kept, tf.math.nextafter(moved, centre), moved)
     return tf.reshape(tf.where(kept == size, flat, moved), shape)
 
 
 def sparse_step(gradient: Tensor, share: Tensor | float, least: int = 1) -> Tensor:
-    """Return the signs of the gradient's greatest coordinates, scaled to l1 length one.
+    """Return the signs of the coordinates with the greatest absolute gradient, scaled to an l1 norm of one.
 
     Args:
-        gradient: (N, H, W, C); where it is zero nothing moves.
-        share: the share of an image's coordinates to move along: one for all images, or (N,).
-        least: how many to move along at least.
+        gradient: (N, H, W, C); coordinates with a zero gradient do not change.
+        share: the fraction of the coordinates to change: a scalar, or (N,).
+        least: the minimum number of coordinates to change.
     """
     shape = tf.shape(gradient)
     size = tf.reshape(tf.abs(gradient), (shape[0], -1))
@@ -50,8 +51,8 @@ def sparse_step(gradient: Tensor, share: Tensor | float, least: int = 1) -> Tens
 
 
 def sample_surface(shape: Tensor, rng: ImageRng) -> Tensor:
-    """Draw points uniformly from the surface of the ball of radius one: a shape of one image -> (N, *shape)."""
-    # Exponential variables over their sum are uniform on the simplex.
+    """Sample points uniformly from the surface of the unit l1 ball: the shape of one image -> (N, *shape)."""
+    # Exponential variables divided by their sum are uniform on the simplex.
     lengths = -tf.math.log1p(-rng.uniform(shape))
     signs = tf.where(rng.fold(2).uniform(shape) < 0.5, -1.0, 1.0)
     return signs * tf.math.divide_no_nan(lengths, tf.reduce_sum(lengths, axis=(1, 2, 3), keepdims=True))
@@ -60,12 +61,11 @@ def sample_surface(shape: Tensor, rng: ImageRng) -> Tensor:
 def _shrink(size: Tensor, room: Tensor, eps: float | Tensor) -> Tensor:
     """Return the least s >= 0 for which ``sum(clip(size - s, 0, room)) <= eps``: (N, D), (N, D) -> (N, 1).
 
-    The sum falls with s along a line with knots: a coordinate begins to shrink where s is size - room,
-    and has shrunk to nothing where s is size. The last knot at which the sum is still too long begins
-    the piece that holds s.
+    The sum is decreasing and piecewise linear in s, with two knots for each coordinate: ``size - room`` and ``size``.
+    The last knot at which the sum exceeds eps is the start of the linear piece that contains the solution.
     """
     length = tf.reduce_sum(tf.minimum(size, room), axis=1, keepdims=True)
-    # Only coordinates that moved have knots: sparse points are the rule, and sorting them costs little.
+    # Only non-zero coordinates have knots: most points are sparse, so that sorting is cheap.
     moved = tf.reduce_max(tf.concat([[1], tf.reduce_sum(tf.cast(size > 0, tf.int32), axis=1)], axis=0))
     size, index = tf.math.top_k(size, moved)
     room = tf.gather(room, index, axis=1, batch_dims=1)
@@ -77,10 +77,10 @@ def _shrink(size: Tensor, room: Tensor, eps: float | Tensor) -> Tensor:
     fallen = tf.cumsum(shrinking[:, :-1] * (knots[:, 1:] - knots[:, :-1]), axis=1)
     too_long = tf.reduce_sum(tf.cast(length - fallen > eps, tf.int32), axis=1)
     last = tf.gather(knots, too_long, axis=1, batch_dims=1)[:, None]
-    # The piece is known; its sums, taken afresh, are free of what the running sums have rounded.
+    # Recompute the sums of this piece, without the rounding errors of the cumulative sums.
     falls, full = (begins <= last) & (ends > last), begins > last
     count = tf.reduce_sum(tf.cast(falls, tf.float64), axis=1, keepdims=True)
     longest = tf.reduce_sum(tf.where(falls, size, tf.where(full, room, 0.0)), axis=1, keepdims=True)
     found = tf.where(count > 0, tf.math.divide_no_nan(longest - eps, count), last)
-    # A point on the surface may seem to be a rounding error outside of it.
+    # A point on the surface may be outside of it by a rounding error.
     return tf.where(length > eps * (1 + 1e-12), tf.maximum(found, last), 0.0)

@@ -1,4 +1,4 @@
-"""The threat model: how far an adversary may go, which way is up, and what counts as won."""
+"""The threat model: the ball, the loss that an attack maximises, and when an image is adversarial."""
 
 import logging
 import math
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Norm(StrEnum):
-    """The norm a perturbation is measured in."""
+    """The norm of a perturbation."""
 
     LINF = "linf"
     L2 = "l2"
@@ -33,12 +33,12 @@ USUAL_RADIUS = {Norm.LINF: 8 / 255, Norm.L2: 0.5, Norm.L1: 12.0}
 
 @dataclass(frozen=True)
 class Threat:
-    """A ball around each image that the adversary may search.
+    """A ball around each image, and the goal of the attack.
 
     Args:
         norm: the norm of the ball.
-        eps: its radius, in units of the pixel range [0, 1]; a tensor where training lets it grow.
-        target: the class to reach; None means any wrong class.
+        eps: the radius, in units of the pixel range [0, 1]; a tensor where training increases it.
+        target: the target class; None means any class but the label.
     """
 
     norm: Norm = Norm.LINF
@@ -49,7 +49,7 @@ class Threat:
         if not isinstance(self.eps, (int, float)):
             return
         if not 0 <= self.eps < math.inf:
-            raise UsageError(f"eps is not a radius: {self.eps}", "give a number from 0 up, such as 8/255")
+            raise UsageError(f"eps is not a finite number from 0 up: {self.eps}", "give a radius such as 8/255")
         if self.norm is Norm.LINF and self.eps >= 1:
             raise UsageError(
                 f"eps {self.eps:g} covers the whole pixel range",
@@ -57,17 +57,17 @@ class Threat:
             )
 
     def length(self, given: float, ratio: float) -> float | Tensor:
-        """Return a length in the units of eps: what was given or, for zero, a ratio of eps."""
+        """Return a length in the units of eps: ``given``, or ``ratio * eps`` if ``given`` is zero."""
         return given or ratio * self.eps
 
     def refuse_impossible(self, shape: Sequence[int]) -> None:
-        """Refuse a radius that no image of a shape can reach.
+        """Refuse a radius larger than any perturbation of an image of this shape.
 
         Args:
             shape: height, width and channels.
 
         Raises:
-            UsageError: the whole of [0, 1] is inside the ball, with room to spare.
+            UsageError: the ball contains every image of this shape.
         """
         size = " x ".join(map(str, shape))
         if self.norm is not Norm.LINF and self.eps > self.largest(shape) * (1 + 1e-6):
@@ -78,7 +78,7 @@ class Threat:
             )
 
     def largest(self, shape: Sequence[int]) -> float:
-        """Return the size of the largest perturbation that an image of a shape can have: height, width, channels."""
+        """Return the norm of the largest perturbation of an image of this shape: height, width, channels."""
         values = math.prod(shape)
         return {Norm.LINF: 1.0, Norm.L2: math.sqrt(values), Norm.L1: float(values)}[self.norm]
 
@@ -98,7 +98,7 @@ class Threat:
 
     @as_written
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return what the adversary increases: (N, K), (N,) -> (N,)."""
+        """Return the loss that attacks maximise: CE with the label, or -CE with the target: (N, K), (N,) -> (N,)."""
         if self.target is None:
             return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         targets = tf.fill(tf.shape(labels), tf.cast(self.target, labels.dtype))
@@ -106,7 +106,7 @@ class Threat:
 
     @as_written
     def is_adversarial(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Tell where the adversary has what it wants: (N, K), (N,) -> (N,) bool; NaN is no answer."""
+        """Return which images are adversarial, given logits: (N, K), (N,) -> (N,) bool; false for NaN."""
         predicted = tf.argmax(logits, axis=1, output_type=labels.dtype)
         answered = ~tf.reduce_any(tf.math.is_nan(logits), axis=1)
         if self.target is None:
@@ -114,13 +114,13 @@ class Threat:
         return (predicted == tf.cast(self.target, labels.dtype)) & answered
 
     def is_adversarial_class(self, predicted: "np.ndarray", labels: "np.ndarray") -> "np.ndarray":
-        """Tell where predicted classes are what the adversary wants; one below zero is no answer: -> (N,) bool."""
+        """Return which images are adversarial, given predicted classes: -> (N,) bool; false for classes below zero."""
         wanted = predicted != labels if self.target is None else predicted == self.target
         return wanted & (predicted >= 0)
 
     @as_written
     def size(self, delta: Tensor) -> Tensor:
-        """Measure perturbations: (N, H, W, C) -> (N,)."""
+        """Return the norm of perturbations: (N, H, W, C) -> (N,)."""
         if self.norm is Norm.LINF:
             return tf.reduce_max(tf.abs(delta), axis=(1, 2, 3))
         if self.norm is Norm.L1:
@@ -129,7 +129,7 @@ class Threat:
 
     @as_written
     def project(self, adversarial: Tensor, original: Tensor) -> Tensor:
-        """Bring images back into the ball and into [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
+        """Project images onto the ball and onto [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
         if self.norm is Norm.L1:
             return l1_ball.project(adversarial, original, self.eps)
         if self.norm is Norm.LINF:
@@ -141,11 +141,11 @@ class Threat:
 
     @as_written
     def steepest(self, gradient: Tensor, point: Tensor | None = None) -> Tensor:
-        """Return the step of length one in this norm that ascends most: (N, H, W, C) -> (N, H, W, C).
+        """Return argmax over d of ``<gradient, d>`` subject to ``||d|| <= 1``: (N, H, W, C) -> (N, H, W, C).
 
-        In l1 that step moves one coordinate, which soon has no room left in [0, 1]: a search would get
-        nowhere. There it is the hundredth of the coordinates with the greatest gradient, three at
-        least, and only coordinates that have room to go where the gradient points, if the point is given.
+        In l1 the exact solution changes a single coordinate, which soon reaches 0 or 1. There the step changes the
+        coordinates with the greatest absolute gradient: one percent of them, at least three. If the point is given,
+        only coordinates that can move in the direction of the gradient inside [0, 1] count.
         """
         if self.norm is Norm.LINF:
             return tf.sign(gradient)
@@ -162,12 +162,12 @@ class Threat:
 
     @as_written
     def sample(self, images: Tensor, rng: ImageRng) -> Tensor:
-        """Draw points uniformly from the ball, cut to [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
+        """Sample points uniformly from the ball, clipped to [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
         return self.project(images + self.eps * self.within(tf.shape(images)[1:], rng), images)
 
     @as_written
     def within(self, shape: Tensor, rng: ImageRng) -> Tensor:
-        """Draw points uniformly from the ball of radius one around zero: a shape of one image -> (N, *shape)."""
+        """Sample perturbations uniformly from the unit ball: the shape of one image -> (N, *shape)."""
         if self.norm is Norm.LINF:
             return rng.uniform(shape, -1.0, 1.0)
         direction = l1_ball.sample_surface(shape, rng) if self.norm is Norm.L1 else self.steepest(rng.normal(shape))
@@ -175,7 +175,7 @@ class Threat:
         return rng.fold(1).uniform([1, 1, 1]) ** (1.0 / dimensions) * direction
 
     def quantized(self) -> "Threat":
-        """Return the largest threat no wider than this whose box has its faces on 8-bit values."""
+        """Return this threat, for linf with eps rounded down to a multiple of 1/255."""
         if self.norm is not Norm.LINF:
             return self
         return replace(self, eps=math.floor(self.eps * 255 + 1e-6) / 255)

@@ -77,17 +77,17 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["train", "--resume", "runs/none"], "cannot resume 'runs/none'", "--resume names the folder of a run"),
         (["train", "--resume", "runs/none", "--batch", "4"], "--batch has no effect here", "leave it out"),
         (["train", "--epochs", "0"], "'--epochs'", "train --help"),
-        (["train", "--attack", "universal"], "'universal' is one pattern for many images", "pgd"),
+        (["train", "--attack", "universal"], "'universal' is one perturbation for many images", "pgd"),
         (["train", "--attack", "spatial"], "'spatial' searches no ball", "pgd"),
-        (["explain", "cat.png", "--attack", "patch"], "'patch' is one pattern for many images", "advcli attack"),
+        (["explain", "cat.png", "--attack", "patch"], "'patch' is one perturbation for many images", "advcli attack"),
         (["explain", "cat.png", "--attack", "spatial", "--eps", "0.1"], "'spatial' does not search a ball", "--eps"),
         (["attack", "cat.png", "--attack", "autoattack", "--norm", "l1"], "does not search l1 balls", "apgd"),
         (["attack", "cat.png", "--attack", "deepfool", "--target", "3"], "'deepfool' cannot aim at a class", ""),
         (["attack", "cat.png", "--attack", "spatial", "--eps", "0.1"], "'spatial' does not search a ball", "--eps"),
         (["attack", "cat.png", "--attack", "universal", "--minimal"], "one perturbation for all images", "--minimal"),
-        (["attack", "cat.png", "--minimal", "--eps", "0.003"], "there is no radius up to 0.003", "--eps"),
+        (["attack", "cat.png", "--minimal", "--eps", "0.003"], "eps 0.003 is smaller than 1/255", "--eps"),
         (["attack", "cat.png", "--out", "cat.png/below"], "'cat.png' is a file, not a folder", "folder"),
-        (["attack", "cat.png", "--queries", "9"], "'pgd' has no budget of queries", "square"),
+        (["attack", "cat.png", "--queries", "9"], "'pgd' has no query budget", "square"),
         (["attack", "cat.png", "--attack", "square:queries=5", "--queries", "9"], "given twice", ""),
         (["attack", "cat.png", "--save", "clean,diference"], "--save has no 'diference'", "'difference'?"),
         (["attack", "cat.png", "--apply", "no.pattern.png"], "no such file: 'no.pattern.png'", ".pattern.png"),
@@ -234,7 +234,7 @@ def test_one_bad_file_does_not_stop_the_others(advcli: Command, model: Path, pic
 def test_a_file_that_is_no_model(advcli: Command, picture: Path) -> None:
     result = advcli("attack", "cat.png", "--model", "cat.png", cwd=picture.parent)
     assert result.returncode == 1
-    assert "advcli: error: 'cat.png' is no Keras model" in result.stderr
+    assert "advcli: error: 'cat.png' is not a Keras model" in result.stderr
     assert "hint: " in result.stderr
     assert "Traceback" not in result.stderr
 

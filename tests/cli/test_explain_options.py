@@ -62,7 +62,7 @@ def records(text: str, kind: str) -> list[dict[str, object]]:
         ("x.png --label cat", "no class 'cat'", ""),
         ("x.png --class true", "the true class is known of no image", "--label"),
         ("x.png --layer relu9", "has no layer 'relu9'", "did you mean 'relu"),
-        ("x.png --layer logits", "has no layer 'logits'|is no map", ""),
+        ("x.png --layer logits", "has no layer 'logits'|is not a feature map", ""),
         ("x.png --compare nowhere", "no model 'nowhere'", ""),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_full_disk_is_told_in_one_line(advcli: Command, run: Path, pictures: l
 
 @pytest.mark.parametrize(
     ("outputs", "message"),
-    [(1, "no classifier of two or more classes"), (2, "gives a list of 2 outputs, not one tensor")],
+    [(1, "not a classifier of two or more classes"), (2, "returns a list of 2 outputs, not one tensor")],
 )
 def test_a_model_that_is_no_classifier_is_refused(
     advcli: Command, pictures: list[Path], outputs: int, message: str

@@ -20,7 +20,7 @@ REFUSED = [
     ("--guard stopp", "--guard has no 'stopp'", "did you mean 'stop'?"),
     ("--unfreeze tail", "--unfreeze has no 'tail'", "plateau, all, head"),
     # Values
-    ("--schedule cyclic:peak=2", "peak of cyclic is between 0 and 1", ""),
+    ("--schedule cyclic:peak=2", "peak of cyclic is not between 0 and 1", ""),
     ("--learning-rate 0", "--learning-rate must be above 0", ""),
     ("--learning-rate inf", "--learning-rate is infinite", "number"),
     ("--warmup inf", "--warmup is infinite", "number"),

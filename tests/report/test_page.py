@@ -41,7 +41,7 @@ def test_numbers_are_worded_as_by_hand() -> None:
     assert [wording.probability(value) for value in (0.0421, 0.0004, 1)] == ["0.042", "< 0.001", "1.000"]
     assert wording.radius("linf", 8 / 255) == "Linf\N{NO-BREAK SPACE}8/255"
     assert wording.radius("linf", 0.2) == "Linf\N{NO-BREAK SPACE}0.2"
-    assert wording.radius(0.5, "l2") == "L2\N{NO-BREAK SPACE}0.5"
+    assert wording.radius("l2", 0.5) == "L2\N{NO-BREAK SPACE}0.5"
     assert wording.radius(None, None) == ""
     assert wording.counted(1, "image") == "1 image"
     assert wording.counted(1200, "image") == "1,200 images"

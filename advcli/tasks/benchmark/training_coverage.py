@@ -10,7 +10,7 @@ from advcli.records import Group, Score
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 
 # Attacks that look elsewhere than training did: along other roads, or for something else than a perturbed image.
-_OTHER_KINDS = ("score", "decision", "random", "geometry", "pattern")
+_OTHER_KINDS = ("score", "decision", "random", "spatial", "universal")
 
 
 def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | None:
