@@ -290,7 +290,8 @@ def load(
     if own is not None:
         if input_range is not None or edge is not None:
             raise UsageError(
-                f"'{name}' was saved by advcli with its input range and size", "leave --input-range and --edge out"
+                f"'{name}' was saved by advcli with its input range and size",
+                "leave --input-range and --image-size out",
             )
         names = tuple(labels) or tuple(own["labels"])
         classifier = Classifier(name, model, names, own["edge"], own["channels"], recipe=own["recipe"])
@@ -318,7 +319,7 @@ def wrap(
     edge = own_edge or edge
     if edge is None:
         raise AdvcliError(
-            f"model '{name}' takes images of any size", "choose a size with --edge, for example --edge 224"
+            f"model '{name}' takes images of any size", "choose a size with --image-size, for example --image-size 224"
         )
     if input_range is None:
         input_range = _own_range(model, name)
