@@ -25,7 +25,7 @@ from advcli.threat.threat import Norm, Threat
 CLASSES = 4
 
 
-class AppliedPattern(keras.layers.Layer):
+class Applied(keras.layers.Layer):
     """A layer that does what a function does, in training and in inference."""
 
     def __init__(self, function: Callable[[Tensor], Tensor], name: str | None = None) -> None:
@@ -73,12 +73,12 @@ def softmax(logits: Tensor) -> Tensor:
 def before(classifier: Classifier, function: Callable[[Tensor], Tensor], name: str | None = None) -> Classifier:
     """The same classifier, of images that something is done to first."""
     image = keras.Input((8, 8, 3))
-    return replace(classifier, model=keras.Model(image, classifier.model(AppliedPattern(function, name)(image))))
+    return replace(classifier, model=keras.Model(image, classifier.model(Applied(function, name)(image))))
 
 
 def behind(classifier: Classifier, function: Callable[[Tensor], Tensor]) -> Any:
     """The same network, with something done to its output."""
-    return keras.Model(classifier.model.input, AppliedPattern(function)(classifier.model.output))
+    return keras.Model(classifier.model.input, Applied(function)(classifier.model.output))
 
 
 @pytest.fixture(scope="session")
@@ -372,7 +372,7 @@ def test_a_step_that_beats_many(linear: Classifier, pixels: np.ndarray) -> None:
 
 def test_a_step_that_goes_too_far(pixels: np.ndarray) -> None:
     image = keras.Input((8, 8, 3))
-    wavy = Classifier("wavy", keras.Model(image, AppliedPattern(waves)(image)), ("up", "down"), 8)
+    wavy = Classifier("wavy", keras.Model(image, Applied(waves)(image)), ("up", "down"), 8)
     dark = pixels * 0.2  # 20 times their mean is about 2, on the way down
     evidence = attacked(look(wavy, dark), ("fgsm", 0.05), ("fgsm", 0.14), ("fgsm", 0.28))
     found = finding("rises-with-eps", evidence)
@@ -518,7 +518,7 @@ def test_every_random_layer_is_named_and_no_other(linear: Classifier, pixels: np
     class Two(keras.layers.Layer):
         def __init__(self) -> None:
             super().__init__(name="two")
-            self.still, self.shaking = AppliedPattern(tf.identity, "still"), AppliedPattern(noisy, "shaking")
+            self.still, self.shaking = Applied(tf.identity, "still"), Applied(noisy, "shaking")
 
         def call(self, inputs: Tensor) -> Tensor:
             return self.shaking(self.still(inputs))
@@ -528,7 +528,7 @@ def test_every_random_layer_is_named_and_no_other(linear: Classifier, pixels: np
             return linear.model(noisy(inputs))
 
     image = keras.Input((8, 8, 3))
-    inside = keras.Sequential([image, keras.layers.ReLU(), AppliedPattern(noisy, "deep")])
+    inside = keras.Sequential([image, keras.layers.ReLU(), Applied(noisy, "deep")])
     model = keras.Model(image, linear.model(Two()(inside(keras.layers.GaussianNoise(0.1)(image)))))
     found = finding("randomised", look(replace(linear, model=model), pixels))
     assert found.evidence.endswith("; random: layers 'deep' (Applied), 'shaking' (Applied)")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -31,7 +32,9 @@ class ZeroGradients:
         if count == 0:
             return None
         classes = evidence.indices.astype(np.int32)
-        slopes = in_parts(_slopes(evidence.classifier.logits, _cross_entropy), evidence.pixels, classes)
+        # As the model has them: attacks count entries that are not finite as zero.
+        logits = partial(evidence.classifier.logits, finite_gradient=False)
+        slopes = in_parts(_slopes(logits, _cross_entropy), evidence.pixels, classes)
         broken = int((~np.isfinite(slopes)).sum())
         flat = int((slopes == 0).sum())
         said = f"the gradient of the loss is zero at {flat} of {count} images"
@@ -40,7 +43,7 @@ class ZeroGradients:
             return Finding(True, said, "look for a division by zero, a root or a logarithm in the model")
         if flat <= self.share * count:
             return Finding(False, said)
-        margins = in_parts(_slopes(evidence.classifier.logits, _margin), evidence.pixels, classes)
+        margins = in_parts(_slopes(logits, _margin), evidence.pixels, classes)
         if ((margins != 0) & (slopes == 0)).sum() > flat / 2:
             remedy = "the model is so confident that its cross-entropy rounds to zero" + (
                 also_run(evidence, "apgd:loss=dlr", "autoattack") or "; read the attacks with another loss"

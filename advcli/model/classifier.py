@@ -75,12 +75,13 @@ class Classifier:
         pixels = self.fit(pixels)
         return pixels if (low, high) == (0.0, 1.0) else pixels * (high - low) + low
 
-    def logits(self, pixels: Tensor) -> Tensor:
+    def logits(self, pixels: Tensor, finite_gradient: bool = True) -> Tensor:
         """Classify images in inference mode: (N, H, W, C) in [0, 1] -> (N, K) logits.
 
         Entries of the gradient with respect to the pixels that are not finite are replaced by zero.
         """
-        return self.head.logits(self.model(self.to_input(_finite_gradient(pixels)), training=False))
+        pixels = _finite_gradient(pixels) if finite_gradient else pixels
+        return self.head.logits(self.model(self.to_input(pixels), training=False))
 
     def scores(self, pixels: Tensor) -> Tensor:
         """Return the model's own score of each class: (N, H, W, C) in [0, 1] -> (N, K) in [0, 1]."""

@@ -172,7 +172,7 @@ def test_l1_from_end_to_end(advcli: Command, model: Path, picture: Path, attack:
     moved = np.asarray(Image.open(picture.parent / "cat.adv.png"), int) - np.asarray(Image.open(picture), int)
     assert 11 * 255 < np.abs(moved).sum() <= 12 * 255 or record["fooled"]
     assert np.abs(moved).sum() <= 12 * 255
-    assert f"{attack}, l1 12, against" in advcli(*command, "--overwrite", cwd=picture.parent).stdout
+    assert f"{attack}, L1 12, against" in advcli(*command, "--overwrite", cwd=picture.parent).stdout
     digits = replace(make_classifier("small:width=4", classes=10), labels=tuple("0123456789"))
     digits.save(picture.parent / "digits.keras")
     measured = advcli("benchmark", "digits.keras", "--data", "digits", "--limit", 6, "--norm", "l1", "--attack", attack)

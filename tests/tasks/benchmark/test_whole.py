@@ -290,7 +290,7 @@ def test_what_each_member_of_a_suite_fooled_outlives_a_stop_and_shards(evaluated
     stopped = tmp_path / "stopped.jsonl"
     # The protocol, five batches of clean images, two of five batches under attack.
     stopped.write_bytes(b"".join(content[:8]))
-    assert untimed([suite(records(asked, out=stopped, resume=True))]) == untimed([whole])
+    assert untimed([suite(records(asked, resume=stopped))]) == untimed([whole])
     parts = [tmp_path / f"{number}.jsonl" for number in (1, 2)]
     for number, part in enumerate(parts, 1):
         records(asked, out=part, shard=Shard(number, 2))
@@ -301,4 +301,4 @@ def test_what_each_member_of_a_suite_fooled_outlives_a_stop_and_shards(evaluated
     stopped.write_text(
         "".join(json.dumps({k: v for k, v in line.items() if k != "members"}) + "\n" for line in old[:8])
     )
-    assert suite(records(asked, out=stopped, resume=True)).fooled_by is None
+    assert suite(records(asked, resume=stopped)).fooled_by is None

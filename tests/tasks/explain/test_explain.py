@@ -4,7 +4,7 @@ import io
 import json
 import re
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from advcli.backend import keras
 from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError
-from advcli.explainers import enlarge_maps
+from advcli.explainers import Explainer, enlarge_maps
 from advcli.files import png
 from advcli.model.classifier import Classifier, wrap
 from advcli.model.model_choice import ModelChoice
@@ -446,17 +446,31 @@ def test_what_cannot_be_explained_is_refused_before_anything_is_written(tmp_path
     assert not (tmp_path / "maps").exists()
 
 
-def test_a_map_that_is_no_numbers_is_an_error_of_that_image(tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class NoNumbers(Explainer):
+    """Returns maps that are not numbers."""
+
+    def __call__(self, classifier: Any, images: Any, classes: Any, seed: int, against: Any = None) -> np.ndarray:
+        return np.full(images.shape[:3], np.nan)
+
+
+def test_a_map_that_is_no_numbers_is_an_error_of_that_image(tmp_path: Path, small: Classifier) -> None:
+    broken = replace(small, name="broken")
+    events = run(broken, [picture(tmp_path / "a.png")], tmp_path / "maps", explainers={"saliency": NoNumbers()})
+    (failed,) = (event for event in events if isinstance(event, Failed))
+    assert "saliency map of 'broken' is not all numbers" in failed.error
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_gradient_that_is_no_number_counts_as_zero(tmp_path: Path) -> None:
     # The root of nothing is nothing, but its slope is infinite.
     image = keras.Input((16, 16, 3))
     rooted = keras.ops.sqrt(keras.ops.relu(image - 2.0))
     model = keras.Model(image, keras.layers.Dense(4)(keras.layers.Flatten()(rooted)))
-    broken = Classifier("broken", model, ("a", "b", "c", "d"), 16)
+    classifier = Classifier("rooted", model, ("a", "b", "c", "d"), 16)
     saliency = {"saliency": EXPLAINERS["saliency"]}
-    events = run(broken, [picture(tmp_path / "a.png")], tmp_path / "maps", explainers=saliency)
-    (failed,) = (event for event in events if isinstance(event, Failed))
-    assert "saliency map of 'broken' is not all numbers" in failed.error
-    assert not (tmp_path / "maps").exists()
+    records = explained(run(classifier, [picture(tmp_path / "a.png")], tmp_path / "maps", explainers=saliency))
+    assert [record.evidence for record in records] == [False, False]
 
 
 def test_a_map_without_evidence_is_said_and_not_drawn(tmp_path: Path) -> None:
