@@ -82,7 +82,7 @@ def test_the_middle_of_an_epoch_that_is_over_is_not_gone_back_to(later: Checkpoi
 def test_going_on_from_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no readable run\.json"):
         Run(tmp_path).read_recipe()
-    with pytest.raises(AdvcliError, match="no checkpoint to go on from"):
+    with pytest.raises(AdvcliError, match="no checkpoint to resume from"):
         Run(tmp_path).restore([])
     assert not Run(tmp_path).can_resume()
 

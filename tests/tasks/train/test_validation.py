@@ -139,5 +139,5 @@ def test_images_of_which_the_network_is_certain_have_no_gradient(half_plane: Cla
 def test_values_that_are_no_numbers_are_no_accuracy() -> None:
     classifier = make_classifier("linear", channels=1, classes=2)
     classifier.model.get_layer("logits").bias.assign([np.inf, np.inf])
-    with pytest.raises(AdvcliError, match="not numbers"):
+    with pytest.raises(AdvcliError, match="returns NaN"):
         validator(classifier, Images(greys(4), np.zeros(4, np.int32)))()
