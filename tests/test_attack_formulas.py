@@ -302,7 +302,7 @@ def test_the_steps_of_ddn(logistic: Logistic, pictures: np.ndarray, labels: np.n
     keep()
     assert np.isfinite(least).any()
     expected = np.where(np.isfinite(least)[:, None, None, None], best, point)
-    spec = f"ddn:steps={steps},gamma={gamma},radius=0.3"
+    spec = f"ddn:steps={steps},gamma={gamma},radius=0.3,refine=0"
     compare(run(spec, logistic.classifier, pictures, labels, Threat(Norm.L2, 10.0)), expected)
 
 

@@ -14,7 +14,7 @@ DEFAULTS = {
         "cw": {"steps": 1000, "binary_steps": 9, "c": 0.001, "learning_rate": 0.01, "confidence": 0},
         "ddn": {"steps": 300, "gamma": 0.05, "radius": 1},
         "difgsm": {"steps": 10, "decay": 1, "probability": 0.5, "smallest": 299 / 330},
-        "hopskipjump": {"queries": 5000, "samples": 100, "reach": 0.01},
+        "hopskipjump": {"queries": 5000, "samples": 100, "reach_ratio": 0.01},
         "mifgsm": {"steps": 10, "decay": 1},
         "nes": {"queries": 5000, "samples": 50, "sigma": 0.001},
         "nifgsm": {"steps": 10, "decay": 1},
@@ -26,7 +26,7 @@ DEFAULTS = {
         "square": {"queries": 5000, "p": 0.8, "restarts": 1, "rescale": False, "stop": True},
         "tifgsm": {"steps": 10, "decay": 1, "kernel": 15, "deviations": 3},
         "universal": {"steps": 200, "decay": 0.9, "clip": 9},
-        "vmifgsm": {"steps": 10, "decay": 1, "samples": 20, "radius": 1.5},
+        "vmifgsm": {"steps": 10, "decay": 1, "samples": 20, "radius_ratio": 1.5},
     },
     "objectives": {
         "augmix": {"width": 3, "depth": 0, "severity": 3, "jsd": 12},
@@ -34,7 +34,7 @@ DEFAULTS = {
         "free": {"replays": 8},
         "gaussian": {"sigma": 0.25},
         "mart": {"beta": 5, "steps": 10},
-        "n-fgsm": {"k": 2},
+        "n-fgsm": {"noise_ratio": 2},
         "nsl": {
             "multiplier": 0.2,
             "adv_step_size": 0.2,
@@ -72,7 +72,7 @@ def test_the_usual_radii() -> None:
 ALLOWED = {
     "attacks": [
         *("bim:steps=1", "mifgsm:decay=0", "difgsm:probability=0", "difgsm:probability=1", "difgsm:smallest=1"),
-        *("tifgsm:kernel=1", "vmifgsm:samples=1", "vmifgsm:radius=0", "pgd:steps=1", "pgd:eot=1", "apgd:steps=1"),
+        *("tifgsm:kernel=1", "vmifgsm:samples=1", "vmifgsm:radius_ratio=0", "pgd:steps=1", "pgd:eot=1", "apgd:steps=1"),
         *("apgd:targets=1", "cw:steps=1", "cw:binary_steps=1", "cw:confidence=0", "ddn:steps=1"),
         *("nes:samples=2,queries=3", "simba:queries=3", "hopskipjump:samples=1", "hopskipjump:queries=200"),
         *("noise:queries=1", "patch:size=1", "patch:scale=0", "patch:degrees=0", "patch:degrees=180", "patch:steps=1"),
@@ -80,7 +80,7 @@ ALLOWED = {
         *("spatial:shift=1", "spatial:angles=1", "spatial:places=1", "square:queries=1", "square:p=1"),
     ],
     "objectives": [
-        *("trades:beta=0", "trades:steps=1", "mart:beta=0", "mart:steps=1", "free:replays=1", "n-fgsm:k=0"),
+        *("trades:beta=0", "trades:steps=1", "mart:beta=0", "mart:steps=1", "free:replays=1", "n-fgsm:noise_ratio=0"),
         *("augmix:width=1", "augmix:depth=0", "augmix:severity=1", "augmix:severity=10", "augmix:jsd=0"),
         *("nsl:multiplier=0", "nsl:adv_step_size=0", "nsl:pgd_iterations=1", "clean:smoothing=0.99"),
     ],
@@ -95,7 +95,13 @@ REFUSED = {
         *("cw:c=0", "cw:learning_rate=0", "ddn:gamma=0", "ddn:gamma=1", "ddn:radius=0", "difgsm:probability=1.1"),
         *("difgsm:probability=-0.1", "difgsm:smallest=0", "difgsm:smallest=1.1", "tifgsm:kernel=2", "tifgsm:kernel=-1"),
         *("tifgsm:deviations=0", "nes:samples=0", "nes:samples=5", "nes:samples=6,queries=6", "nes:sigma=0"),
-        *("hopskipjump:queries=199", "hopskipjump:reach=0", "hopskipjump:reach=1", "patch:size=0", "patch:size=1.1"),
+        *(
+            "hopskipjump:queries=199",
+            "hopskipjump:reach_ratio=0",
+            "hopskipjump:reach_ratio=1",
+            "patch:size=0",
+            "patch:size=1.1",
+        ),
         *("patch:scale=1", "patch:scale=-0.1", "patch:degrees=-1", "patch:degrees=180.5", "patch:learning_rate=0"),
         *("universal:clip=0", "universal:decay=1", "universal:decay=-0.1", "spatial:degrees=-1", "spatial:degrees=181"),
         *("spatial:shift=-0.1", "spatial:shift=1.1", "spatial:angles=0", "spatial:places=0", "square:p=0"),

@@ -88,16 +88,37 @@ def _centre_follows(changes: np.ndarray, way: float) -> bool:
     squares -= squares.min(axis=(0, 1))
     total = squares.sum(axis=(-2, -1))
     if not (total > 0).all():
-        return False
+        return _follows_in_part(squares, total, way)
     slopes = np.array([_slopes(squares.sum(axis=other) / total[..., None], way) for other in (-1, -2)])
     own, across = slopes.diagonal(), np.abs(slopes[::-1].diagonal())
     return bool(own.min() >= max(_LEAST_SLOPE, _LEAST_RATIO * own.max()) and across.max() <= _MOST_ACROSS * own.min())
 
 
+def _follows_in_part(squares: np.ndarray, total: np.ndarray, way: float) -> bool:
+    """Return whether the centre follows the spot along one axis, where the model ignores half of the image."""
+    for axis in (0, 1):
+        pairs = total if axis == 0 else total.T
+        for place in np.flatnonzero((pairs > 0).all(axis=0)):
+            both = squares[:, place] if axis == 0 else squares[place]
+            centres = [
+                (both.sum(axis=other) / both.sum(axis=(-2, -1))[:, None]) @ _middles(both.shape[kept])
+                for other, kept in ((-1, 1), (-2, 2))
+            ]
+            moved = [float(one[1] - one[0]) / way for one in centres]
+            own, across = moved[axis], abs(moved[1 - axis])
+            if own >= _LEAST_SLOPE and across <= _MOST_ACROSS * own:
+                return True
+    return False
+
+
+def _middles(cells: int) -> np.ndarray:
+    return (np.arange(cells) + 0.5) / cells
+
+
 def _slopes(shares: np.ndarray, way: float) -> tuple[float, float]:
     """Return the displacement of the centre of mass along an axis per displacement of the spot, down and right."""
     cells = shares.shape[-1]
-    centres = shares @ ((np.arange(cells) + 0.5) / cells)
+    centres = shares @ _middles(cells)
     return (centres[1] - centres[0]).mean() / way, (centres[:, 1] - centres[:, 0]).mean() / way
 
 

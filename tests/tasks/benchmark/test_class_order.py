@@ -108,11 +108,11 @@ def test_the_wrong_order_stops_before_any_attack(place: Path, tmp_path: Path) ->
 
 def test_an_order_that_was_asked_for_is_kept(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    correct = records(asked(place, class_order="natural"))
+    correct = records(asked(place, class_order=ClassOrder.NATURAL))
     assert (clean(correct).correct, clean(correct).class_order) == (110, "natural")
     assert "in natural order (0, 1, 2, 3, ...), not in alphabetical (0, 1, 10, 2, ...)" in caplog.text
     assert "may not be" not in caplog.text
-    wrong = records(asked(place, class_order="alphabetical"))
+    wrong = records(asked(place, class_order=ClassOrder.ALPHABETICAL))
     assert (clean(wrong).correct, clean(wrong).class_order) == (20, "alphabetical")
     assert "may not be the class folders in alphabetical order: clean accuracy is 18.2%, and 100.0%" in caplog.text
 
@@ -147,29 +147,29 @@ def test_few_classes_that_move_among_many_are_seen(place: Path, tmp_path: Path) 
 
 def test_names_of_the_model_decide(place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "names.txt").write_text("\n".join(FOLDERS))
-    named = asked(place, labels=str(tmp_path / "names.txt"))
+    named = asked(place, labels=tmp_path / "names.txt")
     assert (clean(records(named)).correct, clean(records(named)).class_order) == (110, None)
     assert "class folders" not in caplog.text
     with pytest.raises(UsageError, match="the models have class names, which decide"):
-        records(asked(place, labels=str(tmp_path / "names.txt"), class_order="natural"))
+        records(asked(place, labels=tmp_path / "names.txt", class_order=ClassOrder.NATURAL))
 
 
 def test_results_of_two_orders_are_not_mixed(place: Path, tmp_path: Path) -> None:
     files = [tmp_path / f"{number}.jsonl" for number in (1, 2)]
     for number, (file, order) in enumerate(zip(files, ("natural", "alphabetical"), strict=True), 1):
-        records(asked(place, class_order=order), out=file, shard=Shard(number, 2))
+        records(asked(place, class_order=ClassOrder(order)), out=file, shard=Shard(number, 2))
     with pytest.raises(UsageError, match="class_order"):
-        list(merge(files, asked(place, class_order="natural"), Execution()))
+        list(merge(files, asked(place, class_order=ClassOrder.NATURAL), Execution()))
     with pytest.raises(UsageError, match="class_order natural"):
-        records(asked(place, class_order="alphabetical"), out=files[0], shard=Shard(1, 2), resume=True)
-    records(asked(place, class_order="natural"), out=files[1], shard=Shard(2, 2))
+        records(asked(place, class_order=ClassOrder.ALPHABETICAL), shard=Shard(1, 2), resume=files[0])
+    records(asked(place, class_order=ClassOrder.NATURAL), out=files[1], shard=Shard(2, 2))
     whole = tmp_path / "whole.jsonl"
-    merged = list(merge(files, asked(place, class_order="natural"), Execution(out=whole)))
+    merged = list(merge(files, asked(place, class_order=ClassOrder.NATURAL), Execution(out=whole)))
     assert clean(merged).class_order == "natural"
-    mixed = asked(place, class_order="alphabetical", baseline=str(whole))
+    mixed = asked(place, class_order=ClassOrder.ALPHABETICAL, baseline=whole)
     with pytest.raises(UsageError, match="the baseline took the class folders of 'natural' in natural order"):
         records(mixed)
-    assert clean(records(asked(place, class_order="natural", baseline=str(whole)))).correct == 110
+    assert clean(records(asked(place, class_order=ClassOrder.NATURAL, baseline=whole))).correct == 110
 
 
 def test_the_command_says_what_to_give(advcli: Command, place: Path) -> None:
