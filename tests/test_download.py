@@ -81,7 +81,7 @@ def test_a_failed_download_leaves_nothing(server: str, cache: Path, page: str) -
 
 
 def test_another_file_than_expected_is_refused(server: str, cache: Path) -> None:
-    with pytest.raises(AdvcliError, match="not the expected file"):
+    with pytest.raises(AdvcliError, match="hash of the downloaded file is wrong"):
         fetch(f"{server}/file", "file.bin", SHA256[:-4] + "0000", "12 kB", INSTEAD)
     assert not list(cache.iterdir())
 

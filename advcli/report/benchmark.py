@@ -67,7 +67,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
     models = list(dict.fromkeys(record.model for record in records if isinstance(record, Measurement | Certified)))
     return page(
         f"Benchmark on {data}",
-        f"How many images {wording.counted(len(models), 'model')} still {'gets' if len(models) == 1 else 'get'} right.",
+        f"The accuracy of {wording.count_noun(len(models), 'model')}.",
         _facts(records, models, scores, checks, suspect),
         [part for part in parts if part],
         _STYLES,

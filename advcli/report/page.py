@@ -78,7 +78,7 @@ def _environment() -> "Environment":
         "spell_norm": spell_norm,
         "radius": lambda eps, norm: wording.radius(norm, eps),
         "decimal": wording.decimal,
-        "counted": wording.counted,
+        "count_noun": wording.count_noun,
     }
     return environment
 

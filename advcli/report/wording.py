@@ -29,7 +29,7 @@ def decimal(value: float) -> str:
     return f"{value:.4g}"
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def count_noun(count: int, one: str, many: str = "") -> str:
     """Write how many there are of what: ``1 image``, ``1,200 images``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
