@@ -12,7 +12,7 @@ from advcli.model.classifier import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
 from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.rng import ImageRng
-from advcli.threat.threat import Threat
+from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier, make_inner_maximization
 
 NAMES = registry.names("modifiers")
@@ -54,7 +54,7 @@ def test_battery(name: str, channels: int) -> None:
     modifier, classifier = build(name), make_classifier(channels=channels)
     assert isinstance(modifier, Penalty) != isinstance(modifier, WeightPerturbation)
     assert set(modifier.uses) <= {"eps"}
-    assert hasattr(modifier, "norms") == bool(modifier.uses)
+    assert set(modifier.norms) <= set(Norm)
     signature = [
         tf.TensorSpec((None, 8, 8, channels), tf.float32),
         tf.TensorSpec((None,), tf.int32),

@@ -166,7 +166,7 @@ def test_a_file_is_an_objective_and_a_file_an_augmentation(folder: Path) -> None
     assert trained.returncode == ExitStatus.DONE, trained.stderr
     measured = call(
         folder,
-        "benchmark --model run --data digits --limit 10 --attack mine --noise mine --corruptions glass_blur,fog "
+        "benchmark run --data digits --limit 10 --attack mine --noise mine --corruptions glass_blur,fog "
         "--severity 1 --json",
     )
     assert measured.returncode == ExitStatus.DONE, measured.stderr

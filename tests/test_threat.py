@@ -111,7 +111,7 @@ def test_the_loss_rises_towards_the_aim() -> None:
 
 @pytest.mark.parametrize("eps", [-0.1, float("nan"), float("inf")])
 def test_eps_must_be_a_radius(eps: float) -> None:
-    with pytest.raises(UsageError, match="not a radius"):
+    with pytest.raises(UsageError, match="not a finite number from 0 up"):
         Threat(eps=eps)
 
 

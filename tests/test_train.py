@@ -321,7 +321,7 @@ EXPLODING = replace(TINY, batch=200, learning_rate=1e30, schedule="onecycle:star
 
 
 def test_a_loss_that_is_no_number_stops_with_advice_and_keeps_what_was(tmp_path: Path) -> None:
-    with pytest.raises(AdvcliError, match=r"not a number any more|not numbers") as caught:
+    with pytest.raises(AdvcliError, match=r"not a number|NaN|not finite") as caught:
         run(replace(EXPLODING, epochs=4), tmp_path)
     assert "the weights of epoch 1 are kept" in caught.value.message
     for advice in ("--learning-rate", "1e+30", "--clip-norm", "--guard rollback"):

@@ -419,7 +419,7 @@ def _own_range(model: Any, name: str) -> tuple[float, float]:
     """Infer the values that a model wants for black and white, and report it; 0 to 1 if nothing shows it."""
     inferred = infer_range(model)
     if inferred is None:
-        log.warning("'%s' does not say which pixel values it wants: taken to be 0 to 1 (see --input-range)", name)
+        log.warning("the input range of '%s' is unknown: 0 to 1 is assumed (see --input-range)", name)
         return 0.0, 1.0
     (low, high), layer = inferred
     log.info("'%s': input range %g to %g, as its layer '%s' shows", name, low, high, layer)
