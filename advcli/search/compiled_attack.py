@@ -16,6 +16,7 @@ from advcli.threat.threat import Threat
 
 # So near the boundary, as a part of the score, a point may be across it for a copy of the model and not for the model.
 _AT_THE_BOUNDARY = 1e-3
+_ROUNDING = 1e-6
 _LENGTHENED = (1.0003, 1.001, 1.003, 1.01, 1.03, 1.1)
 
 NO_MEMBER = -1
@@ -110,20 +111,24 @@ class CompiledAttack:
         return rows[~across]
 
     def _adversarial_for_the_copy(self, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return which points near the boundary are adversarial for the inference copy: -> (N,) bool."""
-        scores = self.classifier.answers(points)
+        """Return which points near the model's boundary are adversarial for the copy, up to rounding: -> (N,) bool."""
+        near = self._leads(self.classifier.answers(points), labels) >= -_AT_THE_BOUNDARY
+        if near.any():
+            near[near] = self._leads(self.classifier.logits_of(points[near]), labels[near]) >= -_ROUNDING
+        return near
+
+    def _leads(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return how far the adversary's class leads, as a part of the largest score: (N, K), (N,) -> (N,)."""
+        scores = np.array(scores, np.float64)
+        largest = np.abs(scores).max(axis=1)
         if self.threat.target is not None:
-            aim, other = scores[:, self.threat.target], scores.max(axis=1)
+            lead = scores[:, self.threat.target] - scores.max(axis=1)
         else:
             rows = np.arange(len(scores))
-            other = scores[rows, labels]
+            own = scores[rows, labels]
             scores[rows, labels] = -np.inf
-            aim = scores.max(axis=1)
-        near = aim >= other - _AT_THE_BOUNDARY * np.abs(other)
-        if near.any():
-            predicted = self.classifier.logits_of(points[near]).argmax(axis=1)
-            near[near] = self.threat.is_adversarial_class(predicted, labels[near])
-        return near
+            lead = scores.max(axis=1) - own
+        return lead / np.maximum(largest, 1e-30)
 
     def _proven_copy(self, pixels: np.ndarray) -> Classifier:
         """Compare the inference copy with the model on the first images, and return the model if they differ."""

@@ -27,7 +27,7 @@ class Recipe(Request):
 
     def __post_init__(self) -> None:
         # A run changes fields that a user cannot, such as its twin's objective.
-        _ = self.threat
+        _ = Norm(self.norm), self.threat
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Recipe":
