@@ -29,6 +29,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 def make(name: str, folder: Path) -> tuple[Any, Path]:
     """Build and save a model: the model as Keras reads it back, which advcli never sees, and its file."""
     build, _ = foreign.ZOO[name]
+    # Other tests may have cleared what is registered.
+    keras.saving.get_custom_objects()["foreign>InCall"] = foreign.InCall
     keras.utils.set_random_seed(3)
     model = build()
     channels = 1 if name == "grey" else 3

@@ -112,7 +112,7 @@ class CompiledAttack:
 
     def _adversarial_for_the_copy(self, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return which points near the model's boundary are adversarial for the copy, up to rounding: -> (N,) bool."""
-        near = self._leads(self.classifier.answers(points), labels) >= -_AT_THE_BOUNDARY
+        near = self._leads(self.classifier.itself.logits_of(points), labels) >= -_AT_THE_BOUNDARY
         if near.any():
             near[near] = self._leads(self.classifier.logits_of(points[near]), labels[near]) >= -_ROUNDING
         return near
