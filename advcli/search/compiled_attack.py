@@ -90,15 +90,29 @@ class CompiledAttack:
         if len(left) == 0 or self.threat.eps == 0 or self.classifier.source is None:
             return
         left = left[self._adversarial_for_the_copy(points[left], labels[left])]
-        for factor in _LENGTHENED:
-            if len(left) == 0:
-                return
-            longer = pixels[left] + factor * (points[left] - pixels[left])
-            tried = self.threat.project(tf.constant(longer, tf.float32), tf.constant(pixels[left], tf.float32)).numpy()
-            left = self._take(points, predicted, labels, left, tried)
+        left = self._lengthen(points, predicted, pixels, labels, left, points[left])
         if len(left):
-            tried = self._on_the_model.search(pixels[left], labels[left]).points
-            self._take(points, predicted, labels, left, tried)
+            found = self._on_the_model.search(pixels[left], labels[left]).points
+            self._lengthen(points, predicted, pixels, labels, left, found)
+
+    def _lengthen(
+        self,
+        points: np.ndarray,
+        predicted: np.ndarray,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        left: np.ndarray,
+        found: np.ndarray,
+    ) -> np.ndarray:
+        """Go a little further to points found for some rows until the model is fooled: -> the rows that are left."""
+        for factor in (1.0, *_LENGTHENED):
+            if len(left) == 0:
+                break
+            longer = tf.constant(pixels[left] + factor * (found - pixels[left]), tf.float32)
+            tried = self.threat.project(longer, tf.constant(pixels[left], tf.float32)).numpy()
+            rest = self._take(points, predicted, labels, left, tried)
+            found, left = found[np.isin(left, rest)], rest
+        return left
 
     def _take(
         self, points: np.ndarray, predicted: np.ndarray, labels: np.ndarray, rows: np.ndarray, tried: np.ndarray
