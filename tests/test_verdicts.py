@@ -45,7 +45,9 @@ class SlightlyOff:
 
     def __call__(self, inputs: Any, training: bool = False) -> Any:
         outputs = self._model(inputs, training=training)
-        return outputs + 2e-4 * tf.sign(tf.constant([[1.0, -1.0, 1.0, -1.0]])) * tf.reduce_max(tf.abs(outputs), axis=1, keepdims=True)
+        return outputs + 2e-4 * tf.sign(tf.constant([[1.0, -1.0, 1.0, -1.0]])) * tf.reduce_max(
+            tf.abs(outputs), axis=1, keepdims=True
+        )
 
 
 @pytest.fixture
