@@ -177,7 +177,7 @@ def test_l1_from_end_to_end(advcli: Command, model: Path, picture: Path, attack:
     digits.save(picture.parent / "digits.keras")
     measured = advcli("benchmark", "digits.keras", "--data", "digits", "--limit", 6, "--norm", "l1", "--attack", attack)
     assert measured.returncode == 0, measured.stderr
-    assert "l1 12" in measured.stdout
+    assert "L1 12" in measured.stdout
 
 
 def test_an_l2_radius_that_no_image_can_reach_is_refused(advcli: Command, model: Path, picture: Path) -> None:
