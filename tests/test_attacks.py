@@ -29,6 +29,7 @@ EPS = {Norm.LINF: 0.05, Norm.L2: 0.5, Norm.L1: 2.0}
 # Attacks that take thousands of passes are held to the same with fewer.
 FEWER = {
     "autoattack": "autoattack:version=rand",
+    "fab": "fab:steps=30,refine=3",
     "cw": "cw:steps=40,binary_steps=5,learning_rate=0.05,refine=5",
     "ddn": "ddn:steps=50,refine=5",
     "fmn": "fmn:steps=50,refine=5",

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks._boundary import BISECTIONS
 from advcli.attacks._minimal import to_hyperplane
 from advcli.attacks.fab import FAB
 from advcli.backend import tf
@@ -83,13 +82,13 @@ def test_a_flat_function_is_not_moved_on() -> None:
 @pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_the_smallest_perturbation_of_a_linear_model(norm: Norm, two: Classifier, pictures: np.ndarray) -> None:
     labels = two.predict(pictures).argmax(axis=1)
-    adversarial = search(FAB(steps=20), two, pictures, Threat(norm, WIDE[norm]))
+    adversarial = search(FAB(steps=20, refine=0), two, pictures, Threat(norm, WIDE[norm]))
     assert (two.predict(adversarial).argmax(axis=1) != labels).all()
     sizes = Threat(norm).size(tf.constant(adversarial - pictures)).numpy()
     ratio = sizes / distances(two, pictures, norm)
-    # Steps go 5% past the boundary, and are then brought back.
-    assert ratio.min() >= 1 - 1e-5
-    assert ratio.max() <= 1.002
+    # Steps go 5% past the boundary.
+    assert ratio.min() >= 1
+    assert ratio.max() <= 1.051
 
 
 @pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
@@ -98,7 +97,7 @@ def test_the_boundary_is_inside_the_ball_or_not(norm: Norm, two: Classifier, pic
     for picture, label, distance in zip(pictures, labels, distances(two, pictures, norm), strict=True):
         for factor, broken in ((0.98, False), (1.06, True)):
             threat = Threat(norm, factor * distance)
-            adversarial = search(FAB(steps=20), two, picture[None], threat)
+            adversarial = search(FAB(steps=20, refine=0), two, picture[None], threat)
             assert (two.predict(adversarial).argmax(axis=1)[0] != label) == broken
             # One that fails has gone as far as it may.
             size = threat.size(tf.constant(adversarial - picture)).numpy()[0]
@@ -110,7 +109,7 @@ def test_leaving_the_batch_does_not_change_the_verdict(norm: Norm, linear: Class
     pictures = np.random.default_rng(5).uniform(0.3, 0.7, (12, 8, 8, 3)).astype(np.float32)
     labels = linear.predict(pictures).argmax(axis=1)
     threat = Threat(norm, {Norm.LINF: 0.005, Norm.L2: 0.05}[norm])
-    stopped, whole = (search(FAB(steps=10, stop=stop), linear, pictures, threat) for stop in (True, False))
+    stopped, whole = (search(FAB(steps=10, stop=stop, refine=0), linear, pictures, threat) for stop in (True, False))
     verdicts = [linear.predict(images).argmax(axis=1) != labels for images in (stopped, whole)]
     assert verdicts[0].tolist() == verdicts[1].tolist()
     assert 0 < verdicts[0].sum() < 12
@@ -124,9 +123,9 @@ def test_each_likely_class_is_a_target_once(classes: int, targets: int, pictures
     kernel, _ = classifier.model.weights
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     labels = classifier.predict(pictures).argmax(axis=1)
-    _, queries = CompiledAttack(classifier, FAB(steps=3), Threat(eps=1e-5))(pictures, labels)
-    # The image itself, then for each target two passes a step and a look at what it returned, then the halvings.
-    assert (queries == 1 + targets * (2 * 3 + 1) + BISECTIONS).all()
+    _, queries = CompiledAttack(classifier, FAB(steps=3, refine=0), Threat(eps=1e-5))(pictures, labels)
+    # The image itself, then for each target two passes a step and a look at what it returned, and a look at the end.
+    assert (queries == 1 + targets * (2 * 3 + 1) + 1).all()
 
 
 @pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
@@ -142,10 +141,10 @@ def test_the_least_over_all_classes_is_returned(norm: Norm) -> None:
     likely = np.argsort(-classifier.predict(pictures), axis=1)[:, 1]
     assert (every[np.arange(5), likely] > 1.1 * every.min(axis=1)).any()
     threat = Threat(norm, {Norm.LINF: 0.9, Norm.L2: 13.0}[norm])
-    least, first = (search(FAB(steps=30, stop=stop), classifier, pictures, threat) for stop in (False, True))
+    least, first = (search(FAB(steps=30, stop=stop, refine=0), classifier, pictures, threat) for stop in (False, True))
     sizes = [threat.size(tf.constant(points - pictures)).numpy() for points in (least, first)]
     assert (classifier.predict(least).argmax(axis=1) != labels).all()
-    assert (sizes[0] <= 1.01 * every.min(axis=1)).all()
+    assert (sizes[0] <= 1.051 * every.min(axis=1)).all()
     # Where only the verdict counts, the first class to be reached will do.
     assert (sizes[1] > 1.1 * every.min(axis=1)).any()
 
@@ -153,12 +152,12 @@ def test_the_least_over_all_classes_is_returned(norm: Norm) -> None:
 @pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2])
 def test_a_given_target_is_reached(norm: Norm, linear: Classifier, pictures: np.ndarray) -> None:
     for target in range(4):
-        adversarial = search(FAB(steps=20), linear, pictures, Threat(norm, WIDE[norm], target))
+        adversarial = search(FAB(steps=20, refine=0), linear, pictures, Threat(norm, WIDE[norm], target))
         assert (linear.predict(adversarial).argmax(axis=1) == target).all()
 
 
 def test_restarts_begin_elsewhere(small: Classifier, pictures: np.ndarray) -> None:
-    check(FAB(steps=10, restarts=2), small, pictures, Threat(eps=0.05))
+    check(FAB(steps=10, restarts=2, refine=0), small, pictures, Threat(eps=0.05))
 
 
 @pytest.mark.parametrize("options", ["steps=0", "restarts=0", "targets=0", "alpha_max=2", "beta=-1"])

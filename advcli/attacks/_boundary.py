@@ -1,4 +1,4 @@
-"""FAB's iteration along the decision boundary towards the image, also the last stage of other minimum-norm attacks.
+"""Walks along the decision boundary towards the image: FAB's steps, with which other searches end, too.
 
 Croce and Hein 2020, https://arxiv.org/abs/1907.02044; the constants are those of their code.
 """
@@ -6,15 +6,11 @@ Croce and Hein 2020, https://arxiv.org/abs/1907.02044; the constants are those o
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from advcli.attacks._minimal import Smallest, bisected, to_hyperplane
-from advcli.attacks._rounds import Batch, Network, best_other, by_image, in_rounds, of_class, until_broken
+from advcli.attacks._minimal import to_hyperplane
+from advcli.attacks._rounds import Batch, Network, best_other, by_image, of_class, until_broken
 from advcli.backend import Tensor, tf
 from advcli.threat.gradient import gradient_and_aux
-from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
-
-# Halvings of the way from the image to the nearest adversarial point found: the last steps went a little too far.
-BISECTIONS = 10
 
 
 class _State(NamedTuple):
@@ -82,34 +78,6 @@ class Walk:
         alpha = by_image(tf.minimum(near / (near + far), self.alpha_max))
         ahead = (state.point + self.eta * from_point) * (1 - alpha) + (state.image + self.eta * from_image) * alpha
         return tf.clip_by_value(ahead, 0.0, 1.0)
-
-
-def refined(
-    best: Smallest, logits_fn: Network, images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng, steps: int
-) -> Smallest:
-    """Run FAB from the image towards each of the nine likeliest other classes, and keep the nearest adversarial image.
-
-    Args:
-        best: the nearest adversarial images found by another attack.
-        logits_fn: the network.
-        images: (N, H, W, C).
-        labels: (N,).
-        threat: the norm and the target; the result may lie outside the ball.
-        rng: one random stream an image.
-        steps: number of steps for each class; 0 returns ``best`` unchanged.
-    """
-    if steps == 0:
-        return best
-
-    def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
-        return Walk(steps)(network, threat, batch, batch.images)
-
-    found = in_rounds(run, logits_fn, images, labels, threat, rng, restarts=1, targets=9, nearest=True)
-    best = best.updated(found, threat.is_adversarial(logits_fn(found), labels), images, threat)
-    closer = bisected(
-        lambda points: threat.is_adversarial(logits_fn(points), labels), images, best.image, BISECTIONS, threat
-    )
-    return best.updated(closer, tf.math.is_finite(best.size), images, threat)
 
 
 def _boundary(logits_fn: Network, threat: Threat, state: _State) -> tuple[Tensor, Tensor]:

@@ -13,12 +13,13 @@ from advcli.threat.threat import Threat
 
 
 class Batch(NamedTuple):
-    """The images of a round, the classes to move away from, and the classes to move towards."""
+    """The images of a round, the classes to move away from, likely classes to move towards, the least size so far."""
 
     images: Tensor
     labels: Tensor
     targets: Tensor
     seeds: Tensor
+    size: Tensor
 
     @property
     def rng(self) -> ImageRng:
@@ -73,7 +74,7 @@ def in_rounds(
             towards = order[:, 1 + index // restarts]
             if threat.target is not None:
                 towards = tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
-            batch = _take(Batch(images, labels, towards, rng.fold(index).seeds), rows)
+            batch = _take(Batch(images, labels, towards, rng.fold(index).seeds, size), rows)
             network = asked_about(logits_fn, rows)
             points = search(network, index % restarts, batch)
             logits_there = network(points)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._boundary import refined
 from advcli.attacks._minimal import Smallest, margin, nothing_yet
+from advcli.attacks._refinement import refined
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -38,14 +38,14 @@ class CW(Attack):
     """Adam on ``|x' - x|^2 + c * max(margin + confidence, 0)``, with ``x' = (tanh(w) + 1) / 2``.
 
     Args:
-        steps: maximum number of Adam steps for each c; an image stops after a tenth of them without improvement.
-        binary_steps: number of values of c.
-        c: the first value of c.
-        learning_rate: maximum of Adam's learning rate; once an adversarial image is found, a step is at most a tenth of
-        its distance.
-        confidence: minimum margin by which the logit of the wrong class must be greatest.
-        refine: number of FAB steps towards each of the nine likeliest other classes after the search, which ends in a
-        local minimum; 0, or a confidence above 0, means the paper's search alone.
+        steps: Adam steps for each c, at the most; an image stops when a tenth of them gains nothing.
+        binary_steps: how many values of c are tried.
+        c: the first c.
+        learning_rate: of Adam, at the most: once an adversarial image is found, steps are a tenth as long as it is far.
+        confidence: by how much the logit of the wrong class must be ahead.
+        refine: steps of each of the searches that come after, for this one ends in a local minimum: walks along the
+            boundary towards nine likely classes and the descents of fmn and ddn; 0, or a confidence: the paper's
+            search alone.
     """
 
     kind: ClassVar[str] = "minimum-norm"

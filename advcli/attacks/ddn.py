@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.attacks import Attack
-from advcli.attacks._boundary import refined
-from advcli.attacks._minimal import annealed, euclidean, nothing_yet
-from advcli.attacks._rounds import by_image
-from advcli.backend import Tensor, tf
+from advcli.attacks._descent import Sphere
+from advcli.attacks._refinement import refined
+from advcli.backend import Tensor
 from advcli.errors import UsageError
-from advcli.threat.gradient import loss_gradient
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
@@ -26,8 +24,8 @@ class DDN(Attack):
         steps: number of gradient steps.
         gamma: relative change of the radius at each step: ``radius * (1 - gamma)`` or ``radius * (1 + gamma)``.
         radius: the first radius, in the units of eps: l2 of pixel values in [0, 1].
-        refine: number of FAB steps towards each of the nine likeliest other classes after the search, which ends in a
-        local minimum; 0 means the paper's search alone.
+        refine: steps of each of the searches that come after, for this one ends in a local minimum: walks along the
+            boundary towards nine likely classes and fmn's descent; 0: the paper's search alone.
     """
 
     kind: ClassVar[str] = "minimum-norm"
@@ -52,21 +50,9 @@ class DDN(Attack):
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
-        """Return the nearest adversarial image found, projected onto the ball: (N, H, W, C), (N,) -> (N, H, W, C)."""
-        point, delta, best = images, tf.zeros_like(images), nothing_yet(images)
-        radius = tf.fill(tf.shape(labels), self.radius)
-        for i in tf.range(self.steps):
-            gradient, logits = loss_gradient(logits_fn, point, labels, threat)
-            is_adversarial = threat.is_adversarial(logits, labels)
-            best = best.updated(point, is_adversarial, images, threat)
-            # The paper's step goes from 1 to 0.01 along a cosine.
-            delta += annealed(1.0, 0.01, i, self.steps) * threat.steepest(gradient)
-            radius *= tf.where(is_adversarial, 1 - self.gamma, 1 + self.gamma)
-            delta *= by_image(tf.math.divide_no_nan(radius, euclidean(delta)))
-            point = tf.clip_by_value(images + delta, 0.0, 1.0)
-            delta = point - images
-        best = best.updated(point, threat.is_adversarial(logits_fn(point), labels), images, threat)
-        best = refined(best, logits_fn, images, labels, threat, rng, self.refine)
+        """Search: (N, H, W, C), (N,) -> (N, H, W, C), the smallest found, brought into the ball."""
+        best, point = Sphere(self.steps, self.gamma, self.radius)(logits_fn, images, labels, threat)
+        best = refined(best, logits_fn, images, labels, threat, rng, self.refine, own=Sphere)
         return best.within(images, threat, otherwise=point)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.attacks import Attack
-from advcli.attacks._boundary import BISECTIONS, Walk
-from advcli.attacks._minimal import bisected, project_outside
-from advcli.attacks._rounds import Batch, Network, in_rounds, on_the_surface
+from advcli.attacks._boundary import Walk
+from advcli.attacks._minimal import nothing_yet, project_outside
+from advcli.attacks._refinement import PULLS, refined
+from advcli.attacks._rounds import Batch, Network, by_image, in_rounds, on_the_surface
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -25,13 +26,15 @@ class FAB(Attack):
 
     Args:
         steps: number of steps of a run.
-        restarts: number of runs towards each class, the first from the image; a run skips adversarial images.
-        targets: number of target classes, from the second likeliest onwards.
-        alpha_max: upper bound of alpha, the weight of the step that starts at the image.
-        eta: length of a step as a multiple of the distance to the hyperplane; 1 ends on it.
-        beta: after an adversarial point x', continue at ``x + beta * (x' - x)``; 0 is the image x.
-        stop: an image stops at its first adversarial point inside the ball; false: all classes are searched to the end,
-        and the smallest perturbation is returned.
+        restarts: runs towards each class, the first from the image; for images not broken yet.
+        targets: how many classes, from the second likeliest on.
+        alpha_max: the greatest weight of the step that starts from the image.
+        eta: how far a step goes, 1 being to the boundary.
+        beta: where to go on after a point across the boundary, 0 being the image.
+        stop: an image is done at the first point that breaks it; false: each class is searched to the end, and the
+            least of all perturbations found is returned.
+        refine: without stop: steps of each of the searches that come after, for this one ends in local minima: walks
+            that are drawn more towards the image and the descents of fmn and, in l2, ddn; 0: the paper's search alone.
     """
 
     kind: ClassVar[str] = "minimum-norm"
@@ -43,11 +46,14 @@ class FAB(Attack):
     eta: float = 1.05
     beta: float = 0.9
     stop: bool = False
+    refine: int = 100
 
     def __post_init__(self) -> None:
         for option in ("steps", "restarts", "targets"):
             if getattr(self, option) < 1:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
+        if self.refine < 0:
+            raise UsageError(f"refine is negative: {self.refine}", "give 0 for the paper's search alone")
         for option in ("alpha_max", "beta"):
             if not 0 <= getattr(self, option) <= 1:
                 raise UsageError(f"{option} is not between 0 and 1: {getattr(self, option):g}")
@@ -64,15 +70,17 @@ class FAB(Attack):
         found = in_rounds(run, logits_fn, images, labels, threat, rng, **rounds)
         if self.stop:
             return found
-        closer = bisected(
-            lambda points: threat.is_adversarial(logits_fn(points), labels), images, found, BISECTIONS, threat
-        )
-        return project_outside(closer, images, threat)
+        best = nothing_yet(images).updated(found, threat.is_adversarial(logits_fn(found), labels), images, threat)
+        pulls = tuple(pull for pull in PULLS if pull != self.alpha_max)
+        best = refined(best, logits_fn, images, labels, threat, rng, self.refine, pulls=pulls)
+        return best.within(images, threat, otherwise=found)
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch, restart: Tensor) -> Tensor:
         start = batch.images
         if self.restarts > 1:
-            delta = on_the_surface(threat, start, batch.rng) / 2
+            # As in the paper no farther than half of the way to what was found before.
+            share = by_image(tf.minimum(batch.size / threat.eps, 1.0)) / 2
+            delta = share * on_the_surface(threat, start, batch.rng)
             start = tf.clip_by_value(start + tf.where(restart == 0, 0.0, delta), 0.0, 1.0)
         found = Walk(self.steps, self.alpha_max, self.eta, self.beta, self.stop)(logits_fn, threat, batch, start)
         return found if not self.stop else project_outside(found, batch.images, threat)

@@ -193,6 +193,13 @@ def test_an_l2_radius_that_no_image_can_reach_is_refused(advcli: Command, model:
     assert unbounded.returncode == 0
 
 
+def test_training_in_a_ball_beyond_every_image_is_refused(advcli: Command, tmp_path: Path) -> None:
+    refused = advcli(*TRAIN, "--epochs", 1, "--objective", "pgd-at", "--norm", "l2", "--eps", 9, "--out", "run")
+    assert refused.returncode == 2
+    assert "did you mean 9/255?" in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_long_step_is_warned_of_and_the_record_says_the_unit(advcli: Command, model: Path, picture: Path) -> None:
     given = ("attack", picture, "--model", model, "--json", "--overwrite", "--eps", "8/255")
     long = advcli(*given, "--attack", "pgd:steps=2,step=0.1")
