@@ -18,7 +18,8 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.files import atomic
 from advcli.model import keras_file, output_head
 from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement, switched_off
-from advcli.model.input_range import infer_range
+from advcli.model.input_adapter import Adapted, adapt, takes_integers
+from advcli.model.input_range import BYTES, infer_range
 from advcli.model.output_head import LOGITS, Head
 from advcli.records import Prediction
 
@@ -279,6 +280,7 @@ def load(
     labels: Sequence[str] = (),
     input_range: tuple[float, float] | None = None,
     edge: int | None = None,
+    output: str | None = None,
     unsafe: bool = False,
 ) -> Classifier:
     """Read a classifier from a .keras or .h5 file, made by advcli or by anyone.
@@ -289,16 +291,16 @@ def load(
     model = keras_file.read(path, unsafe=unsafe)
     own = _own_content(path)
     if own is not None:
-        if input_range is not None or edge is not None:
+        if input_range is not None or edge is not None or output is not None:
             raise UsageError(
-                f"'{name}' was saved by advcli with its input range and size",
-                "leave --input-range and --image-size out",
+                f"'{name}' was saved by advcli with its input range, size and output",
+                "leave --input-range, --image-size and --output out",
             )
         names = tuple(labels) or tuple(own["labels"])
         classifier = Classifier(name, model, names, own["edge"], own["channels"], recipe=own["recipe"])
         _check_labels(classifier, model.output_shape[-1])
         return classifier
-    return wrap(model, name, labels=labels, input_range=input_range, edge=edge)
+    return wrap(model, name, labels=labels, input_range=input_range, edge=edge, output=output)
 
 
 def wrap(
@@ -308,23 +310,21 @@ def wrap(
     labels: Sequence[str] = (),
     input_range: tuple[float, float] | None = None,
     edge: int | None = None,
+    output: str | None = None,
 ) -> Classifier:
-    """Return a classifier for any Keras model: find its input size, and remove its softmax.
+    """Return a classifier for any Keras model: find its input size, adapt its input, and remove its last activation.
 
     Raises:
         AdvcliError: the model does not map one image to the scores of two or more classes.
     """
-    own_edge, channels = _input_size(model, name)
-    if own_edge and edge and edge != own_edge:
-        raise UsageError(f"'{name}' takes images of {own_edge} pixels a side, not {edge}", "leave --image-size out")
-    edge = own_edge or edge
-    if edge is None:
-        raise AdvcliError(
-            f"model '{name}' takes images of any size", "choose a size with --image-size, for example --image-size 224"
-        )
     if input_range is None:
         input_range = _own_range(model, name)
     low, high = input_range
+    adapted = adapt(model, name, high, output)
+    for note in adapted.notes:
+        log.warning("'%s' %s", name, note)
+    model, channels = adapted.model, adapted.channels
+    edge = _image_size(adapted, name, edge)
     probe = np.random.default_rng(0).random((4, edge, edge, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
     head = output_head.make_linear(model, probe, name)
@@ -385,39 +385,24 @@ def _own_content(path: Path) -> dict[str, Any] | None:
         return json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
 
 
-def _input_size(model: Any, name: str) -> tuple[int | None, int]:
-    """Return the input size and channels of a model; the size is None if the model takes any size."""
-    inputs = getattr(model, "inputs", None) or []
-    if len(inputs) > 1:
-        raise AdvcliError(
-            f"model '{name}' has {len(inputs)} inputs", "advcli needs a model with one image as its input"
-        )
-    if inputs and not inputs[0].dtype.startswith(("float", "bfloat")):
-        hint = "save the model with an input of floating-point numbers"
-        raise AdvcliError(f"model '{name}' takes integers ({inputs[0].dtype}), which have no gradient", hint)
-    # A subclassed model has no inputs of its own, only the shape of what it was called on.
-    shape = inputs[0].shape if inputs else (model.get_build_config() or {}).get("input_shape")
-    if shape is None:
-        return None, 3
-    height, width, channels = shape[1:] if len(shape) == 4 else (None, None, None)
-    if channels not in (1, 3) or height != width:
-        message = f"model '{name}' does not take square images with 1 or 3 channels last: its input is {shape[1:]}"
-        raise AdvcliError(message, _hint_for(tuple(shape)))
-    return height, channels
-
-
-def _hint_for(shape: tuple[int | None, ...]) -> str:
-    before = "put a layer before it: "
-    if len(shape) == 4 and shape[3] in (1, 3):
-        return before + f"keras.layers.Resizing({shape[1]}, {shape[2]})"
-    if len(shape) == 4 and shape[1] in (1, 3):
-        return before + "keras.layers.Permute((3, 1, 2))"
-    return before + f"keras.layers.Reshape({shape[1:]})" if len(shape) in (2, 3) else ""
+def _image_size(adapted: Adapted, name: str, wanted: int | None) -> int:
+    """Return the input size of a model: its own, or the one that is wanted for a model of any size."""
+    own = adapted.height
+    if own and wanted and wanted != own:
+        raise UsageError(f"'{name}' takes images of {own} pixels a side, not {wanted}", "leave --image-size out")
+    size = own or wanted
+    if size is None:
+        hint = "choose a size with --image-size, for example --image-size 224"
+        raise AdvcliError(f"model '{name}' takes images of any size", hint)
+    return size
 
 
 def _own_range(model: Any, name: str) -> tuple[float, float]:
     """Infer the values that a model wants for black and white, and report it; 0 to 1 if nothing shows it."""
     inferred = infer_range(model)
+    if inferred is None and takes_integers(model):
+        log.info("'%s': input range 0 to 255, for it takes integers", name)
+        return BYTES
     if inferred is None:
         log.warning("the input range of '%s' is unknown: 0 to 1 is assumed (see --input-range)", name)
         return 0.0, 1.0

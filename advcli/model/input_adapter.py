@@ -1,0 +1,226 @@
+"""Give a model the input that it takes, and take its output.
+
+advcli handles images as (N, H, W, C) floating-point numbers with 1 or 3 channels, and one tensor of scores. A model of
+integers, of channels first, of an opacity channel, of vectors, or of several outputs is wrapped in a functional model
+that converts them; the model itself stays as it was read.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from advcli.backend import keras, tf
+from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.model.inference import disagreement
+
+_CHANNELS = (1, 3, 4)
+_PROBE = 64
+_ROUNDING = 1e-5
+
+
+class Adapted(NamedTuple):
+    """A model with the input and the output that advcli needs.
+
+    Args:
+        model: (N, H, W, C) floats in the model's input range -> one tensor; the model as it was read if it has them.
+        height: the height of its input in pixels; None for any.
+        width: the width of its input in pixels; None for any.
+        channels: 3, or 1 for grey images.
+        notes: what was changed.
+    """
+
+    model: Any
+    height: int | None
+    width: int | None
+    channels: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a model lays out an image: the axes without the batch, and the order in which they are wanted."""
+
+    height: int | None
+    width: int | None
+    channels: int
+    shape: tuple[int, ...] = ()
+    channels_first: bool = False
+
+    @property
+    def note(self) -> str:
+        """Say what is converted; empty if nothing is."""
+        if self.channels_first:
+            return "takes channels first: images are transposed for it"
+        if self.shape:
+            return f"takes {_shown(self.shape)} numbers: images of {self.height} x {self.width} are reshaped for it"
+        return ""
+
+
+def adapt(model: Any, name: str, white: float, output: str | None = None) -> Adapted:
+    """Return a model with one floating-point image as its input and one tensor as its output.
+
+    Args:
+        model: the Keras model.
+        name: its name in messages.
+        white: the input value of white, for an opacity channel.
+        output: the name of the output to use, if the model has several.
+
+    Raises:
+        AdvcliError: the model does not take one image.
+        UsageError: the model has several outputs and none was chosen, or it has no output of this name.
+    """
+    dtype, layout = _input(model, name)
+    integer = takes_integers(model)
+    channels = 3 if layout.channels == 4 else layout.channels
+    notes = [layout.note] if layout.note else []
+    if layout.channels == 4:
+        notes.append("takes four channels: the fourth, opacity, is full")
+    size = (layout.height, layout.width, channels)
+    container = _container(model, size)
+    chosen = _chosen(container, output, name)
+    if chosen is not None and len(container) > 1:
+        notes.append(f"output '{chosen}' is used")
+    if not (notes or integer) and chosen is None:
+        return Adapted(model, *size)
+    image = keras.Input(size)
+
+    def built(inner: Callable[[Any], Any]) -> Any:
+        outputs = inner(_arranged(image, layout, white, integer))
+        return keras.Model(image, outputs if chosen is None else _items(outputs, model)[chosen], name=model.name)
+
+    if not integer:
+        return Adapted(built(model), *size, tuple(notes))
+    exact = built(lambda inputs: model(keras.ops.cast(inputs, dtype)))
+    differentiable = _proven(lambda: built(lambda inputs: _on_floats(model, inputs)), exact)
+    how = "gradients pass the rounding unchanged" if differentiable else "it has no gradient"
+    notes.append(f"takes integers ({dtype}): pixels are rounded for it, and {how}")
+    return Adapted(differentiable or exact, *size, tuple(notes))
+
+
+def takes_integers(model: Any) -> bool:
+    """Return whether the input of a model has an integer type."""
+    inputs = getattr(model, "inputs", None) or []
+    return bool(inputs) and not inputs[0].dtype.startswith(("float", "bfloat"))
+
+
+def _input(model: Any, name: str) -> tuple[str, _Layout]:
+    """Return the type and the layout of a model's only input."""
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) > 1:
+        found = ", ".join(each.name for each in inputs)
+        raise AdvcliError(f"model '{name}' has {len(inputs)} inputs: {found}", "advcli needs a model of one image")
+    if inputs:
+        return inputs[0].dtype, _layout(tuple(inputs[0].shape), name)
+    # A subclassed model has no inputs of its own, only the shape of what it was called on.
+    shape = (model.get_build_config() or {}).get("input_shape")
+    return "float32", _Layout(None, None, 3) if shape is None else _layout(tuple(shape), name)
+
+
+def _layout(shape: tuple[int | None, ...], name: str) -> _Layout:
+    """Read (batch, ...) as an image: channels last, channels first, grey without a channel, or one vector."""
+    axes = shape[1:]
+    if len(axes) == 3 and axes[2] in _CHANNELS:
+        return _Layout(axes[0], axes[1], axes[2])
+    if len(axes) == 3 and axes[0] in _CHANNELS:
+        return _Layout(axes[1], axes[2], axes[0], channels_first=True)
+    if len(axes) == 2 and axes[0] and axes[1]:
+        return _Layout(axes[0], axes[1], 1, shape=(axes[0], axes[1]))
+    if len(axes) == 1 and axes[0]:
+        for channels in (1, 3):
+            side = math.isqrt(axes[0] // channels)
+            if side > 1 and channels * side * side == axes[0]:
+                return _Layout(side, side, channels, shape=(axes[0],))
+    raise AdvcliError(
+        f"model '{name}' takes no image: its input is {_shown(axes)}",
+        "advcli reads (H, W, C), (C, H, W) and (H, W) with 1, 3 or 4 channels, and vectors of square images",
+    )
+
+
+def _shown(axes: tuple[int | None, ...]) -> str:
+    return " x ".join("any" if axis is None else str(axis) for axis in axes)
+
+
+def _arranged(image: Any, layout: _Layout, white: float, integer: bool) -> Any:
+    """Convert (N, H, W, C) to the input of a model."""
+    ops = keras.ops
+    if integer:
+        image = ops.stop_gradient(ops.round(image)) + (image - ops.stop_gradient(image))
+    if layout.channels == 4:
+        image = ops.concatenate([image, ops.full_like(image[..., :1], white)], axis=-1)
+    if layout.channels_first:
+        return ops.transpose(image, (0, 3, 1, 2))
+    return ops.reshape(image, (-1, *layout.shape)) if layout.shape else image
+
+
+def _on_floats(model: Any, image: Any) -> Any:
+    """Compute a model of integers on floating-point numbers: the same layers, without the conversion to integers."""
+    graph = model._functional if type(model) is keras.Sequential else model
+    if type(graph).__name__ != "Functional":
+        raise TypeError("a subclass may convert its input in its own code")
+    return graph._run_through_graph(image, operation_fn=lambda operation: operation)
+
+
+def _proven(build: Callable[[], Any], exact: Any) -> Any:
+    """Return a model if its outputs equal those of the exact model on random images; None if not, or if it fails."""
+    size = [each or _PROBE for each in exact.input_shape[1:]]
+    probe = np.random.default_rng(0).integers(0, 256, (4, *size)).astype(np.float32)
+    try:
+        model = build()
+        apart = disagreement(lambda: model(probe, training=False), lambda: exact(probe, training=False))
+        if not has_gradient(model, probe):
+            return None
+    except Exception:  # noqa: BLE001
+        # Layers may refuse floating-point numbers with any error.
+        return None
+    return model if apart <= _ROUNDING else None
+
+
+def has_gradient(model: Any, images: np.ndarray) -> bool:
+    """Return whether the outputs of a model have a gradient with respect to its input that is not zero everywhere."""
+    pixels = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        outputs = tf.cast(model(pixels, training=False), tf.float32)
+        # A sum of probabilities is constant: weigh the classes differently.
+        total = tf.reduce_sum(outputs * tf.range(1.0, 1.0 + outputs.shape[-1]))
+    gradient = tape.gradient(total, pixels)
+    return gradient is not None and bool(tf.reduce_any(gradient != 0))
+
+
+def _container(model: Any, size: tuple[int | None, int | None, int]) -> dict[str, Any]:
+    """Return the outputs of a model by name; empty if the output is one tensor."""
+    graph = model._functional if type(model) is keras.Sequential else model
+    if isinstance(graph, keras.Function):
+        return _items(graph._outputs_struct, model)
+    try:
+        return _items(model.compute_output_spec(keras.KerasTensor((None, *size))), model)
+    except Exception:  # noqa: BLE001
+        # What a model returns that cannot be traced shows when it is called.
+        return {}
+
+
+def _items(outputs: Any, model: Any) -> dict[str, Any]:
+    if isinstance(outputs, dict):
+        return {str(key): value for key, value in outputs.items()}
+    if not isinstance(outputs, list | tuple):
+        return {}
+    names = getattr(model, "output_names", None) or ()
+    if len(names) != len(outputs):
+        names = [str(number) for number in range(len(outputs))]
+    return dict(zip(names, outputs, strict=True))
+
+
+def _chosen(container: dict[str, Any], output: str | None, name: str) -> str | None:
+    """Return the name of the output to use; None if the model returns one tensor."""
+    listed = ", ".join(container)
+    if output is not None and output not in container:
+        message = f"model '{name}' has no output '{output}'" if container else f"model '{name}' has one output"
+        raise UsageError(message, nearest(output, list(container)) if container else "leave --output out")
+    if output is None and len(container) > 1:
+        raise UsageError(
+            f"model '{name}' has {len(container)} outputs: {listed}", f"choose one: --output {next(iter(container))}"
+        )
+    return output or next(iter(container), None)
