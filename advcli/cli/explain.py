@@ -20,10 +20,7 @@ def explain(request: Request, display: Display) -> int:
     from advcli.tasks.explain.explain_model import ExplainedModel
 
     choices = [request.choose(request.model)]
-    choices += [
-        validate.comparison_model(value, request.labels, request.input_range, request.edge, request.unsafe_load)
-        for value in request.compare
-    ]
+    choices += [validate.comparison_model(request, value) for value in request.compare]
     if request.list_layers:
         with Output(display.json, display.quiet) as output:
             return output.show(event for each in load_all(choices) for event in list_layers(each, request.seed))

@@ -50,6 +50,7 @@ class Classifier:
         input_range: the input values of black and white.
         head: how the output becomes logits.
         recipe: the training recipe; ``norm`` and ``eps`` are the threat that the model was trained for.
+        range_given: whether the user, or advcli's own file, gave the input range; else it was inferred or assumed.
         source: for an inference copy: the classifier that it is a copy of, whose predictions count.
     """
 
@@ -61,6 +62,7 @@ class Classifier:
     input_range: tuple[float, float] = (0.0, 1.0)
     head: Head = LOGITS
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    range_given: bool = True
     source: "Classifier | None" = None
 
     def fit(self, pixels: Tensor) -> Tensor:
@@ -317,6 +319,7 @@ def wrap(
     Raises:
         AdvcliError: the model does not map one image to the scores of two or more classes.
     """
+    range_given = input_range is not None
     if input_range is None:
         input_range = _own_range(model, name)
     low, high = input_range
@@ -334,7 +337,7 @@ def wrap(
     for layer in switched_off(model):
         log.warning("'%s': layer '%s' is called with training=True; advcli measures the model without it", name, layer)
     names = tuple(labels) or generic_names(classes)
-    classifier = Classifier(name, model, names, edge, channels, input_range, head)
+    classifier = Classifier(name, model, names, edge, channels, input_range, head, range_given=range_given)
     _check_labels(classifier, classes)
     return classifier
 

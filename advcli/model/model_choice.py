@@ -4,8 +4,9 @@ import contextlib
 import io
 import logging
 import os
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.download import offline
 from advcli.model.classifier import Classifier, load, read_labels, recipe_of
+from advcli.parsing import read_range
 
 log = logging.getLogger(__name__)
 
 IMAGENET_EDGE = 224
+_LEAST_SIZE = 8
 _CLASS_INDEX = (
     "imagenet_class_index.json",
     "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
@@ -38,6 +41,9 @@ class ModelChoice:
         input_range: for a model not saved by advcli: the input values of black and white.
         edge: for a backbone or a model of any size: the input size in pixels.
         unsafe: whether Python code inside a model file may run.
+        output: for a model of several outputs: the name of the one to use.
+        given_name: the name in records; empty for one made of the value.
+        text: the value with the options behind it, as the user wrote it.
     """
 
     value: str
@@ -46,6 +52,9 @@ class ModelChoice:
     input_range: tuple[float, float] | None = None
     edge: int | None = None
     unsafe: bool = False
+    output: str | None = None
+    given_name: str = ""
+    text: str = ""
 
     def __post_init__(self) -> None:
         if self.labels is not None and not self.labels.is_file():
@@ -53,11 +62,30 @@ class ModelChoice:
         if self.path is not None and self.weights != "imagenet":
             raise UsageError(f"'{self.value}' is a model file with weights", "--weights goes with a backbone's name")
         if self.path is None:
+            if self.output is not None:
+                raise UsageError(f"backbone '{self.value}' has one output", "leave --output out")
             if self.input_range is not None:
                 raise UsageError(f"backbone '{self.value}' knows its own input range", "leave --input-range out")
             registry.build("backbones", self.value)
             if self.weights != "imagenet" and not Path(self.weights).is_file():
                 raise UsageError(f"no such file: '{self.weights}'", "--weights is imagenet or a weights file")
+
+    @classmethod
+    def read(cls, text: str, **options: Any) -> "ModelChoice":
+        """Read a model and the options that stand behind it: ``a.keras:range=-1,1,name=base``.
+
+        Args:
+            text: the model; its own options override the others.
+            options: the fields of the choice.
+
+        Raises:
+            UsageError: there is no such model, or an option is not valid.
+        """
+        if Path(text).expanduser().exists():
+            return cls(text, **options)
+        value, given = _split_options(text)
+        own = {_OWN_OPTIONS[key][0]: _OWN_OPTIONS[key][1](content) for key, content in given.items()}
+        return cls(value, text=text, **{**options, **own})
 
     @property
     def path(self) -> Path | None:
@@ -82,6 +110,8 @@ class ModelChoice:
     @property
     def name(self) -> str:
         """Return the name of the model in records."""
+        if self.given_name:
+            return self.given_name
         if self.path is None:
             return registry.canonical(self.value)
         folder = self.path.parent.resolve().name
@@ -108,6 +138,7 @@ class ModelChoice:
                 labels=labels,
                 input_range=self.input_range,
                 edge=self.edge,
+                output=self.output,
                 unsafe=self.unsafe,
             )
         edge = self.edge or IMAGENET_EDGE
@@ -123,11 +154,59 @@ class ModelChoice:
         return Classifier(self.name, model, tuple(labels), edge)
 
 
+def _split_options(text: str) -> tuple[str, dict[str, str]]:
+    """Split ``a.keras:range=-1,1,name=base`` into the model and its options; options of a backbone stay with it."""
+    value, _, rest = text.partition(":")
+    given: dict[str, str] = {}
+    others = []
+    for part in re.split(r",(?=[\w-]+=)", rest):
+        key, equals, content = part.partition("=")
+        if equals and key in _OWN_OPTIONS:
+            if not content:
+                raise UsageError(f"'{key}=' of model '{value}' has no value")
+            if key in given:
+                raise UsageError(f"model '{value}' has the option '{key}' twice")
+            given[key] = content
+        else:
+            others.append(part)
+    if others and given and Path(value).expanduser().exists():
+        raise UsageError(f"a model has no option '{others[0]}'", nearest(others[0].partition("=")[0], _OWN_OPTIONS))
+    return (f"{value}:{','.join(others)}" if others else value), given
+
+
+def _read_size(text: str) -> int:
+    if not text.isdecimal() or int(text) < _LEAST_SIZE:
+        raise UsageError(f"an image size of '{text}'", f"give a number of pixels from {_LEAST_SIZE} up")
+    return int(text)
+
+
+def _read_file(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+# What can be said for each model: name -> the field of the choice, and how its text is read.
+_OWN_OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "range": ("input_range", read_range),
+    "labels": ("labels", _read_file),
+    "size": ("edge", _read_size),
+    "output": ("output", str),
+    "weights": ("weights", str),
+    "name": ("given_name", str),
+}
+
+
 def load_all(choices: Sequence[ModelChoice]) -> list[Classifier]:
-    """Load several models; models with equal names are named by the values that the user gave."""
+    """Load several models; models with equal names are named by what the user wrote.
+
+    Raises:
+        UsageError: the user gave one name to two models.
+    """
     names = Counter(choice.name for choice in choices)
+    given = Counter(choice.given_name for choice in choices if choice.given_name)
+    if given and given.most_common(1)[0][1] > 1:
+        raise UsageError(f"two models have the name '{given.most_common(1)[0][0]}'", "give each a name of its own")
     return [
-        classifier if names[choice.name] == 1 else replace(classifier, name=choice.value)
+        classifier if names[choice.name] == 1 else replace(classifier, name=choice.text or choice.value)
         for choice, classifier in ((choice, choice.load()) for choice in choices)
     ]
 

@@ -29,6 +29,7 @@ class ModelOptions(Validated):
         labels: class names: one a line, or Keras' JSON.
         input_range: for a foreign model: its values for black and white, such as 0,255 or -1,1.
         edge: side of the model's square input.
+        output: for a model of several outputs: the name of the one to use.
         unsafe_load: run code that a model file names: Lambda layers, your classes on PYTHONPATH.
     """
 
@@ -36,6 +37,7 @@ class ModelOptions(Validated):
     labels: Path | None = option(None, panel=WHAT, metavar="FILE")
     input_range: tuple[float, float] | None = option(None, panel=WHAT, metavar="LOW,HIGH", parse=read_range)
     edge: int | None = option(None, "--image-size", panel=WHAT, metavar="PIXELS", alias="--edge", min=8)
+    output: str | None = option(None, panel=WHAT, metavar="NAME")
     unsafe_load: bool = option(False, panel=WHAT)
 
     def choose(self, model: str) -> "ModelChoice":
@@ -46,7 +48,15 @@ class ModelOptions(Validated):
         """
         from advcli.model.model_choice import ModelChoice
 
-        return ModelChoice(model, self.weights, self.labels, self.input_range, self.edge, self.unsafe_load)
+        return ModelChoice.read(
+            model,
+            weights=self.weights,
+            labels=self.labels,
+            input_range=self.input_range,
+            edge=self.edge,
+            unsafe=self.unsafe_load,
+            output=self.output,
+        )
 
 
 def model_option() -> Any:

@@ -18,12 +18,15 @@ from advcli.datasets import find
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
+from advcli.model.range_check import refuse_other_range, sample_rows
 from advcli.records import Progress, Protocol
 from advcli.tasks.benchmark.models import EvaluatedModel, measured
 from advcli.tasks.benchmark.numbering import note_order
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.request import Request, Shard
 
+# So many images show which input range a model wants.
+_COMPARED = 128
 _PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -113,6 +116,11 @@ def prepare_evaluation(
     if request.class_order is not None and all(has_names(classifier.labels) for classifier in classifiers):
         raise UsageError("--class-order has no effect: the models have class names, which decide", "leave it out")
     note_order(models)
+    for model in models:
+        if not model.classifier.range_given:
+            yield Progress(f"{model.name}: comparing input ranges", 0, 0)
+            few = sample_rows(len(model.labels), _COMPARED)
+            refuse_other_range(model.classifier, model.images.at(few)[0], model.labels[few])
     plan = Plan(
         dataset.name,
         dataset.labels,

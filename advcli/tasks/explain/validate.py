@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from advcli import registry
@@ -15,6 +16,7 @@ from advcli.tasks.explain.adversarial_pairs import check_kind
 from advcli.tasks.explain.default_methods import DEFAULT_METHODS
 from advcli.tasks.explain.request import SHEET, TRUE, Request, endings
 from advcli.tasks.explain.views import is_word, true_class
+from advcli.tasks.request import ModelOptions
 from advcli.threat.threat import Norm, Threat
 
 log = logging.getLogger(__name__)
@@ -44,17 +46,15 @@ def build_explainers(specs: Sequence[str] | None, layer: str | None) -> dict[str
     return made
 
 
-def comparison_model(
-    value: str, labels: Path | None, values: tuple[float, float] | None, edge: int | None, unsafe: bool
-) -> ModelChoice:
+def comparison_model(request: ModelOptions, value: str) -> ModelChoice:
     """Choose a model to compare with; options about the first model's file hold for it too, unless it is a run.
 
     Raises:
         UsageError: there is no such model.
     """
     if Path(value).is_dir():
-        return ModelChoice(value, labels=labels, unsafe=unsafe)
-    return ModelChoice(value, labels=labels, input_range=values, edge=edge, unsafe=unsafe)
+        request = ModelOptions(labels=request.labels, unsafe_load=request.unsafe_load)
+    return replace(request, weights="imagenet").choose(value)
 
 
 def refuse_attack(

@@ -1,0 +1,62 @@
+"""Compare the input ranges that a model may want on labelled images."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from advcli.errors import UsageError
+from advcli.model.classifier import Classifier
+
+_CANDIDATES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
+# Another range fits better if it is correct on so much more of the images, by so many images.
+_SHARE = 0.1
+_IMAGES = 8
+
+
+def refuse_other_range(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse an input range that nobody gave, if another one gives a far higher accuracy.
+
+    Args:
+        classifier: a classifier; nothing is compared if the user or advcli's own file gave its range.
+        pixels: (N, H, W, C) in [0, 1], some of the images.
+        labels: (N,) their true classes.
+
+    Raises:
+        UsageError: another range fits far better.
+    """
+    if classifier.range_given or len(labels) == 0:
+        return
+    own = _correct(classifier, pixels, labels)
+    others = {
+        values: _correct(replace(classifier, input_range=values), pixels, labels)
+        for values in _CANDIDATES
+        if values != classifier.input_range
+    }
+    # A network without offsets classifies all multiples of an image alike: prefer the least.
+    best = max(others, key=lambda values: (others[values], values[0] - values[1]))
+    if others[best] - own < max(_SHARE * len(labels), _IMAGES):
+        return
+    shown = [
+        f"{found} of {len(labels)} with {_text(values)}"
+        for values, found in [(classifier.input_range, own), (best, others[best])]
+    ]
+    raise UsageError(
+        f"the input range {_text(classifier.input_range)} of '{classifier.name}' seems wrong: clean images classified "
+        f"correctly: {shown[0]}, {shown[1]}",
+        f"give --input-range {_text(best)}; to keep the range, give --input-range {_text(classifier.input_range)}",
+    )
+
+
+def sample_rows(count: int, most: int) -> np.ndarray:
+    """Return at most ``most`` indices spread evenly over ``count`` images: -> (n,)."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)) if count else np.zeros(0, int)
+
+
+def _correct(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray, batch: int = 32) -> int:
+    parts = [slice(start, start + batch) for start in range(0, len(labels), batch)]
+    return sum(int((classifier.classes(pixels[part]) == labels[part]).sum()) for part in parts)
+
+
+def _text(values: Sequence[float]) -> str:
+    return f"{values[0]:g},{values[1]:g}"
