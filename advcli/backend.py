@@ -12,7 +12,7 @@ import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 # Warnings of Keras and tf-keras-vis about their own code, which a user cannot fix.
 _CHATTER = (
@@ -91,9 +91,59 @@ def _import(name: str) -> Any:
     return module
 
 
+# The stubs of TensorFlow and the annotations of Keras refuse calls that are right.
 tf: Any = _Lazy("tensorflow")
 keras: Any = _Lazy("keras")
-Tensor = Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    # Those of the stubs of TensorFlow lack operators, and every length in their shapes may be None.
+    class Tensor:
+        """The tensors of TensorFlow: values, symbols and variables."""
+
+        shape: Any
+        dtype: Any
+        ndim: int
+        op: Any
+        graph: Any
+
+        def __add__(self, other: object) -> "Tensor": ...
+
+        __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__
+        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __add__
+        __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
+        __getitem__ = __add__
+
+        def __neg__(self) -> "Tensor": ...
+
+        __invert__ = __abs__ = __neg__
+
+        def __array__(self) -> np.ndarray: ...
+
+        numpy = __array__
+
+        def __len__(self) -> int: ...
+        def __iter__(self) -> "Iterator[Tensor]": ...
+        def __int__(self) -> int: ...
+        def __float__(self) -> float: ...
+        def __bool__(self) -> bool: ...
+
+    ArrayLike = Tensor | np.ndarray
+else:
+    Tensor = ArrayLike = Any
+
+# Keras annotates few of the attributes of its layers, and none of those of its optimizers; what stands in for a
+# model or a layer while it is searched is called as they are.
+KerasModel = Any
+KerasLayer = Any
+Variable = Any
+Optimizer = Any
+Strategy = Any
+# What tf.nest takes: a tensor, or tuples, lists and dictionaries of them.
+Nest = Any
+# What tf.function makes of a function.
+TracedFunction = Callable[..., Any]
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

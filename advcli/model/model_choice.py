@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from advcli import registry
 from advcli.backend import keras
@@ -16,6 +15,7 @@ from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.download import offline
 from advcli.model.classifier import Classifier, load, read_labels, recipe_of
+from advcli.records.base import Json
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class ModelChoice:
         return f"{folder}/{self.path.stem}" if (self.path.parent / "run.json").is_file() else self.path.stem
 
     @property
-    def recipe(self) -> Mapping[str, Any]:
+    def recipe(self) -> Mapping[str, Json]:
         """Return the training recipe of the model; empty if advcli did not train it."""
         return {} if self.path is None else recipe_of(self.path)
 
