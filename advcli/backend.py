@@ -91,16 +91,16 @@ def _import(name: str) -> Any:
     return module
 
 
-# The stubs of TensorFlow and the annotations of Keras refuse calls that are right.
+# Not typed as their modules: the stubs of TensorFlow and the annotations of Keras reject many correct calls.
 tf: Any = _Lazy("tensorflow")
 keras: Any = _Lazy("keras")
 
 if TYPE_CHECKING:
     import numpy as np
 
-    # Those of the stubs of TensorFlow lack operators, and every length in their shapes may be None.
+    # Not the stubs' tf.Tensor, which lacks operators and whose every dimension may be None.
     class Tensor:
-        """The tensors of TensorFlow: values, symbols and variables."""
+        """A tensor of TensorFlow: eager, symbolic or a variable."""
 
         shape: Any
         dtype: Any
@@ -133,16 +133,15 @@ if TYPE_CHECKING:
 else:
     Tensor = ArrayLike = Any
 
-# Keras annotates few of the attributes of its layers, and none of those of its optimizers; what stands in for a
-# model or a layer while it is searched is called as they are.
+# Keras annotates few attributes of its layers and none of its optimizers; these names document what a value is.
 KerasModel = Any
 KerasLayer = Any
 Variable = Any
 Optimizer = Any
 Strategy = Any
-# What tf.nest takes: a tensor, or tuples, lists and dictionaries of them.
+# A structure for tf.nest: a tensor, or tuples, lists and dictionaries of tensors.
 Nest = Any
-# What tf.function makes of a function.
+# The result of tf.function.
 TracedFunction = Callable[..., Any]
 
 
