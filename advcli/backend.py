@@ -12,7 +12,7 @@ import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 # Warnings of Keras and tf-keras-vis about their own code, which a user cannot fix.
 _CHATTER = (
@@ -91,9 +91,58 @@ def _import(name: str) -> Any:
     return module
 
 
+# Not typed as their modules: the stubs of TensorFlow and the annotations of Keras reject many correct calls.
 tf: Any = _Lazy("tensorflow")
 keras: Any = _Lazy("keras")
-Tensor = Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    # Not the stubs' tf.Tensor, which lacks operators and whose every dimension may be None.
+    class Tensor:
+        """A tensor of TensorFlow: eager, symbolic or a variable."""
+
+        shape: Any
+        dtype: Any
+        ndim: int
+        op: Any
+        graph: Any
+
+        def __add__(self, other: object) -> "Tensor": ...
+
+        __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__
+        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __add__
+        __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
+        __getitem__ = __add__
+
+        def __neg__(self) -> "Tensor": ...
+
+        __invert__ = __abs__ = __neg__
+
+        def __array__(self) -> np.ndarray: ...
+
+        numpy = __array__
+
+        def __len__(self) -> int: ...
+        def __iter__(self) -> "Iterator[Tensor]": ...
+        def __int__(self) -> int: ...
+        def __float__(self) -> float: ...
+        def __bool__(self) -> bool: ...
+
+    ArrayLike = Tensor | np.ndarray
+else:
+    Tensor = ArrayLike = Any
+
+# Keras annotates few attributes of its layers and none of its optimizers; these names document what a value is.
+KerasModel = Any
+KerasLayer = Any
+Variable = Any
+Optimizer = Any
+Strategy = Any
+# A structure for tf.nest: a tensor, or tuples, lists and dictionaries of tensors.
+Nest = Any
+# The result of tf.function.
+TracedFunction = Callable[..., Any]
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

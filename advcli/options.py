@@ -5,12 +5,18 @@ import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from advcli.errors import UsageError, nearest
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 # The panels of a command's help, in their order.
 PANELS = WHAT, THREAT, LEARNING, SUMMARY, OUTPUT, RUN = "What", "Threat", "Learning", "Summary", "Output", "Run"
+
+# The default of a field in its class body: assignable to every type that a field can have.
+FieldDefault = Any
 
 
 @dataclass(frozen=True)
@@ -42,22 +48,22 @@ class Option:
     min: float | None = None
     max: float | None = None
     family: str | None = None
-    parse: Callable[[Any], Any] | None = None
+    parse: Callable[..., object] | None = None
     several: bool = False
     alias: str | None = None
     argument: bool = False
     eager: bool = False
-    callback: Callable[..., Any] | None = None
+    callback: Callable[..., object] | None = None
     env: str | None = None
     of_results: bool = False
 
 
-def option(default: Any, *flags: str, **known: Any) -> Any:
+def option(default: object, *flags: str, **known: Any) -> FieldDefault:
     """Declare a field that is an option: its default, its flags, and what else ``Option`` says."""
     return field(default=default, metadata={"option": Option(flags, **known)})
 
 
-def options_of(request: Any) -> dict[str, Option]:
+def options_of(request: "DataclassInstance | type[DataclassInstance]") -> dict[str, Option]:
     """List the options of a dataclass or of one of its values: field -> option."""
     return {each.name: each.metadata["option"] for each in fields(request) if "option" in each.metadata}
 
@@ -77,7 +83,7 @@ def helps_of(request: type) -> dict[str, str]:
     return found
 
 
-def changed_options(*parts: Any) -> set[str]:
+def changed_options(*parts: "DataclassInstance") -> set[str]:
     """Return the names of the fields whose value differs from the default."""
     return {
         each.name
@@ -87,7 +93,7 @@ def changed_options(*parts: Any) -> set[str]:
     }
 
 
-def choices_of(kind: Any) -> tuple[str, ...]:
+def choices_of(kind: object) -> tuple[str, ...]:
     """List the values of a ``Literal`` or a ``StrEnum``, also of one that may be None or comes several times."""
     for each in (kind, *get_args(kind)):
         if get_origin(each) is Literal:
@@ -108,7 +114,7 @@ def read_choice(text: str, choices: tuple[str, ...], name: str) -> str:
     return choices[choices.index(text)]
 
 
-def refuse_out_of_bounds(request: Any) -> None:
+def refuse_out_of_bounds(request: "DataclassInstance") -> None:
     """Refuse values outside an option's bounds, or not among its choices.
 
     Raises:

@@ -138,7 +138,7 @@ def filled(cls: type, text: str, name: str, before: str) -> Any:
     """
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     types = get_type_hints(cls)
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         key, separator, value = (part.strip() for part in item.partition("="))
         key = key.replace("-", "_")
@@ -171,7 +171,7 @@ def number(text: str, what: str) -> float:
     return value
 
 
-def _convert(text: str, kind: Any, what: str) -> Any:
+def _convert(text: str, kind: object, what: str) -> Any:
     if kind is bool:
         if text.lower() in ("true", "yes", "1"):
             return True

@@ -94,7 +94,7 @@ def make_classifier(backbone: str = "small:width=8", edge: int = 8, channels: in
 
 
 def make_inner_maximization(
-    classifier: Classifier, threat: Threat, count: int = 5, seed: int = 0, kept: Tensor = None
+    classifier: Classifier, threat: Threat, count: int = 5, seed: int = 0, kept: Tensor | None = None
 ) -> InnerMaximization:
     """Make what training perturbs a batch with; its attack makes the images brighter."""
 

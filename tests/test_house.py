@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -139,6 +140,11 @@ def test_only_the_backend_imports_tensorflow(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_vague_names(file: Path) -> None:
     assert not re.search(r"utils|common|manager|helper", file.stem)
+
+
+def test_few_values_are_of_any_type() -> None:
+    found = Counter({str(file.relative_to(ROOT)): len(re.findall(r"\bAny\b", file.read_text())) for file in FILES})
+    assert found.total() < 100, found.most_common(10)
 
 
 @pytest.mark.parametrize(("family", "name"), COMPONENTS)

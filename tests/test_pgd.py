@@ -109,16 +109,20 @@ def test_one_trace_serves_every_batch_size(options: str, small: Classifier, many
     assert compiled_attack.traces == 1
 
 
+def paces(attack: PGD, threat: Threat) -> list[float]:
+    return [float(pace) for pace in attack.paces(threat)]
+
+
 def test_the_lengths_of_the_steps() -> None:
     threat = Threat(eps=0.2)
-    np.testing.assert_allclose(PGD(steps=4).paces(threat), [0.125] * 4)
-    np.testing.assert_allclose(PGD(steps=4, step=0.1).paces(threat), [0.1] * 4)
-    np.testing.assert_allclose(PGD(steps=4, step=0.1).paces(Threat(eps=0.4)), [0.1] * 4)
-    np.testing.assert_allclose(PGD(steps=4, step=1, schedule="linear").paces(threat), [1, 0.75, 0.5, 0.25])
-    cosine = PGD(steps=4, step=1, schedule="cosine").paces(threat)
+    np.testing.assert_allclose(paces(PGD(steps=4), threat), [0.125] * 4)
+    np.testing.assert_allclose(paces(PGD(steps=4, step=0.1), threat), [0.1] * 4)
+    np.testing.assert_allclose(paces(PGD(steps=4, step=0.1), Threat(eps=0.4)), [0.1] * 4)
+    np.testing.assert_allclose(paces(PGD(steps=4, step=1, schedule="linear"), threat), [1, 0.75, 0.5, 0.25])
+    cosine = paces(PGD(steps=4, step=1, schedule="cosine"), threat)
     np.testing.assert_allclose(cosine, [1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2])
     for schedule in ("linear", "cosine"):
-        assert sum(PGD(steps=7, schedule=schedule).paces(threat)) == pytest.approx(2.5 * 0.2)
+        assert sum(paces(PGD(steps=7, schedule=schedule), threat)) == pytest.approx(2.5 * 0.2)
 
 
 def test_steps_have_the_lengths_of_the_schedule(linear: Classifier, many: np.ndarray) -> None:

@@ -3,12 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from advcli import registry
-from advcli.backend import Tensor
+from advcli.backend import Nest, Tensor
 from advcli.errors import UsageError
 from advcli.threat.lengths import HasLengths
 from advcli.threat.rng import ImageRng
@@ -108,7 +108,7 @@ class Universal(Search):
     steps: int
 
     @abstractmethod
-    def start(self, edge: int, channels: int) -> Any:
+    def start(self, edge: int, channels: int) -> Nest:
         """Return the state before the first step: a nested structure of tensors whose shapes do not change.
 
         Args:
@@ -120,12 +120,12 @@ class Universal(Search):
     def ascend(
         self,
         logits_fn: Callable[[Tensor], Tensor],
-        state: Any,
+        state: Nest,
         images: Tensor,
         labels: Tensor,
         threat: Threat,
         rng: ImageRng,
-    ) -> Any:
+    ) -> Nest:
         """Return the state after one gradient step on a batch: (N, edge, edge, C), (N,).
 
         Args:
@@ -138,7 +138,7 @@ class Universal(Search):
         """
 
     @abstractmethod
-    def pattern(self, state: Any) -> Tensor:
+    def pattern(self, state: Nest) -> Tensor:
         """Return the perturbation: (H, W, C), or (H, W, C + 1) if its last channel is an opacity."""
 
     @abstractmethod

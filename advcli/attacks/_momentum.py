@@ -20,7 +20,7 @@ class Pace:
     """
 
     steps: int
-    length: float
+    length: float | Tensor
     decay: float
 
 

@@ -5,9 +5,9 @@ the others.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from advcli.backend import Tensor, tf
+from advcli.backend import Nest, Tensor, tf
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
@@ -90,10 +90,10 @@ def in_rounds(
 
 
 def until_broken(
-    step: Callable[[Network, Tensor, Any], tuple[Any, Tensor]],
+    step: Callable[[Network, Tensor, Nest], tuple[Nest, Tensor]],
     logits_fn: Network,
-    answer: Callable[[Any], Tensor],
-    state: Any,
+    answer: Callable[[Nest], Tensor],
+    state: Nest,
     steps: int,
 ) -> Tensor:
     """Repeat a step on the images that are not done, and return each image's answer at the end of its last step.
@@ -108,18 +108,18 @@ def until_broken(
     start = answer(state)
     every = tf.range(tf.shape(start, out_type=tf.int64)[0])
 
-    def unfinished(index: Tensor, rows: Tensor, found: Tensor, state: Any) -> Tensor:
+    def unfinished(index: Tensor, rows: Tensor, found: Tensor, state: Nest) -> Tensor:
         return (index < steps) & (tf.size(rows) > 0)
 
-    def advance(index: Tensor, rows: Tensor, found: Tensor, state: Any) -> tuple[Tensor, Tensor, Tensor, Any]:
+    def advance(index: Tensor, rows: Tensor, found: Tensor, state: Nest) -> tuple[Tensor, Tensor, Tensor, Nest]:
         state, done = step(asked_about(logits_fn, rows), index, state)
 
-        def leave() -> tuple[Tensor, Tensor, Tensor, Any]:
+        def leave() -> tuple[Tensor, Tensor, Tensor, Nest]:
             stay = tf.where(~done)[:, 0]
             left = _put(found, rows, done, answer(state))
             return index + 1, tf.gather(rows, stay), left, _take(state, stay)
 
-        def go_on() -> tuple[Tensor, Tensor, Tensor, Any]:
+        def go_on() -> tuple[Tensor, Tensor, Tensor, Nest]:
             return index + 1, rows, found, state
 
         return tf.cond(tf.reduce_any(done), leave, go_on)
@@ -174,7 +174,7 @@ def _one_hot(logits: Tensor, classes: Tensor) -> Tensor:
     return tf.one_hot(classes, logits.shape[1], on_value=True, off_value=False, dtype=tf.bool)
 
 
-def _take(state: Any, rows: Tensor) -> Any:
+def _take(state: Nest, rows: Tensor) -> Nest:
     return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), state)
 
 

@@ -31,7 +31,7 @@ def middle(size: Tensor) -> Tensor:
     return (tf.cast(size, tf.float32) - 1) / 2
 
 
-def draw(pictures: Tensor, placement: Placement, height: Tensor, width: Tensor) -> Tensor:
+def draw(pictures: Tensor, placement: Placement, height: int | Tensor, width: int | Tensor) -> Tensor:
     """Draw images on a black canvas: (N, h, w, C) -> (N, height, width, C)."""
     transforms = _inverse(placement, tf.shape(pictures))
 

@@ -124,7 +124,7 @@ class Patch(Universal):
         opacity = tf.ensure_shape(drawn[..., -1:], [*images.shape[:3], 1])
         return tf.clip_by_value(images * (1 - opacity) + drawn[..., :-1], 0.0, 1.0)
 
-    def _placement(self, side: Tensor, height: Tensor, width: Tensor, rng: ImageRng) -> Placement:
+    def _placement(self, side: Tensor, height: int | Tensor, width: int | Tensor, rng: ImageRng) -> Placement:
         """Sample the placement of the patch in each image."""
         size, turn, down, across = tf.unstack(rng.uniform([4]), axis=1)
         height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
@@ -134,7 +134,7 @@ class Patch(Universal):
         if self.shape == "square":
             half *= tf.abs(tf.sin(angle)) + tf.abs(tf.cos(angle))
 
-        def somewhere(share: Tensor, length: Tensor) -> Tensor:
+        def somewhere(share: Tensor, length: int | Tensor) -> Tensor:
             near = tf.minimum(half, length / 2)
             return near + share * (length - 2 * near) - 0.5
 

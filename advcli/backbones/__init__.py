@@ -1,13 +1,15 @@
 """Networks to train: one file a network; its options are its architecture."""
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from advcli.backend import KerasModel
 
 
 class Backbone(Protocol):
     """A classifier network that includes its preprocessing."""
 
-    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
+    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> KerasModel:
         """Build a flat functional Keras model: images in [0, 1] -> logits.
 
         Args:

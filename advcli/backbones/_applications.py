@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from advcli.backbones import _options, _weights
-from advcli.backend import keras
+from advcli.backend import KerasLayer, KerasModel, keras
 from advcli.errors import UsageError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -41,8 +41,8 @@ class Application:
         channels: int,
         weights: str | Path | None,
         published: _weights.Published,
-        **arguments: Any,
-    ) -> Any:
+        **arguments: object,
+    ) -> KerasModel:
         """Build the network and load its weights.
 
         Args:
@@ -67,7 +67,7 @@ class Application:
         model = keras.Model(features.inputs[0], logits, name=self.name)
         return _weights.load_weights(model, file, new_head=classes is not None)
 
-    def _features(self, stride: int, edge: int, channels: int, arguments: dict[str, Any]) -> Any:
+    def _features(self, stride: int, edge: int, channels: int, arguments: dict[str, object]) -> KerasModel:
         # Keras' layers pad and branch by the size of their maps, so a stem of stride 1 wants the layers
         # that an image of twice the size would get. A stem without a border loses the outermost
         # pixels, as many at either stride, so there the larger image has to be that much smaller.
@@ -80,14 +80,14 @@ class Application:
         features = self._application(like, channels, arguments)
         return features if stride == 2 else _with_whole_stem(features, edge)
 
-    def _application(self, edge: int, channels: int, arguments: dict[str, Any]) -> Any:
+    def _application(self, edge: int, channels: int, arguments: dict[str, object]) -> KerasModel:
         inputs = keras.Input((edge, edge, channels), name="image")
         images = rescaling(self.mean, self.std, channels)(inputs)
         function = getattr(keras.applications, self.function)
         return function(include_top=False, weights=None, input_tensor=images, **arguments)
 
 
-def rescaling(mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> Any:
+def rescaling(mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> KerasLayer:
     """Return the layer (pixels - mean) / std; for grey images both are averaged over the colours."""
     if channels != len(mean):
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
@@ -96,7 +96,7 @@ def rescaling(mean: tuple[float, ...], std: tuple[float, ...], channels: int) ->
     return keras.layers.Rescaling(scale, offset, name="preprocess")
 
 
-def _with_whole_stem(features: Any, edge: int) -> Any:
+def _with_whole_stem(features: KerasModel, edge: int) -> KerasModel:
     """Copy a network onto a smaller input, with its first convolution's stride turned from 2 to 1."""
     layers = features.layers
     stem = next(index for index, layer in enumerate(layers) if isinstance(layer, keras.layers.Conv2D))
@@ -105,7 +105,7 @@ def _with_whole_stem(features: Any, edge: int) -> Any:
         # Padding that centres a stride of 2 is lopsided for a stride of 1.
         changes[layers[stem - 1].name] = {"padding": tuple(side // 2 for side in layers[stem].kernel_size)}
 
-    def copied(layer: Any) -> Any:
+    def copied(layer: KerasLayer) -> KerasLayer:
         return type(layer).from_config(layer.get_config() | changes.get(layer.name, {}))
 
     inputs = keras.Input((edge, edge, features.inputs[0].shape[-1]), name="image")

@@ -1,12 +1,10 @@
 """What the EfficientNets share: their preprocessing, and where their weights are."""
 
-from typing import Any
-
 import numpy as np
 
 from advcli.backbones._applications import IMAGENET_MEAN, IMAGENET_STD, Application
 from advcli.backbones._weights import Published
-from advcli.backend import keras
+from advcli.backend import KerasModel, keras
 
 _URL = "https://storage.googleapis.com/keras-applications/efficientnet{size}.h5"
 
@@ -23,7 +21,7 @@ def published(size: str, md5: str, megabytes: int) -> Published:
     return Published(_URL.format(size=size), md5, megabytes)
 
 
-def normalised(model: Any, pretrained: bool) -> Any:
+def normalised(model: KerasModel, pretrained: bool) -> KerasModel:
     """Set the network's Normalization layer to ImageNet's means and standard deviations.
 
     The layer is a part of Keras' EfficientNet, and its mean and variance are weights. The published

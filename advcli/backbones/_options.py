@@ -1,16 +1,19 @@
 """Checks of the common options of the networks, and their values for an input size."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from advcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # Networks made for 224 pixels halve the map five times. Up to this edge the stem leaves it whole,
 # or the last maps would be a pixel or two wide.
 _WHOLE_UP_TO = 64
 
 
-def check(options: Any) -> None:
+def check(options: "DataclassInstance") -> None:
     """Check the options that several networks have.
 
     Raises:

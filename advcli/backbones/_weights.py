@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advcli.backend import keras
+from advcli.backend import KerasModel, keras
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.download import offline
 
@@ -111,7 +111,7 @@ def _shapes(file: Path) -> list[tuple[int, ...]]:
 
     found: list[tuple[int, ...]] = []
 
-    def note(path: str, item: Any) -> None:
+    def note(path: str, item: object) -> None:
         # Integers are counters and random states, which a network may do without.
         if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and not path.startswith("optimizer"):
             found.append(item.shape)
@@ -137,7 +137,7 @@ def own_head(name: str, classes: int | None, file: Path | None) -> int:
     return size
 
 
-def load_weights(model: Any, file: Path | None, new_head: bool) -> Any:
+def load_weights(model: KerasModel, file: Path | None, new_head: bool) -> KerasModel:
     """Load a weights file into a model, all of it or all but its head.
 
     Raises:

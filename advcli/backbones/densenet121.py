@@ -6,11 +6,11 @@ arXiv:1608.06993. The layers are those of Keras Applications.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from advcli.backbones import _options
 from advcli.backbones._applications import IMAGENET_MEAN, IMAGENET_STD, Application
 from advcli.backbones._weights import Published
+from advcli.backend import KerasModel
 
 _NETWORK = Application("densenet121", "DenseNet121", IMAGENET_MEAN, IMAGENET_STD)
 _PUBLISHED = Published(
@@ -40,7 +40,7 @@ class DenseNet121:
         """Return the options with the stem's stride for an input size."""
         return _options.resolved(self, edge)
 
-    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
+    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> KerasModel:
         """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
         return _NETWORK.build(self, classes, edge, channels, weights, _PUBLISHED)
 

@@ -6,9 +6,9 @@ arXiv:1905.11946. The layers are those of Keras Applications.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from advcli.backbones import _efficientnet, _options
+from advcli.backend import KerasModel
 
 _NETWORK = _efficientnet.network("b4")
 _PUBLISHED = _efficientnet.published("b4", md5="18c95ad55216b8f92d7e70b3a046e2fc", megabytes=75)
@@ -35,7 +35,7 @@ class EfficientNetB4:
         """Return the options with the stem's stride for an input size."""
         return _options.resolved(self, edge)
 
-    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
+    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> KerasModel:
         """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
         model = _NETWORK.build(self, classes, edge, channels, weights, _PUBLISHED)
         return _efficientnet.normalised(model, pretrained=weights is not None)

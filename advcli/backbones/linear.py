@@ -7,10 +7,9 @@ arXiv:1412.6572, section 5.
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from advcli.backbones import _weights
-from advcli.backend import keras
+from advcli.backend import KerasModel, keras
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Linear:
         """Return the options: there are none."""
         return dataclasses.asdict(self)
 
-    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
+    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> KerasModel:
         """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
         file = _weights.find_weights("linear", weights)
         inputs = keras.Input((edge, edge, channels), name="image")

@@ -6,11 +6,11 @@ CVPR 2018. arXiv:1707.07012. The layers are those of Keras Applications.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from advcli.backbones import _options
 from advcli.backbones._applications import Application
 from advcli.backbones._weights import Published
+from advcli.backend import KerasModel
 
 _NETWORK = Application("nasnetlarge", "NASNetLarge", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), padded_stem=False)
 _PUBLISHED = Published(
@@ -39,7 +39,7 @@ class NASNetLarge:
         """Return the options with the stem's stride for an input size."""
         return _options.resolved(self, edge)
 
-    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
+    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> KerasModel:
         """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
         return _NETWORK.build(self, classes, edge, channels, weights, _PUBLISHED)
 

@@ -6,11 +6,10 @@ CVPR 2017. arXiv:1611.05431, table 1.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from advcli.backbones import _options, _weights
 from advcli.backbones._applications import IMAGENET_MEAN, IMAGENET_STD, rescaling
-from advcli.backend import keras
+from advcli.backend import KerasModel, Tensor, keras
 
 _PATHS = 32
 _BLOCKS = (3, 4, 6, 3)
@@ -36,7 +35,7 @@ class ResNeXt50:
         """Return the options with the stem's stride for an input size."""
         return _options.resolved(self, edge)
 
-    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
+    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> KerasModel:
         """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
         file = _weights.find_weights("resnext50", weights)
         size = _weights.own_head("resnext50", classes, file)
@@ -56,7 +55,7 @@ class ResNeXt50:
         model = keras.Model(inputs, logits, name="resnext50")
         return _weights.load_weights(model, file, new_head=classes is not None)
 
-    def _block(self, x: Any, width: int, stride: int, name: str) -> Any:
+    def _block(self, x: Tensor, width: int, stride: int, name: str) -> Tensor:
         """Add a residual block: width -> 32 paths of width / 32 -> 2 width channels."""
         layers = keras.layers
         shortcut = x
@@ -71,14 +70,14 @@ class ResNeXt50:
         x = layers.Add(name=f"{name}_add")([x, shortcut])
         return layers.ReLU(name=f"{name}_relu")(x)
 
-    def _convolution(self, x: Any, channels: int, name: str, kernel: int = 1, stride: int = 1) -> Any:
+    def _convolution(self, x: Tensor, channels: int, name: str, kernel: int = 1, stride: int = 1) -> Tensor:
         x = keras.layers.Conv2D(
             channels, kernel, stride, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
         )(x)
         return keras.layers.BatchNormalization(momentum=self.bn_momentum, epsilon=_EPSILON, name=f"{name}_bn")(x)
 
 
-def _paths(x: Any, stride: int, name: str) -> Any:
+def _paths(x: Tensor, stride: int, name: str) -> Tensor:
     """Convolve 3 x 3 within each of 32 groups of channels.
 
     ``Conv2D(groups=32)`` is the same thing, but on a CPU TensorFlow takes its gradient a hundred times

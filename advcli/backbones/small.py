@@ -6,10 +6,9 @@ and moving statistics that mix the two fit neither.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from advcli.backbones import _options, _weights
-from advcli.backend import keras
+from advcli.backend import KerasModel, keras
 from advcli.errors import UsageError
 
 
@@ -32,7 +31,7 @@ class Small:
         """Return the options: none depends on the input size."""
         return _options.resolved(self, edge)
 
-    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> Any:
+    def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> KerasModel:
         """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
         file = _weights.find_weights("small", weights)
         size = _weights.own_head("small", classes, file)

@@ -1,19 +1,17 @@
 """Calls of the model on the images of a check, in small batches: a gradient needs all activations in memory."""
 
 import contextlib
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from advcli.backend import Tensor, tf
+from advcli.backend import KerasLayer, Nest, Tensor, TracedFunction, tf
 from advcli.model.classifier import Classifier
 from advcli.model.introspection import operations, replaced
 
 _TOGETHER = 32
 
 
-def in_parts(function: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
+def in_parts(function: TracedFunction, *arrays: np.ndarray) -> np.ndarray:
     """Apply a function of some images to all of them: (N, ...) -> (N, ...)."""
     starts = range(0, len(arrays[0]), _TOGETHER)
     parts = (tuple(tf.constant(array[start : start + _TOGETHER]) for array in arrays) for start in starts)
@@ -29,16 +27,16 @@ def logits_of(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
     return in_parts(ask, pixels)
 
 
-def random_layers(classifier: Classifier, pixels: np.ndarray) -> list[Any]:
+def random_layers(classifier: Classifier, pixels: np.ndarray) -> list[KerasLayer]:
     """List the layers of a Keras model that give different outputs for the same input in inference mode.
 
     Of a layer with sublayers only the random sublayers are listed, if there are any.
     """
     layers = operations(classifier.model)
-    found: dict[int, Any] = {}
+    found: dict[int, KerasLayer] = {}
 
-    def twice(layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def twice(layer: KerasLayer, call: TracedFunction) -> TracedFunction:
+        def wrapped(*args: object, **kwargs: object) -> Nest:
             output = call(*args, **kwargs)
             if _differ(output, call(*args, **kwargs)):
                 found[id(layer)] = layer
@@ -53,12 +51,12 @@ def random_layers(classifier: Classifier, pixels: np.ndarray) -> list[Any]:
     return [layer for layer in found.values() if not any(id(inner) in found for inner in _inside(layer))]
 
 
-def _inside(layer: Any) -> list[Any]:
+def _inside(layer: KerasLayer) -> list[KerasLayer]:
     flatten = getattr(layer, "_flatten_layers", None)
     return list(flatten(include_self=False, recursive=True)) if flatten else []
 
 
-def _differ(one: Any, other: Any) -> bool:
+def _differ(one: Tensor, other: Tensor) -> bool:
     pairs = zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True)
     return any(
         not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)

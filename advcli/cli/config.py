@@ -4,7 +4,6 @@ import json
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -33,7 +32,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
         for parameter in context.command.params
         if parameter.name and parameter.name not in _NOT_IN_A_FILE
     }
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key, value in _content(path).items():
         name = _normal(context, key)
         if isinstance(value, dict):
@@ -73,7 +72,7 @@ def _normal(context: typer.Context, key: str) -> str:
     return (context.token_normalize_func or str)(flag).replace("-", "_")
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path) -> dict[str, object]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix != ".json":
@@ -89,7 +88,7 @@ def _content(path: Path) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _as_typed(value: Any, several: bool) -> Any:
+def _as_typed(value: object, several: bool) -> object:
     """Return a value as it would be typed on the command line."""
     if isinstance(value, list):
         items = [str(item) for item in value]

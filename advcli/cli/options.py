@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, is_dataclass
 from functools import partial
 from keyword import iskeyword
 from operator import itemgetter
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -15,6 +15,10 @@ from typer.core import TyperCommand
 from advcli import registry
 from advcli.cli.app import app
 from advcli.options import OUTPUT, PANELS, Option, choices_of, helps_of, name_of, option, options_of, read_choice
+from advcli.records.base import Fields
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def _offline(asked: bool) -> None:
@@ -75,7 +79,7 @@ def command(*families: str) -> Callable[[Callable[..., int]], Callable[..., int]
     return register
 
 
-def _parameter(default: Any, kind: Any, text: str, field_name: str, given: Option) -> inspect.Parameter:
+def _parameter(default: object, kind: Any, text: str, field_name: str, given: Option) -> inspect.Parameter:
     name, choices, required = name_of(field_name, given), choices_of(kind), default is MISSING
     several = get_origin(kind) is tuple and (given.several or given.parse is None)
     if several:
@@ -109,7 +113,7 @@ def _parameter_name(field_name: str, given: Option) -> str:
     return f"{name}_" if iskeyword(name) else name
 
 
-def _fill(kind: Any, values: dict[str, Any]) -> Any:
+def _fill(kind: "type[DataclassInstance]", values: Fields) -> Any:
     """Build a request from the given options; the others have the request's default."""
     found = {}
     for field_name, given in options_of(kind).items():

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from advcli import registry
+from advcli.backend import Nest
 from advcli.errors import UsageError, nearest
 from advcli.threat.rng import hash_pixels
 
@@ -88,7 +89,7 @@ class _Generators(Sequence[np.random.Generator]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> Nest:
         return self._made[index]
 
 

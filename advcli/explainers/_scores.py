@@ -1,12 +1,11 @@
 """The score that is explained, a logit or a difference of two, and its gradient, each traced once a classifier."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Hashable, Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
-from advcli.backend import Tensor, tf
+from advcli.backend import KerasModel, Nest, Tensor, TracedFunction, tf
 from advcli.model.classifier import Classifier
 
 # Of a batch; 16 images of 224 pixels, which take MobileNetV2 about a gigabyte with all that a gradient needs.
@@ -21,14 +20,14 @@ def score(logits: Tensor, classes: Tensor, against: Tensor) -> Tensor:
     return picked - tf.where(against < 0, tf.zeros_like(other), other)
 
 
-def traced(classifier: Classifier, what: Any, function: Callable[[Tensor, Tensor, Tensor], Any]) -> Any:
+def traced(classifier: Classifier, what: Hashable, function: TracedFunction) -> TracedFunction:
     """Return a function of images, classes and other classes, traced once for batches of any size.
 
     Raises:
         AdvcliError: the classifier gives probabilities, whose gradients vanish where it is sure.
     """
 
-    def trace() -> Any:
+    def trace() -> TracedFunction:
         images = tf.TensorSpec((None, classifier.edge, classifier.edge, classifier.channels), tf.float32)
         classes = tf.TensorSpec((None,), tf.int32)
         return tf.function(function, input_signature=[images, classes, classes], autograph=False)
@@ -37,7 +36,7 @@ def traced(classifier: Classifier, what: Any, function: Callable[[Tensor, Tensor
 
 
 def in_batches(
-    function: Any, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
+    function: TracedFunction, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Call a traced function in batches of bounded memory."""
     others = np.full(len(images), -1) if against is None else against
@@ -63,7 +62,7 @@ def gradients(
     takes pixels in [0, 1], is in inference mode and ends in logits, whatever the Keras model is.
     """
 
-    def gradient(pixels: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor]:
+    def gradient(pixels: Tensor, labels: Tensor, others: Tensor) -> tuple[Nest]:
         from tf_keras_vis.saliency import Saliency as Visualization
 
         visualization = Visualization(_as_model(classifier))
@@ -82,7 +81,7 @@ def gradients(
     return np.concatenate([part for (part,) in in_batches(function, images, classes, against)])
 
 
-def _as_model(classifier: Classifier) -> Any:
+def _as_model(classifier: Classifier) -> KerasModel:
     """Return an object with the attributes of a Keras model that tf-keras-vis reads."""
 
     class Model(SimpleNamespace):

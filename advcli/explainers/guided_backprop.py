@@ -9,11 +9,11 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from advcli.backend import Tensor, keras, tf
+from advcli.backend import KerasLayer, KerasModel, Tensor, TracedFunction, keras, tf
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
 from advcli.explainers._scores import in_batches, score, traced
@@ -81,7 +81,7 @@ def _unguided(classifier: Classifier) -> int:
 
 
 @contextlib.contextmanager
-def _guided(model: Any) -> Iterator[None]:
+def _guided(model: KerasModel) -> Iterator[None]:
     """Let only positive gradients pass back through every ReLU of a model, nested ones too."""
     with contextlib.ExitStack() as stack:
         for part in operations(model):
@@ -91,7 +91,7 @@ def _guided(model: Any) -> Iterator[None]:
         yield
 
 
-def _rectifier(part: Any) -> tuple[str, float | None] | None:
+def _rectifier(part: KerasLayer) -> tuple[str, float | None] | None:
     """Return the attribute of a layer or operation that is a ReLU, and the ReLU's maximum."""
     kind = type(part).__name__
     if isinstance(part, keras.layers.ReLU):
@@ -107,9 +107,9 @@ def _rectifier(part: Any) -> tuple[str, float | None] | None:
     return None
 
 
-def _one_way(function: Any, most: float | None) -> Any:
+def _one_way(function: TracedFunction, most: float | None) -> TracedFunction:
     @tf.custom_gradient
-    def rectified(x: Tensor) -> tuple[Tensor, Any]:
+    def rectified(x: Tensor) -> tuple[Tensor, TracedFunction]:
         def back(slope: Tensor) -> Tensor:
             open_ = (x > 0) & (slope > 0)
             if most is not None:
@@ -122,7 +122,7 @@ def _one_way(function: Any, most: float | None) -> Any:
     return lambda x, *_, **__: rectified(x)
 
 
-def _activation(part: Any) -> str:
+def _activation(part: KerasLayer) -> str:
     """Name the activation that a layer or an operation is or holds; nothing if it has none."""
     function = getattr(part, "activation", None)
     if function is not None:

@@ -5,13 +5,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from advcli.errors import AdvcliError
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Any]:
+def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that is renamed to ``path`` once it is completely written.
 
     Raises:
@@ -22,7 +22,7 @@ def whole_file(path: Path) -> Iterator[Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = file.name
-            yield file
+            yield file  # type: ignore[misc]
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:

@@ -7,7 +7,6 @@ import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from advcli.errors import AdvcliError
 
@@ -66,7 +65,7 @@ def fetch(url: str, filename: str, checksum: str, size: str, instead: str) -> Pa
     return path
 
 
-def _digest(algorithm: str) -> Any:
+def _digest(algorithm: str) -> "hashlib._Hash":
     # Some systems allow MD5 only if it is declared as not used for security.
     return hashlib.new(algorithm, usedforsecurity=False)
 

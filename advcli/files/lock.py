@@ -1,6 +1,6 @@
 """Keep other processes from a file while it is written."""
 
-from typing import IO, Any
+from typing import IO
 
 try:
     import fcntl
@@ -8,7 +8,7 @@ except ImportError:  # Windows has another way, and no need here
     fcntl = None
 
 
-def lock(file: IO[Any]) -> bool:
+def lock(file: IO[bytes] | IO[str]) -> bool:
     """Lock an open file until it is closed; of a process that is killed, the system lets go.
 
     Returns:

@@ -11,6 +11,7 @@ import numpy as np
 from advcli.errors import AdvcliError
 from advcli.files.atomic import whole_file
 from advcli.records import Record
+from advcli.records.base import Json
 
 # The text chunks: the record that the file belongs to, and what the file is.
 _RECORD, _KIND = "advcli", "advcli-kind"
@@ -61,7 +62,7 @@ def read(file: Path) -> np.ndarray:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def record_in(file: Path) -> dict[str, Any]:
+def record_in(file: Path) -> dict[str, Json]:
     """Return the content of the record that a PNG file carries; empty if it carries none."""
     return json.loads(_text_in(file, _RECORD) or "{}")
 

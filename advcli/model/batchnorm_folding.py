@@ -5,9 +5,9 @@ In both cases they are constants for the gradient with respect to the input.
 """
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from advcli.backend import Tensor, keras, tf
+from advcli.backend import KerasLayer, Tensor, Variable, keras, tf
 
 KERNELS = {
     "Conv2D": ("kernel",),
@@ -24,13 +24,13 @@ class Weights(NamedTuple):
     bias: Tensor | None
 
 
-def read(part: Any) -> Weights:
+def read(part: KerasLayer) -> Weights:
     """Read a layer's weights."""
     kernels = tuple(_constant(getattr(part, name)) for name in KERNELS[type(part).__name__])
     return Weights(kernels, _constant(part.bias) if part.use_bias else None)
 
 
-def scale_and_shift(normalization: Any) -> tuple[Tensor, Tensor]:
+def scale_and_shift(normalization: KerasLayer) -> tuple[Tensor, Tensor]:
     """Return a BatchNorm's factor ``gamma / sqrt(var + epsilon)`` and offset ``beta - mean * factor``, in float64."""
     mean, variance = _double(normalization.moving_mean), _double(normalization.moving_variance)
     scale = tf.math.rsqrt(variance + normalization.epsilon)
@@ -40,7 +40,7 @@ def scale_and_shift(normalization: Any) -> tuple[Tensor, Tensor]:
     return scale, shift + _double(normalization.beta) if normalization.center else shift
 
 
-def folded(part: Any, normalization: Any) -> Weights:
+def folded(part: KerasLayer, normalization: KerasLayer) -> Weights:
     """Return weights with which the layer computes the output of the BatchNorm that follows it."""
     scale, shift = scale_and_shift(normalization)
     kernels, bias = read(part)
@@ -55,7 +55,7 @@ def single(values: Tensor) -> Tensor:
     return tf.cast(values, tf.float32)
 
 
-def foldable(graph: Any) -> dict[Any, Any]:
+def foldable(graph: KerasLayer) -> dict[KerasLayer, KerasLayer]:
     """Return the layers whose output is used by one BatchNorm only: layer -> BatchNorm."""
     nodes = [node for level in graph._nodes_by_depth.values() for node in level]
     calls = Counter(id(node.operation) for node in nodes)
@@ -74,7 +74,7 @@ def foldable(graph: Any) -> dict[Any, Any]:
     return found
 
 
-def is_keras_own(part: Any) -> bool:
+def is_keras_own(part: KerasLayer) -> bool:
     """Return whether a layer is one of Keras' own classes, in its standard configuration."""
     if not isinstance(part, keras.Layer) or not type(part).__module__.startswith("keras.") or "call" in vars(part):
         return False
@@ -86,14 +86,14 @@ def is_keras_own(part: Any) -> bool:
     return getattr(part, "axis", None) in (None, -1, 3) and len(set(getattr(part, "strides", ()))) < 2
 
 
-def is_linear(part: Any) -> bool:
+def is_linear(part: KerasLayer) -> bool:
     """Return whether a layer has no activation."""
     return part.activation in (None, keras.activations.linear)
 
 
-def _constant(variable: Any) -> Tensor:
+def _constant(variable: Variable) -> Tensor:
     return tf.stop_gradient(tf.convert_to_tensor(variable))
 
 
-def _double(variable: Any) -> Tensor:
+def _double(variable: Variable) -> Tensor:
     return tf.cast(_constant(variable), tf.float64)

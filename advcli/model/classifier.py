@@ -7,11 +7,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from advcli.backend import Tensor, tf
+from advcli.backend import ArrayLike, KerasModel, Tensor, TracedFunction, tf
 from advcli.data.class_names import class_index
 from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError
@@ -22,6 +22,7 @@ from advcli.model.input_adapter import Adapted, adapt, takes_integers
 from advcli.model.input_range import BYTES, infer_range
 from advcli.model.output_head import LOGITS, Head
 from advcli.records import Prediction
+from advcli.records.base import Json
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ _ROUNDING = 1e-3
 _COMPARED = 8
 
 UNDEFINED = -1
+
+_Made = TypeVar("_Made")
 
 
 class NotNumbers(AdvcliError):
@@ -55,30 +58,30 @@ class Classifier:
     """
 
     name: str
-    model: Any
+    model: KerasModel
     labels: tuple[str, ...]
     edge: int
     channels: int = 3
     input_range: tuple[float, float] = (0.0, 1.0)
     head: Head = LOGITS
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Json] = field(default_factory=dict)
     range_given: bool = True
     source: "Classifier | None" = None
 
-    def fit(self, pixels: Tensor) -> Tensor:
+    def fit(self, pixels: ArrayLike) -> Tensor:
         """Resize images to the model's input size: (N, H, W, C) -> (N, edge, edge, C)."""
         if tuple(pixels.shape[1:3]) == (self.edge, self.edge):
-            return pixels
+            return pixels  # type: ignore[return-value]
         resized = tf.image.resize(pixels, (self.edge, self.edge), tf.image.ResizeMethod.BICUBIC, antialias=True)
         return tf.clip_by_value(resized, 0.0, 1.0)
 
-    def to_input(self, pixels: Tensor) -> Tensor:
+    def to_input(self, pixels: ArrayLike) -> Tensor:
         """Bring images to the model's input size and range: (N, H, W, C) in [0, 1] -> (N, edge, edge, C)."""
         low, high = self.input_range
         pixels = self.fit(pixels)
         return pixels if (low, high) == (0.0, 1.0) else pixels * (high - low) + low
 
-    def logits(self, pixels: Tensor, finite_gradient: bool = True) -> Tensor:
+    def logits(self, pixels: ArrayLike, finite_gradient: bool = True) -> Tensor:
         """Classify images in inference mode: (N, H, W, C) in [0, 1] -> (N, K) logits.
 
         Entries of the gradient with respect to the pixels that are not finite are replaced by zero.
@@ -148,22 +151,22 @@ class Classifier:
     def _made(self) -> dict[Hashable, Any]:
         return {}
 
-    def once(self, what: Hashable, make: Callable[[], Any]) -> Any:
+    def once(self, what: Hashable, make: Callable[[], _Made]) -> _Made:
         """Return ``make()``, computed at the first call and cached for the lifetime of the classifier."""
         if what not in self._made:
             self._made[what] = make()
         return self._made[what]
 
     @cached_property
-    def _traced_logits(self) -> Any:
+    def _traced_logits(self) -> TracedFunction:
         return tf.function(self.logits, input_signature=self._any_images, autograph=False)
 
     @cached_property
-    def _traced_scores(self) -> Any:
+    def _traced_scores(self) -> TracedFunction:
         return tf.function(self.scores, input_signature=self._any_images, autograph=False)
 
     @property
-    def _any_images(self) -> list[Any]:
+    def _any_images(self) -> list[object]:
         return [tf.TensorSpec((None, None, None, self.channels), tf.float32)]
 
     @cached_property
@@ -251,7 +254,7 @@ class Classifier:
                 named.unlink(missing_ok=True)
 
 
-def _finite_gradient(pixels: Tensor) -> Tensor:
+def _finite_gradient(pixels: ArrayLike) -> Tensor:
     """Return images unchanged, with gradients that are not finite replaced by zero."""
 
     @tf.custom_gradient
@@ -306,7 +309,7 @@ def load(
 
 
 def wrap(
-    model: Any,
+    model: KerasModel,
     name: str,
     *,
     labels: Sequence[str] = (),
@@ -342,7 +345,7 @@ def wrap(
     return classifier
 
 
-def recipe_of(path: Path) -> dict[str, Any]:
+def recipe_of(path: Path) -> dict[str, Json]:
     """Read the training recipe in a model file; empty if advcli did not save the file."""
     return dict((_own_content(path) or {}).get("recipe", {}))
 
@@ -369,7 +372,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
-def _labels_in_json(content: Any) -> list[str]:
+def _labels_in_json(content: Json) -> list[str]:
     if isinstance(content, dict):
         count = len(content)
         if all(isinstance(value, int) for value in content.values()):
@@ -381,7 +384,7 @@ def _labels_in_json(content: Any) -> list[str]:
     return [str(item[-1] if isinstance(item, list) else item) for item in content]
 
 
-def _own_content(path: Path) -> dict[str, Any] | None:
+def _own_content(path: Path) -> dict[str, Json] | None:
     if not zipfile.is_zipfile(path):
         return None
     with zipfile.ZipFile(path) as archive:
@@ -400,7 +403,7 @@ def _image_size(adapted: Adapted, name: str, wanted: int | None) -> int:
     return size
 
 
-def _own_range(model: Any, name: str) -> tuple[float, float]:
+def _own_range(model: KerasModel, name: str) -> tuple[float, float]:
     """Infer the values that a model wants for black and white, and report it; 0 to 1 if nothing shows it."""
     inferred = infer_range(model)
     if inferred is None and takes_integers(model):
@@ -414,7 +417,7 @@ def _own_range(model: Any, name: str) -> tuple[float, float]:
     return low, high
 
 
-def _class_count(model: Any, name: str, probe: np.ndarray) -> int:
+def _class_count(model: KerasModel, name: str, probe: np.ndarray) -> int:
     try:
         outputs = model(probe, training=False)
     except Exception as error:

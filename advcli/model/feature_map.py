@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from advcli import registry
-from advcli.backend import Tensor, keras, tf
+from advcli.backend import KerasLayer, Tensor, keras, tf
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.model.classifier import Classifier
 from advcli.model.introspection import Call, operations, recorded
@@ -163,7 +162,7 @@ def _traced(classifier: Classifier) -> list[FeatureMap]:
     ]
 
 
-def _inside(calls: Sequence[Call], graph: Any) -> list[Call]:
+def _inside(calls: Sequence[Call], graph: KerasLayer) -> list[Call]:
     """Remove calls whose output is a constant, or in another graph, inside a TensorFlow function."""
     return [call for call in calls if getattr(call.output, "graph", None) is graph]
 
@@ -173,7 +172,7 @@ def _may_be_map(call: Call, count: int) -> bool:
     return min(call.size) >= 2 and shape[0] == count and shape[3] is not None and call.output.dtype.is_floating
 
 
-def _between(first: Any, last: Any, nodes: Sequence[Any]) -> list[Any]:
+def _between(first: KerasLayer, last: KerasLayer, nodes: Sequence[KerasLayer]) -> list[KerasLayer]:
     """Return the nodes of a graph that lie on a path from the first to the last, in their order."""
     behind = {first}
     for node in nodes:
@@ -186,7 +185,7 @@ def _between(first: Any, last: Any, nodes: Sequence[Any]) -> list[Any]:
     return [node for node in nodes if node in behind and node in before]
 
 
-def _bottlenecks(nodes: Sequence[Any]) -> set[Any]:
+def _bottlenecks(nodes: Sequence[KerasLayer]) -> set[KerasLayer]:
     """Return the nodes that every path passes through."""
     place = {node: i for i, node in enumerate(nodes)}
     reach = 0
@@ -199,7 +198,7 @@ def _bottlenecks(nodes: Sequence[Any]) -> set[Any]:
     return kept
 
 
-def _only_moves(layer: Any) -> bool:
+def _only_moves(layer: KerasLayer) -> bool:
     return any(word in type(layer).__name__ for word in _NO_STAGE)
 
 

@@ -6,11 +6,10 @@ are replaced by TensorFlow operations; all other layers are called unchanged.
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
-from advcli.backend import Tensor, keras
+from advcli.backend import ArrayLike, KerasLayer, KerasModel, Tensor, keras
 from advcli.model.batchnorm_folding import foldable, folded, is_keras_own
 from advcli.model.layer_ops import Operation, plain, weighted
 
@@ -24,10 +23,10 @@ class InferenceCopy:
         model: the Keras model.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: KerasModel) -> None:
         self._run = _frozen(model)
 
-    def __call__(self, images: Tensor, training: bool = False) -> Tensor:
+    def __call__(self, images: ArrayLike, training: bool = False) -> Tensor:
         """Compute the model's output: (N, H, W, C) -> (N, K)."""
         assert not training
         return self._run(images)
@@ -40,15 +39,15 @@ class LiveInferenceCopy:
         model: the Keras model.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: KerasModel) -> None:
         self._model = model
 
-    def __call__(self, images: Tensor, training: bool = False) -> Tensor:
+    def __call__(self, images: ArrayLike, training: bool = False) -> Tensor:
         """Compute the model's output: (N, H, W, C) -> (N, K)."""
         return InferenceCopy(self._model)(images, training)
 
 
-def _frozen(part: Any) -> Operation:
+def _frozen(part: KerasLayer) -> Operation:
     """Return an operation that computes the same as a part of a model."""
     if type(part) is keras.Sequential and part._functional is not None:
         return _frozen(part._functional)
@@ -61,7 +60,7 @@ def _frozen(part: Any) -> Operation:
     return _in_inference_mode(part) if isinstance(part, keras.Layer) else part
 
 
-def _in_inference_mode(layer: Any) -> Operation:
+def _in_inference_mode(layer: KerasLayer) -> Operation:
     """Call a layer with ``training=False``, also if the model was built with ``training=True`` for it."""
     return lambda *inputs, **context: layer(*inputs, **{**context, "training": False})
 
@@ -71,7 +70,7 @@ def _without_context(operation: Operation) -> Operation:
     return lambda inputs, **context: operation(inputs)
 
 
-def _frozen_graph(graph: Any) -> Operation:
+def _frozen_graph(graph: KerasLayer) -> Operation:
     operations = {}
     for part, normalization in foldable(graph).items():
         operations[id(part)] = _without_context(weighted(part, folded(part, normalization)))
@@ -80,7 +79,7 @@ def _frozen_graph(graph: Any) -> Operation:
         if id(part) not in operations:
             operations[id(part)] = _frozen(part)
 
-    def run(inputs: Tensor, **context: Any) -> Tensor:
+    def run(inputs: Tensor, **context: object) -> Tensor:
         return graph._run_through_graph(inputs, operation_fn=lambda part: operations[id(part)])
 
     return run
@@ -98,7 +97,7 @@ def disagreement(copy: Callable[[], Tensor], model: Callable[[], Tensor]) -> flo
     return max(float(np.abs(output - outputs[0]).max(initial=0.0)) for output in outputs) / scale
 
 
-def switched_off(model: Any) -> list[str]:
+def switched_off(model: KerasModel) -> list[str]:
     """Return the names of the layers that a model calls with ``training=True``, which inference mode overrides.
 
     Keras itself calls augmentation layers this way; they are not listed.
@@ -106,7 +105,7 @@ def switched_off(model: Any) -> list[str]:
     return list(dict.fromkeys(_switched_off(model)))
 
 
-def _switched_off(part: Any) -> Iterator[str]:
+def _switched_off(part: KerasLayer) -> Iterator[str]:
     if type(part) is keras.Sequential and part._functional is not None:
         part = part._functional
     if not isinstance(part, keras.Function):
@@ -118,6 +117,6 @@ def _switched_off(part: Any) -> Iterator[str]:
         yield from _switched_off(layer)
 
 
-def _trains_by_default(layer: Any) -> bool:
+def _trains_by_default(layer: KerasLayer) -> bool:
     parameter = getattr(layer, "_call_signature", None) or inspect.signature(layer.call)
     return getattr(parameter.parameters.get("training"), "default", None) is True

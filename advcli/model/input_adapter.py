@@ -8,11 +8,11 @@ that converts them; the model itself stays as it was read.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from advcli.backend import keras, tf
+from advcli.backend import KerasModel, Nest, Tensor, keras, tf
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.model.inference import disagreement
 
@@ -32,7 +32,7 @@ class Adapted(NamedTuple):
         notes: what was changed.
     """
 
-    model: Any
+    model: KerasModel
     height: int | None
     width: int | None
     channels: int
@@ -59,7 +59,7 @@ class _Layout:
         return ""
 
 
-def adapt(model: Any, name: str, white: float, output: str | None = None) -> Adapted:
+def adapt(model: KerasModel, name: str, white: float, output: str | None = None) -> Adapted:
     """Return a model with one floating-point image as its input and one tensor as its output.
 
     Args:
@@ -87,7 +87,7 @@ def adapt(model: Any, name: str, white: float, output: str | None = None) -> Ada
         return Adapted(model, *size)
     image = keras.Input(size)
 
-    def built(inner: Callable[[Any], Any]) -> Any:
+    def built(inner: Callable[[Tensor], Nest]) -> KerasModel:
         outputs = inner(_arranged(image, layout, white, integer))
         return keras.Model(image, outputs if chosen is None else _items(outputs, model)[chosen], name=model.name)
 
@@ -100,13 +100,13 @@ def adapt(model: Any, name: str, white: float, output: str | None = None) -> Ada
     return Adapted(differentiable or exact, *size, tuple(notes))
 
 
-def takes_integers(model: Any) -> bool:
+def takes_integers(model: KerasModel) -> bool:
     """Return whether the input of a model has an integer type."""
     inputs = getattr(model, "inputs", None) or []
     return bool(inputs) and not inputs[0].dtype.startswith(("float", "bfloat"))
 
 
-def _input(model: Any, name: str) -> tuple[str, _Layout]:
+def _input(model: KerasModel, name: str) -> tuple[str, _Layout]:
     """Return the type and the layout of a model's only input."""
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) > 1:
@@ -143,7 +143,7 @@ def _shown(axes: tuple[int | None, ...]) -> str:
     return " x ".join("any" if axis is None else str(axis) for axis in axes)
 
 
-def _arranged(image: Any, layout: _Layout, white: float, integer: bool) -> Any:
+def _arranged(image: Tensor, layout: _Layout, white: float, integer: bool) -> Tensor:
     """Convert (N, H, W, C) to the input of a model."""
     ops = keras.ops
     if integer:
@@ -155,7 +155,7 @@ def _arranged(image: Any, layout: _Layout, white: float, integer: bool) -> Any:
     return ops.reshape(image, (-1, *layout.shape)) if layout.shape else image
 
 
-def _on_floats(model: Any, image: Any) -> Any:
+def _on_floats(model: KerasModel, image: Tensor) -> Nest:
     """Compute a model of integers on floating-point numbers: the same layers, without the conversion to integers."""
     graph = model._functional if type(model) is keras.Sequential else model
     if type(graph).__name__ != "Functional":
@@ -163,7 +163,7 @@ def _on_floats(model: Any, image: Any) -> Any:
     return graph._run_through_graph(image, operation_fn=lambda operation: operation)
 
 
-def _proven(build: Callable[[], Any], exact: Any) -> Any:
+def _proven(build: Callable[[], KerasModel], exact: KerasModel) -> KerasModel:
     """Return a model if its outputs equal those of the exact model on random images; None if not, or if it fails."""
     size = [each or _PROBE for each in exact.input_shape[1:]]
     probe = np.random.default_rng(0).integers(0, 256, (4, *size)).astype(np.float32)
@@ -178,7 +178,7 @@ def _proven(build: Callable[[], Any], exact: Any) -> Any:
     return model if apart <= _ROUNDING else None
 
 
-def has_gradient(model: Any, images: np.ndarray) -> bool:
+def has_gradient(model: KerasModel, images: np.ndarray) -> bool:
     """Return whether the outputs of a model have a gradient with respect to its input that is not zero everywhere."""
     pixels = tf.constant(images)
     with tf.GradientTape() as tape:
@@ -190,7 +190,7 @@ def has_gradient(model: Any, images: np.ndarray) -> bool:
     return gradient is not None and bool(tf.reduce_any(gradient != 0))
 
 
-def _container(model: Any, size: tuple[int | None, int | None, int]) -> dict[str, Any]:
+def _container(model: KerasModel, size: tuple[int | None, int | None, int]) -> dict[str, Tensor]:
     """Return the outputs of a model by name; empty if the output is one tensor."""
     graph = model._functional if type(model) is keras.Sequential else model
     if isinstance(graph, keras.Function):
@@ -202,7 +202,7 @@ def _container(model: Any, size: tuple[int | None, int | None, int]) -> dict[str
         return {}
 
 
-def _items(outputs: Any, model: Any) -> dict[str, Any]:
+def _items(outputs: Nest, model: KerasModel) -> dict[str, Tensor]:
     if isinstance(outputs, dict):
         return {str(key): value for key, value in outputs.items()}
     if not isinstance(outputs, list | tuple):
@@ -213,7 +213,7 @@ def _items(outputs: Any, model: Any) -> dict[str, Any]:
     return dict(zip(names, outputs, strict=True))
 
 
-def _chosen(container: dict[str, Any], output: str | None, name: str) -> str | None:
+def _chosen(container: dict[str, Tensor], output: str | None, name: str) -> str | None:
     """Return the name of the output to use; None if the model returns one tensor."""
     listed = ", ".join(container)
     if output is not None and output not in container:

@@ -1,11 +1,10 @@
 """Infer which pixel values a model wants from the first thing that it does with them."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from advcli.backend import keras
+from advcli.backend import KerasLayer, KerasModel, keras
 
 BYTES, UNIT = (0.0, 255.0), (0.0, 1.0)
 
@@ -25,7 +24,7 @@ _NEUTRAL = (
 _LARGE = 20.0
 
 
-def infer_range(model: Any) -> tuple[tuple[float, float], str] | None:
+def infer_range(model: KerasModel) -> tuple[tuple[float, float], str] | None:
     """Return the values for black and white that a model wants, and the layer that shows it; None if nothing does.
 
     The layers before the first one with a kernel are looked at: ``Rescaling``, ``Normalization``, and the arithmetic
@@ -42,7 +41,7 @@ def infer_range(model: Any) -> tuple[tuple[float, float], str] | None:
     return None
 
 
-def _first_steps(part: Any) -> Iterator[tuple[Any, list[np.ndarray]]]:
+def _first_steps(part: KerasLayer) -> Iterator[tuple[KerasLayer, list[np.ndarray]]]:
     """List what a model does with its input, in order, with the constants of each step: nested models opened."""
     if type(part) is keras.Sequential and part._functional is not None:
         part = part._functional
@@ -63,13 +62,13 @@ def _first_steps(part: Any) -> Iterator[tuple[Any, list[np.ndarray]]]:
         yield node.operation, [np.asarray(value) for value in given if _is_constant(value)]
 
 
-def _is_constant(value: Any) -> bool:
+def _is_constant(value: object) -> bool:
     if isinstance(value, (bool, keras.KerasTensor)):
         return False
     return isinstance(value, int | float | np.ndarray | list) or hasattr(value, "numpy")
 
 
-def _is_neutral(operation: Any) -> bool:
+def _is_neutral(operation: KerasLayer) -> bool:
     if operation is None:
         return False
     kind = type(operation).__name__
@@ -77,7 +76,7 @@ def _is_neutral(operation: Any) -> bool:
     return kind in _NEUTRAL or (module.startswith("keras.") and "preprocessing.image_preprocessing" in module)
 
 
-def _range_shown(operation: Any, constants: list[np.ndarray]) -> tuple[float, float] | None:
+def _range_shown(operation: KerasLayer, constants: list[np.ndarray]) -> tuple[float, float] | None:
     kind = type(operation).__name__
     if kind == "Rescaling":
         return _of_factor(1 / float(np.abs(np.asarray(operation.scale)).max()))

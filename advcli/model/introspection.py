@@ -3,14 +3,13 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from advcli.backend import Tensor, keras, tf
+from advcli.backend import KerasLayer, KerasModel, Nest, Tensor, TracedFunction, keras, tf
 
 
-def operations(model: Any) -> list[Any]:
+def operations(model: KerasModel) -> list[KerasLayer]:
     """List all operations of a model: layers, nested layers, and operations such as ``x + y``."""
-    found: dict[Any, None] = {}
+    found: dict[KerasLayer, None] = {}
     for layer in model._flatten_layers(include_self=True, recursive=True):
         found[layer] = None
         if isinstance(layer, keras.Function):
@@ -19,7 +18,7 @@ def operations(model: Any) -> list[Any]:
 
 
 @contextlib.contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def replaced(owner: object, name: str, value: object) -> Iterator[None]:
     """Replace the value of an attribute, and restore it at the end."""
     # A method belongs to the class: delete the instance attribute that overrides it.
     own = name in vars(owner)
@@ -44,7 +43,7 @@ class Call:
         output: the result of the call.
     """
 
-    layer: Any
+    layer: KerasLayer
     turn: int
     output: Tensor
 
@@ -56,12 +55,12 @@ class Call:
 
 
 @contextlib.contextmanager
-def recorded(layers: Sequence[Any]) -> Iterator[list[Call]]:
+def recorded(layers: Sequence[KerasLayer]) -> Iterator[list[Call]]:
     """Record the calls of some layers, nested ones too, in the order in which they return."""
     calls: list[Call] = []
 
-    def recording(layer: Any, call: Any) -> Any:
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def recording(layer: KerasLayer, call: TracedFunction) -> TracedFunction:
+        def wrapped(*args: object, **kwargs: object) -> Nest:
             output = call(*args, **kwargs)
             if tf.is_tensor(output):
                 calls.append(Call(layer, sum(earlier.layer is layer for earlier in calls), output))

@@ -6,16 +6,16 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from advcli.backend import keras
+from advcli.backend import KerasModel, keras
 from advcli.errors import AdvcliError
+from advcli.records.base import Json
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _WHOLE_MODEL = "give a Keras 3 .keras file or a legacy .h5 file of a whole model"
 
 
-def read(path: Path, *, unsafe: bool = False) -> Any:
+def read(path: Path, *, unsafe: bool = False) -> KerasModel:
     """Read a model from a .keras or .h5 file.
 
     Args:
@@ -65,7 +65,7 @@ def _check_kind(path: Path) -> None:
         )
 
 
-def _own_classes(path: Path) -> dict[str, Any]:
+def _own_classes(path: Path) -> dict[str, object]:
     """Import the custom classes and functions that a .keras file names; Keras does not import them."""
     found = {}
     for module, name, registered in _named(_member(path, "config.json")):
@@ -77,7 +77,7 @@ def _own_classes(path: Path) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _named(config: Any) -> Iterator[tuple[str, str, str]]:
+def _named(config: Json) -> Iterator[tuple[str, str, str]]:
     """Yield the custom objects in a configuration: module, name, registered name."""
     if isinstance(config, list):
         for item in config:
@@ -92,7 +92,7 @@ def _named(config: Any) -> Iterator[tuple[str, str, str]]:
                 yield from _named(value)
 
 
-def _member(path: Path, name: str) -> Any:
+def _member(path: Path, name: str) -> Json:
     """Read a JSON member of a .keras file; None if there is none."""
     try:
         with zipfile.ZipFile(path) as archive:

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial, reduce
-from typing import Any
 
-from advcli.backend import Tensor, tf
+from advcli.backend import KerasLayer, Tensor, tf
 from advcli.model import conv_gradient
 from advcli.model.batchnorm_folding import Weights, is_linear, read, scale_and_shift, single
 
 Operation = Callable[..., Tensor]
 
 
-def plain(part: Any) -> Operation | None:
+def plain(part: KerasLayer) -> Operation | None:
     """Return the TensorFlow operation of a Keras layer; None for a layer that is called unchanged."""
     name = type(part).__name__
     if name in _WEIGHTED:
@@ -19,7 +18,7 @@ def plain(part: Any) -> Operation | None:
     return _WEIGHTLESS[name](part) if name in _WEIGHTLESS else None
 
 
-def weighted(part: Any, weights: Weights) -> Operation:
+def weighted(part: KerasLayer, weights: Weights) -> Operation:
     """Return the operation of a layer with a kernel, with the given weights."""
     multiplied = _WEIGHTED[type(part).__name__](part, *weights.kernels)
 
@@ -31,39 +30,39 @@ def weighted(part: Any, weights: Weights) -> Operation:
     return run
 
 
-def _convolution(part: Any, kernel: Tensor) -> Operation:
+def _convolution(part: KerasLayer, kernel: Tensor) -> Operation:
     padding, dilations = part.padding.upper(), part.dilation_rate
     if kernel.shape[2] <= conv_gradient.FEW and part.groups == 1 and set(dilations) == {1}:
         return conv_gradient.of_few_channels(kernel, part.strides[0], padding)
     return lambda x: tf.nn.conv2d(x, kernel, part.strides, padding, dilations=dilations)
 
 
-def _depthwise(part: Any, kernel: Tensor) -> Operation:
+def _depthwise(part: KerasLayer, kernel: Tensor) -> Operation:
     padding, strides, dilations = part.padding.upper(), (1, *part.strides, 1), part.dilation_rate
     return lambda x: tf.nn.depthwise_conv2d(x, kernel, strides, padding, dilations=dilations)
 
 
-def _separable(part: Any, deep: Tensor, pointwise: Tensor) -> Operation:
+def _separable(part: KerasLayer, deep: Tensor, pointwise: Tensor) -> Operation:
     padding, strides, dilations = part.padding.upper(), (1, *part.strides, 1), part.dilation_rate
     return lambda x: tf.nn.separable_conv2d(x, deep, pointwise, strides, padding, dilations=dilations)
 
 
-def _dense(part: Any, kernel: Tensor) -> Operation:
+def _dense(part: KerasLayer, kernel: Tensor) -> Operation:
     return lambda x: tf.tensordot(x, kernel, 1)
 
 
-def _normalization(part: Any) -> Operation:
+def _normalization(part: KerasLayer) -> Operation:
     scale, shift = (single(values) for values in scale_and_shift(part))
     return lambda x: x * scale + shift
 
 
-def _rectifier(part: Any) -> Operation | None:
+def _rectifier(part: KerasLayer) -> Operation | None:
     if part.negative_slope == 0 and part.threshold == 0 and part.max_value in (None, 6):
         return tf.nn.relu if part.max_value is None else tf.nn.relu6
     return None
 
 
-def _padding(part: Any) -> Operation:
+def _padding(part: KerasLayer) -> Operation:
     rows, columns = part.padding
     return lambda x: tf.pad(x, ((0, 0), tuple(rows), tuple(columns), (0, 0)))
 
@@ -74,7 +73,7 @@ _WEIGHTED: dict[str, Callable[..., Operation]] = {
     "SeparableConv2D": _separable,
     "Dense": _dense,
 }
-_WEIGHTLESS: dict[str, Callable[[Any], Operation | None]] = {
+_WEIGHTLESS: dict[str, Callable[[KerasLayer], Operation | None]] = {
     "BatchNormalization": _normalization,
     "ReLU": _rectifier,
     "ZeroPadding2D": _padding,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from advcli import registry
 from advcli.backend import keras
@@ -18,6 +18,7 @@ from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.download import offline
 from advcli.model.classifier import Classifier, load, read_labels, recipe_of
 from advcli.parsing import read_range
+from advcli.records.base import Json
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class ModelChoice:
                 raise UsageError(f"no such file: '{self.weights}'", "--weights is imagenet or a weights file")
 
     @classmethod
-    def read(cls, text: str, **options: Any) -> "ModelChoice":
+    def read(cls, text: str, **options: object) -> Self:
         """Read a model and the options that stand behind it: ``a.keras:range=-1,1,name=base``.
 
         Args:
@@ -82,10 +83,10 @@ class ModelChoice:
             UsageError: there is no such model, or an option is not valid.
         """
         if Path(text).expanduser().exists():
-            return cls(text, **options)
+            return replace(cls(text), **options)
         value, given = _split_options(text)
         own = {_OWN_OPTIONS[key][0]: _OWN_OPTIONS[key][1](content) for key, content in given.items()}
-        return cls(value, text=text, **{**options, **own})
+        return replace(cls(value, text=text), **{**options, **own})
 
     @property
     def path(self) -> Path | None:
@@ -120,7 +121,7 @@ class ModelChoice:
         return f"{folder}/{self.path.stem}" if (self.path.parent / "run.json").is_file() else self.path.stem
 
     @property
-    def recipe(self) -> Mapping[str, Any]:
+    def recipe(self) -> Mapping[str, Json]:
         """Return the training recipe of the model; empty if advcli did not train it."""
         return {} if self.path is None else recipe_of(self.path)
 
@@ -185,7 +186,7 @@ def _read_file(text: str) -> Path:
 
 
 # What can be said for each model: name -> the field of the choice, and how its text is read.
-_OWN_OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+_OWN_OPTIONS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "range": ("input_range", read_range),
     "labels": ("labels", _read_file),
     "size": ("edge", _read_size),

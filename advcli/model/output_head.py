@@ -8,11 +8,11 @@ the model's original output.
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from advcli.backend import Tensor, keras, tf
+from advcli.backend import KerasLayer, KerasModel, Tensor, keras, tf
 from advcli.errors import AdvcliError
 from advcli.model.introspection import operations, replaced
 
@@ -22,10 +22,10 @@ _LEAST = 1e-30
 class Removed(NamedTuple):
     """A removed activation: the attribute that held it, and its original value."""
 
-    operation: Any
+    operation: KerasLayer
     attribute: str
-    stand_in: Any
-    own: Any
+    stand_in: KerasLayer
+    own: KerasLayer
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ LOGARITHM = Head("logarithm of its probabilities", "softmax")
 _WORDS = {"softmax": "softmax", "sigmoid": "sigmoid", "hard_sigmoid": "hard sigmoid", "tanh": "tanh"}
 
 
-def make_linear(model: Any, inputs: np.ndarray, name: str = "model") -> Head:
+def make_linear(model: KerasModel, inputs: np.ndarray, name: str = "model") -> Head:
     """Convert a loaded model so that it returns logits, and verify the result.
 
     Args:
@@ -151,7 +151,7 @@ def are_probabilities(outputs: np.ndarray, tolerance: float = 1e-5) -> bool:
     return bool(outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=10 * tolerance))
 
 
-def _single_logit(model: Any, name: str) -> Head:
+def _single_logit(model: KerasModel, name: str) -> Head:
     """Return the head for one unbounded output, used as the logit of the second class, if the model is a classifier."""
     last = next((part for part in reversed(operations(model)) if getattr(part, "weights", ())), None)
     activation = getattr(last, "activation", None) or keras.activations.linear
@@ -173,7 +173,7 @@ def _log_probabilities(outputs: np.ndarray, tolerance: float) -> bool:
     return bool(outputs.max() <= tolerance and are_probabilities(np.exp(outputs), tolerance))
 
 
-def _bounded(model: Any, inputs: np.ndarray, outputs: np.ndarray, tolerance: float) -> str:
+def _bounded(model: KerasModel, inputs: np.ndarray, outputs: np.ndarray, tolerance: float) -> str:
     """Return the activation that bounds the outputs, if no layer has it as an attribute; empty if none is found.
 
     Outputs that stay in [0, 1] for arbitrarily large inputs and approach both ends are sigmoids.
@@ -204,7 +204,7 @@ def _inverse(activation: str, outputs: Tensor) -> Tensor:
     return tf.math.log(tf.maximum(outputs, _LEAST)) - tf.math.log(tf.maximum(1 - outputs, _LEAST))
 
 
-def _without_activation(operation: Any) -> Iterator[tuple[str, str, Any]]:
+def _without_activation(operation: KerasLayer) -> Iterator[tuple[str, str, object]]:
     """Yield the attributes in which an operation holds an invertible activation, with their replacements."""
     # By name: the layer and the operation of keras.ops.softmax in a functional model have the same name.
     names = {"Softmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "hard_sigmoid", "Tanh": "tanh"}

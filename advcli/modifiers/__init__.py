@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.backend import Tensor
+from advcli.backend import KerasModel, Tensor
 from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.lengths import HasLengths
 
@@ -27,7 +27,7 @@ class Penalty(Modifier):
     """A term that is added to the loss of each image."""
 
     @abstractmethod
-    def penalty(self, model: Any, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
+    def penalty(self, model: KerasModel, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the term, differentiable with respect to the weights: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
 
 

@@ -4,9 +4,9 @@ Andriushchenko and Flammarion 2020, https://arxiv.org/abs/2007.02617
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.modifiers import Penalty
 from advcli.threat.gradient import gradient
@@ -40,7 +40,7 @@ class GradientAlignment(Penalty):
             raise UsageError(f"weight is not positive: {self.weight:g}")
 
     @as_written
-    def penalty(self, model: Any, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
+    def penalty(self, model: KerasModel, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the term, in [0, 2 * weight]: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
         noise = inner.rng.fold(_STREAM).uniform(tf.shape(images)[1:], -1.0, 1.0)
         first = tf.stop_gradient(_slope(model, images, labels))
@@ -49,7 +49,7 @@ class GradientAlignment(Penalty):
 
 
 @as_written
-def _slope(model: Any, images: Tensor, labels: Tensor) -> Tensor:
+def _slope(model: KerasModel, images: Tensor, labels: Tensor) -> Tensor:
     def loss(point: Tensor) -> Tensor:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(point, training=True))
 

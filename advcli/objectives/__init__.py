@@ -1,9 +1,9 @@
 """Training objectives: one file a loss."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
-from advcli.backend import Tensor
+from advcli.backend import KerasModel, Tensor
 from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.lengths import HasLengths
 
@@ -35,7 +35,7 @@ class Objective(HasLengths, ABC):
         """Return the perturbed images: (N, H, W, C) in [0, 1], (N,) -> any tensor whose first axis is N."""
 
     @abstractmethod
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of each image, and the logits for the training accuracy.
 
         Args:

@@ -4,9 +4,8 @@ Hendrycks, Mu, Cubuk, Zoph, Gilmer and Lakshminarayanan 2020, https://arxiv.org/
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from advcli.backend import Tensor, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.objectives._augmix import mixtures
@@ -47,7 +46,7 @@ class AugMix(Objective):
         """Return two mixtures of each image: (N, H, W, C) -> (N, 2, H, W, C)."""
         return mixtures(images, inner.rng, versions=2, width=self.width, depth=self.depth, severity=self.severity)
 
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the clean logits: (N, H, W, C), (N, 2, H, W, C), (N,) -> (N,), (N, K)."""
         together = tf.concat([images, *tf.unstack(perturbed, num=2, axis=1)], axis=0)
         logits = tf.split(model(together, training=True), 3)

@@ -4,9 +4,8 @@ Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2016, https://arxiv
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from advcli.backend import Tensor, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
@@ -32,7 +31,7 @@ class Clean(Objective):
         """Return the images unchanged."""
         return images
 
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits: (N, H, W, C), (N,) -> (N,), (N, K)."""
         logits = model(images, training=True)
         if not self.smoothing:

@@ -4,9 +4,9 @@ Wong, Rice and Kolter 2020, https://arxiv.org/abs/2001.03994
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, as_written, tf
 from advcli.objectives import Objective
 from advcli.threat.gradient import loss_gradient, projected_step, refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
@@ -42,7 +42,7 @@ class FastAdversarialTraining(Objective):
         gradient, _ = loss_gradient(inner.logits, start, labels, threat)
         return projected_step(start, gradient, threat.length(self.step, 1.25), images, threat)
 
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits of the perturbed images: -> (N,), (N, K)."""
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits

@@ -4,9 +4,9 @@ Shafahi, Najibi, Ghiasi, Xu, Dickerson, Studer, Davis, Taylor and Goldstein 2019
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
@@ -40,7 +40,7 @@ class FreeAdversarialTraining(Objective):
         """Add the kept perturbation to the images: (N, H, W, C), (N,) -> (N, H, W, C)."""
         return tf.clip_by_value(images + inner.kept, 0.0, 1.0)
 
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits of the perturbed images: -> (N,), (N, K)."""
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits

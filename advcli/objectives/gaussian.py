@@ -4,9 +4,9 @@ Cohen, Rosenfeld and Kolter 2019, https://arxiv.org/abs/1902.02918
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
@@ -37,7 +37,7 @@ class GaussianNoise(Objective):
         """Add the noise: (N, H, W, C), (N,) -> (N, H, W, C), some of it outside [0, 1]."""
         return images + self.sigma * inner.rng.normal(tf.shape(images)[1:])
 
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits of the noisy images: -> (N,), (N, K)."""
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits

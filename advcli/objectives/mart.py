@@ -4,9 +4,9 @@ Wang, Zou, Yi, Bailey, Ma and Gu 2020, https://openreview.net/forum?id=rklOg6EFw
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.backend import Tensor, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.objectives._ascent import ascend_from_beside
@@ -51,7 +51,7 @@ class Mart(Objective):
             lambda point: threat.loss(inner.logits(point), labels), inner, images, self.steps, self.step
         )
 
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, and the logits of the perturbed images: -> (N,), (N, K)."""
         logits = model(images, training=True)
         moved = model(perturbed, training=True)

@@ -4,9 +4,9 @@ de Jorge, Bibi, Volpi, Sanyal, Torr, Rogez and Dokania 2022, https://arxiv.org/a
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.threat.gradient import loss_gradient, refuse_bad_steps
@@ -49,7 +49,7 @@ class NoiseFGSM(Objective):
         gradient, _ = loss_gradient(inner.logits, start, labels, threat)
         return tf.clip_by_value(start + threat.length(self.step, 1.0) * threat.steepest(gradient), 0.0, 1.0)
 
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits of the perturbed images: -> (N,), (N, K)."""
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits

@@ -4,9 +4,9 @@ Goodfellow, Shlens and Szegedy 2015, https://arxiv.org/abs/1412.6572, as the lib
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.backend import Tensor, as_written, neural_structured_learning, tf
+from advcli.backend import KerasModel, Tensor, as_written, neural_structured_learning, tf
 from advcli.errors import UsageError, nearest
 from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
@@ -66,7 +66,7 @@ class NSL(Objective):
         noise = Threat(NORMS[self.adv_grad_norm], 0.0).within(tf.shape(images)[1:], inner.rng)
         return self._clipped(images + (self.pgd_epsilon or self.adv_step_size) * noise)
 
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the clean logits: (N, H, W, C), (N,) -> (N,), (N, K)."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
@@ -82,7 +82,7 @@ class NSL(Objective):
         return clean + self.multiplier * adversarial, logits
 
     @as_written
-    def _neighbour(self, model: Any, images: Tensor, mean: Tensor, labels: Tensor, tape: Any) -> Tensor:
+    def _neighbour(self, model: KerasModel, images: Tensor, mean: Tensor, labels: Tensor, tape: object) -> Tensor:
         nsl = neural_structured_learning()
         config = nsl.configs.AdvNeighborConfig(
             adv_step_size=self.adv_step_size,
@@ -105,7 +105,7 @@ class NSL(Objective):
         )
         return neighbour
 
-    def _from(self, start: Tensor, model: Any, images: Tensor, labels: Tensor) -> Tensor:
+    def _from(self, start: Tensor, model: KerasModel, images: Tensor, labels: Tensor) -> Tensor:
         """Search from a given start, which the library supports for its own random start only."""
         point = start
         for _ in tf.range(self.pgd_iterations):
@@ -114,7 +114,7 @@ class NSL(Objective):
         return point
 
     @as_written
-    def _step(self, model: Any, point: Tensor, labels: Tensor) -> Tensor:
+    def _step(self, model: KerasModel, point: Tensor, labels: Tensor) -> Tensor:
         nsl = neural_structured_learning()
         config = nsl.configs.AdvNeighborConfig(adv_step_size=self.adv_step_size, adv_grad_norm=self.adv_grad_norm)
         with tf.GradientTape(watch_accessed_variables=False) as tape:

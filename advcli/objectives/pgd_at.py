@@ -4,9 +4,9 @@ Madry, Makelov, Schmidt, Tsipras and Vladu 2018, https://arxiv.org/abs/1706.0608
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.backend import Tensor, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 
@@ -26,7 +26,7 @@ class PGDAdversarialTraining(Objective):
         """Attack the images: (N, H, W, C), (N,) -> (N, H, W, C)."""
         return inner.attack(images, labels)
 
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits of the adversarial images: -> (N,), (N, K)."""
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits

@@ -4,9 +4,9 @@ Zhang, Yu, Jiao, Xing, El Ghaoui and Jordan 2019, https://arxiv.org/abs/1901.085
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.backend import Tensor, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.objectives._ascent import ascend_from_beside
@@ -52,7 +52,7 @@ class Trades(Objective):
             lambda point: divergence(clean, inner.logits(point)), inner, images, self.steps, self.step
         )
 
-    def __call__(self, model: Any, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, and the logits of the clean images: -> (N,), (N, K)."""
         logits = model(images, training=True)
         moved = model(perturbed, training=True)

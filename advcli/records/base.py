@@ -8,6 +8,11 @@ from typing import Any, ClassVar
 
 from advcli import __version__
 
+# A value of a JSON document; its type is checked where it is used.
+Json = Any
+# Values of a record's fields, by name.
+Fields = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -37,7 +42,7 @@ class Record:
         """Return the record as ASCII JSON without the time, so that equal calls write equal files."""
         return json.dumps({key: value for key, value in self._content().items() if key != "seconds"})
 
-    def _content(self) -> dict[str, Any]:
+    def _content(self) -> dict[str, Json]:
         return _finite({"type": self.type} | dataclasses.asdict(self))
 
 
@@ -60,7 +65,7 @@ class Failed(Record):
     error: str
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,9 +1,9 @@
 """What ``advcli benchmark`` reports."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from advcli.records.base import Record
+from advcli.records.base import Json, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Measurement(Record):
     severity: int | None
 
     @property
-    def place(self) -> dict[str, Any]:
+    def place(self) -> dict[str, Json]:
         """The fields that identify the perturbation."""
         return {"perturbation": self.perturbation, "norm": self.norm, "eps": self.eps, "severity": self.severity}
 
@@ -46,15 +46,15 @@ class Protocol(Record):
 
     type: ClassVar[str] = "protocol"
 
-    models: tuple[dict[str, Any], ...]
+    models: tuple[dict[str, Json], ...]
     classes: tuple[str, ...]
     images: int
     sample: str
     pixels: dict[str, str]
-    perturbations: tuple[dict[str, Any], ...]
+    perturbations: tuple[dict[str, Json], ...]
     certify: str | None
     shard: str | None
-    options: dict[str, Any]
+    options: dict[str, Json]
     environment: dict[str, str]
 
 

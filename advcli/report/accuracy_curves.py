@@ -5,12 +5,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from advcli.records import Score
 from advcli.report.cross_table import parted
 from advcli.report.lettering import Lettering
 from advcli.threat.spelling import spell_norm
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Distinguishable in every kind of colour vision (Okabe and Ito), on white and on black.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a9629b", "#8a7400", "#777777")
@@ -89,7 +92,11 @@ def _draw(drawn: Sequence[Curve], file: BinaryIO, format: str, facecolor: str) -
         figure.savefig(file, format=format, dpi=150, facecolor=facecolor, metadata=nothing)
 
 
-def _looks(drawn: Sequence[Curve]) -> dict[str, dict[str, Any]]:
+# A colour, or the keyword arguments that style a line.
+_Look = Any
+
+
+def _looks(drawn: Sequence[Curve]) -> dict[str, dict[str, _Look]]:
     """Choose a colour for each model and a line style for each attack."""
     models = dict.fromkeys(curve.model for curve in drawn)
     attacks = dict.fromkeys(curve.attack for curve in drawn)
@@ -100,7 +107,7 @@ def _looks(drawn: Sequence[Curve]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _panel(axes: Any, norm: str, drawn: Sequence[Curve], looks: dict[str, dict[str, Any]]) -> None:
+def _panel(axes: Any, norm: str, drawn: Sequence[Curve], looks: dict[str, dict[str, _Look]]) -> None:
     radii = sorted({score.eps or 0.0 for curve in drawn for score in curve.scores})
     steps = norm == "linf" and all(abs(255 * radius - round(255 * radius)) < 1e-3 for radius in radii)
     scale = 255 if steps else 1
@@ -130,7 +137,7 @@ def _panel(axes: Any, norm: str, drawn: Sequence[Curve], looks: dict[str, dict[s
         spine.set_color(_INK)
 
 
-def _legend(figure: Any, looks: dict[str, dict[str, Any]], lettering: Lettering) -> None:
+def _legend(figure: "Figure", looks: dict[str, dict[str, _Look]], lettering: Lettering) -> None:
     from matplotlib.lines import Line2D
 
     entries = [(model, Line2D([], [], color=colour, linewidth=3)) for model, colour in looks["model"].items()]

@@ -1,7 +1,7 @@
 """The report of a benchmark: all its records on one page."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from advcli.records import (
     Certified,
@@ -74,7 +74,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
     )
 
 
-def _simple(anchor: str, title: str, **content: Sequence[Any]) -> Section | None:
+def _simple(anchor: str, title: str, **content: Sequence[object]) -> Section | None:
     """Return a section that shows records, if there are any."""
     return Section(anchor, title, f"benchmark/{anchor}.html.j2", content) if any(content.values()) else None
 

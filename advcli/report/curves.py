@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from advcli.records import Epoch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _BLUE, _RED, _GREY, _GREEN = "#0072b2", "#d55e00", "#888888", "#009e73"
 
@@ -43,7 +46,7 @@ def draw_curves(history: Sequence[Epoch], title: str, file: BinaryIO) -> None:
     figure.savefig(file, format="png", dpi=100)
 
 
-def _line(axes: Any, history: Sequence[Epoch], column: str, color: str, label: str, linestyle: str = "-") -> None:
+def _line(axes: "Axes", history: Sequence[Epoch], column: str, color: str, label: str, linestyle: str = "-") -> None:
     marker = "o" if len(history) <= 30 else None
     values = [getattr(record, column) for record in history]
     axes.plot(
@@ -57,7 +60,7 @@ def _line(axes: Any, history: Sequence[Epoch], column: str, color: str, label: s
     )
 
 
-def _mark_stages(axes: Any, history: Sequence[Epoch], named: bool) -> None:
+def _mark_stages(axes: "Axes", history: Sequence[Epoch], named: bool) -> None:
     """Draw a line where a stage of unfreezing begins."""
     for before, after in pairwise(history):
         if after.stage != before.stage:
@@ -73,7 +76,7 @@ def _mark_stages(axes: Any, history: Sequence[Epoch], named: bool) -> None:
                 )
 
 
-def _mark_alarms(axes: Any, history: Sequence[Epoch]) -> None:
+def _mark_alarms(axes: "Axes", history: Sequence[Epoch]) -> None:
     alarmed = [record for record in history if record.guard]
     if alarmed:
         axes.plot(

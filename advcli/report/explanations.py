@@ -64,6 +64,11 @@ class Entry:
     outcomes: Sequence[Outcome]
 
 
+# An image in the index: its name, number, outcomes and rank by each column.
+_Entry = dict[str, Any]
+_SortKey = Callable[[_Entry], Any]
+
+
 class ExplanationPage:
     """A page that is written image by image; only its index is in memory.
 
@@ -73,7 +78,7 @@ class ExplanationPage:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._index: list[dict[str, Any]] = []
+        self._index: list[_Entry] = []
         self._articles: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  closed at the end
 
     def __enter__(self) -> "ExplanationPage":
@@ -130,16 +135,16 @@ class ExplanationPage:
                 file.write(block.encode())
             file.write(after.encode())
 
-    def _ordered(self) -> list[dict[str, Any]]:
+    def _ordered(self) -> list[_Entry]:
         """Number the images by each column, so that a style sheet can sort them; the most interesting come first.
 
         An image counts as its most interesting outcome among the models.
         """
 
-        def least(value: Callable[[Outcome], Any]) -> Callable[[dict[str, Any]], Any]:
+        def least(value: Callable[[Outcome], Any]) -> _SortKey:
             return lambda row: min(map(value, row["outcomes"]))
 
-        keys: dict[str, Callable[[dict[str, Any]], Any]] = {
+        keys: dict[str, _SortKey] = {
             "interest": least(
                 lambda each: (
                     _GROUPS.index(each.group),
@@ -158,7 +163,7 @@ class ExplanationPage:
         return sorted(self._index, key=lambda row: row["by_interest"])
 
 
-def _shown(row: Row) -> dict[str, Any]:
+def _shown(row: Row) -> dict[str, object]:
     """Prepare a row for the page: data URLs of pictures, and classes with their colours."""
     panels = []
     for panel in row.panels[1:]:
@@ -198,7 +203,7 @@ def _shown(row: Row) -> dict[str, Any]:
     }
 
 
-def _blink(rows: Sequence[Row]) -> Mapping[str, Any] | None:
+def _blink(rows: Sequence[Row]) -> Mapping[str, object] | None:
     """Find a clean and an adversarial picture to show in turns."""
     pictures: dict[str, np.ndarray] = {}
     for row in rows:

@@ -2,7 +2,11 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.font_manager import FontProperties
 
 _FONT = "DejaVu Sans"
 # Draws a frame with the name of its script for every character there is.
@@ -38,14 +42,14 @@ class Lettering:
         """Make a text one line of characters that can be drawn."""
         return " ".join("".join(character if self.has(character) else "?" for character in text).split())
 
-    def style(self, size: float, bold: bool = False) -> Any:
+    def style(self, size: float, bold: bool = False) -> "FontProperties":
         """Return the font for a size in points."""
         from matplotlib.font_manager import FontProperties
 
         return FontProperties(family=self.families, size=size, weight="bold" if bold else "normal")
 
 
-def cut(text: str, style: Any, room: float, renderer: Any) -> str:
+def cut(text: str, style: "FontProperties", room: float, renderer: "RendererAgg") -> str:
     """Shorten a text to a width in pixels; three dots stand for what is left out."""
 
     def too_wide(text: str) -> bool:

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from advcli import __version__
 from advcli.report import wording
@@ -32,7 +32,7 @@ class Section:
     anchor: str
     title: str
     template: str
-    content: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, object] = field(default_factory=dict)
 
 
 def page(
@@ -83,7 +83,7 @@ def _environment() -> "Environment":
     return environment
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: object) -> object:
     """Replace the characters that an HTML file cannot hold."""
     if type(value) is not str or value.isprintable():
         return value
@@ -93,6 +93,6 @@ def _printable(value: Any) -> Any:
     )
 
 
-def part(template: str, **content: Any) -> str:
+def part(template: str, **content: object) -> str:
     """Draw a part of a page by itself, for a page that is too large to be kept in memory."""
     return _environment().get_template(template).render(**content)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from advcli.records import Protocol, Score
+from advcli.records.base import Json
 from advcli.report import wording
 from advcli.report.cross_table import parted
 from advcli.report.page import Section
@@ -46,7 +46,7 @@ def environment(protocols: Sequence[Protocol]) -> Section | None:
     return Section("environment", "Environment", "benchmark/environment.html.j2", content) if environments else None
 
 
-def _description(protocol: Protocol) -> dict[str, Any]:
+def _description(protocol: Protocol) -> dict[str, Json]:
     """Return the fields of a protocol that no other section shows."""
     shown = {key: value for key, value in asdict(protocol).items() if key not in ("model", "environment")}
     return {key: value for key, value in shown.items() if value is not None}

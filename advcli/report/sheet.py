@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -104,7 +104,7 @@ class _Drawing:
         width = 2 * _MARGIN + (1 + self._across) * (side + _MARGIN) + _BARS
         height = 2 * _MARGIN + _LINE + sum(map(self._height, sheet.rows)) + len(sheet.notes) * _LINE
         self._figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
-        self._renderer: Any = FigureCanvasAgg(self._figure).get_renderer()
+        self._renderer = FigureCanvasAgg(self._figure).get_renderer()
         self._axes = self._figure.add_axes((0, 0, 1, 1))
         self._axes.set_axis_off()
         self._axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
@@ -205,7 +205,7 @@ class _Drawing:
         size: float = _SMALL,
         colour: str = _TEXT,
         bold: bool = False,
-        align: Any = "left",
+        align: Literal["left", "center", "right"] = "left",
     ) -> float:
         """Write a line of text and return how wide it is."""
         style = self._lettering.style(size, bold)

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from advcli import registry
 from advcli.attacks import Attack, Suite
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, TracedFunction, Variable, as_written, tf
 from advcli.model.classifier import Classifier
 from advcli.threat.rng import ImageRng, hash_pixels
 from advcli.threat.threat import Threat
@@ -200,18 +200,18 @@ class CompiledAttack:
         return tuple(replace(self, attack=registry.build("attacks", spec)) for spec in specs)
 
     @cached_property
-    def _queries(self) -> Any:
+    def _queries(self) -> Variable:
         return tf.Variable(np.zeros(0, np.int32), shape=(None,), trainable=False)
 
     @cached_property
-    def _at_model_size(self) -> Any:
+    def _at_model_size(self) -> TracedFunction:
         return self._traced(self.classifier.edge)
 
     @cached_property
-    def _at_any_size(self) -> Any:
+    def _at_any_size(self) -> TracedFunction:
         return self._traced(None)
 
-    def _traced(self, edge: int | None) -> Any:
+    def _traced(self, edge: int | None) -> TracedFunction:
         def search(images: Tensor, labels: Tensor, seeds: Tensor) -> Tensor:
             assert not isinstance(self.attack, Suite)
             every = tf.range(tf.shape(images)[0])
@@ -236,7 +236,7 @@ class _Counted:
         rows: (n,) the rows of the images that are queried.
     """
 
-    def __init__(self, logits: Callable[[Tensor], Tensor], queries: Any, rows: Tensor) -> None:
+    def __init__(self, logits: Callable[[Tensor], Tensor], queries: Variable, rows: Tensor) -> None:
         self._logits = logits
         self._queries = queries
         self._rows = rows

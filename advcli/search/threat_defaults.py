@@ -1,18 +1,18 @@
 """Default threats, and checks of the options of a threat."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from advcli import registry
 from advcli.errors import UsageError
 from advcli.parsing import read_radii
+from advcli.records.base import Json
 from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
 
 # The maximum radius of a minimum-norm search: at this radius an image is hardly recognisable.
 _GREATEST = {Norm.LINF: 128 / 255, Norm.L2: 32.0, Norm.L1: 1024.0}
 
 
-def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> Threat:
+def threat_for(recipe: Mapping[str, Json], norm: Norm | None, eps: float | None) -> Threat:
     """Choose the threat: the options, else the threat that the model was trained for, else Linf 8/255.
 
     Raises:
@@ -25,7 +25,7 @@ def threat_for(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) 
     return Threat(norm, eps)
 
 
-def widest(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> Threat:
+def widest(recipe: Mapping[str, Json], norm: Norm | None, eps: float | None) -> Threat:
     """Choose the largest ball of a minimum-norm search: the option, or a very large default.
 
     Raises:
@@ -37,7 +37,7 @@ def widest(recipe: Mapping[str, Any], norm: Norm | None, eps: float | None) -> T
     return Threat(norm, _GREATEST[norm] if eps is None else eps)
 
 
-def common_threat(recipes: Sequence[Mapping[str, Any]], norm: Norm | None, eps: float | None) -> Threat:
+def common_threat(recipes: Sequence[Mapping[str, Json]], norm: Norm | None, eps: float | None) -> Threat:
     """Choose one threat for several models.
 
     Raises:
@@ -53,7 +53,7 @@ def common_threat(recipes: Sequence[Mapping[str, Any]], norm: Norm | None, eps: 
 
 
 def read_threats(
-    recipes: Sequence[Mapping[str, Any]], norms: Sequence[Norm] | None, radii: Sequence[str] | None
+    recipes: Sequence[Mapping[str, Json]], norms: Sequence[Norm] | None, radii: Sequence[str] | None
 ) -> tuple[Threat, ...]:
     """Read ``--norm`` and ``--eps``: every radius in every norm, or ``l2=0.5,1`` in one of them only.
 

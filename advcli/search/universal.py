@@ -4,12 +4,11 @@ import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from advcli.attacks import Universal
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, TracedFunction, tf
 from advcli.model.classifier import Classifier
 from advcli.records import Progress
 from advcli.search.compiled_attack import image_seeds
@@ -85,7 +84,7 @@ class AppliedPattern:
         return adversarial.numpy(), np.zeros(len(pixels), np.int32)
 
     @cached_property
-    def _traced(self) -> Any:
+    def _traced(self) -> TracedFunction:
         pattern = tf.constant(self.attack.from_png(self.pixels, self.threat))
 
         def apply(images: Tensor, seeds: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advcli.options import OUTPUT, THREAT, WHAT, option, refuse_out_of_bounds
+from advcli.options import OUTPUT, THREAT, WHAT, FieldDefault, option, refuse_out_of_bounds
 from advcli.parsing import read_list, read_radius, read_range
 from advcli.threat.threat import Norm
 
@@ -59,7 +59,7 @@ class ModelOptions(Validated):
         )
 
 
-def model_option() -> Any:
+def model_option() -> FieldDefault:
     """Declare ``--model``."""
     known = {"panel": WHAT, "metavar": "RUN|FILE|BACKBONE", "env": "ADVCLI_MODEL"}
     return option("mobilenetv2", "--model", "-m", **known)
@@ -84,12 +84,12 @@ class DataOptions(Validated):
     skip_bad: bool = option(False, panel=WHAT)
 
 
-def data_option(default: str, shown: str | None = None) -> Any:
+def data_option(default: str, shown: str | None = None) -> FieldDefault:
     """Declare ``--data``."""
     return option(default, "--data", "-d", panel=WHAT, metavar="NAME|PATH", family="datasets", shown=shown)
 
 
-def eps_option(shown: str) -> Any:
+def eps_option(shown: str) -> FieldDefault:
     """Declare ``--eps`` as one radius."""
     return option(None, panel=THREAT, metavar="RADIUS", parse=read_radius, shown=shown)
 
@@ -107,7 +107,7 @@ class ThreatOptions(Validated):
     eps: float | None = eps_option("what the model was trained for; 8/255, in l2 0.5, in l1 12")
 
 
-def attack_option(default: Any, shown: str | None = None, **known: Any) -> Any:
+def attack_option(default: object, shown: str | None = None, **known: Any) -> FieldDefault:
     """Declare ``--attack``."""
     return option(default, "--attack", "-a", panel=THREAT, metavar="SPEC", family="attacks", shown=shown, **known)
 
@@ -125,12 +125,12 @@ class WorkOptions(Validated):
     seed: int = option(0, min=0, max=2**31 - 1)
 
 
-def batch_option(default: int, **known: Any) -> Any:
+def batch_option(default: int, **known: Any) -> FieldDefault:
     """Declare ``--batch``."""
     return option(default, metavar="N", min=1, **known)
 
 
-def memory_option() -> Any:
+def memory_option() -> FieldDefault:
     """Declare ``--memory``."""
     return option(None, metavar="GB", min=0, shown="half of what is free")
 
@@ -142,11 +142,11 @@ def bytes_of(memory: float | None) -> int | None:
     return half_of_free_memory() if memory is None else int(min(memory, 1e9) * 1e9)
 
 
-def overwrite_option() -> Any:
+def overwrite_option() -> FieldDefault:
     """Declare ``--overwrite``."""
     return option(False, panel=OUTPUT)
 
 
-def out_option(default: Path | None, **known: Any) -> Any:
+def out_option(default: Path | None, **known: Any) -> FieldDefault:
     """Declare ``--out``."""
     return option(default, "--out", "-o", panel=OUTPUT, **known)

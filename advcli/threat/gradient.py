@@ -1,15 +1,14 @@
 """The gradient of a loss by the images, and the projected steps along it that attacks and objectives share."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Nest, Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.threat.threat import Threat
 
 
 @as_written
-def gradient_and_aux(loss: Callable[[Tensor], tuple[Tensor, Any]], images: Tensor) -> tuple[Tensor, Any]:
+def gradient_and_aux(loss: Callable[[Tensor], tuple[Tensor, Nest]], images: Tensor) -> tuple[Tensor, Nest]:
     """Return the gradient of each image's own loss, and what else the function returns.
 
     Args:

@@ -24,4 +24,4 @@ class InnerMaximization:
     attack: Callable[[Tensor, Tensor], Tensor]
     threat: Threat
     rng: ImageRng
-    kept: Tensor = None
+    kept: Tensor | None = None

@@ -4,11 +4,11 @@ Croce and Hein 2021, https://arxiv.org/abs/2103.01208 (projection); Tramèr and 
 https://arxiv.org/abs/1904.13000 (sparse steps).
 """
 
-from advcli.backend import Tensor, tf
+from advcli.backend import ArrayLike, Tensor, tf
 from advcli.threat.rng import ImageRng
 
 
-def project(adversarial: Tensor, original: Tensor, eps: float | Tensor) -> Tensor:
+def project(adversarial: Tensor, original: ArrayLike, eps: float | Tensor) -> Tensor:
     """Project onto the l1 ball inside the box: (N, H, W, C) -> (N, H, W, C).
 
     argmin over y of ``||y - adversarial||_2`` subject to ``||y - original||_1 <= eps`` and ``0 <= y <= 1``.

@@ -1,6 +1,7 @@
 """Random numbers for each image, independent of the batch and of the position in it."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ class ImageRng:
         return tf.cast(_shifted(words, 40), tf.float32) * 2.0**-24
 
     @as_written
-    def uniform(self, shape: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    def uniform(self, shape: Sequence[int | Tensor] | Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Sample uniform numbers: the shape of one image -> (N, *shape) in [low, high)."""
         return tf.map_fn(
             lambda seed: tf.random.stateless_uniform(shape, seed, low, high),
@@ -80,7 +81,7 @@ class ImageRng:
         )
 
     @as_written
-    def normal(self, shape: Tensor) -> Tensor:
+    def normal(self, shape: Sequence[int | Tensor] | Tensor) -> Tensor:
         """Sample standard normal numbers: the shape of one image -> (N, *shape)."""
         return tf.map_fn(
             lambda seed: tf.random.stateless_normal(shape, seed),

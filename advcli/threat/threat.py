@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import ArrayLike, Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.threat import l1_ball
 from advcli.threat.lengths import HasLengths
@@ -128,7 +128,7 @@ class Threat:
         return tf.sqrt(tf.reduce_sum(tf.square(delta), axis=(1, 2, 3)))
 
     @as_written
-    def project(self, adversarial: Tensor, original: Tensor) -> Tensor:
+    def project(self, adversarial: Tensor, original: ArrayLike) -> Tensor:
         """Project images onto the ball and onto [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
         if self.norm is Norm.L1:
             return l1_ball.project(adversarial, original, self.eps)

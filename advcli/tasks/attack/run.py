@@ -18,6 +18,7 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.files import paths, png
 from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress
+from advcli.records.base import Fields
 from advcli.report.difference import amplification, enlarged
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.image_batches import Picture, by_size, groups
@@ -83,7 +84,7 @@ def find_classes(request: Request, chosen: Chosen, classifier: Classifier) -> Re
         if request.label is not None and classifier.index(request.label) == threat.target:
             raise UsageError(f"'{chosen.target}' is both the class to reach and the one to move away from")
     away = None if request.label is None else classifier.index(request.label)
-    given: dict[str, Any] = {each.name: getattr(request, each.name) for each in fields(request)}
+    given: Fields = {each.name: getattr(request, each.name) for each in fields(request)}
     return Resolved(**given, spec=chosen.spec, threat=threat, away=away)
 
 
@@ -176,7 +177,7 @@ def _attack_group(
     outputs: Mapping[Path, Path],
     request: Resolved,
     pattern: Path | None,
-    common: Mapping[str, Any],
+    common: Fields,
 ) -> Iterator[Attacked | Failed]:
     start = time.perf_counter()
     threat = request.threat
@@ -240,7 +241,7 @@ def _with_numbers(
     pictures: Sequence[Picture],
     originals: np.ndarray,
     answers: np.ndarray,
-    common: Mapping[str, Any],
+    common: Fields,
 ) -> Generator[Failed, None, tuple[list[Picture], np.ndarray, np.ndarray]]:
     """Exclude the images for which the model returns NaN before any attack."""
     finite = np.atleast_1d(np.isfinite(answers).all(axis=1))

@@ -2,9 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.classifier import Classifier
 from advcli.records import Crafted, Progress
+from advcli.records.base import Fields, Json
 from advcli.search.image_batches import groups
 from advcli.search.universal import craft
 from advcli.tasks.attack.request import Resolved
@@ -30,7 +30,7 @@ def crafted(
     files: Sequence[Path],
     request: Resolved,
     pattern: Path,
-    common: Mapping[str, Any],
+    common: Fields,
 ) -> Iterator[Crafted | Progress]:
     """Craft a universal perturbation over image files at the classifier's size and write it."""
     start = time.perf_counter()
@@ -81,7 +81,7 @@ def read_pattern(classifier: Classifier, search: Universal, threat: Threat, file
 
 def pattern_of(
     file: Path, attack: str | None, norm: Norm | None, eps: float | None, target: str | None
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Read the attack, norm, radius and target that a universal perturbation's file records.
 
     Raises:

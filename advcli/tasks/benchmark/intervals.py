@@ -2,10 +2,11 @@
 
 import math
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from scipy.stats import beta, binom
+
+from advcli.records.base import Fields
 
 
 def wilson(correct: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -25,7 +26,7 @@ def wilson(correct: int, images: int, confidence: float = 0.95) -> tuple[float, 
     return low, high
 
 
-def counted(correct: np.ndarray) -> dict[str, Any]:
+def counted(correct: np.ndarray) -> Fields:
     """Return the fields of a record that counts right images: (N,) bool -> images, correct, accuracy, low, high."""
     count = int(correct.sum())
     low, high = wilson(count, len(correct))

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from advcli.records import ClassScore, Confused, Transferred
+from advcli.records.base import Fields
 from advcli.tasks.benchmark.intervals import counted
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject, above_zero
@@ -70,5 +70,5 @@ def transfer_matrix(plan: Plan, results: Results) -> Iterator[Transferred]:
                 yield transferred(plan, results, perturbation, crafted_on, scored_on)
 
 
-def _common(plan: Plan, subject: Subject) -> dict[str, Any]:
+def _common(plan: Plan, subject: Subject) -> Fields:
     return {"model": subject.name, "data": plan.data, "seed": plan.seed}

@@ -11,6 +11,7 @@ from advcli.attacks import Search, Suite, Universal
 from advcli.augmentations import Augmentation
 from advcli.corruptions import Corruption
 from advcli.errors import UsageError
+from advcli.records.base import Json
 from advcli.threat.lengths import HasLengths
 from advcli.threat.threat import Threat
 
@@ -53,7 +54,7 @@ class Perturbation:
         return isinstance(self.method, Search) and self.method.bounded
 
     @property
-    def place(self) -> dict[str, Any]:
+    def place(self) -> dict[str, Json]:
         """What every record of it says."""
         ball = self.threat if self.bounded else None
         return {
@@ -70,7 +71,7 @@ class Perturbation:
         spelled = protocol_of(self.spec, self.method, classes)
         return f"{spelled}, severity {self.severity}" if self.severity else spelled
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Json]:
         """Return all that its results depend on, except the model."""
         members = self.method.members if isinstance(self.method, Suite) else ()
         return {"kind": str(self.kind), **self.place, "protocol": self.protocol(1000), "members": list(members)}
@@ -94,7 +95,7 @@ def corruptions_of(names: Sequence[str], severities: Sequence[int]) -> list[Pert
     ]
 
 
-def attacks_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> list[Perturbation]:
+def attacks_under(methods: Mapping[str, Search], threats: Sequence[Threat]) -> list[Perturbation]:
     """Combine attacks with several threats; an attack without a ball occurs once."""
     return [
         Perturbation(spec, Kind.ATTACK, method.verdict_only(), threat)
@@ -104,7 +105,7 @@ def attacks_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> list
     ]
 
 
-def transfers_under(methods: Mapping[str, Any], threats: Sequence[Threat]) -> list[Perturbation]:
+def transfers_under(methods: Mapping[str, Search], threats: Sequence[Threat]) -> list[Perturbation]:
     """Combine attacks with threats for a transfer evaluation, where an attack does not stop at the first success."""
     return [
         Perturbation(spec, Kind.TRANSFER, method, threat)

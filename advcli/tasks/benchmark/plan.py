@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from advcli.records.base import Json
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.randomized_smoothing import Smoothing
 from advcli.threat.threat import Threat
@@ -33,7 +34,7 @@ class Subject:
     labels: tuple[str, ...]
     edge: int
     channels: int
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, Json]
     fingerprint: str
     class_order: str | None = None
 
@@ -51,7 +52,7 @@ class Worst:
     threat: Threat | None
 
     @property
-    def place(self) -> dict[str, Any]:
+    def place(self) -> dict[str, Json]:
         """The fields of its records."""
         norm, eps = (str(self.threat.norm), self.threat.eps) if self.threat else (None, None)
         return {"perturbation": WORST, "norm": norm, "eps": eps, "severity": None}

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -23,9 +22,9 @@ class Results:
     def __init__(self, images: int) -> None:
         self.images = images
         self._labels: dict[str, np.ndarray] = defaultdict(self._unknown)
-        self._predicted: dict[tuple[Any, ...], np.ndarray] = defaultdict(self._unknown)
-        self._members: dict[tuple[Any, ...], np.ndarray] = defaultdict(self._unknown)
-        self._seconds: dict[tuple[Any, ...], float] = defaultdict(float)
+        self._predicted: dict[tuple[object, ...], np.ndarray] = defaultdict(self._unknown)
+        self._members: dict[tuple[object, ...], np.ndarray] = defaultdict(self._unknown)
+        self._seconds: dict[tuple[object, ...], float] = defaultdict(float)
         self._radii: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(images))
 
     def add(self, record: Verdicts | Smoothed) -> None:

@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
 from advcli import registry
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, TracedFunction, tf
 from advcli.data.dataset import Images
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
@@ -156,7 +155,7 @@ class _Votes:
         size = (classifier.edge, classifier.edge, classifier.channels)
         scalar = tf.TensorSpec((), tf.int32)
         signature = [tf.TensorSpec(size, tf.float32), tf.TensorSpec((1, 2), tf.int32), scalar, scalar]
-        self._traced: Any = tf.function(self._count, input_signature=signature, autograph=False)
+        self._traced: TracedFunction = tf.function(self._count, input_signature=signature, autograph=False)
 
     def __call__(self, pixels: np.ndarray, seeds: np.ndarray, first: int, copies: int) -> np.ndarray:
         """Count the votes of a range of copies: (H, W, C), (1, 2) -> (K,)."""

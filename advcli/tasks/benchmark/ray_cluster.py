@@ -9,6 +9,7 @@ from typing import Any
 
 from advcli.errors import AdvcliError
 from advcli.records import Progress, Smoothed, Verdicts
+from advcli.records.base import Json
 from advcli.tasks.benchmark.certify import smooth
 from advcli.tasks.benchmark.load import Prepared, prepare_evaluation
 from advcli.tasks.benchmark.measure import Keep, evaluate_attacks, evaluate_shared
@@ -86,7 +87,7 @@ def _connect(ray: Any, address: str) -> None:
         raise AdvcliError(f"no Ray cluster at '{address}': {reason}", "start one with: ray start --head") from error
 
 
-def _result(ray: Any, finished: Any, shard: Shard) -> list[str]:
+def _result(ray: Any, finished: object, shard: Shard) -> list[str]:
     try:
         return ray.get(finished)
     except ray.exceptions.RayTaskError as error:
@@ -99,7 +100,7 @@ def _result(ray: Any, finished: Any, shard: Shard) -> list[str]:
         raise AdvcliError(f"shard {shard} cannot be measured: {reason}", "go on later with --resume FILE") from error
 
 
-def _measure(options: dict[str, Any], number: int, of: int, folder: str) -> list[str]:
+def _measure(options: dict[str, Json], number: int, of: int, folder: str) -> list[str]:
     """Measure a shard in a process of the cluster: -> the lines of its finished batches."""
     os.chdir(folder)
     prepared = _finished(prepare_evaluation(Request.from_json(options), Shard(number, of)))
@@ -116,7 +117,7 @@ def _measure(options: dict[str, Any], number: int, of: int, folder: str) -> list
     return lines
 
 
-def _finished(events: Any) -> Any:
+def _finished(events: Iterator[Any]) -> Any:
     """Exhaust a generator and return its return value."""
     while True:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from advcli.errors import UsageError
 from advcli.records import Protocol, Score, Smoothed, Verdicts
+from advcli.records.base import Fields
 
 # The records of finished batches, by their types.
 BATCHES = {kind.type: kind for kind in (Verdicts, Smoothed)}
@@ -75,7 +76,7 @@ def read_scores(path: Path) -> list[Score]:
     return found
 
 
-def _record(kind: type, content: dict[str, Any]) -> Any:
+def _record(kind: type, content: Fields) -> Any:
     known = {field.name for field in dataclasses.fields(kind)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items() if key in known}
     return kind(**values)

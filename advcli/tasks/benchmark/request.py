@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from advcli.data.class_order import ClassOrder
 from advcli.errors import UsageError
 from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed_options, option, options_of
 from advcli.parsing import read_duration, read_severities
+from advcli.records.base import Json
 from advcli.tasks.request import (
     DataOptions,
     ModelOptions,
@@ -138,7 +139,7 @@ class Request(DataOptions, ModelOptions, WorkOptions):
         check(self)
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Request":
+    def from_json(cls, content: Mapping[str, Json]) -> "Request":
         """Read the options of an earlier evaluation.
 
         Raises:
@@ -154,7 +155,7 @@ class Request(DataOptions, ModelOptions, WorkOptions):
             values["class_order"] = ClassOrder(values["class_order"])
         return cls(**values)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Return the options as ``from_json`` reads them, with the resolved balls."""
         values = asdict(self) | {"threats": [(str(ball.norm), ball.eps) for ball in self.balls]}
         return {key: _thawed(value) for key, value in values.items() if key not in ("norms", "eps")}
@@ -275,11 +276,11 @@ class Execution(Validated):
     overwrite: bool = option(False, panel=OUTPUT, of_results=True)
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: Json) -> Json:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
-def _thawed(value: Any) -> Any:
+def _thawed(value: object) -> Json:
     if isinstance(value, Path):
         return str(value)
     return [_thawed(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from advcli.errors import UsageError
 from advcli.records import Protocol
@@ -37,7 +36,7 @@ def refuse_different(before: Protocol, now: Protocol, path: Path, free: Iterable
         )
 
 
-def _difference(key: str, was: Any, now: Any) -> str:
+def _difference(key: str, was: object, now: object) -> str:
     if isinstance(was, list) and isinstance(now, list):
         gone = [_short(item) for item in was if item not in now]
         new = [_short(item) for item in now if item not in was]
@@ -47,7 +46,7 @@ def _difference(key: str, was: Any, now: Any) -> str:
     return f"{key}: {_short(was)} there, {_short(now)} here"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, dict):
         shown = {name: item for name, item in value.items() if item not in (None, [], "") and name != "labels"}
         return " ".join(f"{name} {_short(item)}" for name, item in shown.items())

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 from advcli import registry
 from advcli.attacks import Search
 from advcli.records import Group, Score
+from advcli.records.base import Json
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 
 # Attacks that look elsewhere than training did: along other roads, or for something else than a perturbed image.
 _OTHER_KINDS = ("score", "decision", "random", "spatial", "universal")
 
 
-def was_seen(recipe: Mapping[str, Any], perturbation: Perturbation) -> bool | None:
+def was_seen(recipe: Mapping[str, Json], perturbation: Perturbation) -> bool | None:
     """Return whether a model was trained with a perturbation; None if unknown or not applicable."""
     if not recipe or perturbation.kind in (Kind.CLEAN, Kind.TRANSFER) or perturbation.place["eps"] == 0:
         return None

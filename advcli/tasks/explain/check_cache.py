@@ -6,12 +6,12 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from advcli.errors import AdvcliError
 from advcli.files.atomic import whole_file
 from advcli.model.model_choice import ModelChoice
 from advcli.records import Trusted
+from advcli.records.base import Fields, Json
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class CheckCache:
     model: Path | None
     seed: int
 
-    def get(self, spec: str, images: int, common: dict[str, Any]) -> Trusted | None:
+    def get(self, spec: str, images: int, common: Fields) -> Trusted | None:
         """Return an earlier check of a method on at least as many images, with the same weights, seed and version."""
         found = self._content().get(self._key(spec))
         if found is None or found["images"] < images or found["version"] != common.get("version", found["version"]):
@@ -62,7 +62,7 @@ class CheckCache:
         with self.model.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
-    def _content(self) -> dict[str, Any]:
+    def _content(self) -> dict[str, Json]:
         if self.folder is None:
             return {}
         try:

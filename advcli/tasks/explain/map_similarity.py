@@ -9,6 +9,7 @@ import numpy as np
 
 from advcli.explainers import is_evidence
 from advcli.records import Shift
+from advcli.records.base import Json
 
 _TOP = 0.1
 # The window of SSIM's authors is 11 pixels wide, a smaller image has room for the library's own of 7.
@@ -55,7 +56,7 @@ def _similarity(first: np.ndarray, second: np.ndarray) -> float:
     from skimage.metrics import structural_similarity
 
     wide = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    options: dict[str, Any] = wide if min(first.shape) >= _WIDE else {}
+    options: dict[str, Json] = wide if min(first.shape) >= _WIDE else {}
     similarity: Any = structural_similarity(first, second, data_range=1.0, **options)
     return float(similarity)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from advcli.files import atomic, png
 from advcli.records import Explained, Flipped
+from advcli.records.base import Fields
 from advcli.report.sheet import Sheet
 from advcli.tasks.explain.contact_sheet import contact_sheet
 from advcli.tasks.explain.explanation import Explanation
@@ -20,7 +20,7 @@ def write_files(
     request: Request,
     explanations: Mapping[str, Explanation],
     notes: Sequence[str],
-    common: Mapping[str, Any],
+    common: Fields,
 ) -> tuple[Sheet, list[Explained | Flipped]]:
     """Write the files of one image, the contact sheet last; return the sheet and the records.
 
@@ -59,7 +59,7 @@ def _path(stem: Path, ending: str) -> Path:
 
 
 def _write_maps(
-    stem: Path, request: Request, suffix: str, explanation: Explanation, common: Mapping[str, Any]
+    stem: Path, request: Request, suffix: str, explanation: Explanation, common: Fields
 ) -> Iterator[Explained]:
     classifier = explanation.classifier
     scales = shared_scales(explanation.maps) if request.shared_scale else {}
@@ -99,7 +99,7 @@ def _write_maps(
             )
 
 
-def _flipped(explanation: Explanation, common: Mapping[str, Any]) -> Flipped:
+def _flipped(explanation: Explanation, common: Fields) -> Flipped:
     margin, pair, classifier = explanation.margin, explanation.pair, explanation.classifier
     assert margin is not None
     assert pair is not None

@@ -5,10 +5,10 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from advcli.model.classifier import Classifier
 from advcli.records import Explained, Failed, Flipped, Progress, Shifted, Trusted
+from advcli.records.base import Fields
 from advcli.report.explanations import Entry, ExplanationPage, Outcome
 from advcli.report.sheet import Sheet
 from advcli.report.wording import radius
@@ -52,7 +52,7 @@ def explain_files(
     Yields:
         The records of the checks, one for each map and each fooled image, then the statistics.
     """
-    common: dict[str, Any] = {"model": models[0].classifier.name, "data": "files", "seed": request.seed}
+    common: Fields = {"model": models[0].classifier.name, "data": "files", "seed": request.seed}
     _log_true_classes(models[0].classifier, list(outputs), request)
     trusted: list[Trusted] = []
     for model, cache in zip(models, caches, strict=bool(caches)):

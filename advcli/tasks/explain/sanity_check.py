@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from advcli.backend import KerasLayer, Variable
 from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError
@@ -20,6 +20,7 @@ from advcli.model.classifier import Classifier
 from advcli.model.feature_map import share_feature_maps
 from advcli.model.introspection import operations
 from advcli.records import Progress, Trusted
+from advcli.records.base import Fields
 from advcli.tasks.explain.check_cache import CheckCache
 from advcli.tasks.explain.deletion_insertion import deletion, insertion
 from advcli.tasks.explain.explain_model import ExplainedModel
@@ -30,7 +31,7 @@ _SAME_WITHOUT_WEIGHTS, _SAME_FOR_EVERY_CLASS, _INCOMPLETE = 0.8, 0.95, 0.05
 
 
 def check_explainers(
-    model: ExplainedModel, files: Sequence[Path], cache: CheckCache, common: dict[str, Any]
+    model: ExplainedModel, files: Sequence[Path], cache: CheckCache, common: Fields
 ) -> Iterator[Trusted | Progress]:
     """Check a model's explainers on the first images, except those whose check is in the cache."""
     pixels: list[np.ndarray] = []
@@ -52,7 +53,7 @@ def check_explainers(
 
 
 def sanity_check(
-    classifier: Classifier, explainer: Explainer, method: str, pixels: np.ndarray, seed: int, common: dict[str, Any]
+    classifier: Classifier, explainer: Explainer, method: str, pixels: np.ndarray, seed: int, common: Fields
 ) -> Trusted:
     """Check one method on some images, explaining the predicted classes.
 
@@ -142,7 +143,7 @@ def _number(value: float | None) -> str:
     return "unknown (flat maps)" if value is None else f"{value:.2f}"
 
 
-def _weights(layer: Any) -> list[Any]:
+def _weights(layer: KerasLayer) -> list[Variable]:
     return list(getattr(layer, "trainable_variables", ())) + list(getattr(layer, "non_trainable_variables", ()))
 
 

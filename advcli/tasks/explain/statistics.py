@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from advcli.records import Shift, Shifted
+from advcli.records.base import Fields
 from advcli.tasks.explain.explanation import Explanation
 
 _GROUPS = ("right", "fooled", "wrong")
@@ -42,7 +42,7 @@ class Statistics:
         if explanation.margin is not None and explanation.margin.share is not None:
             self.shares.setdefault(explanation.group, []).append(explanation.margin.share)
 
-    def records(self, common: dict[str, Any]) -> Iterator[Shifted]:
+    def records(self, common: Fields) -> Iterator[Shifted]:
         """Yield a record a method, group and class explained."""
         known = sum(self.truths)
         truth = "known" if known == len(self.truths) else "the model's own prediction" if known == 0 else "partly known"

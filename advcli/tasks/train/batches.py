@@ -1,8 +1,7 @@
 """The batches of an epoch, made ready beside the training step."""
 
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class Batches:
         self._salt = zlib.crc32(f"{self._seed} {number} {attempt}".encode()) & 0x7FFFFFFF
         yield from self._dataset(start) if start else self._from_the_start
 
-    def _dataset(self, start: int) -> Any:
+    def _dataset(self, start: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
         edge, channels = self.images.pixels.shape[1], self.images.pixels.shape[3]
 
         def gather(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

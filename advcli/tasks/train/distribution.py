@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from advcli.backend import Tensor, tf
+from advcli.backend import Nest, Strategy, Tensor, TracedFunction, tf
 from advcli.errors import AdvcliError, UsageError
+from advcli.records.base import Json
 from advcli.tasks.train.workers import Workers, find_workers
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def find_devices(strategy: str) -> "Devices":
     return Devices("one", tf.distribute.get_strategy(), workers)
 
 
-def _join(workers: Workers) -> Any:
+def _join(workers: Workers) -> Strategy:
     """Wait for the other workers."""
     log.info("waiting for all %d workers", workers.count)
     here = threading.current_thread() is threading.main_thread()
@@ -75,7 +76,7 @@ class Devices:
         workers: the processes; each has the same number of devices.
     """
 
-    def __init__(self, name: str, strategy: Any, workers: Workers) -> None:
+    def __init__(self, name: str, strategy: Strategy, workers: Workers) -> None:
         self.name = name
         self.strategy = strategy
         self.workers = workers
@@ -96,7 +97,7 @@ class Devices:
         size = batch // self.workers.count
         return slice(self.workers.index * size, (self.workers.index + 1) * size)
 
-    def spread(self, values: Tensor) -> Any:
+    def spread(self, values: Tensor) -> Nest:
         """Split the values of this process's images over its devices: (N, ...) -> (N / devices, ...) on each."""
         if self._own == 1:
             return values
@@ -124,7 +125,7 @@ class Devices:
         """Wait for all workers."""
         self.total(np.zeros(1, np.int64))
 
-    def refuse_difference(self, plan: Mapping[str, Any]) -> None:
+    def refuse_difference(self, plan: Mapping[str, Json]) -> None:
         """Refuse to continue if the workers have different plans.
 
         Raises:
@@ -154,5 +155,5 @@ class Devices:
             raise AdvcliError("another worker is lost", hint) from error
 
     @cached_property
-    def _sum(self) -> Any:
+    def _sum(self) -> TracedFunction:
         return tf.function(lambda values: self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))

@@ -5,13 +5,12 @@ Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from advcli.backend import Tensor, keras, tf
+from advcli.backend import KerasLayer, KerasModel, Tensor, keras, tf
 
 
 @contextlib.contextmanager
-def fused_normalization(model: Any) -> Iterator[None]:
+def fused_normalization(model: KerasModel) -> Iterator[None]:
     """Let the BatchNorm layers that are called in this block compute the same with one operation."""
     layers = [layer for layer in model.layers if _fusible(layer)]
     for layer in layers:
@@ -23,7 +22,7 @@ def fused_normalization(model: Any) -> Iterator[None]:
             del layer.call
 
 
-def _fusible(layer: Any) -> bool:
+def _fusible(layer: KerasLayer) -> bool:
     # A subclass may compute something else.
     return (
         type(layer) is keras.layers.BatchNormalization
@@ -35,8 +34,8 @@ def _fusible(layer: Any) -> bool:
     )
 
 
-def _fused(layer: Any, own: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def call(inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+def _fused(layer: KerasLayer, own: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def call(inputs: Tensor, training: bool | None = None, mask: object = None) -> Tensor:
         if not training or not layer.trainable or mask is not None or inputs.dtype != tf.float32 or inputs.ndim != 4:
             return own(inputs, training=training, mask=mask)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(

@@ -6,9 +6,8 @@ https://arxiv.org/abs/1710.03740
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from advcli.backend import Tensor, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
 
 _FIRST_SCALE = 2.0**15
@@ -27,7 +26,7 @@ def refuse_without_gpu() -> None:
 
 
 @contextlib.contextmanager
-def half(model: Any) -> Iterator[None]:
+def half(model: KerasModel) -> Iterator[None]:
     """Compute in float16 in this block: every layer except the last one with weights, which returns the logits.
 
     The weights stay in float32, and so does the model that is saved.

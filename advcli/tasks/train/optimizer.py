@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from advcli import registry
-from advcli.backend import keras
+from advcli.backend import Optimizer, Variable, keras
 from advcli.errors import UsageError, nearest
 from advcli.schedules import Schedule
 from advcli.tasks.train.recipe import Recipe
@@ -23,7 +22,7 @@ def refuse_unknown_optimizer(name: str) -> None:
         raise UsageError(f"unknown optimizer '{name}'", nearest(name, OPTIMIZERS))
 
 
-def make_optimizer(recipe: Recipe, weights: Sequence[Any]) -> Any:
+def make_optimizer(recipe: Recipe, weights: Sequence[Variable]) -> Optimizer:
     """Build the optimizer on all weights, including those frozen at first, so that it is never rebuilt."""
     if recipe.optimizer == "adamw":
         optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -34,7 +33,7 @@ def make_optimizer(recipe: Recipe, weights: Sequence[Any]) -> Any:
     return optimizer
 
 
-def decays(weight: Any) -> bool:
+def decays(weight: Variable) -> bool:
     """Return whether weight decay applies to this weight: kernels, not biases or BatchNorm's scales and shifts."""
     return len(weight.shape) > 1
 

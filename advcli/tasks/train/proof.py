@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
 
 import numpy as np
 
-from advcli.backend import Tensor
+from advcli.backend import KerasModel, Tensor
 
 
-def pass_agrees(model: Any, images: Tensor, form: Callable[[], AbstractContextManager[None]], tolerance: float) -> bool:
+def pass_agrees(
+    model: KerasModel, images: Tensor, form: Callable[[], AbstractContextManager[None]], tolerance: float
+) -> bool:
     """Return whether a training pass in a context has the same outputs and statistics as one without it.
 
     The model's variables are the same afterwards as before, to the bit.

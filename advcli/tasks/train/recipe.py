@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
 
 from advcli.augmentations import read as read_augmentations
 from advcli.data.dataset import Dataset, Images, decode, split_off
 from advcli.errors import UsageError
+from advcli.records.base import Fields, Json
 from advcli.tasks.train.request import AUTO, Request, Unfreeze
 from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
 
@@ -30,7 +30,7 @@ class Recipe(Request):
         _ = Norm(self.norm), self.threat
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Recipe":
+    def from_json(cls, content: Mapping[str, Json]) -> "Recipe":
         """Read the recipe of an earlier run.
 
         Raises:
@@ -39,9 +39,7 @@ class Recipe(Request):
         known = {each.name for each in fields(cls)}
         if not set(content) <= known:
             raise UsageError(f"the run has options unknown here: {', '.join(sorted(set(content) - known))}")
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
-        }
+        values: Fields = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
         values["norm"] = Norm(values["norm"])
         return cls(**values)
 
@@ -62,7 +60,7 @@ def draft(request: Request) -> Recipe:
     """Fill in defaults that depend on other options; those that depend on the data stay empty."""
     pretrained = request.weights != "none"
     usual_rate = (0.01 if pretrained else 0.05) / (50 if request.optimizer == "adamw" else 1)
-    filled: dict[str, Any] = {each.name: getattr(request, each.name) for each in fields(request)}
+    filled: Fields = {each.name: getattr(request, each.name) for each in fields(request)}
     filled.update(
         eps=request.eps or 0.0,
         edge=request.edge or 0,

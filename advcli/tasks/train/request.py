@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from advcli.options import LEARNING, OUTPUT, THREAT, WHAT, option
+from advcli.options import LEARNING, OUTPUT, THREAT, WHAT, FieldDefault, option
 from advcli.tasks.request import (
     DataOptions,
     Validated,
@@ -31,7 +31,7 @@ def _read_augmentations(text: str) -> tuple[str, ...]:
     return (AUTO,) if text.strip().lower() == AUTO else read(text, ())
 
 
-def _component(family: str, default: Any, *flags: str, **known: Any) -> Any:
+def _component(family: str, default: object, *flags: str, **known: Any) -> FieldDefault:
     return option(default, *flags, metavar="SPEC", family=family, **known)
 
 

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from advcli import __version__
+from advcli.backend import Variable
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.atomic import whole_file
 from advcli.files.lock import lock
 from advcli.model.classifier import Classifier
 from advcli.records import Epoch
+from advcli.records.base import Json
 from advcli.report.curves import draw_curves
 from advcli.tasks.train.checkpoint import Checkpoint
 
@@ -115,7 +117,7 @@ class Run:
             for unfinished in file.parent.glob(f".{file.name}.*"):
                 unfinished.unlink(missing_ok=True)
 
-    def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+    def write_description(self, recipe: Mapping[str, Json], resolved: Mapping[str, Json]) -> None:
         """Write ``run.json``: every option, its resolved value, and the versions."""
         packages = ("tensorflow", "keras", "numpy", "neural-structured-learning")
         versions = {"advcli": __version__, "python": platform.python_version()}
@@ -123,7 +125,7 @@ class Run:
         content = {"recipe": recipe, "resolved": resolved, "versions": versions}
         self._write("run.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
-    def read_recipe(self) -> dict[str, Any]:
+    def read_recipe(self) -> dict[str, Json]:
         """Read the options of an earlier run.
 
         Raises:
@@ -131,7 +133,7 @@ class Run:
         """
         return dict(self._description()["recipe"])
 
-    def refuse_other_data(self, resolved: Mapping[str, Any]) -> None:
+    def refuse_other_data(self, resolved: Mapping[str, Json]) -> None:
         """Refuse to resume with images other than those of the earlier epochs.
 
         Raises:
@@ -166,7 +168,7 @@ class Run:
         with whole_file(self.folder / "curves.png") as file:
             draw_curves(history, self.name, file)
 
-    def save(self, checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
+    def save(self, checkpoint: Checkpoint, variables: Sequence[Variable]) -> None:
         """Write the history, and every variable of model and optimizer.
 
         After a whole epoch that is ``checkpoint/state.npz``, in the middle of one ``checkpoint/midway.npz`` beside it.
@@ -179,7 +181,7 @@ class Run:
         if not checkpoint.step:
             midway.unlink(missing_ok=True)
 
-    def restore(self, variables: Sequence[Any], *, whole: bool = False) -> Checkpoint:
+    def restore(self, variables: Sequence[Variable], *, whole: bool = False) -> Checkpoint:
         """Restore every variable from the checkpoint.
 
         Args:
@@ -204,7 +206,7 @@ class Run:
         history = tuple(Epoch(**record | {"guard": tuple(record["guard"])}) for record in state.pop("history"))
         return Checkpoint(history, **state)
 
-    def _description(self) -> dict[str, Any]:
+    def _description(self) -> dict[str, Json]:
         try:
             content = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
             return {"recipe": content["recipe"], "resolved": content["resolved"]}
@@ -218,7 +220,7 @@ class Run:
             file.write(text.encode())
 
 
-def _attempt(path: Path) -> Any:
+def _attempt(path: Path) -> Json:
     """Return the epochs that a checkpoint follows and the rollbacks before it: two of the same are of one epoch."""
     with np.load(path, allow_pickle=False) as stored:
         state = json.loads(str(stored["state"]))
@@ -239,7 +241,7 @@ class UnwrittenRun(Run):
     def remove_unfinished(self) -> None:
         """Do nothing: the chief writes."""
 
-    def write_description(self, recipe: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+    def write_description(self, recipe: Mapping[str, Json], resolved: Mapping[str, Json]) -> None:
         """Do nothing: the chief writes."""
 
     def save_model(self, classifier: Classifier, name: str) -> None:
@@ -251,9 +253,9 @@ class UnwrittenRun(Run):
     def write_history(self, history: Sequence[Epoch]) -> None:
         """Do nothing: the chief writes."""
 
-    def save(self, checkpoint: Checkpoint, variables: Sequence[Any]) -> None:
+    def save(self, checkpoint: Checkpoint, variables: Sequence[Variable]) -> None:
         """Do nothing: the chief writes."""
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> object:
     return "; ".join(value) if isinstance(value, tuple) else value

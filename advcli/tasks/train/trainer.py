@@ -2,19 +2,20 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from advcli import registry
 from advcli.attacks import Attack
 from advcli.backbones import Backbone
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, TracedFunction, Variable, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier
 from advcli.objectives import Objective, Replaying
 from advcli.objectives.clean import Clean
 from advcli.records import Progress
+from advcli.records.base import Json
 from advcli.tasks.train.batches import Batches
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import Devices
@@ -88,9 +89,9 @@ class Trainer:
         self.rate = LearningRate.of(recipe, self.batches.steps)
         self.fused = self._proven_passes()
         self._kept = self._nothing_kept()
-        self._traced: dict[Any, Any] = {}
+        self._traced: dict[Hashable, TracedFunction] = {}
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, Json]:
         """Return the resolved options of the recipe, and the description of the data."""
         train, validation = self.data.train, self.data.validation
         components = {
@@ -119,7 +120,7 @@ class Trainer:
         }
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[Variable]:
         """Everything that training changes."""
         kept = [self._kept] if isinstance(self.objective, Replaying) else []
         averages = self.averages.values if self.averages is not None else []
@@ -204,12 +205,12 @@ class Trainer:
         log.warning("the fused BatchNorm differs from the layers of the model, which are used as they are")
         return False
 
-    def _nothing_kept(self) -> Any:
+    def _nothing_kept(self) -> Variable:
         edge, channels = self.recipe.edge, self.classifier.channels
         shape = (self.batches.size, edge, edge, channels) if isinstance(self.objective, Replaying) else ()
         return tf.Variable(tf.zeros(shape), trainable=False)
 
-    def _step_of(self, stage: int, adversarial: bool) -> Any:
+    def _step_of(self, stage: int, adversarial: bool) -> TracedFunction:
         """Return the traced step of a stage: each stage trains other weights, so each has its own trace."""
         if (stage, adversarial) not in self._traced:
             update = Update(
@@ -227,7 +228,7 @@ class Trainer:
             self._traced[stage, adversarial] = tf.function(self._make_step(update))
         return self._traced[stage, adversarial]
 
-    def _make_step(self, update: Update) -> Any:
+    def _make_step(self, update: Update) -> TracedFunction:
         def step(images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor) -> tuple[Tensor, ...]:
             losses, right, kept = self.strategy.run(update, args=(images, labels, seeds, kept, eps))
             if self.averages is not None:
@@ -238,7 +239,7 @@ class Trainer:
         return step
 
 
-def _options(component: Any) -> Any:
+def _options(component: Any) -> Json:
     if isinstance(component, list):
         return [_options(item) for item in component]
     return {"name": type(component).__module__.rpartition(".")[2].replace("_", "-"), **asdict(component)}

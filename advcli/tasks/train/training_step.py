@@ -3,10 +3,9 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from advcli.attacks import Attack
-from advcli.backend import Tensor, tf
+from advcli.backend import Optimizer, Tensor, tf
 from advcli.model.classifier import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
 from advcli.objectives import InnerMaximization, Objective, Replaying
@@ -40,7 +39,7 @@ class Update:
         objective: Objective,
         modifiers: Sequence[Penalty | WeightPerturbation],
         attack: Attack,
-        optimizer: Any,
+        optimizer: Optimizer,
         batch: int,
         devices: int,
         scale: LossScale | None = None,

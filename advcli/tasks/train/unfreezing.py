@@ -1,8 +1,8 @@
 """Unfreezing: first the new head learns, then one block after another, from the highest down."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from advcli.backend import KerasLayer, KerasModel
 from advcli.schedules import since_best
 
 HOW = ("plateau", "all", "head")
@@ -37,7 +37,7 @@ class Stages:
         count: how many stages ``plateau`` has, that of the head included.
     """
 
-    def __init__(self, model: Any, how: str, count: int) -> None:
+    def __init__(self, model: KerasModel, how: str, count: int) -> None:
         self.model = model
         blocks = _blocks(model)
         if how == "all":
@@ -61,7 +61,7 @@ class Stages:
             layer.trainable = id(layer) in learning
 
 
-def _blocks(model: Any) -> list[list[Any]]:
+def _blocks(model: KerasModel) -> list[list[KerasLayer]]:
     """Split the network into blocks at the layers whose output is the only tensor used later, from input to head."""
     order = [node.operation for depth in sorted(model._nodes_by_depth, reverse=True)
              for node in model._nodes_by_depth[depth]]  # fmt: skip
@@ -72,8 +72,8 @@ def _blocks(model: Any) -> list[list[Any]]:
             for tensor in node.input_tensors:
                 maker = position[id(tensor._keras_history.operation)]
                 needed_until[maker] = max(needed_until[maker], position[id(node.operation)])
-    blocks: list[list[Any]] = []
-    block: list[Any] = []
+    blocks: list[list[KerasLayer]] = []
+    block: list[KerasLayer] = []
     open_until = 0
     for i, layer in enumerate(order):
         block.append(layer)
@@ -85,9 +85,9 @@ def _blocks(model: Any) -> list[list[Any]]:
     return _joined([*blocks, block] if block else blocks)
 
 
-def _joined(blocks: list[list[Any]]) -> list[list[Any]]:
+def _joined(blocks: list[list[KerasLayer]]) -> list[list[KerasLayer]]:
     """Join blocks without a kernel, such as BatchNorm or an activation, to the block before them."""
-    joined: list[list[Any]] = []
+    joined: list[list[KerasLayer]] = []
     for block in blocks:
         if joined and not (_has_kernel(block) and _has_kernel(joined[-1])):
             joined[-1] += block
@@ -96,11 +96,11 @@ def _joined(blocks: list[list[Any]]) -> list[list[Any]]:
     return joined
 
 
-def _has_kernel(block: list[Any]) -> bool:
+def _has_kernel(block: list[KerasLayer]) -> bool:
     return any(len(weight.shape) > 1 for layer in block for weight in getattr(layer, "weights", ()))
 
 
-def _shares(blocks: list[list[Any]], count: int) -> list[list[Any]]:
+def _shares(blocks: list[list[KerasLayer]], count: int) -> list[list[KerasLayer]]:
     """Split the blocks below the head evenly, from the top down."""
     shares = []
     for share in range(count):

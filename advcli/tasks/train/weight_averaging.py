@@ -6,9 +6,8 @@ training Gowal, Qin, Uesato, Mann and Kohli 2020, https://arxiv.org/abs/2010.035
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, Variable, tf
 
 
 class Averages:
@@ -19,7 +18,7 @@ class Averages:
         decay: the decay, in [0, 1).
     """
 
-    def __init__(self, weights: Sequence[Any], decay: float) -> None:
+    def __init__(self, weights: Sequence[Variable], decay: float) -> None:
         self._weights = weights
         self._decay = decay
         self.values = [tf.Variable(weight, trainable=False) for weight in weights]
