@@ -90,7 +90,7 @@ def make_classifier(backbone: str = "small:width=8", edge: int = 8, channels: in
     keras.utils.set_random_seed(1)
     model = registry.build("backbones", backbone)(classes, edge, channels, None)
     labels = tuple(f"kind {i}" for i in range(classes))
-    return Classifier(backbone.partition(":")[0], model, labels, edge, channels)
+    return Classifier(backbone.partition(":")[0], model, labels, (edge, edge), channels)
 
 
 def make_inner_maximization(
@@ -119,7 +119,7 @@ def linear() -> Classifier:
 def weights_of(linear: Classifier, classes: np.ndarray) -> np.ndarray:
     """Return logistic regression's weights for some classes, in the pixels' places: -> (N, edge, edge, C)."""
     kernel = next(weight for weight in linear.model.weights if len(weight.shape) == 2).numpy()
-    return kernel.T[classes].reshape(-1, linear.edge, linear.edge, linear.channels)
+    return kernel.T[classes].reshape(-1, *linear.image_size, linear.channels)
 
 
 @pytest.fixture(scope="session")

@@ -410,7 +410,7 @@ def test_hopskipjump_halves_a_step_until_it_stays_wrong() -> None:
 def test_the_steps_of_a_patch(logistic: Logistic, pictures: np.ndarray, labels: np.ndarray) -> None:
     # A square as large as the image and never turned is what the network sees.
     attack = Patch(size=1.0, scale=0.0, degrees=0.0, shape="square", learning_rate=0.1)
-    threat, state = Threat(target=2), attack.start(8, 3)
+    threat, state = Threat(target=2), attack.start((8, 8), 3)
     texture, mean, square = np.full((8, 8, 3), 0.5), 0.0, 0.0
     for time in range(1, 5):
         tensors = tf.constant(pictures), tf.constant(labels, tf.int32)
@@ -424,12 +424,12 @@ def test_the_steps_of_a_patch(logistic: Logistic, pictures: np.ndarray, labels: 
 
 @pytest.mark.parametrize(("size", "side"), [(0.01, 1), (0.2, 2), (0.5, 4), (1.0, 8)])
 def test_the_pixels_of_a_patch(size: float, side: int) -> None:
-    assert Patch(size=size).start(8, 3).texture.shape == (side, side, 3)
+    assert Patch(size=size).start((8, 8), 3).texture.shape == (side, side, 3)
 
 
 @pytest.mark.parametrize("threat", [Threat(eps=0.1), Threat(Norm.L2, 1.0), Threat(eps=0.1, target=2)])
 def test_the_steps_of_a_universal_perturbation(threat: Threat, logistic: Logistic) -> None:
-    attack, state = UniversalPerturbation(clip=0.3), UniversalPerturbation().start(8, 3)
+    attack, state = UniversalPerturbation(clip=0.3), UniversalPerturbation().start((8, 8), 3)
     generator = np.random.default_rng(1)
     delta, velocity = np.zeros((8, 8, 3)), np.zeros((8, 8, 3))
     stopped = 0

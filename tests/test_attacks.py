@@ -199,7 +199,7 @@ def test_a_model_that_rounds_its_input_is_survived(
     """Rounding has no gradient at all: not zeros, but nothing."""
     inputs = keras.Input((8, 8, 3))
     rounded = keras.layers.Rescaling(1 / 16)(keras.ops.round(keras.layers.Rescaling(16.0)(inputs)))
-    rounding = Classifier("rounding", keras.Model(inputs, small.model(rounded)), small.labels, 8, 3)
+    rounding = Classifier("rounding", keras.Model(inputs, small.model(rounded)), small.labels, (8, 8), 3)
     search, file = build(name), tmp_path / "a.png"
     norms = search.searchable_norms if search.bounded else ("linf",)
     png.write(file, (pictures[0] * 255).astype(np.uint8))

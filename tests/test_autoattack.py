@@ -25,7 +25,7 @@ def certified(shared: Path) -> tuple[Classifier, np.ndarray, np.ndarray]:
 
     classifier = ModelChoice(str(shared / "models/wong2018_certified_mnist.keras"), input_range=(0.0, 1.0)).load()
     dataset = find(f"mnist:path={shared / 'data/mnist.npz'}")()
-    pictures, labels = decode(dataset.test.sample(None, 500, 0), 28, 1).at(slice(None))
+    pictures, labels = decode(dataset.test.sample(None, 500, 0), (28, 28), 1).at(slice(None))
     return classifier, pictures, labels
 
 

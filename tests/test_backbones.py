@@ -487,7 +487,9 @@ with_data = pytest.mark.skipif(not WHOLE.is_file(), reason="ADVCLI_TEST_DATA is 
 def test_mobilenet_knows_what_is_on_the_photos(edge, least):
     with (DATA / "data" / "photos" / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    photos = np.stack([images.resize(images.read(DATA / "data" / "photos" / row["file"]), edge) for row in rows])
+    photos = np.stack(
+        [images.resize(images.read(DATA / "data" / "photos" / row["file"]), (edge, edge)) for row in rows]
+    )
     model = build("mobilenetv2", None, edge, weights=WHOLE)
     guesses = np.argmax(model(photos.astype(np.float32) / 255, training=False), axis=1)
     assert np.mean(guesses == [int(row["class_index"]) for row in rows]) >= least

@@ -372,7 +372,7 @@ def test_a_step_that_beats_many(linear: Classifier, pixels: np.ndarray) -> None:
 
 def test_a_step_that_goes_too_far(pixels: np.ndarray) -> None:
     image = keras.Input((8, 8, 3))
-    wavy = Classifier("wavy", keras.Model(image, Applied(waves)(image)), ("up", "down"), 8)
+    wavy = Classifier("wavy", keras.Model(image, Applied(waves)(image)), ("up", "down"), (8, 8))
     dark = pixels * 0.2  # 20 times their mean is about 2, on the way down
     evidence = attacked(look(wavy, dark), ("fgsm", 0.05), ("fgsm", 0.14), ("fgsm", 0.28))
     found = finding("rises-with-eps", evidence)
@@ -566,7 +566,7 @@ def test_bounded_features_are_no_bounded_head(pixels: np.ndarray, features: str,
     }[features]  # fmt: skip
     network = [layers.Conv2D(8, 3), last, layers.GlobalAveragePooling2D(), layers.Dense(classes, "linear", name="out")]
     model = keras.Sequential([keras.Input((8, 8, 3)), *network])
-    named = Classifier("bounded inside", model, tuple(f"kind {i}" for i in range(classes)), 8)
+    named = Classifier("bounded inside", model, tuple(f"kind {i}" for i in range(classes)), (8, 8))
     found = finding("probabilities", look(named, pixels))
     assert not found.suspect, found.evidence
 

@@ -88,9 +88,9 @@ def test_a_run_of_other_classes_is_refused_before_anything_is_trained(tmp_path: 
 
 def test_noise_falls_on_every_image_and_counts_all_of_them(small: Classifier) -> None:
     dataset = find("digits")()
-    classifier = replace(small, edge=8, labels=("0", "1", "2", "3"))
+    classifier = replace(small, image_size=(8, 8), labels=("0", "1", "2", "3"))
     chosen = dataset.restrict(("0", "1", "2", "3"))
-    images = decode(chosen.test, 8, 3)
+    images = decode(chosen.test, (8, 8), 3)
     noises = {spec: noise_on_all(spec) for spec in ("gaussian:std=0", "gaussian:std=0.8", "salt-pepper:amount=1")}
     assert {asdict(noise)["probability"] for noise in noises.values()} == {1.0}  # type: ignore[call-overload]
     scores = [

@@ -504,3 +504,21 @@ def test_mud_covers_and_water_brightens(photos: np.ndarray) -> None:
     assert 0.02 < covered.mean() < 0.8
     white = raw("spatter", np.ones((1, 64, 64, 3), np.float32), 5)
     assert white[0].min(axis=(0, 1)) == pytest.approx([63 / 255, 42 / 255, 20 / 255], abs=0.005)
+
+
+@pytest.mark.parametrize("name", registry.names("corruptions"))
+@pytest.mark.parametrize("shape", [(12, 20), (36, 24)])
+def test_images_that_are_not_square_are_corrupted(name: str, shape: tuple[int, int]) -> None:
+    images = np.random.default_rng(3).random((2, *shape, 3), dtype=np.float32)
+    found = corrupted(name, images, 3, 0)
+    assert found.shape == images.shape and found.dtype == np.float32
+    assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
+    assert (np.abs(found - images).mean(axis=(1, 2, 3)) > 2e-3).all()
+    np.testing.assert_array_equal(found[1], corrupted(name, images[1:], 3, 0)[0])
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "gaussian_noise"])
+def test_a_square_part_of_a_wide_image_is_where_it_was(name: str) -> None:
+    ramp = np.broadcast_to(np.linspace(0.2, 0.7, 24, dtype=np.float32)[None, None, :, None], (1, 16, 24, 3))
+    found = corrupted(name, np.array(ramp), 1, 0)
+    assert np.corrcoef(found.mean(axis=(0, 1, 3)), ramp[0, 0, :, 0])[0, 1] > 0.95

@@ -88,7 +88,7 @@ def test_split_off_parts_without_overlap() -> None:
 
 def test_decode_reads_each_image_at_one_size() -> None:
     split = Split(np.array([1, 0]), lambda i: np.full((3 + i, 9, 1), 40 * i, np.uint8), str)
-    decoded = decode(split, edge=8, channels=3)
+    decoded = decode(split, size=(8, 8), channels=3)
     assert decoded.pixels.shape == (2, 8, 8, 3) and decoded.pixels.dtype == np.uint8
     assert decoded.pixels[1].min() == decoded.pixels[1].max() == 40
     assert decoded.labels.tolist() == [1, 0] and decoded.labels.dtype == np.int32
@@ -96,7 +96,7 @@ def test_decode_reads_each_image_at_one_size() -> None:
 
 def test_decode_leaves_out_a_few_unreadable_images(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        decoded = decode(damaged(200, bad={0, 7}), edge=4, channels=3)
+        decoded = decode(damaged(200, bad={0, 7}), size=(4, 4), channels=3)
     assert len(decoded) == 198
     assert decoded.pixels[:, 0, 0, 0].tolist() == [i for i in range(200) if i not in (0, 7)]
     assert decoded.labels.tolist() == [i % 2 for i in range(200) if i not in (0, 7)]
@@ -106,13 +106,13 @@ def test_decode_leaves_out_a_few_unreadable_images(caplog: pytest.LogCaptureFixt
 def test_decode_refuses_many_unreadable_images_unless_told() -> None:
     split = damaged(200, bad={0, 7, 9})
     with pytest.raises(AdvcliError, match="3 of 200") as error:
-        decode(split, edge=4, channels=3)
+        decode(split, size=(4, 4), channels=3)
     assert "--skip-bad" in error.value.hint
-    assert len(decode(split, edge=4, channels=3, skip_bad=True)) == 197
+    assert len(decode(split, size=(4, 4), channels=3, skip_bad=True)) == 197
     with pytest.raises(AdvcliError, match="no readable image"):
-        decode(damaged(3, bad={0, 1, 2}), edge=4, channels=3, skip_bad=True)
+        decode(damaged(3, bad={0, 1, 2}), size=(4, 4), channels=3, skip_bad=True)
     with pytest.raises(AdvcliError, match="no images are left"):
-        decode(damaged(0, bad=set()), edge=4, channels=3)
+        decode(damaged(0, bad=set()), size=(4, 4), channels=3)
 
 
 def test_images_come_as_floats() -> None:
@@ -158,7 +158,7 @@ def test_images_that_take_more_than_the_memory_allowed_are_kept_on_disk(
     monkeypatch.setenv("ADVCLI_CACHE", str(tmp_path / "cache"))
     split = damaged(200, {7})
     size = 200 * 4 * 4 * 3
-    in_memory, on_disk = (decode(split, 4, 3, memory=memory) for memory in (size, size - 1))
+    in_memory, on_disk = (decode(split, (4, 4), 3, memory=memory) for memory in (size, size - 1))
     assert not isinstance(in_memory.pixels, np.memmap)
     assert isinstance(on_disk.pixels, np.memmap)
     np.testing.assert_array_equal(on_disk.pixels, in_memory.pixels)
@@ -174,5 +174,5 @@ def test_a_full_disk_is_found_before_anything_is_decoded(tmp_path: Path, monkeyp
     monkeypatch.setenv("ADVCLI_CACHE", str(tmp_path))
     endless = Split(np.broadcast_to(np.int32(0), 10**9), lambda i: np.zeros((4, 4, 3), np.uint8), "image {}".format)
     with pytest.raises(AdvcliError, match="more than there is") as caught:
-        decode(endless, 1000, 3, memory=0)
+        decode(endless, (1000, 1000), 3, memory=0)
     assert "--memory" in caught.value.hint

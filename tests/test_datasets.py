@@ -105,7 +105,7 @@ def test_without_a_network_the_file_to_give_is_named(name: str) -> None:
 def test_digits() -> None:
     digits = find("digits")()
     assert (len(digits.train), len(digits.test), digits.channels) == (1438, 359, 1)
-    images = decode(digits.test, digits.edge, digits.channels)
+    images = decode(digits.test, (digits.edge, digits.edge), digits.channels)
     assert images.pixels.shape == (359, 32, 32, 1) and images.pixels.max() == 255
 
 
@@ -354,7 +354,7 @@ def test_npz(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.train.read(4), arrays()["x_train"][4])
     assert data.test.labels.tolist() == [0, 1, 2, 0, 1, 2] and data.test.labels.dtype == np.int32
     assert data.test.name(3) == "x_test[3]"
-    assert decode(data.test, 28, 3).pixels.shape == (6, 28, 28, 3)
+    assert decode(data.test, (28, 28), 3).pixels.shape == (6, 28, 28, 3)
 
 
 @pytest.mark.parametrize(
@@ -538,7 +538,7 @@ def test_real_tiny_imagenet() -> None:
     assert data.labels[:3] == ("goldfish", "jellyfish", "king penguin")
     assert np.bincount(data.train.labels).tolist() == [500] * 10
     assert np.bincount(data.test.labels).tolist() == [50] * 10
-    images = decode(data.restrict(["goldfish", "obelisk"]).test, data.edge, data.channels)
+    images = decode(data.restrict(["goldfish", "obelisk"]).test, (data.edge, data.edge), data.channels)
     assert images.pixels.shape == (100, 64, 64, 3)
     # Goldfish are redder than obelisks, if the labels are right.
     redness = images.pixels[..., 0].mean(axis=(1, 2)) - images.pixels[..., 2].mean(axis=(1, 2))

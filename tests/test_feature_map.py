@@ -17,7 +17,7 @@ CLASSES = np.array([1, 3, 0])
 
 
 def classify(model: Any, edge: int = foreign.EDGE, channels: int = 3) -> Classifier:
-    return Classifier("m", model, tuple("abcdefghij")[: model.output_shape[-1]], edge, channels)
+    return Classifier("m", model, tuple("abcdefghij")[: model.output_shape[-1]], (edge, edge), channels)
 
 
 def what(classifier: Classifier, name: str = "") -> tuple[str, int, int]:

@@ -219,14 +219,14 @@ def test_plan_refuses_what_is_there(tmp_path: Path) -> None:
 
 
 def test_resize_keeps_type_and_mean() -> None:
-    small = images.resize(NOISE, 16)
+    small = images.resize(NOISE, (16, 16))
     assert small.shape == (16, 16, 3) and small.dtype == np.uint8
     assert abs(small.mean() - NOISE.mean()) < 2
-    precise = images.resize(NOISE.astype(np.float32) / 255, 16)
+    precise = images.resize(NOISE.astype(np.float32) / 255, (16, 16))
     assert precise.dtype == np.float32
     assert np.abs(precise * 255 - small).max() <= 0.51
-    assert images.resize(NOISE, 64) is NOISE
-    assert images.resize(NOISE[:10, :20], 30).shape == (30, 30, 3)
+    assert images.resize(NOISE, (64, 64)) is NOISE
+    assert images.resize(NOISE[:10, :20], (30, 30)).shape == (30, 30, 3)
 
 
 def test_to_channels() -> None:

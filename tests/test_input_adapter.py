@@ -1,17 +1,22 @@
 """Models of other inputs and outputs give the same scores through advcli as in plain Keras."""
 
+import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import foreign
 from advcli import registry
 from advcli.backend import keras
 from advcli.errors import UsageError
-from advcli.model.classifier import wrap
+from advcli.explainers import enlarge_maps
+from advcli.model.classifier import load, wrap
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Norm, Threat
 
@@ -99,7 +104,7 @@ def test_the_scores_are_those_of_plain_keras(kind: str, caplog: pytest.LogCaptur
     assert expected.max(axis=1).mean() < 0.95, "a test with saturated probabilities proves nothing"
     with caplog.at_level(logging.WARNING, "advcli"):
         classifier = wrap(build(), "m", input_range=values)
-    assert (classifier.edge, classifier.channels, classifier.input_range) == (SIDE, channels, values)
+    assert (classifier.image_size, classifier.channels, classifier.input_range) == ((SIDE, SIDE), channels, values)
     assert note in caplog.text
     tolerance = 2e-3 if kind == "half precision" else 1e-5
     np.testing.assert_allclose(classifier.predict(images), expected, atol=tolerance)
@@ -160,3 +165,94 @@ def test_an_output_that_is_none_is_refused(output: str, hint: str) -> None:
     assert caught.value.hint == hint
     with pytest.raises(UsageError, match="has one output"):
         wrap(foreign.build(), "m", input_range=(0, 1), output="scores")
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a network for images of 12 x 20 pixels, and photos of two classes."""
+    place = tmp_path_factory.mktemp("wide")
+    rng = np.random.default_rng(5)
+    for name, brightness in (("dark", 60), ("light", 190)):
+        for number in range(10):
+            (place / "data" / name).mkdir(parents=True, exist_ok=True)
+            pixels = (brightness + rng.normal(0, 30, (30, 40, 3))).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(place / "data" / name / f"{number}.png")
+    keras.utils.set_random_seed(2)
+    image = keras.Input((12, 20, 3))
+    feature = keras.layers.Conv2D(6, 3, padding="same", activation="relu", name="conv")(image)
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.MaxPooling2D(name="pool")(feature))
+    model = keras.Model(image, keras.layers.Dense(2, activation="softmax", name="scores")(pooled))
+    last = model.get_layer("scores")
+    mean = keras.Model(image, pooled)(np.full((1, 12, 20, 3), 0.5, np.float32)).numpy()[0]
+    kernel = np.stack([-mean, mean], axis=1)
+    last.set_weights([40 * kernel, -40 * mean @ kernel])
+    model.save(place / "wide.keras")
+    return place
+
+
+def test_a_model_of_wide_images_is_measured_attacked_and_explained_at_its_size(
+    advcli: Callable[..., CompletedProcess[str]], wide: Path
+) -> None:
+    model = keras.models.load_model(wide / "wide.keras", compile=False)
+    options = ("--data", "data", "--labels", "names.txt", "--input-range", "0,1", "--json")
+    (wide / "names.txt").write_text("dark\nlight\n")
+    found = advcli(
+        "benchmark", "wide.keras", *options, "--attack", "pgd:steps=5", "--eps", "0.3", "--corruptions", "all",
+        "--severity", 3, "--out", "results.jsonl", cwd=wide,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    records = [json.loads(line) for line in found.stdout.splitlines()]
+    scores = {each["perturbation"]: each for each in records if each["type"] == "score"}
+    assert scores["clean"]["accuracy"] == 1.0
+    assert scores["pgd:steps=5"]["accuracy"] <= 0.5
+    assert len([each for each in scores.values() if each["severity"] == 3]) == 15
+    protocol = json.loads((wide / "results.jsonl").read_text().splitlines()[0])
+    assert (protocol["models"][0]["edge"], protocol["models"][0]["width"]) == (12, 20)
+    again = advcli("benchmark", "--merge", "results.jsonl", "--json", cwd=wide)
+    assert again.returncode == 0, again.stderr
+    attacked = advcli(
+        "attack", "data/dark/0.png", "--model", "wide.keras", *options[2:], "--resize", "--eps", "0.4", cwd=wide
+    )
+    assert attacked.returncode == 0, attacked.stderr
+    record = json.loads(attacked.stdout)
+    pixels = np.asarray(Image.open(wide / "0.adv.png"))
+    assert pixels.shape == (12, 20, 3)
+    own = model(pixels[None] / np.float32(255), training=False).numpy()[0]
+    assert record["after"]["confidence"] == pytest.approx(float(own.max()), abs=1e-5)
+    assert record["after"]["label"] == ("dark", "light")[int(own.argmax())]
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names("explainers") if name != "guided-backprop"])
+def test_every_method_explains_wide_images(wide: Path, name: str) -> None:
+    classifier = wrap(keras.models.load_model(wide / "wide.keras", compile=False), "wide", input_range=(0, 1))
+    assert classifier.image_size == (12, 20)
+    images = np.random.default_rng(0).random((2, 12, 20, 3), dtype=np.float32)
+    explainer = registry.build("explainers", name)
+    relevance = explainer(classifier, images, np.array([0, 1]), 0)
+    if relevance.ndim == 3:
+        relevance = enlarge_maps(relevance, classifier.image_size)
+    assert relevance.shape[:3] == (2, 12, 20)
+    # The activation maps of the first class are negative, and are cut off at zero.
+    assert np.ptp(relevance[1]) > 0
+
+
+def test_a_feature_map_of_wide_images_is_spatial(wide: Path) -> None:
+    classifier = wrap(keras.models.load_model(wide / "wide.keras", compile=False), "wide", input_range=(0, 1))
+    spot = np.full((1, 12, 20, 3), 0.2, np.float32)
+    spot[:, 2:5, 14:18] = 1
+    explainer = registry.build("explainers", "gradcam:layer=conv")
+    relevance = enlarge_maps(explainer(classifier, spot, np.array([1]), 0), (12, 20))
+    row, column = np.unravel_index(relevance[0].argmax(), (12, 20))
+    assert row < 7 and column > 11
+
+
+def test_other_sizes_than_its_own_are_refused(wide: Path) -> None:
+    model = keras.models.load_model(wide / "wide.keras", compile=False)
+    with pytest.raises(UsageError, match="takes images of 12 x 20 pixels, not 20"):
+        wrap(model, "wide", input_range=(0, 1), edge=20)
+
+
+def test_a_saved_classifier_of_wide_images_is_read_again(wide: Path, tmp_path: Path) -> None:
+    classifier = wrap(keras.models.load_model(wide / "wide.keras", compile=False), "wide", input_range=(0, 1))
+    classifier.save(tmp_path / "again.keras")
+    assert load(tmp_path / "again.keras", "again").image_size == (12, 20)

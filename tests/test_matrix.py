@@ -117,7 +117,7 @@ def test_no_augmentation_is_searched(name: str, where: str) -> None:
         model = keras.Model(
             image, foreign.chain(keras.Sequential([keras.Input(size), layer])(image, training=True), rest)
         )
-    classifier = Classifier("m", model, tuple("abcd"), foreign.EDGE)
+    classifier = Classifier("m", model, tuple("abcd"), (foreign.EDGE, foreign.EDGE))
     pixels = foreign.images(6)
     assert classifier.inference_copy is not classifier
     for _ in range(2):

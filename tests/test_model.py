@@ -119,14 +119,14 @@ def test_a_guessed_input_range_is_told(caplog: pytest.LogCaptureFixture) -> None
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_foreign_model_says_its_own_size(shape: str, channels: int) -> None:
     classifier = wrap(foreign.build(shape, channels=channels), "m", input_range=RANGE)
-    assert (classifier.edge, classifier.channels) == (foreign.EDGE, channels)
+    assert (classifier.image_size, classifier.channels) == ((foreign.EDGE, foreign.EDGE), channels)
     assert classifier.labels == ("class 0", "class 1", "class 2", "class 3")
 
 
 def test_a_model_of_any_size_takes_the_size_it_is_told() -> None:
     image = keras.Input((None, None, 3))
     model = keras.Model(image, keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(image)))
-    assert wrap(model, "m", input_range=RANGE, edge=20).edge == 20
+    assert wrap(model, "m", input_range=RANGE, edge=20).image_size == (20, 20)
     with pytest.raises(UsageError, match="images of 12 pixels a side, not 20"):
         wrap(foreign.build(), "m", input_range=RANGE, edge=20)
 
@@ -243,11 +243,11 @@ def test_what_an_own_file_knows_need_not_be_told(tmp_path: Path, small: Classifi
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_saved_classifier_comes_back_whole(tmp_path: Path, channels: int) -> None:
     made = make_classifier(channels=channels)
-    saved = Classifier("old", made.model, ("a", "b", "c", "猫"), 8, channels, recipe={"norm": "l2", "eps": 0.5})
+    saved = Classifier("old", made.model, ("a", "b", "c", "猫"), (8, 8), channels, recipe={"norm": "l2", "eps": 0.5})
     saved.save(tmp_path / "deep" / "m.keras")
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["m.keras"]
     loaded = load(tmp_path / "deep" / "m.keras", "new")
-    assert (loaded.name, loaded.labels, loaded.edge, loaded.channels) == ("new", saved.labels, 8, channels)
+    assert (loaded.name, loaded.labels, loaded.image_size, loaded.channels) == ("new", saved.labels, (8, 8), channels)
     assert (loaded.input_range, loaded.head, loaded.recipe) == (RANGE, output_head.LOGITS, saved.recipe)
     assert recipe_of(tmp_path / "deep" / "m.keras") == saved.recipe
     pictures = foreign.images(channels=channels, edge=8)
@@ -273,7 +273,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, small: Classifier) ->
     small.save(tmp_path / "m.keras")
     before = (tmp_path / "m.keras").read_bytes()
     image = keras.Input((8, 8, 3))
-    broken = Classifier("b", keras.Model(image, Unsaveable()(image)), small.labels, 8)
+    broken = Classifier("b", keras.Model(image, Unsaveable()(image)), small.labels, (8, 8))
     with pytest.raises(RuntimeError, match="not to be saved"):
         broken.save(tmp_path / "m.keras")
     assert (tmp_path / "m.keras").read_bytes() == before
@@ -293,7 +293,7 @@ def test_a_foreign_file_keeps_its_predictions(tmp_path: Path, shape: str, ending
 @pytest.mark.parametrize("name", ["trades_mnist", "wong2018_certified_mnist", "autoattack_example_mnist"])
 def test_published_models_are_right_about_digits(shared: Path, name: str) -> None:
     classifier = load(shared / "models" / f"{name}.keras", name, input_range=RANGE)
-    assert (classifier.edge, classifier.channels) == (28, 1)
+    assert (classifier.image_size, classifier.channels) == ((28, 28), 1)
     with np.load(shared / "data" / "mnist.npz") as digits:
         pixels, labels = digits["x_test"][:200, ..., None] / np.float32(255), digits["y_test"][:200]
     assert (classifier.predict(pixels).argmax(axis=1) == labels).mean() > 0.95

@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def _clean(result: CompletedProcess[str]) -> dict[str, tuple[int, float]]:
+def _clean(result: CompletedProcess[str]) -> dict[str, int]:
     assert result.returncode == 0, result.stderr
     found = [json.loads(line) for line in result.stdout.splitlines()]
     return {each["model"]: each["correct"] for each in found if each["type"] == "score"}

@@ -60,7 +60,7 @@ def assert_same_end(one: Path, other: Path) -> None:
 def robust_accuracy(folder: Path) -> dict[str, float]:
     classifier = load(folder / "model.keras", "model")
     dataset = find("digits")()
-    images = decode(dataset.test, classifier.edge, classifier.channels)
+    images = decode(dataset.test, classifier.image_size, classifier.channels)
     attacks = {"pgd": registry.build("attacks", "pgd:steps=20")}
     events = quick_scores(classifier, dataset, images, attacks, RECIPE.threat)
     return {event.perturbation: event.accuracy for event in events if isinstance(event, Score)}

@@ -30,8 +30,8 @@ class Bench:
 
     def __init__(self, attack: Universal, classifier: Classifier, threat: Threat, seed: int = 0) -> None:
         self.attack, self.classifier, self.threat, self.seed = attack, classifier, threat, seed
-        edge, channels = classifier.edge, classifier.channels
-        self.state = attack.start(edge, channels)
+        edge, channels = classifier.image_size[0], classifier.channels
+        self.state = attack.start((edge, edge), channels)
         rows = [tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, 2), tf.int32)]
         states = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), self.state)
         pattern = attack.pattern(self.state)
@@ -148,7 +148,7 @@ def test_the_same_seed_gives_the_same_bytes(name: str, small: Classifier, pictur
 @pytest.mark.parametrize("name", PATTERNS)
 def test_a_pattern_survives_its_file(name: str, norm: Norm, channels: int, tmp_path: Path) -> None:
     attack, threat = registry.build("attacks", name), Threat(norm, EPS[norm])
-    start = attack.pattern(attack.start(16, channels)).numpy()
+    start = attack.pattern(attack.start((16, 16), channels)).numpy()
     pattern = np.random.default_rng(0).normal(0.02, 0.03, start.shape).astype(np.float32)
     pixels = attack.to_png(pattern, threat)
     png.write(tmp_path / "pattern.png", pixels)
@@ -276,7 +276,7 @@ def test_a_file_holds_no_more_than_the_ball() -> None:
 def laid(attack: Patch, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lay a white patch and a black one at the same places: -> what each makes of the pictures."""
     bench = Bench(attack, make_classifier(), Threat())
-    opacity = attack.to_png(attack.pattern(attack.start(100, 3)).numpy(), Threat())[..., 3:]
+    opacity = attack.to_png(attack.pattern(attack.start((100, 100), 3)).numpy(), Threat())[..., 3:]
     both = [
         np.concatenate([np.broadcast_to(np.uint8(value), (*opacity.shape[:2], 3)), opacity], -1) for value in (255, 0)
     ]
@@ -330,7 +330,7 @@ def test_gradient_by_the_patch() -> None:
     pictures = generator.uniform(0, 1, (3, 18, 13, 3)).astype(np.float32)
     weights = generator.normal(size=pictures.shape).astype(np.float32)
     rng = ImageRng(tf.constant(image_seeds(pictures, 0)))
-    start = attack.pattern(attack.start(10, 3))
+    start = attack.pattern(attack.start((10, 10), 3))
     direction = tf.constant(generator.uniform(-0.2, 0.2, start.shape) * [1, 1, 1, 0], tf.float32)
 
     def score(pattern: Tensor) -> Tensor:
@@ -352,7 +352,7 @@ def colours() -> Classifier:
     inputs = keras.Input((16, 16, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(inputs)
     layer = keras.layers.Dense(3, kernel_initializer=keras.initializers.Constant(15 * np.eye(3) - 5))
-    return Classifier("colours", keras.Model(inputs, layer(pooled)), ("red", "green", "blue"), 16, 3)
+    return Classifier("colours", keras.Model(inputs, layer(pooled)), ("red", "green", "blue"), (16, 16), 3)
 
 
 @pytest.mark.parametrize("target", [None, 1])

@@ -64,7 +64,7 @@ def test_a_search_that_stops_at_the_boundary_of_a_copy_is_taken_across_that_of_t
 ) -> None:
     model, pixels = crossed
     monkeypatch.setattr(module, "InferenceCopy", SlightlyOff)
-    classifier = Classifier("m", model, tuple("abcd"), foreign.EDGE)
+    classifier = Classifier("m", model, tuple("abcd"), (foreign.EDGE, foreign.EDGE))
     labels = classifier.predicted(pixels)
     whole = np.array([(classifier.predicted(1 - pixels[i : i + 1]) != labels[i])[0] for i in range(len(pixels))])
     threat = Threat(Norm.L2, 30.0)
@@ -87,7 +87,7 @@ def test_a_point_on_the_surface_of_the_ball_is_searched_for_on_the_model_itself(
 ) -> None:
     model, pixels = crossed
     monkeypatch.setattr(module, "InferenceCopy", SlightlyOff)
-    classifier = Classifier("m", model, tuple("abcd"), foreign.EDGE)
+    classifier = Classifier("m", model, tuple("abcd"), (foreign.EDGE, foreign.EDGE))
     labels = classifier.predicted(pixels)
     for row in range(2):
         one, label = pixels[row : row + 1], labels[row : row + 1]
@@ -114,7 +114,7 @@ def test_a_gradient_that_is_no_number_counts_as_zero() -> None:
     pixels = foreign.images(20)
     pixels[:, :4] = 0
     plain = tf.constant(pixels)
-    classifier = Classifier("m", model, tuple("abcd"), foreign.EDGE)
+    classifier = Classifier("m", model, tuple("abcd"), (foreign.EDGE, foreign.EDGE))
     labels = classifier.predicted(pixels)
     with tf.GradientTape() as tape:
         tape.watch(plain)
@@ -151,7 +151,7 @@ class Darken(Attack):
 
 
 def test_a_model_that_gives_nan_is_not_fooled() -> None:
-    classifier = Classifier("m", unanswering(), tuple("abcd"), foreign.EDGE)
+    classifier = Classifier("m", unanswering(), tuple("abcd"), (foreign.EDGE, foreign.EDGE))
     pixels = np.clip(foreign.images(8) + 0.05, 0, 1)
     labels = classifier.predicted(pixels)
     found = CompiledAttack(classifier.inference_copy, Darken(), Threat(eps=0.2)).search(pixels, labels)

@@ -108,11 +108,11 @@ class Universal(Search):
     steps: int
 
     @abstractmethod
-    def start(self, edge: int, channels: int) -> Nest:
+    def start(self, size: tuple[int, int], channels: int) -> Nest:
         """Return the state before the first step: a nested structure of tensors whose shapes do not change.
 
         Args:
-            edge: the image size: height and width in pixels.
+            size: height and width of the images in pixels.
             channels: the number of channels.
         """
 
@@ -126,10 +126,10 @@ class Universal(Search):
         threat: Threat,
         rng: ImageRng,
     ) -> Nest:
-        """Return the state after one gradient step on a batch: (N, edge, edge, C), (N,).
+        """Return the state after one gradient step on a batch: (N, H, W, C), (N,).
 
         Args:
-            logits_fn: (N, edge, edge, C) -> (N, K) logits, each image for itself.
+            logits_fn: (N, H, W, C) -> (N, K) logits, each image for itself.
             state: the result of ``start`` or of the previous step.
             images: at the classifier's input size, in [0, 1].
             labels: (N,) the classes to move away from.

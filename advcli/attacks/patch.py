@@ -68,9 +68,9 @@ class Patch(Universal):
         if self.learning_rate <= 0:
             raise UsageError(f"learning_rate is not positive: {self.learning_rate:g}")
 
-    def start(self, edge: int, channels: int) -> _State:
+    def start(self, size: tuple[int, int], channels: int) -> _State:
         """Return a grey patch with as many pixels as it covers in an image of this size."""
-        side = max(round(self.size * edge), 1)
+        side = max(round(self.size * min(size)), 1)
         nothing = tf.zeros([side, side, channels])
         return _State(nothing + 0.5, nothing, nothing, tf.constant(0))
 
@@ -83,7 +83,7 @@ class Patch(Universal):
         threat: Threat,
         rng: ImageRng,
     ) -> _State:
-        """Take one step of Adam: (N, edge, edge, C), (N,)."""
+        """Take one step of Adam: (N, H, W, C), (N,)."""
 
         def loss(texture: Tensor) -> Tensor:
             pattern = self.pattern(state._replace(texture=texture))

@@ -58,9 +58,9 @@ class UniversalPerturbation(Universal):
         if not 0 <= self.decay < 1:
             raise UsageError(f"decay is not a fraction below one: {self.decay:g}")
 
-    def start(self, edge: int, channels: int) -> _State:
+    def start(self, size: tuple[int, int], channels: int) -> _State:
         """Return a zero perturbation with zero momentum."""
-        nothing = tf.zeros([edge, edge, channels])
+        nothing = tf.zeros([*size, channels])
         return _State(nothing, nothing)
 
     def ascend(
@@ -72,7 +72,7 @@ class UniversalPerturbation(Universal):
         threat: Threat,
         rng: ImageRng,
     ) -> _State:
-        """Take one step: (N, edge, edge, C), (N,)."""
+        """Take one step: (N, H, W, C), (N,)."""
         # The gradient by the perturbed pixels, not through the cut to [0, 1]: it also leads back from beyond.
         gradients, logits = loss_gradient(logits_fn, tf.clip_by_value(images + state.delta, 0.0, 1.0), labels, threat)
         counts = threat.loss(logits, labels) < self.clip

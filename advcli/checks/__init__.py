@@ -18,7 +18,7 @@ class Evidence:
     Args:
         classifier: the inference copy of the evaluated model.
         original: the same model as it was loaded, with its own layers.
-        pixels: (N, edge, edge, C) float32 in [0, 1], a sample of the evaluated images.
+        pixels: (N, H, W, C) float32 in [0, 1], a sample of the evaluated images.
         indices: (N,) the classifier's classes of these images.
         labels: (M,) the classes of all evaluated images.
         classes: how many classes the data has.

@@ -19,7 +19,7 @@ def in_parts(function: TracedFunction, *arrays: np.ndarray) -> np.ndarray:
 
 
 def logits_of(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
-    """Compute the logits in eager mode: (N, edge, edge, C) -> (N, K)."""
+    """Compute the logits in eager mode: (N, H, W, C) -> (N, K)."""
 
     def ask(part: Tensor) -> Tensor:
         return classifier.logits(part)

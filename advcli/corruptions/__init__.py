@@ -53,17 +53,19 @@ def corrupted(name: str, images: np.ndarray, severity: int, seed: int) -> np.nda
 
     Args:
         name: the name of the corruption.
-        images: (N, S, S, C) float32 in [0, 1], at least 8 pixels wide.
+        images: (N, H, W, C) float32 in [0, 1], at least 8 pixels a side. Images that are not square are reflected to
+            a square, which is corrupted as images of that size are, and cut back.
         severity: from 1 to 5.
         seed: the seed of the random numbers.
 
     Returns:
-        (N, S, S, C) float32, multiples of 1/255: truncated to 8 bits, not rounded, as in the published sets.
+        (N, H, W, C) float32, multiples of 1/255: truncated to 8 bits, not rounded, as in the published sets.
     """
     if len(images) == 0:
         return images.copy()
     use = zlib.crc32(registry.canonical(name).encode())
-    changed = registry.build("corruptions", name)(images, severity, _Generators(images, (seed, use, severity)))
+    square, inside = _squared(images)
+    changed = registry.build("corruptions", name)(square, severity, _Generators(images, (seed, use, severity)))[inside]
     # In place, which takes a third of the time.
     np.clip(changed, 0, 1, out=changed)
     changed *= 255
@@ -72,6 +74,17 @@ def corrupted(name: str, images: np.ndarray, severity: int, seed: int) -> np.nda
     np.floor(changed, out=changed)
     changed /= 255
     return changed
+
+
+def _squared(images: np.ndarray) -> tuple[np.ndarray, tuple[slice, ...]]:
+    """Reflect images to squares of the longer side: (N, H, W, C) -> (N, S, S, C), and where the images are in them."""
+    height, width = images.shape[1:3]
+    side = max(height, width)
+    if height == width:
+        return images, (slice(None),)
+    margins = [((side - length) // 2, side - length - (side - length) // 2) for length in (height, width)]
+    square = np.pad(images, ((0, 0), *margins, (0, 0)), mode="symmetric")
+    return square, (slice(None), *(slice(before, side - after) for before, after in margins))
 
 
 @dataclass(frozen=True)

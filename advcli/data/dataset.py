@@ -110,7 +110,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Images:
-    """Decoded images: pixels (N, edge, edge, C) uint8 or float32 in [0, 1], labels (N,) int32.
+    """Decoded images: pixels (N, H, W, C) uint8 or float32 in [0, 1], labels (N,) int32.
 
     Args:
         pixels: the pixels.
@@ -194,12 +194,14 @@ def split_off(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarra
     return np.setdiff1d(np.arange(len(labels)), part), part
 
 
-def decode(split: Split, edge: int, channels: int, skip_bad: bool = False, memory: int | None = None) -> Images:
+def decode(
+    split: Split, size: tuple[int, int], channels: int, skip_bad: bool = False, memory: int | None = None
+) -> Images:
     """Decode all images of a split at one size.
 
     Args:
         split: the images.
-        edge: the image size in pixels.
+        size: height and width of the images in pixels.
         channels: 3, or 1 for grey.
         skip_bad: whether more than 1% may be unreadable.
         memory: maximum number of bytes in memory; larger arrays are memory-mapped files. None: no maximum.
@@ -211,12 +213,12 @@ def decode(split: Split, edge: int, channels: int, skip_bad: bool = False, memor
     good: list[int] = []
     for index in range(len(split)):
         try:
-            image = images.resize(images.to_channels(split.read(index), channels), edge)
+            image = images.resize(images.to_channels(split.read(index), channels), size)
         except (AdvcliError, OSError) as error:
             log.warning("unreadable image '%s': %s", split.name(index), error)
             continue
         if pixels is None:
-            pixels = _room((len(split), edge, edge, channels), image.dtype, memory)
+            pixels = _room((len(split), *size, channels), image.dtype, memory)
         pixels[len(good)] = image
         good.append(index)
     bad = len(split) - len(good)

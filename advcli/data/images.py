@@ -130,15 +130,17 @@ def to_channels(array: np.ndarray, channels: int) -> np.ndarray:
     return grey[..., None]
 
 
-def resize(array: np.ndarray, edge: int) -> np.ndarray:
-    """Resize an image to a square, bicubic: (H, W, C) uint8 or float32 -> (edge, edge, C), same type."""
-    if array.shape[:2] == (edge, edge):
+def resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image, bicubic: (H, W, C) uint8 or float32 -> (height, width, C), same type."""
+    if array.shape[:2] == size:
         return array
     from PIL import Image
 
     # One band at a time as floats: Pillow resizes several bands in 8 bits only.
     bands = [
-        np.asarray(Image.fromarray(array[..., band].astype(np.float32)).resize((edge, edge), Image.Resampling.BICUBIC))
+        np.asarray(
+            Image.fromarray(array[..., band].astype(np.float32)).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+        )
         for band in range(array.shape[-1])
     ]
     resized = np.stack(bands, axis=-1)

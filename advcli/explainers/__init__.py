@@ -41,10 +41,10 @@ class Explainer(ABC):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, h, w) raw relevance.
+        """Explain: (N, H, W, C) in [0, 1], (N,) -> (N, h, w) raw relevance.
 
         The size is that of the images, or that of the layer shown. Relevance is positive for the class and, where
-        the method is signed, negative against it. A ``picture`` is (N, edge, edge, C) in [0, 1] instead. No result
+        the method is signed, negative against it. A ``picture`` is (N, H, W, C) in [0, 1] instead. No result
         depends on the other images.
 
         Args:
@@ -83,12 +83,12 @@ class Explainer(ABC):
         return (f"{method}-positive", f"{method}-negative") if cls.split_signs else (method,)
 
 
-def enlarge_maps(maps: np.ndarray, edge: int) -> np.ndarray:
-    """Enlarge maps to the image by linear interpolation, with cells as areas: (N, h, w) -> (N, edge, edge)."""
-    if maps.shape[1:] == (edge, edge):
+def enlarge_maps(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Enlarge maps to the image by linear interpolation, with cells as areas: (N, h, w) -> (N, H, W)."""
+    if maps.shape[1:] == size:
         return maps
     # Not as tf-keras-vis does, which aligns the corners and so moves peaks.
-    return tf.image.resize(maps[..., None], (edge, edge))[..., 0].numpy()
+    return tf.image.resize(maps[..., None], size)[..., 0].numpy()
 
 
 def is_evidence(relevance: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ class ActivationMap(Explainer):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, h, w) relevance from 0 up, one value a cell."""
+        """Explain: (N, H, W, C) in [0, 1], (N,) -> (N, h, w) relevance from 0 up, one value a cell."""
         parts = _features_and_gradients(classifier, self.layer, images, classes, against)
         return np.concatenate([np.maximum(self.combined(*part), 0) for part in parts])
 
@@ -50,7 +50,7 @@ class ActivationMap(Explainer):
 
 
 def features(classifier: Classifier, layer: str, images: np.ndarray) -> np.ndarray:
-    """Compute a layer's map: (N, edge, edge, C) -> (N, h, w, K)."""
+    """Compute a layer's map: (N, H, W, C) -> (N, h, w, K)."""
     parts = _features_and_gradients(classifier, layer, images, np.zeros(len(images)), None)
     return np.concatenate([feature for feature, _ in parts])
 

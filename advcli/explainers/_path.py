@@ -15,12 +15,12 @@ def integrated_gradient(
     against: np.ndarray | None,
     steps: int,
 ) -> np.ndarray:
-    """Attribute the change of the score to the pixels: two (N, edge, edge, C) -> (N, edge, edge).
+    """Attribute the change of the score to the pixels: two (N, H, W, C) -> (N, H, W).
 
     The sum over the channels of (x' - x) * mean over i of ds/dx(x + t_i (x' - x)), where x is the start, x' the end and
     t_i = (i + 1/2) / steps. As steps grow, the sum over the pixels goes to s(x') - s(x).
     """
-    size = batch_size(classifier.edge)
+    size = batch_size(classifier.image_size)
     relevance = np.zeros(end.shape[:3], np.float32)
     middles = ((np.arange(steps, dtype=np.float32) + 0.5) / steps)[:, None, None, None]
     for i, (image, explained, other) in enumerate(each(end, classes, against)):

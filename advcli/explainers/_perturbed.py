@@ -40,7 +40,7 @@ def answers(
 
     Args:
         classifier: the model.
-        image: (edge, edge, C).
+        image: (H, W, C).
         explained: the class.
         against: another class, or None.
         fill: the value of hidden pixels.
@@ -50,7 +50,7 @@ def answers(
     Yields:
         Masks, their scores and their probabilities.
     """
-    size = batch_size(classifier.edge)
+    size = batch_size(classifier.image_size)
     for start in range(0, masks, size):
         keep = make(slice(start, min(start + size, masks)))
         classes = np.full(len(keep), explained)

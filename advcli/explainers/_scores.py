@@ -1,6 +1,6 @@
 """The score that is explained, a logit or a difference of two, and its gradient, each traced once a classifier."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,7 +28,7 @@ def traced(classifier: Classifier, what: Hashable, function: TracedFunction) -> 
     """
 
     def trace() -> TracedFunction:
-        images = tf.TensorSpec((None, classifier.edge, classifier.edge, classifier.channels), tf.float32)
+        images = tf.TensorSpec((None, *classifier.image_size, classifier.channels), tf.float32)
         classes = tf.TensorSpec((None,), tf.int32)
         return tf.function(function, input_signature=[images, classes, classes], autograph=False)
 
@@ -40,7 +40,7 @@ def in_batches(
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Call a traced function in batches of bounded memory."""
     others = np.full(len(images), -1) if against is None else against
-    size = batch_size(images.shape[1])
+    size = batch_size(images.shape[1:3])
     for start in range(0, len(images), size):
         part = slice(start, start + size)
         arguments = (images[part].astype(np.float32), classes[part].astype(np.int32), others[part].astype(np.int32))
@@ -48,15 +48,15 @@ def in_batches(
         yield tuple(output.numpy() for output in outputs)
 
 
-def batch_size(edge: int) -> int:
+def batch_size(size: Sequence[int]) -> int:
     """Return the batch size for images of this size."""
-    return max(1, min(_MOST, _PIXELS // edge**2))
+    return max(1, min(_MOST, _PIXELS // (size[0] * size[1])))
 
 
 def gradients(
     classifier: Classifier, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
 ) -> np.ndarray:
-    """Return the gradient of each image's score with respect to its pixels: (N, edge, edge, C) -> the same shape.
+    """Return the gradient of each image's score with respect to its pixels: (N, H, W, C) -> the same shape.
 
     Computed by tf-keras-vis, which is given what it needs: a model of one input and one output that
     takes pixels in [0, 1], is in inference mode and ends in logits, whatever the Keras model is.
@@ -88,14 +88,13 @@ def _as_model(classifier: Classifier) -> KerasModel:
         def __call__(self, inputs: list[Tensor], training: bool = False) -> Tensor:
             return classifier.logits(inputs[0])
 
-    size = classifier.edge
-    return Model(inputs=[tf.TensorSpec((None, size, size, classifier.channels))], outputs=[None])
+    return Model(inputs=[tf.TensorSpec((None, *classifier.image_size, classifier.channels))], outputs=[None])
 
 
 def asked(
     classifier: Classifier, images: np.ndarray, classes: np.ndarray, against: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute each image's score and probability: (N, edge, edge, C), (N,) -> (N,), (N,).
+    """Compute each image's score and probability: (N, H, W, C), (N,) -> (N,), (N,).
 
     The probability is the model's own score of the class. With another class, it is the probability of the class among
     these two.

@@ -54,19 +54,19 @@ class ActivationMaximization(Explainer):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Make a picture of each class: (N, edge, edge, C) of any values, (N,) -> (N, edge, edge, C) in [0, 1]."""
+        """Make a picture of each class: (N, H, W, C) of any values, (N,) -> (N, H, W, C) in [0, 1]."""
         others = np.full(len(classes), -1) if against is None else against
         pairs, places = np.unique(np.stack([classes, others], axis=1), axis=0, return_inverse=True)
         return self._climbed(classifier, pairs[:, 0], pairs[:, 1], seed)[places.reshape(-1)]
 
     def _climbed(self, classifier: Classifier, classes: np.ndarray, others: np.ndarray, seed: int) -> np.ndarray:
-        shape = (classifier.edge, classifier.edge, classifier.channels)
+        shape = (*classifier.image_size, classifier.channels)
         noise = [
             np.random.default_rng([seed, pair[0], pair[1] + 1]).random(shape)
             for pair in zip(classes, others, strict=True)
         ]
         pictures = (0.45 + 0.1 * np.stack(noise)).astype(np.float32)
-        most = min(self.jitter, classifier.edge // 16)
+        most = min(self.jitter, min(classifier.image_size) // 16)
         shifts = np.random.default_rng(seed).integers(-most, most + 1, (self.steps, 2))
         length = self.rate * float(np.sqrt(np.prod(shape)))
         function = traced(classifier, "ascent", lambda *batch: (_ascent(classifier, *batch),))
@@ -90,9 +90,9 @@ def _ascent(classifier: Classifier, pixels: Tensor, classes: Tensor, others: Ten
 
 def _coarsened(slopes: np.ndarray) -> np.ndarray:
     """Weigh the waves that gradients are made of by their lengths, as they are in photos: (N, H, W, C) -> the same."""
-    edge = slopes.shape[1]
-    frequencies = np.hypot(np.fft.fftfreq(edge)[:, None], np.fft.rfftfreq(edge))
-    weights = 1 / np.maximum(frequencies, 1 / edge)
+    height, width = slopes.shape[1:3]
+    frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    weights = 1 / np.maximum(frequencies, 1 / max(height, width))
     waves = np.fft.rfft2(slopes, axes=(1, 2)) * weights[..., None]
     return np.fft.irfft2(waves, s=slopes.shape[1:3], axes=(1, 2)).astype(np.float32)
 

@@ -37,7 +37,7 @@ class GuidedBackprop(Explainer):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) signed relevance."""
+        """Explain: (N, H, W, C) in [0, 1], (N,) -> (N, H, W) signed relevance."""
         self.shown(classifier)
 
         def gradient(pixels: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor]:
@@ -73,7 +73,7 @@ class GuidedBackprop(Explainer):
 
 def _unguided(classifier: Classifier) -> int:
     """Count the ReLU that are in a layer's own Python code, and no layer or operation of the model."""
-    signature = [tf.TensorSpec((1, classifier.edge, classifier.edge, classifier.channels), tf.float32)]
+    signature = [tf.TensorSpec((1, *classifier.image_size, classifier.channels), tf.float32)]
     with _guided(classifier.model):
         function = tf.function(classifier.logits, input_signature=signature, autograph=False)
         nodes = function.get_concrete_function().graph.get_operations()

@@ -42,7 +42,7 @@ class IntegratedGradients(Explainer):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) signed relevance."""
+        """Explain: (N, H, W, C) in [0, 1], (N,) -> (N, H, W) signed relevance."""
         return integrated_gradient(classifier, self.start(images), images, classes, against, self.steps)
 
     def completeness(
@@ -57,7 +57,7 @@ class IntegratedGradients(Explainer):
         return missing_share(classifier, self.start(images), images, classes, against, relevance)
 
     def start(self, images: np.ndarray) -> np.ndarray:
-        """Return the baselines: (N, edge, edge, C) -> (N, edge, edge, C)."""
+        """Return the baselines: (N, H, W, C) -> (N, H, W, C)."""
         if self.baseline == "black":
             return np.zeros_like(images)
         if self.baseline == "mean":
@@ -67,12 +67,16 @@ class IntegratedGradients(Explainer):
 
 def _blurred(images: np.ndarray) -> np.ndarray:
     """Blur with a Gaussian cut off at the border, of sigma 10 for 224 pixels as in Fong and Vedaldi 2017."""
-    edge = images.shape[1]
-    sigma = max(2.0, edge * 10 / 224)
-    places = np.arange(edge, dtype=np.float32)
+    sigma = max(2.0, max(images.shape[1:3]) * 10 / 224)
+    down, right = (_gaussian(side, sigma) for side in images.shape[1:3])
+    return np.einsum("ij,njkc,lk->nilc", down, images, right, optimize=True)
+
+
+def _gaussian(side: int, sigma: float) -> np.ndarray:
+    """Return the weights of a blur along one axis: -> (side, side), each row with the sum one."""
+    places = np.arange(side, dtype=np.float32)
     weights = np.exp(-((places[:, None] - places) ** 2) / (2 * sigma**2))
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.einsum("ij,njkc,lk->nilc", weights, images, weights, optimize=True)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 COMPONENT = IntegratedGradients

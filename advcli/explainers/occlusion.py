@@ -48,12 +48,12 @@ class Occlusion(Explainer):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) signed relevance."""
-        corners, window = self._corners(classifier.edge)
+        """Explain: (N, H, W, C) in [0, 1], (N,) -> (N, H, W) signed relevance."""
+        corners, window = self._corners(classifier.image_size)
         whole, _ = asked(classifier, images, classes, against)
 
         def masks(part: slice) -> np.ndarray:
-            keep = np.ones((len(corners[part]), classifier.edge, classifier.edge), np.float32)
+            keep = np.ones((len(corners[part]), *classifier.image_size), np.float32)
             for mask, (row, column) in zip(keep, corners[part], strict=True):
                 mask[row : row + window, column : column + window] = 0
             return keep
@@ -65,12 +65,12 @@ class Occlusion(Explainer):
                 falls[i] += np.einsum("m,mhw->hw", whole[i] - scores, 1 - keep)
         return falls / hiding
 
-    def _corners(self, edge: int) -> tuple[list[tuple[int, int]], int]:
+    def _corners(self, size: tuple[int, int]) -> tuple[list[tuple[int, int]], int]:
         """Place the windows, the last ones at the border: -> their upper left corners, and their side."""
-        window = min(self.window or max(edge // 4, 1), edge)
+        window = min(self.window or max(min(size) // 4, 1), *size)
         stride = min(self.stride or max(window // 2, 1), window)
-        places = [*range(0, edge - window, stride), edge - window]
-        return [(row, column) for row in places for column in places], window
+        rows, columns = ([*range(0, side - window, stride), side - window] for side in size)
+        return [(row, column) for row in rows for column in columns], window
 
 
 COMPONENT = Occlusion

@@ -53,7 +53,7 @@ class RISE(Explainer):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) signed relevance."""
+        """Explain: (N, H, W, C) in [0, 1], (N,) -> (N, H, W) signed relevance."""
         return np.stack(
             [
                 self._mean_gain(classifier, image, explained, other, seed)
@@ -67,7 +67,7 @@ class RISE(Explainer):
         random = image_generator(image, seed)
 
         def masks(part: slice) -> np.ndarray:
-            return self.draw(random, part.stop - part.start, classifier.edge)
+            return self.draw(random, part.stop - part.start, classifier.image_size)
 
         first = None
         total, kept = np.zeros((2, *image.shape[:2]))
@@ -83,16 +83,19 @@ class RISE(Explainer):
             np.float32
         )
 
-    def draw(self, random: np.random.Generator, count: int, edge: int) -> np.ndarray:
-        """Draw masks: random cells, enlarged smoothly and shifted by less than a cell: -> (count, edge, edge)."""
-        cells = min(self.cells, edge)
-        cell = -(-edge // cells)
+    def draw(self, random: np.random.Generator, count: int, size: tuple[int, int]) -> np.ndarray:
+        """Draw masks: random cells, enlarged smoothly and shifted by less than a cell: -> (count, height, width)."""
+        cells = min(self.cells, *size)
+        height, width = -(-size[0] // cells), -(-size[1] // cells)
         # One cell more than the image has, so that a shift uncovers nothing.
         coarse = (random.random((count, cells + 1, cells + 1, 1)) < self.keep).astype(np.float32)
-        large = tf.image.resize(coarse, [(cells + 1) * cell] * 2)[..., 0].numpy()
-        shifts = random.integers(0, cell, (count, 2))
+        large = tf.image.resize(coarse, [(cells + 1) * height, (cells + 1) * width])[..., 0].numpy()
+        shifts = random.integers(0, (height, width), (count, 2))
         return np.stack(
-            [mask[row : row + edge, column : column + edge] for mask, (row, column) in zip(large, shifts, strict=True)]
+            [
+                mask[row : row + size[0], column : column + size[1]]
+                for mask, (row, column) in zip(large, shifts, strict=True)
+            ]
         )
 
 

@@ -29,7 +29,7 @@ class Saliency(Explainer):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) signed relevance."""
+        """Explain: (N, H, W, C) in [0, 1], (N,) -> (N, H, W) signed relevance."""
         return gradients(classifier, images, classes, against).sum(axis=-1)
 
 

@@ -49,7 +49,7 @@ class ScoreCAM(Explainer):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, h, w) relevance from 0 up, one value a cell."""
+        """Explain: (N, H, W, C) in [0, 1], (N,) -> (N, h, w) relevance from 0 up, one value a cell."""
         maps = [
             self._weighted(classifier, feature, image, explained, other)
             for feature, (image, explained, other) in zip(
@@ -64,7 +64,7 @@ class ScoreCAM(Explainer):
         channels = self._chosen(feature)
 
         def masks(part: slice) -> np.ndarray:
-            large = enlarge_maps(np.moveaxis(channels[..., part], -1, 0), classifier.edge)
+            large = enlarge_maps(np.moveaxis(channels[..., part], -1, 0), classifier.image_size)
             low, high = large.min(axis=(1, 2), keepdims=True), large.max(axis=(1, 2), keepdims=True)
             return (large - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
 

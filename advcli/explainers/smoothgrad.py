@@ -45,8 +45,8 @@ class SmoothGrad(Explainer):
         seed: int,
         against: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Explain: (N, edge, edge, C) in [0, 1], (N,) -> (N, edge, edge) signed relevance."""
-        size = batch_size(classifier.edge)
+        """Explain: (N, H, W, C) in [0, 1], (N,) -> (N, H, W) signed relevance."""
+        size = batch_size(classifier.image_size)
         relevance = np.zeros(images.shape[:3], np.float32)
         for i, (image, explained, other) in enumerate(each(images, classes, against)):
             random = image_generator(image, seed)

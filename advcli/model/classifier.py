@@ -48,7 +48,7 @@ class Classifier:
         name: the name in records.
         model: the Keras model.
         labels: the class names.
-        edge: the input size in pixels; images of other sizes are resized.
+        image_size: height and width of the input in pixels; images of other sizes are resized.
         channels: 3, or 1 for grey images.
         input_range: the input values of black and white.
         head: how the output becomes logits.
@@ -60,7 +60,7 @@ class Classifier:
     name: str
     model: KerasModel
     labels: tuple[str, ...]
-    edge: int
+    image_size: tuple[int, int]
     channels: int = 3
     input_range: tuple[float, float] = (0.0, 1.0)
     head: Head = LOGITS
@@ -69,14 +69,14 @@ class Classifier:
     source: "Classifier | None" = None
 
     def fit(self, pixels: ArrayLike) -> Tensor:
-        """Resize images to the model's input size: (N, H, W, C) -> (N, edge, edge, C)."""
-        if tuple(pixels.shape[1:3]) == (self.edge, self.edge):
+        """Resize images to the model's input size: (N, H, W, C) -> (N, h, w, C)."""
+        if tuple(pixels.shape[1:3]) == self.image_size:
             return pixels  # type: ignore[return-value]
-        resized = tf.image.resize(pixels, (self.edge, self.edge), tf.image.ResizeMethod.BICUBIC, antialias=True)
+        resized = tf.image.resize(pixels, self.image_size, tf.image.ResizeMethod.BICUBIC, antialias=True)
         return tf.clip_by_value(resized, 0.0, 1.0)
 
     def to_input(self, pixels: ArrayLike) -> Tensor:
-        """Bring images to the model's input size and range: (N, H, W, C) in [0, 1] -> (N, edge, edge, C)."""
+        """Bring images to the model's input size and range: (N, H, W, C) in [0, 1] -> (N, h, w, C)."""
         low, high = self.input_range
         pixels = self.fit(pixels)
         return pixels if (low, high) == (0.0, 1.0) else pixels * (high - low) + low
@@ -139,7 +139,7 @@ class Classifier:
             return False
         with tf.init_scope():
             copy = replace(self, model=InferenceCopy(self.model), source=self)
-            size = (_COMPARED // 2, self.edge, self.edge, self.channels)
+            size = (_COMPARED // 2, *self.image_size, self.channels)
             noise = np.random.default_rng(0).random(size, dtype=np.float32)
             flat = np.linspace(0, 1, size[0], dtype=np.float32)[:, None, None, None] + 0.1 * (noise - 0.5)
             apart = _apart(copy, self, tf.constant(np.concatenate([noise, flat.clip(0, 1)])))
@@ -179,7 +179,7 @@ class Classifier:
             AdvcliError: the outputs are taken as logits, but are probabilities.
         """
         if self.head == LOGITS:
-            size = (4, self.edge, self.edge, self.channels)
+            size = (4, *self.image_size, self.channels)
             probe = tf.constant(np.random.default_rng(0).random(size, dtype=np.float32))
             if output_head.are_probabilities(self._traced_logits(probe).numpy()):
                 message = f"model '{self.name}' returns probabilities where it should return logits"
@@ -241,7 +241,10 @@ class Classifier:
 
     def save(self, path: Path) -> None:
         """Write the model, its labels and its recipe as one .keras file."""
-        content = {"labels": self.labels, "edge": self.edge, "channels": self.channels, "recipe": dict(self.recipe)}
+        height, width = self.image_size
+        content = {"labels": self.labels, "edge": height, "channels": self.channels, "recipe": dict(self.recipe)}
+        if width != height:
+            content["width"] = width
         with atomic.whole_file(path) as file:
             temporary = Path(file.name)
             named = temporary.with_name(f"{temporary.name}.keras")
@@ -302,7 +305,8 @@ def load(
                 "leave --input-range, --image-size and --output out",
             )
         names = tuple(labels) or tuple(own["labels"])
-        classifier = Classifier(name, model, names, own["edge"], own["channels"], recipe=own["recipe"])
+        size = (own["edge"], own.get("width", own["edge"]))
+        classifier = Classifier(name, model, names, size, own["channels"], recipe=own["recipe"])
         _check_labels(classifier, model.output_shape[-1])
         return classifier
     return wrap(model, name, labels=labels, input_range=input_range, edge=edge, output=output)
@@ -330,17 +334,17 @@ def wrap(
     for note in adapted.notes:
         log.warning("'%s' %s", name, note)
     model, channels = adapted.model, adapted.channels
-    edge = _image_size(adapted, name, edge)
-    probe = np.random.default_rng(0).random((4, edge, edge, channels), dtype=np.float32) * (high - low) + low
+    height, width = size = _image_size(adapted, name, edge)
+    probe = np.random.default_rng(0).random((4, *size, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
     head = output_head.make_linear(model, probe, name)
-    log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, channels, head.name)
+    log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, height, width, channels, head.name)
     if head.name == output_head.ONE_LOGIT:
         log.warning("'%s' has one output: it is used as a logit, above 0 for the second of two classes", name)
     for layer in switched_off(model):
         log.warning("'%s': layer '%s' is called with training=True; advcli measures the model without it", name, layer)
     names = tuple(labels) or generic_names(classes)
-    classifier = Classifier(name, model, names, edge, channels, input_range, head, range_given=range_given)
+    classifier = Classifier(name, model, names, size, channels, input_range, head, range_given=range_given)
     _check_labels(classifier, classes)
     return classifier
 
@@ -391,16 +395,16 @@ def _own_content(path: Path) -> dict[str, Json] | None:
         return json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
 
 
-def _image_size(adapted: Adapted, name: str, wanted: int | None) -> int:
-    """Return the input size of a model: its own, or the one that is wanted for a model of any size."""
-    own = adapted.height
-    if own and wanted and wanted != own:
-        raise UsageError(f"'{name}' takes images of {own} pixels a side, not {wanted}", "leave --image-size out")
-    size = own or wanted
-    if size is None:
+def _image_size(adapted: Adapted, name: str, wanted: int | None) -> tuple[int, int]:
+    """Return the height and width of a model's input: its own, or a square of the wanted size for one of any size."""
+    height, width = adapted.height or wanted, adapted.width or wanted
+    if height is None or width is None:
         hint = "choose a size with --image-size, for example --image-size 224"
         raise AdvcliError(f"model '{name}' takes images of any size", hint)
-    return size
+    if wanted and (height, width) != (wanted, wanted):
+        own = f"{height} pixels a side" if height == width else f"{height} x {width} pixels"
+        raise UsageError(f"'{name}' takes images of {own}, not {wanted}", "leave --image-size out")
+    return height, width
 
 
 def _own_range(model: KerasModel, name: str) -> tuple[float, float]:

@@ -137,8 +137,8 @@ def _traced(classifier: Classifier) -> list[FeatureMap]:
 
     The properties are ``only_way`` and ``spatial`` of FeatureMap.
     """
-    model, edge = classifier.model, classifier.edge
-    images = tf.constant(moved_images(edge, classifier.channels))
+    model, size = classifier.model, classifier.image_size
+    images = tf.constant(moved_images(size, classifier.channels))
     with recorded(operations(model)) as calls:
 
         def measure(pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -151,7 +151,7 @@ def _traced(classifier: Classifier) -> list[FeatureMap]:
     graph = function.graph
     _, changes = function(images)
     maps = [call for call in _inside(calls, graph) if _may_be_map(call, len(images))]
-    spatial = {id(call) for call, each in zip(maps, changes, strict=True) if is_spatial(each.numpy(), edge)}
+    spatial = {id(call) for call, each in zip(maps, changes, strict=True) if is_spatial(each.numpy(), size)}
     between = _between(graph.inputs[0].op, graph.outputs[0].op, graph.get_operations())
     passed = _bottlenecks(between)
     known = set(between)

@@ -152,7 +152,7 @@ class ModelChoice:
                 f"{len(labels)} class names for the {classes} classes of '{self.value}'",
                 f"'{self.labels}' must hold one name a class",
             )
-        return Classifier(self.name, model, tuple(labels), edge)
+        return Classifier(self.name, model, tuple(labels), (edge, edge))
 
 
 def _split_options(text: str) -> tuple[str, dict[str, str]]:

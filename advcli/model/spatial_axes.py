@@ -30,24 +30,27 @@ _LEAST_SLOPE, _MOST_ACROSS, _LEAST_RATIO = 0.25, 0.5, 0.55
 _LEAST_CORRELATION, _LEAST_LEAD = 0.15, 0.08
 
 
-def moved_images(edge: int, channels: int) -> np.ndarray:
-    """Return random images, each without a spot and with it at four positions: -> (N, edge, edge, C) in [0, 1].
+def moved_images(size: tuple[int, int], channels: int) -> np.ndarray:
+    """Return random images, each without a spot and with it at four positions: -> (N, height, width, C) in [0, 1].
 
     Spots are white, black, and random textures of large and of small scale.
     """
     rng = np.random.default_rng(0)
-    step = _step(edge)
-    profile = np.exp(-((np.arange(edge) + 0.5 - (edge - step) / 2) ** 2) / (2 * (edge / 10) ** 2))
-    spot = np.outer(profile, profile)[..., None]
+    edge, steps = max(size), [_step(side) for side in size]
+    down, right = (
+        np.exp(-((np.arange(side) + 0.5 - (side - step) / 2) ** 2) / (2 * (side / 10) ** 2))
+        for side, step in zip(size, steps, strict=True)
+    )
+    spot = np.outer(down, right)[..., None]
     images = []
     for number in range(next((count for most, count in _CONTENTS if edge <= most), _LEAST_CONTENTS)):
         scale = edge / (64 if number % 4 == 3 else 16)
         contrast = 0.1 if number % 4 < 2 else 0.3
-        image, pattern = (_random_image(rng, edge, channels, scale, contrast) for _ in range(2))
+        image, pattern = (_random_image(rng, size, channels, scale, contrast) for _ in range(2))
         pattern = (np.ones_like(image), np.zeros_like(image), pattern, pattern)[number % 4]
         images.append(image)
         for shift in np.ndindex(_PLACES):
-            share, moved = (np.roll(values, np.multiply(shift, step), axis=(0, 1)) for values in (spot, pattern))
+            share, moved = (np.roll(values, np.multiply(shift, steps), axis=(0, 1)) for values in (spot, pattern))
             images.append(image * (1 - share) + moved * share)
     return np.stack(images).astype(np.float32)
 
@@ -70,20 +73,20 @@ def change(output: Tensor) -> Tensor:
     return tf.reshape(changes, (contents, *_PLACES, height, width, -1))
 
 
-def is_spatial(changes: np.ndarray, edge: int) -> bool:
+def is_spatial(changes: np.ndarray, size: tuple[int, int]) -> bool:
     """Return whether the change moves down with the spot along the first axis, and right along the second.
 
     Args:
         changes: (contents, 2, 2, h, w, k), the result of ``change``.
-        edge: the image size in pixels.
+        size: height and width of the images in pixels.
     """
     if not np.isfinite(changes).all():
         return False
-    way = _step(edge) / edge
-    return _centre_follows(changes, way) or _channels_follow(changes, way)
+    ways = _step(size[0]) / size[0], _step(size[1]) / size[1]
+    return _centre_follows(changes, ways) or _channels_follow(changes, ways)
 
 
-def _centre_follows(changes: np.ndarray, way: float) -> bool:
+def _centre_follows(changes: np.ndarray, ways: tuple[float, float]) -> bool:
     """Return whether the centre of mass of the change follows the spot."""
     squares = (changes**2).sum(axis=(0, -1))
     # A change that is the same for all positions of the spot has no information about its position.
@@ -91,13 +94,13 @@ def _centre_follows(changes: np.ndarray, way: float) -> bool:
     total = squares.sum(axis=(-2, -1))
     hidden = total <= _HIDDEN * total.max()
     if hidden.any():
-        return _follows_in_part(squares, np.where(hidden, 0.0, total), way)
-    slopes = np.array([_slopes(squares.sum(axis=other) / total[..., None], way) for other in (-1, -2)])
+        return _follows_in_part(squares, np.where(hidden, 0.0, total), ways)
+    slopes = np.array([_slopes(squares.sum(axis=other) / total[..., None], ways) for other in (-1, -2)])
     own, across = slopes.diagonal(), np.abs(slopes[::-1].diagonal())
     return bool(own.min() >= max(_LEAST_SLOPE, _LEAST_RATIO * own.max()) and across.max() <= _MOST_ACROSS * own.min())
 
 
-def _follows_in_part(squares: np.ndarray, total: np.ndarray, way: float) -> bool:
+def _follows_in_part(squares: np.ndarray, total: np.ndarray, ways: tuple[float, float]) -> bool:
     """Return whether the centre follows the spot along one axis, where the model ignores half of the image."""
     for axis in (0, 1):
         pairs = total if axis == 0 else total.T
@@ -107,7 +110,7 @@ def _follows_in_part(squares: np.ndarray, total: np.ndarray, way: float) -> bool
                 (both.sum(axis=other) / both.sum(axis=(-2, -1))[:, None]) @ _middles(both.shape[kept])
                 for other, kept in ((-1, 1), (-2, 2))
             ]
-            moved = [float(one[1] - one[0]) / way for one in centres]
+            moved = [float(one[1] - one[0]) / ways[axis] for one in centres]
             own, across = moved[axis], abs(moved[1 - axis])
             if own >= _LEAST_SLOPE and across <= _MOST_ACROSS * own:
                 return True
@@ -118,17 +121,17 @@ def _middles(cells: int) -> np.ndarray:
     return (np.arange(cells) + 0.5) / cells
 
 
-def _slopes(shares: np.ndarray, way: float) -> tuple[float, float]:
+def _slopes(shares: np.ndarray, ways: tuple[float, float]) -> tuple[float, float]:
     """Return the displacement of the centre of mass along an axis per displacement of the spot, down and right."""
     cells = shares.shape[-1]
     centres = shares @ _middles(cells)
-    return (centres[1] - centres[0]).mean() / way, (centres[:, 1] - centres[:, 0]).mean() / way
+    return (centres[1] - centres[0]).mean() / ways[0], (centres[:, 1] - centres[:, 0]).mean() / ways[1]
 
 
-def _channels_follow(changes: np.ndarray, way: float) -> bool:
+def _channels_follow(changes: np.ndarray, ways: tuple[float, float]) -> bool:
     """Return whether, in every channel, a translation of the spot translates the change."""
     height, width, channels = changes.shape[-3:]
-    down, right = (round(way * height), 0), (0, round(way * width))
+    down, right = (round(ways[0] * height), 0), (0, round(ways[1] * width))
     if channels < 2 or not (down[0] and right[1]):
         return False
     # Subtract the effect of padding and global context, which is the same for all positions of the spot.
@@ -155,9 +158,11 @@ def _step(edge: int) -> int:
     return 1 << int(np.log2(max(0.6 * edge, 1)))
 
 
-def _random_image(rng: np.random.Generator, edge: int, channels: int, scale: float, contrast: float) -> np.ndarray:
-    """Return a random image with structures of ``scale`` pixels: -> (edge, edge, C) in [0, 1]."""
-    waves = np.fft.rfft2(rng.standard_normal((edge, edge, channels)), axes=(0, 1))
-    frequencies = np.hypot(np.fft.fftfreq(edge)[:, None], np.fft.rfftfreq(edge))[..., None]
-    image = np.fft.irfft2(waves * np.exp(-2 * (np.pi * frequencies * scale) ** 2), s=(edge, edge), axes=(0, 1))
+def _random_image(
+    rng: np.random.Generator, size: tuple[int, int], channels: int, scale: float, contrast: float
+) -> np.ndarray:
+    """Return a random image with structures of ``scale`` pixels: -> (height, width, C) in [0, 1]."""
+    waves = np.fft.rfft2(rng.standard_normal((*size, channels)), axes=(0, 1))
+    frequencies = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1]))[..., None]
+    image = np.fft.irfft2(waves * np.exp(-2 * (np.pi * frequencies * scale) ** 2), s=size, axes=(0, 1))
     return np.clip(0.5 + contrast * image / max(image.std(), 1e-12), 0, 1)

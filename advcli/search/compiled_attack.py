@@ -76,7 +76,7 @@ class CompiledAttack:
         return SearchResult(points, queries, predicted)
 
     def _searched(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        own_size = pixels.shape[1:3] == (self.classifier.edge, self.classifier.edge)
+        own_size = pixels.shape[1:3] == self.classifier.image_size
         search = self._at_model_size if own_size else self._at_any_size
         self._queries.assign(np.zeros(len(pixels), np.int32))
         seeds = image_seeds(pixels, self.seed)
@@ -205,13 +205,13 @@ class CompiledAttack:
 
     @cached_property
     def _at_model_size(self) -> TracedFunction:
-        return self._traced(self.classifier.edge)
+        return self._traced(self.classifier.image_size)
 
     @cached_property
     def _at_any_size(self) -> TracedFunction:
-        return self._traced(None)
+        return self._traced((None, None))
 
-    def _traced(self, edge: int | None) -> TracedFunction:
+    def _traced(self, size: tuple[int | None, int | None]) -> TracedFunction:
         def search(images: Tensor, labels: Tensor, seeds: Tensor) -> Tensor:
             assert not isinstance(self.attack, Suite)
             every = tf.range(tf.shape(images)[0])
@@ -219,7 +219,7 @@ class CompiledAttack:
             return self.attack(network, images, labels, self.threat, ImageRng(seeds))
 
         signature = [
-            tf.TensorSpec((None, edge, edge, self.classifier.channels), tf.float32),
+            tf.TensorSpec((None, *size, self.classifier.channels), tf.float32),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None, 2), tf.int32),
         ]

@@ -27,11 +27,11 @@ def craft(
         classifier: the classifier to attack.
         attack: the universal attack.
         threat: the ball, and the target class if there is one.
-        batches: returns a new iterator over (N, edge, edge, C) images in [0, 1] and (N,) classes to move away from.
+        batches: returns a new iterator over (N, H, W, C) images in [0, 1] and (N,) classes to move away from.
         seed: together with an image's pixels it determines the image's random numbers.
     """
-    state = attack.start(classifier.edge, classifier.channels)
-    size = (classifier.edge, classifier.edge, classifier.channels)
+    state = attack.start(classifier.image_size, classifier.channels)
+    size = (*classifier.image_size, classifier.channels)
     ascend = tf.function(
         lambda state, pixels, labels, seeds: attack.ascend(
             classifier.logits, state, pixels, labels, threat, ImageRng(seeds)

@@ -53,7 +53,7 @@ def main(
     radius = eps or next(entry["eps"] for entry in entries)
     classifier = ModelChoice(str(model), input_range=(0.0, 1.0)).load()
     dataset = find(data)()
-    images = decode(dataset.test.sample(None, first, seed), classifier.edge, classifier.channels)
+    images = decode(dataset.test.sample(None, first, seed), classifier.image_size, classifier.channels)
     specs = {name: PARTS[name] for name in part or PARTS}
     attacks = {spec: registry.build("attacks", spec) for spec in specs.values()}
     names = {spec: name for name, spec in specs.items()}

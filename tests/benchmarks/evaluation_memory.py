@@ -32,7 +32,9 @@ EDGE, CLASSES = 32, 10
 def evaluate(count: int) -> int:
     """Evaluate so many images; return the process's peak memory in bytes."""
     labels = tuple(f"kind {i}" for i in range(CLASSES))
-    classifier = Classifier("small", registry.build("backbones", "small:width=8")(CLASSES, EDGE, 3, None), labels, EDGE)
+    classifier = Classifier(
+        "small", registry.build("backbones", "small:width=8")(CLASSES, EDGE, 3, None), labels, (EDGE, EDGE)
+    )
     with tempfile.TemporaryDirectory() as folder:
         pixels = np.memmap(Path(folder) / "pixels", np.uint8, "w+", shape=(count, EDGE, EDGE, 3))
         generator = np.random.default_rng(0)

@@ -48,7 +48,7 @@ def main(
     """Print one line an attack: images fooled, median and mean size, seconds."""
     warnings.filterwarnings("ignore")
     classifier = ModelChoice(str(model), input_range=(0.0, 1.0)).load()
-    sample = decode(find(data)().test.sample(None, images, seed), classifier.edge, classifier.channels)
+    sample = decode(find(data)().test.sample(None, images, seed), classifier.image_size, classifier.channels)
     pixels, labels = sample.at(slice(None))
     correct = classifier.predict(pixels).argmax(axis=1) == labels
     pixels, labels = pixels[correct].astype(np.float32), labels[correct].astype(np.int32)

@@ -28,7 +28,7 @@ CLASSES = np.array([1, 3, 0])
 
 
 def classify(model: Any, edge: int = foreign.EDGE, channels: int = 3) -> Classifier:
-    return Classifier("m", model, tuple("abcdefghij")[: model.output_shape[-1]], edge, channels)
+    return Classifier("m", model, tuple("abcdefghij")[: model.output_shape[-1]], (edge, edge), channels)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_gradcam_plus_plus_by_hand() -> None:
     model.get_layer("scores").set_weights([kernel.reshape(64, 2), np.zeros(2, np.float32)])
     feature = np.zeros((1, 4, 4, 4), np.float32)
     feature[0, 0, 0, 0], feature[0, 3, 3, 0], feature[0, 1, 1, 1], feature[0, 2, 2, 2] = 1, 1, 4, 7
-    relevance = GradCAMPlusPlus("map")(Classifier("m", model, ("a", "b"), 4, 4), feature, np.array([0]), 0)[0]
+    relevance = GradCAMPlusPlus("map")(Classifier("m", model, ("a", "b"), (4, 4), 4), feature, np.array([0]), 0)[0]
     # The first channel sums to 2, its gradients by the map are 1 and 2: 1 / (2 + 2 * 1) * 1 + 1 / (2 + 2 * 2) * 2.
     first = 1 / 4 + 2 / 6
     # The second sums to 4: 1 / (2 + 4 * 3) * 3. The third has no positive gradient.
@@ -138,8 +138,8 @@ def test_a_map_is_enlarged_with_cells_as_areas() -> None:
     maps = np.array([[[0.0, 4.0], [8.0, 0.0]]], np.float32)
     # Linear between the centres of the cells, constant outside them.
     weights = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
-    np.testing.assert_allclose(enlarge_maps(maps, 4)[0], weights @ maps[0] @ weights.T, rtol=1e-6)
-    assert enlarge_maps(maps, 2) is maps
+    np.testing.assert_allclose(enlarge_maps(maps, (4, 4))[0], weights @ maps[0] @ weights.T, rtol=1e-6)
+    assert enlarge_maps(maps, (2, 2)) is maps
 
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam-plus-plus", "layercam", "scorecam"])
@@ -148,7 +148,7 @@ def test_another_layer_is_shown_if_it_is_named(method: str, coarse: Classifier) 
     assert (named.shown(coarse).layer, named.shown(coarse).rows) == ("relu0", 14)
     pictures = foreign.images(1, edge=28)
     default = registry.build("explainers", method)
-    first, second = (enlarge_maps(one(coarse, pictures, CLASSES[:1], 0), 28) for one in (named, default))
+    first, second = (enlarge_maps(one(coarse, pictures, CLASSES[:1], 0), (28, 28)) for one in (named, default))
     assert not np.allclose(first, second)
 
 
@@ -162,7 +162,7 @@ def test_the_bird_is_where_the_maps_are(shared: Path) -> None:
     assert classifier.predict(seen)[0].argmax() == 94
     for method in ("gradcam", "gradcam-plus-plus", "layercam", "scorecam:channels=16", "smoothgrad:samples=8"):
         values = registry.build("explainers", method)(classifier, seen, np.array([94]), 0)
-        relevance = np.maximum(enlarge_maps(values, 224)[0], 0)
+        relevance = np.maximum(enlarge_maps(values, (224, 224))[0], 0)
         assert relevance[:, :112].sum() > 0.85 * relevance.sum(), method
 
 

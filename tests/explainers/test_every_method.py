@@ -130,7 +130,7 @@ def half_blind(side: str) -> Classifier:
     cropped = layers.Cropping2D(((0, 0), (left[1], right[1])))(image)
     hidden = layers.ZeroPadding2D(((0, 0), (left[1], right[1])))(cropped)
     model = keras.Model(image, foreign.chain(hidden, [*foreign.body(), *foreign.head("logits")]))
-    return Classifier("m", model, tuple("abcd"), edge)
+    return Classifier("m", model, tuple("abcd"), (edge, edge))
 
 
 # The windows of RISE and of occlusion are wider than a pixel: what they say reaches over the border.
@@ -239,7 +239,7 @@ def test_probabilities_are_not_taken_for_logits(method: str) -> None:
 @cache
 def unsuspected() -> Classifier:
     """Return a classifier whose softmax nobody has noticed."""
-    return Classifier("m", foreign.build("flat", "dense"), tuple("abcd"), foreign.EDGE)
+    return Classifier("m", foreign.build("flat", "dense"), tuple("abcd"), (foreign.EDGE, foreign.EDGE))
 
 
 @pytest.mark.parametrize("shape", foreign.SHAPES)

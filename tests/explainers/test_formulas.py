@@ -32,7 +32,7 @@ def cubic() -> Classifier:
     dense = keras.layers.Dense(3, use_bias=False, name="weights")
     model = keras.Model(image, dense(flat * flat * flat))
     dense.set_weights([WEIGHTS.reshape(3, -1).T])
-    return Classifier("cubic", model, ("a", "b", "c"), 6, 2)
+    return Classifier("cubic", model, ("a", "b", "c"), (6, 6), 2)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_rise(cubic: Classifier, uneven: np.ndarray) -> None:
     found = method(cubic, uneven, CLASSES, 7)
     for image, label, relevance in zip(uneven, CLASSES, found, strict=True):
         # The masks have a test of their own.
-        masks = method.draw(np.random.default_rng([7, zlib.crc32(image.tobytes())]), 30, 6).astype(np.float64)
+        masks = method.draw(np.random.default_rng([7, zlib.crc32(image.tobytes())]), 30, (6, 6)).astype(np.float64)
         colour = image.mean(axis=(0, 1), dtype=np.float64)
         seen = colour + (image - colour) * masks[..., None]
         logits = np.einsum("mhwc,khwc->mk", seen**3, WEIGHTS)

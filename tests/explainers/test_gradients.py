@@ -67,7 +67,7 @@ def curved() -> Classifier:
     image = keras.Input((8, 8, 1))
     first, second = image[:, 0, 0, :], image[:, 7, 7, :]
     scores = keras.ops.concatenate([first * first, first * second, second], axis=-1)
-    return Classifier("curved", keras.Model(image, scores), ("a", "b", "c"), 8, 1)
+    return Classifier("curved", keras.Model(image, scores), ("a", "b", "c"), (8, 8), 1)
 
 
 def test_integrated_gradients_by_hand(curved: Classifier) -> None:
@@ -189,7 +189,7 @@ def two_layers(first: Any, second: Any = None) -> Classifier:
     for name, matrix in matrices.items():
         layer = model.get_layer(name)
         layer.set_weights([np.array(matrix, np.float32), np.zeros(layer.units, np.float32)])
-    return Classifier("two", model, ("a", "b"), 2, 1)
+    return Classifier("two", model, ("a", "b"), (2, 2), 1)
 
 
 PICTURE = np.array([0.5, 1.0, 0.25, 0.75], np.float32).reshape(1, 2, 2, 1)
@@ -236,7 +236,7 @@ def test_guided_backpropagation_is_no_plain_gradient_and_leaves_the_model_as_it_
     guided = GuidedBackprop()(classifier, PICTURE, np.array([0]), 0)
     assert not np.allclose(guided, before)
     np.testing.assert_array_equal(classifier.predict(PICTURE), logits)
-    again = Classifier("again", classifier.model, ("a", "b"), 2, 1)
+    again = Classifier("again", classifier.model, ("a", "b"), (2, 2), 1)
     np.testing.assert_array_equal(Saliency()(again, PICTURE, np.array([0]), 0), before)
 
 

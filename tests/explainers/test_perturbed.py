@@ -65,7 +65,7 @@ def test_a_contrast_is_hidden_too(linear: Classifier, pictures: np.ndarray) -> N
 
 
 def test_masks_keep_their_share_and_move_by_less_than_a_cell() -> None:
-    masks = RISE(keep=0.25, cells=4).draw(np.random.default_rng(0), 2000, 30)
+    masks = RISE(keep=0.25, cells=4).draw(np.random.default_rng(0), 2000, (30, 30))
     assert masks.shape == (2000, 30, 30)
     assert masks.min() == 0
     assert masks.max() == 1
@@ -82,7 +82,9 @@ def one_pixel() -> Classifier:
 
     image = keras.Input((8, 8, 1))
     bright = 8 * image[:, 6, 2, :] - 4
-    return Classifier("one", keras.Model(image, keras.ops.concatenate([bright, 0 * bright], axis=-1)), ("a", "b"), 8, 1)
+    return Classifier(
+        "one", keras.Model(image, keras.ops.concatenate([bright, 0 * bright], axis=-1)), ("a", "b"), (8, 8), 1
+    )
 
 
 def test_rise_finds_the_pixel_that_decides() -> None:

@@ -68,7 +68,7 @@ def crafted(
 def read_pattern(classifier: Classifier, search: Universal, threat: Threat, file: Path) -> np.ndarray:
     """Read a universal perturbation and check that it fits the classifier's images."""
     pixels = png.read(file)
-    start = search.pattern(search.start(classifier.edge, classifier.channels))
+    start = search.pattern(search.start(classifier.image_size, classifier.channels))
     wanted = search.to_png(np.asarray(start), threat).shape[2]
     if pixels.shape[2] != wanted:
         message = f"'{file}' has {pixels.shape[2]} channels, a pattern for '{classifier.name}' has {wanted}"

@@ -30,7 +30,7 @@ def corruption_errors(plan: Plan, scores: Sequence[Score], relative_to: str | No
     severities = tuple(sorted({score.severity for score in scores if score.severity}))
     for subject in plan.subjects:
         own = errors[subject.name]
-        published = alexnet_for(own, subject.edge == _EDGE and len(plan.classes) == _CLASSES)
+        published = alexnet_for(own, subject.image_size == (_EDGE, _EDGE) and len(plan.classes) == _CLASSES)
         for reference in (other, published) if published else (other,):
             found = corruption_error(own, clean[subject.name], reference)
             yield CorruptionError(

@@ -38,7 +38,8 @@ def export(request: Request, folder: Path, shard: Shard) -> Iterator[Exported | 
         dataset = dataset.restrict(request.classes)
     sample = dataset.test.sample(request.limit, request.first, request.seed)
     rows = shard.rows(len(sample))
-    images = decode(sample.take(rows), request.edge or dataset.edge, dataset.channels, request.skip_bad)
+    side = request.edge or dataset.edge
+    images = decode(sample.take(rows), (side, side), dataset.channels, request.skip_bad)
     if images.places is not None:
         rows = rows[images.places]
     classes = _folder_names(dataset.labels)

@@ -20,7 +20,7 @@ from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
 from advcli.model.range_check import refuse_other_range, sample_rows
 from advcli.records import Progress, Protocol
-from advcli.tasks.benchmark.models import EvaluatedModel, measured
+from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, measured
 from advcli.tasks.benchmark.numbering import note_order
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.request import Request, Shard
@@ -52,7 +52,8 @@ class Prepared:
                 {
                     "name": model.name,
                     "fingerprint": model.subject.fingerprint,
-                    "edge": model.subject.edge,
+                    "edge": model.subject.image_size[0],
+                    **_width(model.subject.image_size),
                     "channels": model.subject.channels,
                     "head": model.classifier.head.name,
                     "input_range": list(model.classifier.input_range),
@@ -66,7 +67,9 @@ class Prepared:
             classes=self.plan.classes,
             images=self.plan.images,
             sample=_identity(self.sample),
-            pixels={f"{edge}x{edge}x{channels}": digest for (edge, channels), digest in self._pixels.items()},
+            pixels={
+                f"{height}x{width}x{channels}": digest for ((height, width), channels), digest in self._pixels.items()
+            },
             perturbations=tuple(perturbation.description() for perturbation in self.plan.perturbations),
             certify=self.request.certify,
             shard=None if self.shard.of == 1 else str(self.shard),
@@ -75,7 +78,7 @@ class Prepared:
         )
 
     @cached_property
-    def _pixels(self) -> dict[tuple[int, int], str]:
+    def _pixels(self) -> dict[ImageShape, str]:
         of_size = {model.size: model for model in self.models}
         return {size: f"{model.images.parted_fingerprint(model.rows):016x}" for size, model in of_size.items()}
 
@@ -105,13 +108,13 @@ def prepare_evaluation(
     rows = shard.rows(len(sample))
     if len(rows) == 0:
         raise UsageError(f"shard {shard} of {len(sample)} images is empty", "take fewer shards")
-    decoded: dict[tuple[int, int], Images] = {}
+    decoded: dict[ImageShape, Images] = {}
     for classifier in classifiers:
-        size = (classifier.edge, classifier.channels)
+        size = (classifier.image_size, classifier.channels)
         if size not in decoded:
             yield Progress(f"{classifier.name}: reading the images", 0, 0)
             decoded[size] = decode(sample.take(rows), *size, skip_bad=request.skip_bad, memory=memory)
-    images = [decoded[classifier.edge, classifier.channels] for classifier in classifiers]
+    images = [decoded[classifier.image_size, classifier.channels] for classifier in classifiers]
     models = measured(classifiers, dataset, images, rows, order_chosen=request.class_order is not None)
     if request.class_order is not None and all(has_names(classifier.labels) for classifier in classifiers):
         raise UsageError("--class-order has no effect: the models have class names, which decide", "leave it out")
@@ -142,7 +145,12 @@ def _check_lengths(request: Request, classifiers: Sequence[Classifier]) -> None:
             if search.bounded:
                 threat.warn_of_long_step(search, spec)
                 for classifier in classifiers:
-                    threat.refuse_impossible((classifier.edge, classifier.edge, classifier.channels))
+                    threat.refuse_impossible((*classifier.image_size, classifier.channels))
+
+
+def _width(size: tuple[int, int]) -> dict[str, int]:
+    """Return the width of images that are not square; files of results do not have it otherwise."""
+    return {} if size[0] == size[1] else {"width": size[1]}
 
 
 def _identity(sample: Split) -> str:

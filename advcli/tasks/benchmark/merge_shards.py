@@ -64,7 +64,7 @@ def plan_of(protocol: Protocol, results: Results) -> Plan:
         Subject(
             model["name"],
             tuple(model["labels"]),
-            model["edge"],
+            (model["edge"], model.get("width", model["edge"])),
             model["channels"],
             model["recipe"],
             model["fingerprint"],

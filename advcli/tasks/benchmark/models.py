@@ -14,6 +14,9 @@ from advcli.errors import AdvcliError, nearest
 from advcli.model.classifier import Classifier
 from advcli.tasks.benchmark.plan import Subject
 
+# ((height, width), channels).
+ImageShape = tuple[tuple[int, int], int]
+
 
 @dataclass(frozen=True)
 class EvaluatedModel:
@@ -39,9 +42,9 @@ class EvaluatedModel:
         return self.classifier.name
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> ImageShape:
         """The image size and the channels."""
-        return self.classifier.edge, self.classifier.channels
+        return self.classifier.image_size, self.classifier.channels
 
     def parts(self, rows: np.ndarray, batch: int) -> Iterator[np.ndarray]:
         """Split images into batches of indices into ``images``: (n,) each."""
@@ -136,7 +139,9 @@ def _orders(dataset: Dataset, chosen: bool) -> Orders | None:
 
 def fingerprint(classifier: Classifier) -> str:
     """Return a hash of all that a model's predictions depend on, except custom code."""
-    told = (classifier.edge, classifier.channels, classifier.input_range, classifier.head.name, classifier.labels)
+    height, width = classifier.image_size
+    size = height if height == width else (height, width)
+    told = (size, classifier.channels, classifier.input_range, classifier.head.name, classifier.labels)
     digest = hashlib.sha256(repr(told).encode())
     for weight in classifier.model.weights:
         digest.update(f"{weight.path} {weight.shape}".encode())

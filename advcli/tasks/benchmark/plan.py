@@ -23,7 +23,7 @@ class Subject:
     Args:
         name: its name in records.
         labels: its classes' names.
-        edge: the image size in pixels.
+        image_size: height and width of its images in pixels.
         channels: 3, or 1 if it takes grey images.
         recipe: how it was trained; empty if unknown.
         fingerprint: a hash of its weights.
@@ -32,7 +32,7 @@ class Subject:
 
     name: str
     labels: tuple[str, ...]
-    edge: int
+    image_size: tuple[int, int]
     channels: int
     recipe: Mapping[str, Json]
     fingerprint: str

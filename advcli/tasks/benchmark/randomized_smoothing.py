@@ -152,7 +152,7 @@ class _Votes:
         self._classifier = classifier
         self._sigma = sigma
         self._batch = batch
-        size = (classifier.edge, classifier.edge, classifier.channels)
+        size = (*classifier.image_size, classifier.channels)
         scalar = tf.TensorSpec((), tf.int32)
         signature = [tf.TensorSpec(size, tf.float32), tf.TensorSpec((1, 2), tf.int32), scalar, scalar]
         self._traced: TracedFunction = tf.function(self._count, input_signature=signature, autograph=False)

@@ -13,7 +13,7 @@ from advcli.records import Checked, Progress, Score
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.check_records import check, pixel_hashes
 from advcli.tasks.benchmark.load import Prepared
-from advcli.tasks.benchmark.models import EvaluatedModel
+from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape
 from advcli.tasks.benchmark.perturbations import Kind
 from advcli.tasks.benchmark.plan import CLEAN
 from advcli.tasks.benchmark.predictions import Results
@@ -28,7 +28,7 @@ def checks(
     prepared: Prepared, results: Results, scores: Sequence[Score], *, after: bool
 ) -> Iterator[Checked | Progress]:
     """Check the evaluation of every model, before it is attacked or after."""
-    overlaps: dict[tuple[int, int], Overlap | None] = {}
+    overlaps: dict[ImageShape, Overlap | None] = {}
     for number, model in enumerate(prepared.models):
         yield Progress(f"{model.name}: checking the evaluation", number, len(prepared.models))
         if not after and model.size not in overlaps:
@@ -45,13 +45,13 @@ def training_overlap(train: Split, model: EvaluatedModel) -> Generator[Progress,
     measured = list(pixel_hashes(model.images))
     hashes = set(measured)
     equal: set[bytes] = set()
-    edge, channels = model.size
+    size, channels = model.size
     unreadable = 0
     for index in range(len(train)):
         if index % _BETWEEN_REPORTS == 0:
             yield Progress("comparing with the training images", index, len(train))
         try:
-            pixels = images.resize(images.to_channels(train.read(index), channels), edge)
+            pixels = images.resize(images.to_channels(train.read(index), channels), size)
         except (AdvcliError, OSError):
             unreadable += 1
             continue

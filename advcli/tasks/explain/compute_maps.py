@@ -33,7 +33,7 @@ def compute_maps(
             seconds = (time.perf_counter() - began) / len(part)
             missing = explainer.completeness(classifier, pixels, classes, values, against)
             shares = [None] * len(part) if missing is None else missing.tolist()
-            relevance = values if explainer.kind == "picture" else enlarge_maps(values, classifier.edge)
+            relevance = values if explainer.kind == "picture" else enlarge_maps(values, classifier.image_size)
             for each, own, large, share in zip(part, values, relevance, shares, strict=True):
                 found[each] = Map(each[1], method, explainer, shown, own, large, share, seconds)
     return found

@@ -17,8 +17,8 @@ def deletion(
 
     Args:
         classifier: the model.
-        image: (edge, edge, C) in [0, 1].
-        relevance: (edge, edge); negative values, against the class, go last.
+        image: (H, W, C) in [0, 1].
+        relevance: (H, W); negative values, against the class, go last.
         index: the class.
         seed: of the random order of equally relevant pixels.
         batch: how many images are classified together.

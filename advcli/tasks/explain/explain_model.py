@@ -48,14 +48,14 @@ class ExplainedModel:
     adversarial: Mapping[Path, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.classifier.edge < LEAST_SIDE:
+        shorter = min(self.classifier.image_size)
+        if shorter < LEAST_SIDE:
             raise AdvcliError(
-                f"'{self.classifier.name}' takes images of {self.classifier.edge} pixels a side: too small to explain",
+                f"'{self.classifier.name}' takes images of {shorter} pixels a side: too small to explain",
                 f"a map needs {LEAST_SIDE} at least",
             )
         if self.search is not None and self.request.attack is not None and self.search.bounded:
-            edge = self.classifier.edge
-            self.request.threat.refuse_impossible((edge, edge, self.classifier.channels))
+            self.request.threat.refuse_impossible((*self.classifier.image_size, self.classifier.channels))
             self.request.threat.warn_of_long_step(self.search, self.request.attack)
         for explainer in self.explainers.values():
             explainer.shown(self.classifier)

@@ -21,7 +21,7 @@ class View:
 
     Args:
         name: ``clean``, ``adversarial`` or ``noisy``.
-        pixels: (edge, edge, C) in [0, 1].
+        pixels: (H, W, C) in [0, 1].
         probabilities: (K,) of all classes.
         size: rows and columns of the image itself.
     """
@@ -70,13 +70,13 @@ class Map:
         method: the method's name.
         explainer: the method.
         shown: the layer it is computed on; None if on the pixels.
-        values: (h, w) as the method computes them; a picture is (edge, edge, C) in [0, 1].
-        relevance: (edge, edge), the same enlarged to the image.
+        values: (h, w) as the method computes them; a picture is (H, W, C) in [0, 1].
+        relevance: (H, W), the same enlarged to the image.
         completeness: the share of the score's change that its sum misses, where its sum should be that.
         seconds: time taken.
         moved: similarity with the clean image's map of the true class; None where there is none.
         floor: the same for the clean image with noise as large as the perturbation.
-        clean: (edge, edge) the clean image's map of the same target; None if it was not computed.
+        clean: (H, W) the clean image's map of the same target; None if it was not computed.
     """
 
     target: Target

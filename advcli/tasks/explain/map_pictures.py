@@ -30,7 +30,7 @@ class MapPicture:
 
     @property
     def values(self) -> np.ndarray:
-        """The values shown: (edge, edge); a picture's (edge, edge, C)."""
+        """The values shown: (H, W); a picture's (H, W, C)."""
         return self.sign * self.map.relevance
 
     @property
@@ -49,7 +49,7 @@ class MapPicture:
         return None if self.map.clean is None else self._greatest(self.sign * self.map.clean)
 
     def pixels(self, view: View) -> np.ndarray | None:
-        """Draw it on the view it explains: -> (edge, edge, C) uint8; None if the map is the same everywhere."""
+        """Draw it on the view it explains: -> (H, W, C) uint8; None if the map is the same everywhere."""
         if not self.map.evidence:
             return None
         if self.map.explainer.kind == "picture":
@@ -59,7 +59,7 @@ class MapPicture:
         return self.film()
 
     def film(self) -> np.ndarray | None:
-        """Draw it alone, to lay it over its view: -> (edge, edge, 3 or 4) uint8; None where there is nothing to lay."""
+        """Draw it alone, to lay it over its view: -> (H, W, 3 or 4) uint8; None where there is nothing to lay."""
         if not self.map.evidence or self.map.explainer.kind == "picture":
             return None
         if self.map.explainer.kind == "map":

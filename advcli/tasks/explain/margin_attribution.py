@@ -23,11 +23,11 @@ class MarginAttribution:
     """Which pixels make an adversarial image fool a model.
 
     Args:
-        relevance: (edge, edge) how much each pixel's perturbation changes the margin of the wrong class.
+        relevance: (H, W) how much each pixel's perturbation changes the margin of the wrong class.
         before: the margin of the clean image, in logits.
         after: the margin of the adversarial image.
         share: the smallest share of the pixels found that, put back, restores the prediction; None if none does.
-        restored: (edge, edge, C) the adversarial image with those pixels put back; None if none does.
+        restored: (H, W, C) the adversarial image with those pixels put back; None if none does.
         confidence: the probability of the original class on the restored image.
         monotone: whether every larger share that was tried restores it too.
     """
@@ -54,8 +54,8 @@ def attribute_margin(
 
     Args:
         classifier: the model that was fooled.
-        clean: (edge, edge, C) in [0, 1].
-        adversarial: (edge, edge, C) in [0, 1].
+        clean: (H, W, C) in [0, 1].
+        adversarial: (H, W, C) in [0, 1].
         origin: the class of the clean image.
         wrong: the class predicted for the adversarial image.
         batch: how many images with pixels put back are classified together.

@@ -61,7 +61,7 @@ def sanity_check(
         classifier: the model.
         explainer: the method.
         method: the method's name.
-        pixels: (N, edge, edge, C) in [0, 1].
+        pixels: (N, H, W, C) in [0, 1].
         seed: of the random map, the random weights and the explainer's own random numbers.
         common: the fields that all records have.
     """
@@ -69,10 +69,10 @@ def sanity_check(
     order = np.argsort(-classifier.predict(pixels), axis=1, kind="stable")
     first, second = order[:, 0], order[:, 1]
     values = explainer(classifier, pixels, first, seed)
-    maps = enlarge_maps(values, classifier.edge)
-    others = enlarge_maps(explainer(classifier, pixels, second, seed), classifier.edge)
+    maps = enlarge_maps(values, classifier.image_size)
+    others = enlarge_maps(explainer(classifier, pixels, second, seed), classifier.image_size)
     with randomized(classifier, seed) as unlearned:
-        strangers = enlarge_maps(explainer(unlearned, pixels, first, seed), classifier.edge)
+        strangers = enlarge_maps(explainer(unlearned, pixels, first, seed), classifier.image_size)
     # A large derivative matters whatever its sign; other signed maps say what is against the class.
     ranks = np.abs(maps) if explainer.is_derivative else maps
     chance = np.random.default_rng(seed).random(maps.shape)

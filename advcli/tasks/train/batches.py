@@ -51,8 +51,6 @@ class Batches:
         yield from self._dataset(start) if start else self._from_the_start
 
     def _dataset(self, start: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-        edge, channels = self.images.pixels.shape[1], self.images.pixels.shape[3]
-
         def gather(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             chosen = self._order[step * self.size : (step + 1) * self.size][self._part]
             pixels, labels = self.images.at(chosen)
@@ -62,7 +60,7 @@ class Batches:
         def prepare(step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             pixels, labels, seeds = tf.numpy_function(gather, [step], [tf.float32, tf.int32, tf.int32])
             count = len(range(*self._part.indices(self.size)))
-            pixels = tf.ensure_shape(pixels, (count, edge, edge, channels))
+            pixels = tf.ensure_shape(pixels, (count, *self.images.pixels.shape[1:]))
             seeds = tf.ensure_shape(seeds, (count, 2))
             # Random numbers independent of those of the same step's attack.
             return augmented(self._augment, pixels, ImageRng(seeds).fold(1)), tf.ensure_shape(labels, (count,)), seeds

@@ -118,6 +118,6 @@ def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None) -> Trai
     channels = 3 if recipe.weights != "none" else dataset.channels
     return TrainingData(
         dataset,
-        decode(images.take(rest), recipe.edge, channels, recipe.skip_bad, memory),
-        decode(images.take(validation), recipe.edge, channels, recipe.skip_bad, memory),
+        decode(images.take(rest), (recipe.edge, recipe.edge), channels, recipe.skip_bad, memory),
+        decode(images.take(validation), (recipe.edge, recipe.edge), channels, recipe.skip_bad, memory),
     )

@@ -168,7 +168,7 @@ class _Training:
         elif not any("eps" in loss.uses for loss in losses.values()):
             return
         classifier = self.trainer.classifier
-        self.recipe.threat.refuse_impossible((classifier.edge, classifier.edge, classifier.channels))
+        self.recipe.threat.refuse_impossible((*classifier.image_size, classifier.channels))
         for spec, loss in losses.items():
             self.recipe.threat.warn_of_long_step(loss, spec)
 

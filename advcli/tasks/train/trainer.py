@@ -78,7 +78,7 @@ class Trainer:
             name=registry.canonical(recipe.backbone),
             model=self.model,
             labels=data.dataset.labels,
-            edge=recipe.edge,
+            image_size=(recipe.edge, recipe.edge),
             channels=channels,
             recipe=asdict(recipe),
         )
@@ -206,8 +206,8 @@ class Trainer:
         return False
 
     def _nothing_kept(self) -> Variable:
-        edge, channels = self.recipe.edge, self.classifier.channels
-        shape = (self.batches.size, edge, edge, channels) if isinstance(self.objective, Replaying) else ()
+        size = (*self.classifier.image_size, self.classifier.channels)
+        shape = (self.batches.size, *size) if isinstance(self.objective, Replaying) else ()
         return tf.Variable(tf.zeros(shape), trainable=False)
 
     def _step_of(self, stage: int, adversarial: bool) -> TracedFunction:

@@ -50,5 +50,5 @@ def compare(runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int) -
     test = dataset.test.sample(_MOST, None, seed)
     for run in runs:
         classifier = load(run / "model.keras", run.resolve().name)
-        images = decode(test, classifier.edge, classifier.channels)
+        images = decode(test, classifier.image_size, classifier.channels)
         yield from quick_scores(classifier, dataset, images, attacks, threat, noises=noises, seed=seed)

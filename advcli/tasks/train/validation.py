@@ -64,7 +64,7 @@ class Validator:
         self._traced_step = tf.function(
             self._step,
             input_signature=[
-                tf.TensorSpec((None, classifier.edge, classifier.edge, classifier.channels), tf.float32),
+                tf.TensorSpec((None, *classifier.image_size, classifier.channels), tf.float32),
                 tf.TensorSpec((None,), tf.int32),
             ],
         )

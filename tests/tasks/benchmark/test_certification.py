@@ -117,7 +117,7 @@ class CountOutside(keras.layers.Layer):
 
 def test_noise_is_not_clipped() -> None:
     image = keras.Input((EDGE, EDGE, 3))
-    classifier = Classifier("outside", keras.Model(image, CountOutside()(image)), ("in", "out"), EDGE)
+    classifier = Classifier("outside", keras.Model(image, CountOutside()(image)), ("in", "out"), (EDGE, EDGE))
     black = Images(np.zeros((1, EDGE, EDGE, 3), np.float32), np.zeros(1, np.int32))
     assert certificates(classifier, black, Smoothing(0.1, n=50))[0].predicted == 1
 

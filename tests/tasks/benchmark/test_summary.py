@@ -29,7 +29,7 @@ PGD, FGSM = attacks_under(
 
 
 def subject(name: str, recipe: dict | None = None) -> Subject:
-    return Subject(name, NAMES, 8, 3, recipe or {}, "f")
+    return Subject(name, NAMES, (8, 8), 3, recipe or {}, "f")
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_corruption_errors_are_relative_to_the_first_model(plan: Plan) -> None:
 
 def test_alexnet_is_the_measure_of_imagenet_at_224_only() -> None:
     classes = tuple(map(str, range(1000)))
-    large = Subject("a", classes, 224, 3, {}, "f")
+    large = Subject("a", classes, (224, 224), 3, {}, "f")
     plan = Plan("imagenet", classes, 0, 10, np.arange(10), (large,), (CLEAN,))
     known = [made("a", "clean", 0.9)]
     known += [made("a", name, 1 - ALEXNET.errors[name] / 2, severity) for name in PUBLISHED for severity in range(1, 6)]
@@ -270,5 +270,8 @@ def test_alexnet_is_the_measure_of_imagenet_at_224_only() -> None:
     assert relative.relative_to == "alexnet"
     # Half of its error under every corruption.
     assert relative.relative == pytest.approx(0.5)
-    for changed in (replace(plan, subjects=(replace(large, edge=64),)), replace(plan, classes=classes[:10])):
+    for changed in (
+        replace(plan, subjects=(replace(large, image_size=(64, 64)),)),
+        replace(plan, classes=classes[:10]),
+    ):
         assert [record.relative_to for record in corruption_errors(changed, known, None)] == [None]

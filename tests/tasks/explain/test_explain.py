@@ -192,7 +192,7 @@ def test_a_map_is_compared_with_the_clean_one_of_its_class(tmp_path: Path, class
         index = found.target.index
         if index in (true, explanation.views[0].predicted):
             assert found.clean is not None
-            expected = enlarge_maps(EXPLAINERS[found.method](classifier, seen, np.array([index]), 0), 16)[0]
+            expected = enlarge_maps(EXPLAINERS[found.method](classifier, seen, np.array([index]), 0), (16, 16))[0]
             np.testing.assert_allclose(found.clean, expected, atol=1e-5)
         else:
             assert found.clean is None, "it was not computed"
@@ -467,7 +467,7 @@ def test_a_gradient_that_is_no_number_counts_as_zero(tmp_path: Path) -> None:
     image = keras.Input((16, 16, 3))
     rooted = keras.ops.sqrt(keras.ops.relu(image - 2.0))
     model = keras.Model(image, keras.layers.Dense(4)(keras.layers.Flatten()(rooted)))
-    classifier = Classifier("rooted", model, ("a", "b", "c", "d"), 16)
+    classifier = Classifier("rooted", model, ("a", "b", "c", "d"), (16, 16))
     saliency = {"saliency": EXPLAINERS["saliency"]}
     records = explained(run(classifier, [picture(tmp_path / "a.png")], tmp_path / "maps", explainers=saliency))
     assert [record.evidence for record in records] == [False, False]

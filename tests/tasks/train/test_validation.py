@@ -89,7 +89,7 @@ def wave() -> Classifier:
     phase = keras.layers.Rescaling(250.0)(keras.layers.GlobalAveragePooling2D()(inputs))
     cosine = keras.ops.cos(phase)
     model = keras.Model(inputs, keras.layers.Concatenate()([cosine, -cosine]))
-    return Classifier("wave", model, ("up", "down"), 8, 1)
+    return Classifier("wave", model, ("up", "down"), (8, 8), 1)
 
 
 def with_phases(*phases: float) -> np.ndarray:
@@ -113,7 +113,9 @@ def test_a_network_that_rounds_its_input_has_no_gradient_anywhere() -> None:
     inputs = keras.Input((8, 8, 1))
     rounded = keras.ops.round(inputs)
     model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(rounded)))
-    found = validator(Classifier("rounding", model, ("a", "b", "c"), 8, 1), Images(greys(6), np.zeros(6, np.int32)))()
+    found = validator(
+        Classifier("rounding", model, ("a", "b", "c"), (8, 8), 1), Images(greys(6), np.zeros(6, np.int32))
+    )()
     assert found.zero_gradients == 1
     assert found.robust == found.single_step == found.clean
 
