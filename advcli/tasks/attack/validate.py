@@ -3,11 +3,13 @@
 from dataclasses import dataclass, replace
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, refuse_radius, refuse_unsupported
+from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_radius, refuse_unsupported
+from advcli.errors import UsageError
 from advcli.parsing import read_choices
 from advcli.search.threat_defaults import threat_for, widest, with_queries
 from advcli.tasks.attack.request import ENDINGS, Request
 from advcli.tasks.attack.universal_files import pattern_of
+from advcli.tasks.request import DEFAULT_ATTACKS
 from advcli.threat.threat import Norm, Threat
 
 
@@ -39,8 +41,15 @@ def choose(request: Request) -> Chosen:
     crafted = {}
     if request.apply is not None:
         crafted = pattern_of(request.apply, request.attack, norm, eps, request.target)
-    spec = with_queries(request.attack or crafted.get("attack", "pgd"), request.queries)
+    surrogate = request.choose_surrogate()
+    gives = choice.gives if surrogate is None else surrogate.gives
+    spec = with_queries(request.attack or crafted.get("attack", DEFAULT_ATTACKS[gives]), request.queries)
     search = registry.build("attacks", spec)
+    if request.apply is None:
+        refuse_blind(search, spec, gives, choice.name, threat_for({}, norm, eps))
+    if surrogate is not None and (request.minimal or request.apply is not None):
+        option = "--minimal" if request.minimal else "--apply"
+        raise UsageError(f"{option} needs no surrogate: it asks the attacked model itself", "leave --surrogate out")
     refuse_radius(search, spec, norm, eps, request.minimal)
     if crafted.get("eps"):
         threat = threat_for({}, Norm(crafted["norm"]), crafted["eps"])
