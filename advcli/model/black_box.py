@@ -28,6 +28,10 @@ Scores = Literal["", "logits", "probabilities", "classes"]
 
 # The answer is a class: the scores are one for it and zero for the others.
 CLASSES_ONLY = Head("classes without scores", "softmax")
+_PATIENCE = 0.1
+
+_SIGMOIDS = Head("inverse of its sigmoid", "sigmoid")
+_ONE_SIGMOID = Head("inverse of its sigmoid", "sigmoid", single=True)
 
 
 @dataclass(frozen=True)
@@ -157,10 +161,30 @@ class BlackBox:
         try:
             if self._interrupted():
                 raise AdvcliError("interrupted")
-            return self.ask(images)
+            return self._interruptibly(images) if self.function.remote else self.ask(images)
         except Exception as error:
             self.failure = error
             raise
+
+    def _interruptibly(self, images: np.ndarray) -> np.ndarray:
+        """Ask in another thread, and do not wait for its answer after Ctrl-C."""
+        found: list[np.ndarray | Exception] = []
+
+        def ask() -> None:
+            try:
+                found.append(self.ask(images))
+            except Exception as error:  # noqa: BLE001  it is raised again in the thread that waits
+                found.append(error)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(_PATIENCE)
+            if self._interrupted():
+                raise AdvcliError("interrupted")
+        if isinstance(found[0], Exception):
+            raise found[0]
+        return found[0]
 
     def _parts(self, images: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(images), self.function.together):
@@ -210,16 +234,14 @@ class BlackBox:
         tolerance = self.function.tolerance
         bounded = bool(answers.min() >= 0 and answers.max() <= 1)
         if self._classes == 1:
-            return Head(
-                "inverse of its sigmoid" if bounded else output_head.ONE_LOGIT, "sigmoid" * bounded, single=True
-            )
+            return _ONE_SIGMOID if bounded else Head(output_head.ONE_LOGIT, single=True)
         if self.function.scores == "logits":
             return LOGITS
         sums = answers.sum(axis=1)
         if answers.min() >= 0 and np.abs(sums - 1).max() <= 10 * tolerance * answers.shape[1]:
             return output_head.LOGARITHM
         if self.function.scores == "probabilities" or bounded:
-            return Head("inverse of its sigmoid", "sigmoid")
+            return _SIGMOIDS
         return LOGITS
 
 
@@ -258,10 +280,13 @@ def _sigint_seen() -> Iterator[Callable[[], bool]]:
         writing.setblocking(False)
         before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
 
+        pressed = False
+
         def seen() -> bool:
+            nonlocal pressed
             with contextlib.suppress(BlockingIOError):
-                return signal.SIGINT in reading.recv(64)
-            return False
+                pressed |= signal.SIGINT in reading.recv(64)
+            return pressed
 
         try:
             yield seen

@@ -11,6 +11,7 @@ from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.black_box import BlackBox, Gives, ScoreFunction
 from advcli.model.classifier import Classifier
+from advcli.model.http_endpoint import Endpoint
 from advcli.model.litert_file import LiteRTFile
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Format(Protocol):
         ...
 
 
-_FILES: dict[str, Callable[[Path], Format]] = {LiteRTFile.ending: LiteRTFile}
+_FILES: dict[str, Callable[[Path], Format]] = {".tflite": LiteRTFile, ".toml": Endpoint.read}
 
 
 def black_box_format(value: str, unsafe: bool = False) -> Format | None:
@@ -45,6 +46,8 @@ def black_box_format(value: str, unsafe: bool = False) -> Format | None:
     Raises:
         UsageError: it is a black box that cannot be used.
     """
+    if "://" in value:
+        return Endpoint.of_address(value)
     path = Path(value).expanduser()
     made = _FILES.get(path.suffix.lower())
     if made is None or path.is_dir():

@@ -1,5 +1,6 @@
 """Read a TensorFlow Lite file with LiteRT: float or quantised to 8 bits."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.model.black_box import Gives, ScoreFunction
 from advcli.model.keras_file import first_line
 
+log = logging.getLogger(__name__)
+
 # A quantisation covers a usual range of pixel values only up to what the calibration saw.
-_USUAL = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 _NEAR = 0.03
+_OF_BYTES = 20.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,6 @@ class LiteRTFile:
         UsageError: LiteRT is not installed.
     """
 
-    ending: ClassVar[str] = ".tflite"
     gives: ClassVar[Gives] = "scores"
 
     path: Path
@@ -58,7 +60,7 @@ class LiteRTFile:
             self.path.read_bytes(),
             edge if edge > 0 else None,
             channels,
-            _covered(interpreter.given),
+            _range(interpreter.given, self.name),
             together=256,
             tolerance=max(1e-5, interpreter.returned["quantization"][0]),
         )
@@ -125,14 +127,22 @@ def _quantized(tensor: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
     return lambda values: np.rint(values / (scale or 1.0) + zero).clip(limits.min, limits.max).astype(kind)
 
 
-def _covered(tensor: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return the numbers that a quantised tensor can hold, as the usual range that they are nearly; None for floats."""
+def _range(tensor: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    """Return the usual range of pixel values that a quantised input is of; None for floats."""
     kind, (scale, zero) = np.dtype(tensor["dtype"]), tensor["quantization"]
     if kind.kind == "f":
         return None
     limits = np.iinfo(kind)
     low, high = (float((scale or 1.0) * (end - zero)) for end in (limits.min, limits.max))
-    for usual in _USUAL:
-        if max(abs(low - usual[0]), abs(high - usual[1])) <= _NEAR * (usual[1] - usual[0]):
-            return usual
-    return low, high
+    largest = max(-low, high)
+    if largest > _OF_BYTES:
+        usual = (0.0, 255.0)
+    elif largest > 1 + _NEAR:
+        log.warning("the quantised input of '%s' goes from %.3g to %.3g: see --input-range", name, low, high)
+        return low, high
+    else:
+        usual = (0.0, 1.0) if low > -_NEAR else (-1.0, 1.0)
+    if low > usual[0] + _NEAR * usual[1] or high < (1 - _NEAR) * usual[1]:
+        # The calibration has seen no brighter or darker pixels.
+        log.warning("the quantised input of '%s' ends at %.3g and %.3g: what is beyond is clipped", name, low, high)
+    return usual
