@@ -1,6 +1,6 @@
 """A server of TensorFlow Serving's REST shape, in another process, that counts what it is asked.
 
-    python tests/serving.py WEIGHTS.npz FOLDER KIND      writes FOLDER/port; reads FOLDER/faults.json before each answer
+    python tests/serving.py WEIGHTS.npz FOLDER KIND PORT      writes FOLDER/port; reads FOLDER/faults.json before each answer
 
 It writes FOLDER/counts.json after each answer: the requests that it answered with scores, their images, and all
 requests. The faults are a list; each request takes the first one that is left: ``null`` for none, ``429``, ``500``,
@@ -32,7 +32,11 @@ class Serving:
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{(self.folder / 'port').read_text()}/v1/models/m:predict"
+        return f"http://127.0.0.1:{self.port}/v1/models/m:predict"
+
+    @property
+    def port(self) -> int:
+        return int((self.folder / "port").read_text())
 
     @property
     def counts(self) -> dict[str, int]:
@@ -48,13 +52,15 @@ class Serving:
 
 
 @contextmanager
-def served(model: Path, folder: Path, kind: str = "probabilities") -> Iterator[Serving]:
-    """Serve a linear model until the block ends."""
+def served(model: Path, folder: Path, kind: str = "probabilities", port: int = 0) -> Iterator[Serving]:
+    """Serve a linear model until the block ends; at any free port, or at one that was free before."""
     import subprocess
 
     folder.mkdir(exist_ok=True)
     (folder / "port").unlink(missing_ok=True)
-    process = subprocess.Popen([sys.executable, __file__, str(model), str(folder), kind], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(model), str(folder), kind, str(port)], stderr=subprocess.DEVNULL
+    )
     try:
         for _ in range(1200):
             if (folder / "port").exists() or process.poll() is not None:
@@ -67,7 +73,7 @@ def served(model: Path, folder: Path, kind: str = "probabilities") -> Iterator[S
         process.wait()
 
 
-def _serve(model: Path, folder: Path, kind: str) -> None:
+def _serve(model: Path, folder: Path, kind: str, port: int) -> None:
     weights = np.load(model)
     kernel, bias = weights["kernel"], weights["bias"]
     counts = {"answered": 0, "images": 0, "requests": 0}
@@ -117,7 +123,7 @@ def _serve(model: Path, folder: Path, kind: str) -> None:
             self.end_headers()
             self.wfile.write(text)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     (folder / "port.tmp").write_text(str(server.server_address[1]))
     (folder / "port.tmp").replace(folder / "port")
     server.serve_forever()
@@ -136,4 +142,4 @@ def _next_fault(folder: Path) -> Any:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    _serve(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

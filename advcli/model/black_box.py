@@ -245,6 +245,12 @@ class BlackBox:
         return LOGITS
 
 
+def settle(model: Any) -> None:
+    """End a batch of a classifier's model, if it is a black box."""
+    if isinstance(model, BlackBox):
+        model.settle()
+
+
 @contextlib.contextmanager
 def answering(models: Iterable[Any]) -> Iterator[None]:
     """Raise what a black box failed with, where TensorFlow raises its own error, and let Ctrl-C end a traced loop.

@@ -13,6 +13,8 @@ from advcli.model.black_box import BlackBox, Gives, ScoreFunction
 from advcli.model.classifier import Classifier
 from advcli.model.http_endpoint import Endpoint
 from advcli.model.litert_file import LiteRTFile
+from advcli.model.onnx_file import OnnxFile
+from advcli.model.python_function import PREFIX, PythonFunction
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,11 @@ class Format(Protocol):
         ...
 
 
-_FILES: dict[str, Callable[[Path], Format]] = {".tflite": LiteRTFile, ".toml": Endpoint.read}
+_FILES: dict[str, Callable[[Path], Format]] = {
+    ".tflite": LiteRTFile,
+    ".onnx": OnnxFile,
+    ".toml": Endpoint.read,
+}
 
 
 def black_box_format(value: str, unsafe: bool = False) -> Format | None:
@@ -46,6 +52,8 @@ def black_box_format(value: str, unsafe: bool = False) -> Format | None:
     Raises:
         UsageError: it is a black box that cannot be used.
     """
+    if value.startswith(PREFIX):
+        return PythonFunction(value, unsafe)
     if "://" in value:
         return Endpoint.of_address(value)
     path = Path(value).expanduser()

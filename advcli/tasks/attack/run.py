@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, refuse_blind
+from advcli.attacks import Attack, Suite, Universal
 from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import paths, png
-from advcli.model.black_box import BlackBox, answering
+from advcli.model.black_box import answering, settle
 from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress
 from advcli.report.difference import amplification, enlarged
@@ -71,10 +71,10 @@ def _run(
     classifier = request.choose(request.model).load()
     choice = request.choose_surrogate()
     surrogate = None if choice is None else surrogate_for(classifier, choice.load())
+    # Only now is it known whether a black box returns scores, or classes alone.
+    chosen = choose(request, classifier.gives)
     resolved = find_classes(request, chosen, classifier)
     apply = request.apply is not None
-    if surrogate is None and not apply:
-        refuse_blind(chosen.search, chosen.spec, classifier.gives, classifier.name, chosen.threat)
     if request.attack is None and not apply and not classifier.has_gradient and surrogate is None:
         log.info("'%s' has no gradients: it is attacked with %s", classifier.name, chosen.spec)
     announce_queries(classifier, _most_queries(resolved, chosen, len(outputs)))
@@ -182,8 +182,7 @@ def attack_files(
         for record in _attack_group(classifier, find, group, outputs, request, pattern, common):
             yield record
             done += 1
-        if isinstance(classifier.model, BlackBox):
-            classifier.model.settle()
+        settle(classifier.model)
     yield Progress("attacking", done, len(outputs))
 
 

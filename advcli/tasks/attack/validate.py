@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from advcli import registry
 from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_radius, refuse_unsupported
 from advcli.errors import UsageError
+from advcli.model.black_box import Gives
 from advcli.parsing import read_choices
 from advcli.search.threat_defaults import threat_for, widest, with_queries
 from advcli.tasks.attack.request import ENDINGS, Request
@@ -30,8 +31,12 @@ class Chosen:
     target: str | None
 
 
-def choose(request: Request) -> Chosen:
+def choose(request: Request, shown: Gives | None = None) -> Chosen:
     """Choose the attack and the ball; with ``--apply`` from the file of the universal perturbation.
+
+    Args:
+        request: the options.
+        shown: what the model shows of itself, once it is loaded.
 
     Raises:
         UsageError: there is no such attack, or it does not support the options.
@@ -42,7 +47,7 @@ def choose(request: Request) -> Chosen:
     if request.apply is not None:
         crafted = pattern_of(request.apply, request.attack, norm, eps, request.target)
     surrogate = request.choose_surrogate()
-    gives = choice.gives if surrogate is None else surrogate.gives
+    gives = (shown or choice.gives) if surrogate is None else surrogate.gives
     spec = with_queries(request.attack or crafted.get("attack", DEFAULT_ATTACKS[gives]), request.queries)
     search = registry.build("attacks", spec)
     if request.apply is None:

@@ -11,7 +11,7 @@ from advcli.data.class_names import class_named
 from advcli.data.class_order import ClassOrder, has_names
 from advcli.data.dataset import Dataset, Images
 from advcli.errors import AdvcliError, nearest
-from advcli.model.black_box import BlackBox
+from advcli.model.black_box import BlackBox, settle
 from advcli.model.classifier import Classifier
 from advcli.search.surrogate import Surrogate
 from advcli.tasks.benchmark.plan import Subject
@@ -44,8 +44,7 @@ class EvaluatedModel:
 
     def settle(self) -> None:
         """End a batch whose results are kept."""
-        if isinstance(self.classifier.model, BlackBox):
-            self.classifier.model.settle()
+        settle(self.classifier.model)
 
     @property
     def name(self) -> str:

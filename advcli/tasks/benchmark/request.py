@@ -87,7 +87,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     """The options that determine the results of an evaluation.
 
     Args:
-        models: run folders, model files or backbones; with --merge, files of results.
+        models: run folders, model files, endpoints or backbones; with --merge, files of results.
         class_order: how names of class folders number the outputs of a model without class names: 1, 10, 2 or 1, 2, 10.
         attacks: an attack and its options; may be given several times; none for no attack.
         noises: random noise and its options, such as gaussian:std=0.2; may be given several times.
