@@ -1,6 +1,8 @@
 """A server of TensorFlow Serving's REST shape, in another process, that counts what it is asked.
 
-    python tests/serving.py WEIGHTS.npz FOLDER KIND PORT      writes FOLDER/port; reads FOLDER/faults.json before each answer
+    python tests/serving.py WEIGHTS.npz FOLDER KIND PORT
+
+It writes FOLDER/port, and reads FOLDER/faults.json before each answer.
 
 It writes FOLDER/counts.json after each answer: the requests that it answered with scores, their images, and all
 requests. The faults are a list; each request takes the first one that is left: ``null`` for none, ``429``, ``500``,

@@ -268,6 +268,9 @@ def answering(models: Iterable[Any]) -> Iterator[None]:
         try:
             yield
         except Exception as error:
+            # Python's own handler may have raised it where TensorFlow took it for an error.
+            if seen():
+                raise KeyboardInterrupt from error
             for box in boxes:
                 if box.failure is not None and box.failure is not error:
                     raise box.failure from error
