@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-SLOW = 3.0
+SLOW = 30.0
 
 
 @dataclass
