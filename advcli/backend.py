@@ -44,7 +44,7 @@ def _left_out(names: Sequence[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _held_back() -> Iterator[None]:
+def held_back() -> Iterator[None]:
     """Capture the output to file descriptor 2; write it only if the block fails."""
     sys.stderr.flush()
     kept = os.dup(2)
@@ -80,7 +80,7 @@ def _import(name: str) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for message in _CHATTER:
         warnings.filterwarnings("ignore", message=message)
-    with _held_back(), _left_out(_UNUSED):
+    with held_back(), _left_out(_UNUSED):
         module = importlib.import_module(name)
         import tensorflow
 
@@ -169,7 +169,7 @@ def neural_structured_learning() -> Any:
         placeholder.__getattr__ = lambda name: type(name, (), {})
         sys.modules["tensorflow.estimator"] = tensorflow.estimator = placeholder
         try:
-            with _held_back():
+            with held_back():
                 importlib.import_module("neural_structured_learning")
         finally:
             del tensorflow.estimator, sys.modules["tensorflow.estimator"]

@@ -10,12 +10,14 @@ import numpy as np
 from advcli import registry
 from advcli.backend import Nest, Tensor
 from advcli.errors import UsageError
+from advcli.model.black_box import GIVES, Gives
 from advcli.threat.lengths import HasLengths
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 # What an attack needs of a model, or what it makes.
 KINDS = ("gradient", "transfer", "minimum-norm", "score", "decision", "random", "spatial", "universal", "suite")
+_NEEDS: dict[str, Gives] = {"score": "scores", "decision": "class", "random": "class", "spatial": "class"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,16 @@ class Search(HasLengths, ABC):
     def searchable_norms(self) -> tuple[str, ...]:
         """The norms of the balls that it can search with its options as they are."""
         return self.norms
+
+    @property
+    def needs(self) -> Gives:
+        """What it must see of a model."""
+        return _NEEDS.get(self.kind, "gradient")
+
+    @property
+    def most_queries(self) -> int | None:
+        """How often it asks the model about an image at most; None if that is not limited by an option."""
+        return getattr(self, "queries", None)
 
     @property
     def step_in_ball(self) -> float:
@@ -89,6 +101,11 @@ class Suite(Search):
     @abstractmethod
     def members(self) -> tuple[str, ...]:
         """Return the specs of the attacks, in order; a task builds and runs them."""
+
+    @property
+    def needs(self) -> Gives:
+        """What its members must see of a model."""
+        return min((registry.build("attacks", member).needs for member in self.members), key=GIVES.index)
 
     @abstractmethod
     def title(self, classes: int) -> str:
@@ -174,6 +191,36 @@ def refuse_unsupported(attack: Search, threat: Threat) -> None:
         raise UsageError(f"'{name}' does not search {threat.norm} balls", hint)
     if threat.target is not None and not attack.targeted:
         raise UsageError(f"'{name}' cannot aim at a class", "leave the target out: it looks for any wrong class")
+
+
+def refuse_blind(search: Search, spec: str, gives: Gives, model: str, threat: Threat | None = None) -> None:
+    """Refuse an attack that must see more of a model than it shows.
+
+    Args:
+        search: the attack.
+        spec: its spec.
+        gives: what the model shows of itself.
+        model: its name in the message.
+        threat: the ball; the hint lists the attacks that search it.
+
+    Raises:
+        UsageError: the attack needs gradients that the model does not have, or scores where it returns classes.
+    """
+    if GIVES.index(search.needs) >= GIVES.index(gives):
+        return
+    attacks = {name: registry.build("attacks", name) for name in registry.names("attacks")}
+    left = {name: each for name, each in attacks.items() if GIVES.index(each.needs) >= GIVES.index(gives)}
+    names = [
+        name
+        for name, each in left.items()
+        if threat is None or not each.bounded or threat.norm in each.searchable_norms
+    ]
+    shows = "only scores" if gives == "scores" else "only classes"
+    needs = "gradients" if search.needs == "gradient" else "scores"
+    raise UsageError(
+        f"'{registry.canonical(spec)}' needs {needs}, and '{model}' gives {shows}",
+        f"these need none: {', '.join(names)}; or craft on a model of your own with --surrogate RUN",
+    )
 
 
 def _of_every_norm() -> list[str]:

@@ -59,6 +59,11 @@ class Spatial(Attack):
             if getattr(self, option) < 1:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
 
+    @property
+    def most_queries(self) -> int:
+        """How often it asks the model about an image at most."""
+        return len(self.moves())
+
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:

@@ -64,6 +64,11 @@ class Square(Attack):
         if not 0 < self.p <= 1:
             raise UsageError(f"p is not a fraction of the image: {self.p:g}", "give a number above 0, up to 1")
 
+    @property
+    def most_queries(self) -> int:
+        """How often it asks the model about an image at most: also at the start and at the end of each run."""
+        return 1 + self.restarts * (self.queries + 2)
+
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:

@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from advcli.model.black_box import Gives
 from advcli.model.classifier import Classifier
 from advcli.records import Score
 from advcli.threat.threat import Threat
@@ -71,10 +72,12 @@ class Finding:
 class Check(Protocol):
     """A check of an evaluation.
 
-    ``after`` is whether the check needs the scores and runs after the evaluation.
+    ``after`` is whether the check needs the scores and runs after the evaluation. ``needs`` is what the evaluation must
+    have seen of the model, ``gradient`` also where attacks are compared that do; None if the model is not asked.
     """
 
     after: ClassVar[bool]
+    needs: ClassVar[Gives | None]
 
     def __call__(self, evidence: Evidence) -> Finding | None:
         """Check the evidence; None if the check does not apply."""

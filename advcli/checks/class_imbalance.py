@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.checks import Evidence, Finding
+from advcli.model.black_box import Gives
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class ClassImbalance:
     """
 
     after: ClassVar[bool] = False
+    needs: ClassVar[Gives | None] = None
 
     share: float = 0.7
 

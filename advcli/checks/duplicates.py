@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.checks import Evidence, Finding
+from advcli.model.black_box import Gives
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Duplicates:
     """
 
     after: ClassVar[bool] = False
+    needs: ClassVar[Gives | None] = None
 
     share: float = 0.001
 

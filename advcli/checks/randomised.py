@@ -8,6 +8,7 @@ import numpy as np
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._network import logits_of, random_layers
+from advcli.model.black_box import Gives
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Randomised:
     """
 
     after: ClassVar[bool] = False
+    needs: ClassVar[Gives | None] = "scores"
 
     passes: int = 5
     tolerance: float = 1e-4
@@ -43,7 +45,9 @@ class Randomised:
             True,
             f"{self.passes} passes over the same {count} images give logits that differ by up to {apart:.2g} of their "
             f"length, and {changed} images change class; {_source(evidence)}",
-            "average the gradient over the randomness"
+            "a search cannot tell its progress from chance: ask several times and average"
+            if not evidence.classifier.has_gradient
+            else "average the gradient over the randomness"
             + (
                 also_run(evidence, "pgd:eot=20", "apgd:eot=20", "autoattack:version=rand")
                 or ": read the attacks with eot"
@@ -53,6 +57,8 @@ class Randomised:
 
 def _source(evidence: Evidence) -> str:
     """Name the random layers of the model."""
+    if not evidence.classifier.has_gradient:
+        return "the model does not show where that comes from"
     layers = random_layers(evidence.original, evidence.pixels[:4])
     if not layers:
         return "no single layer is random, so it is the code of the model itself"

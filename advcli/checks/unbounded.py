@@ -9,6 +9,7 @@ from typing import ClassVar
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._chance import beyond_chance
+from advcli.model.black_box import Gives
 from advcli.threat.spelling import spell_threat
 from advcli.threat.threat import Norm, Threat
 
@@ -23,6 +24,7 @@ class Unbounded:
     """
 
     after: ClassVar[bool] = True
+    needs: ClassVar[Gives | None] = "gradient"
 
     eps: float = 0.99
     steps: int = 100

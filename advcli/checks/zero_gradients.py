@@ -11,6 +11,7 @@ from advcli.backend import Tensor, tf
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._network import in_parts
+from advcli.model.black_box import Gives
 from advcli.threat.gradient import gradient
 
 
@@ -23,6 +24,7 @@ class ZeroGradients:
     """
 
     after: ClassVar[bool] = False
+    needs: ClassVar[Gives | None] = "gradient"
 
     share: float = 0.05
 

@@ -10,6 +10,7 @@ def explain(request: Request, display: Display) -> int:
     from dataclasses import replace
 
     from advcli import registry
+    from advcli.attacks import refuse_blind
     from advcli.cli.output import Output
     from advcli.model.model_choice import load_all
     from advcli.search.threat_defaults import common_threat
@@ -21,13 +22,18 @@ def explain(request: Request, display: Display) -> int:
 
     choices = [request.choose(request.model)]
     choices += [validate.comparison_model(request, value) for value in request.compare]
+    black_box = next((choice.name for choice in choices if choice.gives != "gradient"), None)
+    validate.refuse_black_box(request, black_box)
     if request.list_layers:
         with Output(display.json, display.quiet) as output:
             return output.show(event for each in load_all(choices) for event in list_layers(each, request.seed))
-    explainers = validate.build_explainers(request.methods, request.layer)
+    explainers = validate.build_explainers(request.methods, request.layer, black_box)
     search = None if request.attack is None else registry.build("attacks", request.attack)
     request = replace(request, threat=common_threat([choice.recipe for choice in choices], request.norm, request.eps))
     validate.refuse_attack(search, request.attack, request.adversarial, request.norm, request.eps, request.threat)
+    if search is not None and request.attack is not None:
+        for choice in choices:
+            refuse_blind(search, request.attack, choice.gives, choice.name, request.threat)
     with Output(display.json, display.quiet) as output:
         outputs = validate.output_paths(
             request.files,

@@ -22,6 +22,7 @@ class Explainer(ABC):
     ``kind``: ``pixels``, a value for each; ``map``, smooth over regions; ``picture``, an image of the class.
     ``signed``: negative values occur, and are against the class.
     ``split_signs``: positive and negative values are drawn as two pictures, on one scale.
+    ``needs_network``: it looks at gradients or at a layer; if not, only at the scores of images.
     ``is_derivative``: a value says what a brighter pixel would change, not what this pixel contributes.
 
     A method that shows a layer has the option ``layer``.
@@ -31,6 +32,7 @@ class Explainer(ABC):
     signed: ClassVar[bool] = True
     split_signs: ClassVar[bool] = False
     is_derivative: ClassVar[bool] = False
+    needs_network: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(

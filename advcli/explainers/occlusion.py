@@ -27,6 +27,7 @@ class Occlusion(Explainer):
     """
 
     kind: ClassVar[MapKind] = "map"
+    needs_network: ClassVar[bool] = False
 
     window: int = 0
     stride: int = 0

@@ -31,6 +31,7 @@ class RISE(Explainer):
     """
 
     kind: ClassVar[MapKind] = "map"
+    needs_network: ClassVar[bool] = False
 
     masks: int = 500
     cells: int = 7

@@ -17,6 +17,7 @@ from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import atomic
 from advcli.model import keras_file, output_head
+from advcli.model.black_box import CLASSES_ONLY, BlackBox, Gives
 from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement, switched_off
 from advcli.model.input_adapter import Adapted, adapt, takes_integers
 from advcli.model.input_range import BYTES, infer_range
@@ -116,6 +117,16 @@ class Classifier:
         return replace(self, model=InferenceCopy(self.model), source=self) if self._has_proven_copy else self
 
     @property
+    def has_gradient(self) -> bool:
+        """Return whether the model has gradients, layers and weights; a black box only answers."""
+        return not isinstance(self.model, BlackBox)
+
+    @property
+    def gives(self) -> Gives:
+        """Return what an attack can learn from the model."""
+        return "gradient" if self.has_gradient else "class" if self.head == CLASSES_ONLY else "scores"
+
+    @property
     def itself(self) -> "Classifier":
         """Return the classifier whose predictions count: the source of an inference copy, or this one."""
         return self.source or self
@@ -135,7 +146,7 @@ class Classifier:
     @cached_property
     def _has_proven_copy(self) -> bool:
         """Return whether the logits of the inference copy agree with the model's on random images."""
-        if self.source is not None:
+        if self.source is not None or not self.has_gradient:
             return False
         with tf.init_scope():
             copy = replace(self, model=InferenceCopy(self.model), source=self)
@@ -178,7 +189,7 @@ class Classifier:
         Raises:
             AdvcliError: the outputs are taken as logits, but are probabilities.
         """
-        if self.head == LOGITS:
+        if self.head == LOGITS and self.has_gradient:
             size = (4, *self.image_size, self.channels)
             probe = tf.constant(np.random.default_rng(0).random(size, dtype=np.float32))
             if output_head.are_probabilities(self._traced_logits(probe).numpy()):

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,8 @@ from advcli.backend import keras
 from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.download import offline
+from advcli.model.black_box import Gives
+from advcli.model.black_box_formats import Format, black_box_format, open_black_box
 from advcli.model.classifier import Classifier, load, read_labels, recipe_of
 from advcli.parsing import read_range
 from advcli.records.base import Json
@@ -36,7 +39,7 @@ class ModelChoice:
     """The value of ``--model`` and its related options, checked before TensorFlow is imported.
 
     Args:
-        value: a run folder, a .keras or .h5 file, or a backbone's spec.
+        value: a run folder, a .keras or .h5 file, a backbone's spec, or a black box.
         weights: for a backbone: ``imagenet`` or a weights file.
         labels: a file of class names.
         input_range: for a model not saved by advcli: the input values of black and white.
@@ -60,6 +63,10 @@ class ModelChoice:
     def __post_init__(self) -> None:
         if self.labels is not None and not self.labels.is_file():
             raise UsageError(f"no such file: '{self.labels}'", "--labels names a file with one class name a line")
+        if self.black_box is not None:
+            if self.weights != "imagenet":
+                raise UsageError(f"'{self.value}' is a model with weights", "--weights goes with a backbone's name")
+            return
         if self.path is not None and self.weights != "imagenet":
             raise UsageError(f"'{self.value}' is a model file with weights", "--weights goes with a backbone's name")
         if self.path is None:
@@ -88,13 +95,29 @@ class ModelChoice:
         own = {_OWN_OPTIONS[key][0]: _OWN_OPTIONS[key][1](content) for key, content in given.items()}
         return replace(cls(value, text=text), **{**options, **own})
 
+    @cached_property
+    def black_box(self) -> Format | None:
+        """Return the format of a model that is no Keras model; None if it is one.
+
+        Raises:
+            UsageError: there is no such model, or it cannot be used.
+        """
+        return black_box_format(self.value, self.unsafe)
+
+    @property
+    def gives(self) -> Gives:
+        """Return what an attack can learn from the model, as far as that is known before it is loaded."""
+        return "gradient" if self.black_box is None else self.black_box.gives
+
     @property
     def path(self) -> Path | None:
-        """Return the model file; None for a backbone.
+        """Return the Keras model file; None for a backbone or a black box.
 
         Raises:
             UsageError: there is no such file, folder or backbone.
         """
+        if self.black_box is not None:
+            return None
         path = Path(self.value).expanduser()
         if path.is_dir():
             if not (path / "model.keras").is_file():
@@ -113,6 +136,8 @@ class ModelChoice:
         """Return the name of the model in records."""
         if self.given_name:
             return self.given_name
+        if self.black_box is not None:
+            return self.black_box.name
         if self.path is None:
             return registry.canonical(self.value)
         folder = self.path.parent.resolve().name
@@ -132,6 +157,8 @@ class ModelChoice:
             AdvcliError: the model cannot be read.
         """
         labels = read_labels(self.labels) if self.labels else ()
+        if self.black_box is not None:
+            return open_black_box(self.black_box, labels=labels, input_range=self.input_range, edge=self.edge)
         if self.path is not None:
             return load(
                 self.path,
@@ -157,7 +184,10 @@ class ModelChoice:
 
 def _split_options(text: str) -> tuple[str, dict[str, str]]:
     """Split ``a.keras:range=-1,1,name=base`` into the model and its options; options of a backbone stay with it."""
-    value, _, rest = text.partition(":")
+    found = re.fullmatch(r"(.+?):([\w-]+=.*)", text, re.DOTALL)
+    if found is None:
+        return text, {}
+    value, rest = found.groups()
     given: dict[str, str] = {}
     others = []
     for part in re.split(r",(?=[\w-]+=)", rest):

@@ -1,7 +1,7 @@
 """Records: what tasks yield and ``--json`` prints."""
 
 from advcli.records.attacking import Attacked, Crafted
-from advcli.records.base import Failed, Prediction, Progress, Record
+from advcli.records.base import Failed, Prediction, Progress, Queried, Record
 from advcli.records.benchmarking import (
     Certified,
     Change,
@@ -46,6 +46,7 @@ __all__ = [
     "Prediction",
     "Progress",
     "Protocol",
+    "Queried",
     "Record",
     "Score",
     "Shift",

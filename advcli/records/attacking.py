@@ -14,7 +14,7 @@ class Attacked(Record):
 
     ``norm`` and ``eps`` are null for an attack that has no radius; with ``minimal`` the radius is the
     smallest that fooled. ``lengths`` is the unit of ``eps``, of the sizes and of lengths in ``attack``.
-    ``queries`` counts the images that the model classified for this attack.
+    ``queries`` counts the images that the model classified for this attack; 0 if it was crafted on a ``surrogate``.
     """
 
     type: ClassVar[str] = "attacked"
@@ -43,6 +43,7 @@ class Attacked(Record):
     queries: int
     seconds: float
     lengths: str = LENGTHS
+    surrogate: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,6 +65,21 @@ class Failed(Record):
     error: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Queried(Record):
+    """What a remote model was asked by this call, from its loading to the end.
+
+    ``images`` were sent in ``requests``; images that were asked about twice in a batch were sent once. ``seconds`` is
+    the time until its answers had come.
+    """
+
+    type: ClassVar[str] = "queried"
+
+    images: int
+    requests: int
+    seconds: float
+
+
 def _finite(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}

@@ -41,7 +41,8 @@ class Protocol(Record):
 
     ``models`` and ``perturbations`` hold everything that the results depend on. ``sample`` is a hash of all
     images of the evaluation, ``pixels`` of the images of this ``shard`` at each model's size. ``options``
-    are the options of the command, from which the evaluation can be repeated.
+    are the options of the command, from which the evaluation can be repeated. ``surrogate`` is the model that attacks
+    see, if it is another one.
     """
 
     type: ClassVar[str] = "protocol"
@@ -56,6 +57,7 @@ class Protocol(Record):
     shard: str | None
     options: dict[str, Json]
     environment: dict[str, str]
+    surrogate: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,8 @@ class Verdicts(Measurement):
     ``indices`` are the images' indices in the whole sample, not in the shard. ``labels`` are the true classes as
     indices of the model's outputs, recorded with the clean images only. ``crafted_on`` is the model that the
     images were perturbed against, in a transfer evaluation. ``members`` is recorded for a suite of attacks: the
-    index of the member that fooled each image, -1 where none did.
+    index of the member that fooled each image, -1 where none did. ``queries`` counts the different images that a
+    remote model was asked about for this batch; null for other models.
     """
 
     type: ClassVar[str] = "verdicts"
@@ -75,6 +78,7 @@ class Verdicts(Measurement):
     labels: tuple[int, ...] = ()
     crafted_on: str | None = None
     members: tuple[int, ...] = ()
+    queries: int | None = None
     seconds: float
 
 
@@ -102,7 +106,9 @@ class Score(Counted, Measurement):
     null if that is not known.
     ``class_order`` is the order of the class folders for a model without class names; null where the names decide,
     or both orders are the same. ``fooled_by`` is recorded for a suite: how many images each member fooled, in the
-    order in which they ran, among the images that the members before it did not fool.
+    order in which they ran, among the images that the members before it did not fool. ``queries`` counts the images
+    that a remote model was asked about, each once a batch; null for other models. ``surrogate`` is the model that the
+    images were crafted on; null for the model itself.
     """
 
     type: ClassVar[str] = "score"
@@ -114,6 +120,8 @@ class Score(Counted, Measurement):
     seen: bool | None = None
     class_order: str | None = None
     fooled_by: dict[str, int] | None = None
+    queries: int | None = None
+    surrogate: str | None = None
     seconds: float
 
 

@@ -11,6 +11,9 @@ from advcli.threat.threat import Threat
 # The smallest are less than half a grey level long everywhere: they have to grow many times to be seen at all.
 _STRETCHES = (1.05, 1.1, 1.2, 1.4, 1.7, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
+# How often the classification of an image is checked at most.
+MOST_CHECKS = 2 + len(_STRETCHES)
+
 
 def quantize_adversarial(
     classifier: Classifier,

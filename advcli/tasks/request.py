@@ -1,5 +1,6 @@
 """Options that several tasks share, as base classes of their requests."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from advcli.parsing import read_list, read_radius, read_range
 from advcli.threat.threat import Norm
 
 if TYPE_CHECKING:
+    from advcli.model.black_box import Gives
     from advcli.model.model_choice import ModelChoice
 
 
@@ -59,9 +61,40 @@ class ModelOptions(Validated):
         )
 
 
+# The attacks of a task that is given none, by what its models show of themselves.
+DEFAULT_ATTACKS: "Mapping[Gives, str]" = {"gradient": "pgd", "scores": "square", "class": "hopskipjump"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurrogateOptions(Validated):
+    """The model that attacks see, if it is not the attacked one.
+
+    Args:
+        surrogate: craft on this model, which has gradients, and classify the result with the attacked one.
+    """
+
+    surrogate: str | None = option(None, panel=THREAT, metavar="RUN|FILE")
+
+    def choose_surrogate(self) -> "ModelChoice | None":
+        """Find the surrogate; None if there is none.
+
+        Raises:
+            UsageError: there is no such model, or it has no gradients.
+        """
+        from advcli.errors import UsageError
+        from advcli.model.model_choice import ModelChoice
+
+        if self.surrogate is None:
+            return None
+        choice = ModelChoice.read(self.surrogate)
+        if choice.gives != "gradient":
+            raise UsageError(f"'{self.surrogate}' has no gradients to craft with", "give a run or a Keras file")
+        return choice
+
+
 def model_option() -> FieldDefault:
     """Declare ``--model``."""
-    known = {"panel": WHAT, "metavar": "RUN|FILE|BACKBONE", "env": "ADVCLI_MODEL"}
+    known = {"panel": WHAT, "metavar": "RUN|FILE|URL|BACKBONE", "env": "ADVCLI_MODEL"}
     return option("mobilenetv2", "--model", "-m", **known)
 
 

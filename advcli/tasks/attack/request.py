@@ -7,6 +7,7 @@ from advcli.options import OUTPUT, THREAT, WHAT, option, refuse_out_of_bounds
 from advcli.parsing import read_choices
 from advcli.tasks.request import (
     ModelOptions,
+    SurrogateOptions,
     ThreatOptions,
     WorkOptions,
     attack_option,
@@ -27,12 +28,12 @@ def _read_kinds(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(ModelOptions, ThreatOptions, WorkOptions):
+class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
     """How image files are attacked.
 
     Args:
         files: image files, or folders that hold some.
-        model: a run folder, a .keras or .h5 file, or a backbone with ImageNet weights.
+        model: a run folder, a model file, an endpoint, or a backbone with ImageNet weights.
         attack: an attack and its options, such as pgd:steps=40.
         minimal: search for the smallest radius that fools each image, in steps of 1/255, up to --eps if it is given.
         target: the class to reach.
@@ -48,7 +49,7 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
 
     files: tuple[Path, ...] = option(MISSING, metavar="IMAGE...", argument=True)
     model: str = model_option()
-    attack: str | None = attack_option(None, "pgd")
+    attack: str | None = attack_option(None, "pgd; without gradients square")
     minimal: bool = option(False, panel=THREAT)
     target: str | None = option(None, panel=THREAT, metavar="CLASS")
     label: str | None = option(None, panel=THREAT, metavar="CLASS", shown="the predicted class")

@@ -16,18 +16,21 @@ from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import paths, png
+from advcli.model.black_box import answering, settle
 from advcli.model.classifier import Classifier
-from advcli.records import Attacked, Crafted, Failed, Progress
+from advcli.records import Attacked, Crafted, Failed, Progress, Queried
 from advcli.records.base import Fields
 from advcli.report.difference import amplification, enlarged
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.image_batches import Picture, by_size, groups
 from advcli.search.minimum_norm import MinimumRadius
-from advcli.search.quantize import fooled, quantize_adversarial
+from advcli.search.quantize import MOST_CHECKS, fooled, quantize_adversarial
+from advcli.search.surrogate import Surrogate, surrogate_for
 from advcli.search.universal import AppliedPattern
 from advcli.tasks.attack.request import ENDINGS, PATTERN_ENDING, Request, Resolved
 from advcli.tasks.attack.universal_files import crafted, read_pattern
 from advcli.tasks.attack.validate import Chosen, choose
+from advcli.tasks.query_budget import announce_queries, queried
 from advcli.threat.threat import Threat
 
 log = logging.getLogger(__name__)
@@ -45,7 +48,7 @@ class Found:
 Search = Callable[[np.ndarray, np.ndarray], Found]
 
 
-def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress]:
+def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress | Queried]:
     """Attack image files.
 
     Raises:
@@ -64,12 +67,35 @@ def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress]:
 
 def _run(
     request: Request, chosen: Chosen, outputs: Mapping[Path, Path], pattern: Path | None
-) -> Iterator[Attacked | Crafted | Failed | Progress]:
+) -> Iterator[Attacked | Crafted | Failed | Progress | Queried]:
     yield Progress("loading the model", 0, 0)
     classifier = request.choose(request.model).load()
+    choice = request.choose_surrogate()
+    surrogate = None if choice is None else surrogate_for(classifier, choice.load())
+    # Only now is it known whether a black box returns scores, or classes alone.
+    chosen = choose(request, classifier.gives)
     resolved = find_classes(request, chosen, classifier)
     apply = request.apply is not None
-    yield from attack_files(classifier, outputs, chosen.search, resolved, pattern=pattern, apply=apply)
+    if request.attack is None and not apply and not classifier.has_gradient and surrogate is None:
+        log.info("'%s' has no gradients: it is attacked with %s", classifier.name, chosen.spec)
+    announce_queries(classifier, _most_queries(resolved, chosen, len(outputs)))
+    with answering([classifier.model]):
+        yield from attack_files(
+            classifier, outputs, chosen.search, resolved, pattern=pattern, apply=apply, surrogate=surrogate
+        )
+    yield from queried([classifier], "files", request.seed)
+
+
+def _most_queries(request: Resolved, chosen: Chosen, images: int) -> dict[str, int | None]:
+    """Return how many queries the call takes at most, by what they are for."""
+    checks = 2 * images
+    if request.surrogate is not None or request.apply is not None:
+        return {"before and after": checks}
+    if request.minimal:
+        return {"before and after": checks, "the search for the smallest radius": None}
+    most = chosen.search.most_queries
+    checks += images * (1 + MOST_CHECKS * chosen.search.bounded)
+    return {"checks": checks, registry.canonical(chosen.spec): None if most is None else most * images}
 
 
 def find_classes(request: Request, chosen: Chosen, classifier: Classifier) -> Resolved:
@@ -96,7 +122,8 @@ def attack_files(
     *,
     pattern: Path | None = None,
     apply: bool = False,
-) -> Iterator[Attacked | Crafted | Failed | Progress]:
+    surrogate: Surrogate | None = None,
+) -> Iterator[Attacked | Crafted | Failed | Progress | Queried]:
     """Attack image files at their own resolution and write each result as an 8-bit PNG.
 
     Args:
@@ -106,11 +133,13 @@ def attack_files(
         request: the options of the attack.
         pattern: for a universal attack: the file of the perturbation.
         apply: read the perturbation from its file instead of crafting it.
+        surrogate: the model that the attack sees, if it is another one.
 
     Yields:
         One record for each image; images of one size are attacked together.
     """
     classifier = classifier.inference_copy
+    crafted_on = classifier if surrogate is None else surrogate.classifier.inference_copy
     common = {"model": classifier.name, "data": "files", "seed": request.seed}
     threat = request.threat.quantized()
     if search.bounded and threat.eps < request.threat.eps and threat.eps == 0:
@@ -118,19 +147,24 @@ def attack_files(
             "eps %.4g is less than one step of 8 bits (1/255): no pixel of a file can change", request.threat.eps
         )
     threat.warn_of_long_step(search, request.spec)
+    seen = threat if surrogate is None else surrogate.threat(threat)
     if isinstance(search, Universal):
         assert pattern is not None
         if not apply:
-            yield from crafted(classifier, search, threat, list(outputs), request, pattern, common)
+            away = request.away if surrogate is None or request.away is None else int(surrogate.indices[request.away])
+            made = {**common, "model": crafted_on.name}
+            yield from crafted(crafted_on, search, seen, list(outputs), replace(request, away=away), pattern, made)
         compiled_attack: Any = AppliedPattern(
-            search, threat, read_pattern(classifier, search, threat, pattern), request.seed
+            search, seen, read_pattern(crafted_on, search, seen, pattern), request.seed
         )
     else:
-        compiled_attack = CompiledAttack(classifier, search, threat, request.seed)
+        compiled_attack = CompiledAttack(crafted_on, search, seen, request.seed)
     if request.minimal:
         find: Search = partial(_search_smallest, MinimumRadius(compiled_attack))
     else:
-        find = partial(_search, classifier, compiled_attack, request.threat if search.bounded else None, threat)
+        find = partial(_search, crafted_on, compiled_attack, request.threat if search.bounded else None, seen)
+    if surrogate is not None:
+        find = partial(_search_elsewhere, find, surrogate)
     done = 0
     for group in groups(by_size(outputs), classifier, request.resize, request.batch):
         yield Progress("attacking", done, len(outputs))
@@ -149,6 +183,7 @@ def attack_files(
         for record in _attack_group(classifier, find, group, outputs, request, pattern, common):
             yield record
             done += 1
+        settle(classifier.model)
     yield Progress("attacking", done, len(outputs))
 
 
@@ -163,6 +198,11 @@ def _search(
     adversarial, queries = compiled_attack(to_float(originals), labels)
     pixels = quantize_adversarial(classifier, originals, adversarial, threat, labels, bounded=asked is not None)
     return Found(pixels, queries, [asked and asked.eps] * len(originals))
+
+
+def _search_elsewhere(find: Search, surrogate: Surrogate, originals: np.ndarray, labels: np.ndarray) -> Found:
+    found = find(originals, surrogate.indices[labels])
+    return replace(found, queries=np.zeros(len(originals), int))
 
 
 def _search_smallest(smallest: MinimumRadius, originals: np.ndarray, labels: np.ndarray) -> Found:
@@ -229,6 +269,7 @@ def _attack_group(
             difference_output=_text(paths.get("difference")),
             difference_times=amplification(difference) if "difference" in paths else None,
             queries=int(found.queries[i]),
+            surrogate=request.surrogate,
             seconds=seconds,
             **common,
         )

@@ -3,11 +3,14 @@
 from dataclasses import dataclass, replace
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, refuse_radius, refuse_unsupported
+from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_radius, refuse_unsupported
+from advcli.errors import UsageError
+from advcli.model.black_box import Gives
 from advcli.parsing import read_choices
 from advcli.search.threat_defaults import threat_for, widest, with_queries
 from advcli.tasks.attack.request import ENDINGS, Request
 from advcli.tasks.attack.universal_files import pattern_of
+from advcli.tasks.request import DEFAULT_ATTACKS
 from advcli.threat.threat import Norm, Threat
 
 
@@ -28,8 +31,12 @@ class Chosen:
     target: str | None
 
 
-def choose(request: Request) -> Chosen:
+def choose(request: Request, shown: Gives | None = None) -> Chosen:
     """Choose the attack and the ball; with ``--apply`` from the file of the universal perturbation.
+
+    Args:
+        request: the options.
+        shown: what the model shows of itself, once it is loaded.
 
     Raises:
         UsageError: there is no such attack, or it does not support the options.
@@ -39,8 +46,15 @@ def choose(request: Request) -> Chosen:
     crafted = {}
     if request.apply is not None:
         crafted = pattern_of(request.apply, request.attack, norm, eps, request.target)
-    spec = with_queries(request.attack or crafted.get("attack", "pgd"), request.queries)
+    surrogate = request.choose_surrogate()
+    gives = (shown or choice.gives) if surrogate is None else surrogate.gives
+    spec = with_queries(request.attack or crafted.get("attack", DEFAULT_ATTACKS[gives]), request.queries)
     search = registry.build("attacks", spec)
+    if request.apply is None:
+        refuse_blind(search, spec, gives, choice.name, threat_for({}, norm, eps))
+    if surrogate is not None and (request.minimal or request.apply is not None):
+        option = "--minimal" if request.minimal else "--apply"
+        raise UsageError(f"{option} needs no surrogate: it asks the attacked model itself", "leave --surrogate out")
     refuse_radius(search, spec, norm, eps, request.minimal)
     if crafted.get("eps"):
         threat = threat_for({}, Norm(crafted["norm"]), crafted["eps"])

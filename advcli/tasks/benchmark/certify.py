@@ -42,6 +42,7 @@ def smooth(
             )
             keep(record)
             results.add(record)
+            model.settle()
         yield from certificates(plan, results, model.name)
 
 

@@ -8,12 +8,15 @@ import numpy as np
 from advcli import registry
 from advcli.checks import Evidence
 from advcli.data.dataset import Images
+from advcli.model.black_box import GIVES, Gives
 from advcli.records import Checked
 
 PASS, SUSPECT = "PASS", "SUSPECT"
 
 
-def check(evidence: Evidence, *, after: bool, data: str, seed: int) -> Iterator[Checked]:
+def check(
+    evidence: Evidence, *, after: bool, data: str, seed: int, gives: Gives | None = "gradient"
+) -> Iterator[Checked]:
     """Run every check of one phase; one that does not apply yields no record.
 
     Args:
@@ -21,9 +24,11 @@ def check(evidence: Evidence, *, after: bool, data: str, seed: int) -> Iterator[
         after: whether to run the checks that need the scores, or those before the evaluation.
         data: the name of the data.
         seed: of the evaluation.
+        gives: what the model shows of itself; None if it must not be asked.
     """
     for name in registry.names("checks"):
-        if registry.component("checks", name).after != after:
+        component = registry.component("checks", name)
+        if component.after != after or not _is_shown(component.needs, gives):
             continue
         finding = registry.build("checks", name)(evidence)
         if finding is not None:
@@ -36,6 +41,10 @@ def check(evidence: Evidence, *, after: bool, data: str, seed: int) -> Iterator[
                 evidence=finding.evidence,
                 remedy=finding.remedy,
             )
+
+
+def _is_shown(needs: Gives | None, gives: Gives | None) -> bool:
+    return needs is None or (gives is not None and GIVES.index(needs) >= GIVES.index(gives))
 
 
 def pixel_hashes(images: Images) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,8 @@ from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
 from advcli.model.range_check import refuse_other_range, sample_rows
 from advcli.records import Progress, Protocol
-from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, measured
+from advcli.search.surrogate import surrogate_for
+from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, fingerprint, measured
 from advcli.tasks.benchmark.numbering import note_order
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.request import Request, Shard
@@ -75,7 +76,13 @@ class Prepared:
             shard=None if self.shard.of == 1 else str(self.shard),
             options=self.request.to_json(),
             environment=_environment(),
+            surrogate=self._surrogate,
         )
+
+    @property
+    def _surrogate(self) -> dict[str, str] | None:
+        seen = self.models[0].surrogate
+        return None if seen is None else {"name": seen.classifier.name, "fingerprint": fingerprint(seen.classifier)}
 
     @cached_property
     def _pixels(self) -> dict[ImageShape, str]:
@@ -116,6 +123,11 @@ def prepare_evaluation(
             decoded[size] = decode(sample.take(rows), *size, skip_bad=request.skip_bad, memory=memory)
     images = [decoded[classifier.image_size, classifier.channels] for classifier in classifiers]
     models = measured(classifiers, dataset, images, rows, order_chosen=request.class_order is not None)
+    choice = request.choose_surrogate()
+    if choice is not None:
+        yield Progress("loading the surrogate", 0, 0)
+        surrogate = choice.load()
+        models = [replace(model, surrogate=surrogate_for(model.classifier, surrogate)) for model in models]
     if request.class_order is not None and all(has_names(classifier.labels) for classifier in classifiers):
         raise UsageError("--class-order has no effect: the models have class names, which decide", "leave it out")
     note_order(models)

@@ -88,7 +88,7 @@ def _shared(
             predicted = ask(pixels)
             labels = model.labels[places] if perturbation is CLEAN else None
             seconds = time.perf_counter() - start + making / len(asked)
-            add(plan, model.name, perturbation, rows, predicted, results, keep, seconds, labels=labels)
+            add(plan, model, perturbation, rows, predicted, results, keep, seconds, labels=labels)
 
 
 def _attacked(
@@ -111,13 +111,13 @@ def _attacked(
             labels = model.labels[places]
             found = search(pixels, labels) if search is not None else unsearched(model, pixels)
             seconds = time.perf_counter() - start
-            add(plan, model.name, attack, own, found.predicted, results, keep, seconds, members=found.members)
+            add(plan, model, attack, own, found.predicted, results, keep, seconds, members=found.members)
         start = time.perf_counter()
 
 
 def add(
     plan: Plan,
-    model: str,
+    model: EvaluatedModel,
     perturbation: Perturbation,
     rows: np.ndarray,
     predicted: np.ndarray,
@@ -131,7 +131,7 @@ def add(
 ) -> None:
     """Save a finished batch, then add it to the results."""
     verdicts = Verdicts(
-        model=model,
+        model=model.name,
         data=plan.data,
         seed=plan.seed,
         **perturbation.place,
@@ -140,7 +140,9 @@ def add(
         labels=() if labels is None else tuple(labels.tolist()),
         crafted_on=crafted_on,
         members=() if members is None else tuple(members.tolist()),
+        queries=model.queries,
         seconds=seconds,
     )
     keep(verdicts)
     results.add(verdicts)
+    model.settle()

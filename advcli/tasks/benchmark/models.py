@@ -11,7 +11,9 @@ from advcli.data.class_names import class_named
 from advcli.data.class_order import ClassOrder, has_names
 from advcli.data.dataset import Dataset, Images
 from advcli.errors import AdvcliError, nearest
+from advcli.model.black_box import BlackBox, settle
 from advcli.model.classifier import Classifier
+from advcli.search.surrogate import Surrogate
 from advcli.tasks.benchmark.plan import Subject
 
 # ((height, width), channels).
@@ -28,6 +30,7 @@ class EvaluatedModel:
         labels: (N,) their true classes as indices of the model's outputs.
         rows: (N,) their indices in the whole sample.
         orders: the order of the class folders of a model without class names, if another order would differ.
+        surrogate: the model that attacks see, if it is another one.
     """
 
     classifier: Classifier
@@ -35,6 +38,16 @@ class EvaluatedModel:
     labels: np.ndarray
     rows: np.ndarray
     orders: "Orders | None" = None
+    surrogate: Surrogate | None = None
+
+    @property
+    def queries(self) -> int | None:
+        """How many different images a remote model was asked about since the last batch; None for other models."""
+        return self.classifier.model.queries if isinstance(self.classifier.model, BlackBox) else None
+
+    def settle(self) -> None:
+        """End a batch whose results are kept."""
+        settle(self.classifier.model)
 
     @property
     def name(self) -> str:
@@ -143,6 +156,8 @@ def fingerprint(classifier: Classifier) -> str:
     size = height if height == width else (height, width)
     told = (size, classifier.channels, classifier.input_range, classifier.head.name, classifier.labels)
     digest = hashlib.sha256(repr(told).encode())
+    if isinstance(classifier.model, BlackBox):
+        digest.update(classifier.model.function.identity)
     for weight in classifier.model.weights:
         digest.update(f"{weight.path} {weight.shape}".encode())
         digest.update(np.ascontiguousarray(weight).data)

@@ -47,24 +47,34 @@ def searched(
         seed: of all random numbers.
     """
     assert perturbation.threat is not None
-    attack, threat, classifier = perturbation.method, perturbation.threat, measured.classifier.inference_copy
+    attack, threat, surrogate = perturbation.method, perturbation.threat, measured.surrogate
+    classifier = measured.classifier.inference_copy if surrogate is None else surrogate.classifier.inference_copy
+    indices = np.arange(len(measured.classifier.labels)) if surrogate is None else surrogate.indices
     if isinstance(attack, Universal):
         parts = list(measured.parts(rows, batch))
 
         def batches() -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
             for part in parts:
-                yield measured.images.at(part)[0], measured.labels[part]
+                yield np.asarray(classifier.fit(measured.images.at(part)[0])), indices[measured.labels[part]]
 
         pattern = yield from craft(classifier, attack, threat, batches, seed)
         applied = AppliedPattern(attack, threat, pattern, seed)
 
         def apply(pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
             points, queries = applied(pixels, labels)
-            return SearchResult(points, queries, classifier.classes(points))
+            return SearchResult(points, queries, measured.classifier.classes(points))
 
         return apply
     assert isinstance(attack, (Attack, Suite))
-    return CompiledAttack(classifier, attack, threat, seed).search
+    search = CompiledAttack(classifier, attack, threat, seed).search
+    if surrogate is None:
+        return search
+
+    def elsewhere(pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
+        points = search(pixels, indices[labels]).points
+        return SearchResult(points, np.zeros(len(points), np.int32), measured.classifier.classes(points))
+
+    return elsewhere
 
 
 def unsearched(measured: EvaluatedModel, pixels: np.ndarray) -> SearchResult:

@@ -40,6 +40,7 @@ class Perturbation:
         method: the component that computes it.
         threat: the ball of an attack.
         severity: how strong a corruption is, from 1 to 5.
+        surrogate: the model that an attack sees, if it is another one.
     """
 
     spec: str
@@ -47,6 +48,7 @@ class Perturbation:
     method: Search | Augmentation | Corruption | None = None
     threat: Threat | None = None
     severity: int | None = None
+    surrogate: str | None = None
 
     @property
     def bounded(self) -> bool:
@@ -69,6 +71,7 @@ class Perturbation:
         if self.method is None:
             return "no perturbation"
         spelled = protocol_of(self.spec, self.method, classes)
+        spelled += f", crafted on {self.surrogate}" if self.surrogate else ""
         return f"{spelled}, severity {self.severity}" if self.severity else spelled
 
     def description(self) -> dict[str, Json]:
@@ -95,10 +98,15 @@ def corruptions_of(names: Sequence[str], severities: Sequence[int]) -> list[Pert
     ]
 
 
-def attacks_under(methods: Mapping[str, Search], threats: Sequence[Threat]) -> list[Perturbation]:
-    """Combine attacks with several threats; an attack without a ball occurs once."""
+def attacks_under(
+    methods: Mapping[str, Search], threats: Sequence[Threat], surrogate: str | None = None
+) -> list[Perturbation]:
+    """Combine attacks with several threats; an attack without a ball occurs once.
+
+    On a surrogate an attack does not stop at the first success, which is none against the attacked model yet.
+    """
     return [
-        Perturbation(spec, Kind.ATTACK, method.verdict_only(), threat)
+        Perturbation(spec, Kind.ATTACK, method if surrogate else method.verdict_only(), threat, surrogate=surrogate)
         for number, threat in enumerate(threats)
         for spec, method in methods.items()
         if number == 0 or method.bounded

@@ -25,6 +25,7 @@ class Results:
         self._predicted: dict[tuple[object, ...], np.ndarray] = defaultdict(self._unknown)
         self._members: dict[tuple[object, ...], np.ndarray] = defaultdict(self._unknown)
         self._seconds: dict[tuple[object, ...], float] = defaultdict(float)
+        self._queries: dict[tuple[object, ...], int] = {}
         self._radii: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(images))
 
     def add(self, record: Verdicts | Smoothed) -> None:
@@ -41,6 +42,8 @@ class Results:
                 self._labels[record.model][rows] = record.labels
         self._predicted[key][rows] = record.predicted
         self._seconds[key] += record.seconds
+        if isinstance(record, Verdicts) and record.queries is not None:
+            self._queries[key] = self._queries.get(key, 0) + record.queries
 
     def labels(self, model: str) -> np.ndarray:
         """Return the true classes as indices of a model's outputs: -> (N,)."""
@@ -61,6 +64,10 @@ class Results:
     def seconds(self, model: str, perturbation: Perturbation, crafted_on: str | None = None) -> float:
         """Return the seconds that a model's evaluation under a perturbation took."""
         return self._seconds[(model, *perturbation.place.values(), crafted_on)]
+
+    def queries(self, model: str, perturbation: Perturbation) -> int | None:
+        """Return how many images a remote model was asked about under a perturbation; None for other models."""
+        return self._queries.get((model, *perturbation.place.values(), None))
 
     def seconds_smoothed(self, model: str) -> float:
         """Return the seconds that a smoothed model's certificates took."""

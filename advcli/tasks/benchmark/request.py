@@ -12,8 +12,10 @@ from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed_options, optio
 from advcli.parsing import read_duration, read_severities
 from advcli.records.base import Json
 from advcli.tasks.request import (
+    DEFAULT_ATTACKS,
     DataOptions,
     ModelOptions,
+    SurrogateOptions,
     Validated,
     WorkOptions,
     attack_option,
@@ -27,6 +29,7 @@ from advcli.threat.threat import Norm, Threat
 if TYPE_CHECKING:
     import numpy as np
 
+    from advcli.model.black_box import Gives
     from advcli.model.model_choice import ModelChoice
     from advcli.tasks.benchmark.perturbations import Perturbation
     from advcli.tasks.benchmark.randomized_smoothing import Smoothing
@@ -37,6 +40,10 @@ def _read_corruptions(text: str) -> tuple[str, ...]:
     from advcli.corruptions import chosen
 
     return chosen(text)
+
+
+# Replaced where a model has no gradients; equal attacks that the user gives are other objects, and are not.
+_DEFAULT = ("fgsm", DEFAULT_ATTACKS["gradient"])
 
 
 def _read_attacks(specs: Sequence[str]) -> tuple[str, ...]:
@@ -77,11 +84,11 @@ class Shard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(DataOptions, ModelOptions, WorkOptions):
+class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     """The options that determine the results of an evaluation.
 
     Args:
-        models: run folders, model files or backbones, each with its own options after a colon if need be:
+        models: run folders, model files, endpoints or backbones, each with its own options after a colon if need be:
             a.keras:range=-1,1,size=64,labels=FILE,output=NAME,name=base; with --merge, files of results.
         class_order: how names of class folders number the outputs of a model without class names: 1, 10, 2 or 1, 2, 10.
         attacks: an attack and its options; may be given several times; none for no attack.
@@ -103,7 +110,9 @@ class Request(DataOptions, ModelOptions, WorkOptions):
     models: tuple[str, ...] = option((), metavar="MODEL...", argument=True, of_results=True)
     data: str = data_option("", shown="what the first model was trained on")
     class_order: ClassOrder | None = option(None, panel=WHAT, shown="alphabetical, as Keras sorts folders")
-    attacks: tuple[str, ...] = attack_option(("fgsm", "pgd"), "fgsm and pgd", parse=_read_attacks, several=True)
+    attacks: tuple[str, ...] = attack_option(
+        _DEFAULT, "fgsm and pgd; without gradients square", parse=_read_attacks, several=True
+    )
     noises: tuple[str, ...] = option(
         (), "--noise", panel=THREAT, metavar="SPEC", family="augmentations", parse=_read_noises, several=True
     )
@@ -173,13 +182,18 @@ class Request(DataOptions, ModelOptions, WorkOptions):
             UsageError: a model does not record its training data.
         """
         recipes = [choice.recipe for choice in self.choices]
+        attacks = self.attacks
+        if attacks is _DEFAULT and self.gives != "gradient":
+            attacks = (DEFAULT_ATTACKS[self.gives],)
         trained_on = recipes[0] if recipes else {}
         if not self.data and "data" not in trained_on:
             hint = "say what to measure on with --data"
             raise UsageError(f"'{self.models[0]}' does not say what it was trained on", hint)
         classes = trained_on.get("classes", ()) if not self.data and not self.classes else self.classes
         balls = tuple((str(ball.norm), ball.eps) for ball in self.balls)
-        return replace(self, data=self.data or trained_on["data"], classes=tuple(classes), threats=balls)
+        return replace(
+            self, data=self.data or trained_on["data"], classes=tuple(classes), threats=balls, attacks=attacks
+        )
 
     @cached_property
     def choices(self) -> list["ModelChoice"]:
@@ -189,6 +203,26 @@ class Request(DataOptions, ModelOptions, WorkOptions):
             UsageError: there is no such model.
         """
         return [self.choose(model) for model in self.models]
+
+    @property
+    def note(self) -> str:
+        """What the resolved options differ in from the usual ones; empty if they do not."""
+        if self.attacks is not _DEFAULT or self.gives == "gradient":
+            return ""
+        return f"not all models have gradients: they are attacked with {DEFAULT_ATTACKS[self.gives]}"
+
+    @property
+    def gives(self) -> "Gives":
+        """What all attacked models, or the surrogate, show of themselves."""
+        from advcli.model.black_box import GIVES
+
+        if self.surrogate is not None:
+            return "gradient"
+        seen = {choice.gives for choice in self.choices}
+        least: Gives = "gradient"
+        for each in GIVES:
+            least = each if each in seen else least
+        return least
 
     @cached_property
     def balls(self) -> tuple[Threat, ...]:
@@ -215,7 +249,7 @@ class Request(DataOptions, ModelOptions, WorkOptions):
             CLEAN,
             *perturbations.noises_of(self.noises),
             *perturbations.corruptions_of(self.corruptions, self.severities),
-            *perturbations.attacks_under(methods, self.balls),
+            *perturbations.attacks_under(methods, self.balls, self.surrogate),
             *(perturbations.transfers_under(methods, self.balls) if self.transfer else ()),
         )
 

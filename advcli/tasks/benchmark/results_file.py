@@ -1,5 +1,6 @@
 """The results file: the protocol, then every finished batch, then the scores."""
 
+import glob
 import json
 import os
 from pathlib import Path
@@ -75,6 +76,23 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise AdvcliError(f"cannot write '{self.path}': {error.strerror or error}") from error
+
+    def answers(self, fingerprint: str, *, anew: bool) -> Path:
+        """Return the file for a remote model's answers to the unfinished batch.
+
+        Args:
+            fingerprint: of the model.
+            anew: whether answers that are there already are of another evaluation.
+        """
+        file = self.path.with_name(f"{self.path.name}.{fingerprint}.answers")
+        if anew:
+            file.unlink(missing_ok=True)
+        return file
+
+    def remove_answers(self) -> None:
+        """Remove the files of answers: all batches are finished."""
+        for file in self.path.parent.glob(f"{glob.escape(self.path.name)}.*.answers"):
+            file.unlink(missing_ok=True)
 
     def _cut(self) -> None:
         end = 0

@@ -1,17 +1,20 @@
 """Run an evaluation: measure, check, summarize and save."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from advcli.errors import UsageError
+from advcli.model.black_box import BlackBox, answering
 from advcli.records import Progress, Record, Score, Smoothed, Verdicts
 from advcli.tasks.benchmark.certify import smooth
 from advcli.tasks.benchmark.export import export
 from advcli.tasks.benchmark.load import Prepared, prepare_evaluation
 from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmark.merge_shards import merge
+from advcli.tasks.benchmark.most_queries import most_queries
 from advcli.tasks.benchmark.numbering import refuse_mixed
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.read_results import read_protocol
@@ -22,8 +25,11 @@ from advcli.tasks.benchmark.sanity_checks import checks
 from advcli.tasks.benchmark.summary import summarized
 from advcli.tasks.benchmark.time_budget import spend
 from advcli.tasks.benchmark.transfer import evaluate_transfers
-from advcli.tasks.benchmark.validate import check_export, check_files, check_new, check_whole
+from advcli.tasks.benchmark.validate import check_export, check_files, check_new, check_whole, refuse_blind_attacks
+from advcli.tasks.query_budget import announce_queries, queried
 from advcli.tasks.request import bytes_of
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record | Progress]:
@@ -39,11 +45,12 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
     if how.resume is not None and not request.models:
         return _resumed(how.resume, request, how)
     check_new(request, how)
+    note = request.note
     request = request.resolved()
     check_whole(request, how)
     check_export(request, how)
     exported = export(request, how.export, how.shard) if how.export is not None else ()
-    return chain(exported, run(request, how) if request.models else ())
+    return chain(exported, run(request, how, note) if request.models else ())
 
 
 def _resumed(file: Path, summary: Request, how: Execution) -> Iterator[Record | Progress]:
@@ -64,13 +71,22 @@ def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
     return merge(files, request, how)
 
 
-def run(request: Request, how: Execution) -> Iterator[Record | Progress]:
+def run(request: Request, how: Execution, note: str = "") -> Iterator[Record | Progress]:
     """Run an evaluation.
+
+    Args:
+        request: the options of the evaluation.
+        how: the options of this call.
+        note: what to say at the start.
 
     Yields:
         Each score as soon as it is measured, then the summary.
     """
+    if note:
+        log.info("%s", note)
     prepared = yield from prepare_evaluation(request, how.shard, bytes_of(how.memory))
+    if request.surrogate is None:
+        refuse_blind_attacks(request, [(model.classifier.gives, model.name) for model in prepared.models])
     refuse_mixed(prepared.plan.subjects, request.summary.baseline)
     results = Results(prepared.plan.images)
     journal = None
@@ -80,10 +96,20 @@ def run(request: Request, how: Execution) -> Iterator[Record | Progress]:
             results.add(record)
     elif how.out is not None:
         journal = Journal.begin(how.out, prepared.protocol)
+    for model in prepared.models:
+        announce_queries(model.classifier, most_queries(prepared.plan, results, model))
+        if journal is not None and isinstance(model.classifier.model, BlackBox):
+            model.classifier.model.keep_answers(journal.answers(model.subject.fingerprint, anew=how.resume is None))
     final: list[Record] = []
-    for event in _measured(prepared, results, how, journal):
-        if isinstance(event, Record):
-            final.append(event)
+    with answering([model.classifier.model for model in prepared.models]):
+        for event in _measured(prepared, results, how, journal):
+            if isinstance(event, Record):
+                final.append(event)
+            yield event
+    if journal is not None:
+        journal.remove_answers()
+    for event in queried([model.classifier for model in prepared.models], prepared.plan.data, prepared.plan.seed):
+        final.append(event)
         yield event
     if journal is not None:
         journal.append(*final)

@@ -1,5 +1,6 @@
 """Gather the evidence for the checks of an evaluation."""
 
+import logging
 from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from advcli.checks import Evidence, Overlap
 from advcli.data import images
 from advcli.data.dataset import Images, Split, stratified
 from advcli.errors import AdvcliError
+from advcli.model.black_box import Gives
 from advcli.records import Checked, Progress, Score
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.check_records import check, pixel_hashes
@@ -18,6 +20,8 @@ from advcli.tasks.benchmark.perturbations import Kind
 from advcli.tasks.benchmark.plan import CLEAN
 from advcli.tasks.benchmark.predictions import Results
 from advcli.threat.threat import Threat
+
+log = logging.getLogger(__name__)
 
 # A few images are enough for the checks.
 _LOOKED_AT = 32
@@ -35,7 +39,19 @@ def checks(
             overlaps[model.size] = yield from training_overlap(prepared.dataset.train, model)
         own = [score for score in scores if score.model == model.name]
         evidence = _gathered(prepared, results, model, own, overlaps.get(model.size))
-        yield from check(evidence, after=after, data=prepared.plan.data, seed=prepared.plan.seed)
+        gives = _given(model)
+        if gives is None and not after:
+            log.info("'%s': checks that ask the model are left out", model.name)
+        yield from check(evidence, after=after, data=prepared.plan.data, seed=prepared.plan.seed, gives=gives)
+
+
+def _given(model: EvaluatedModel) -> Gives | None:
+    """Return what checks may see of a model; None for a remote one, whose queries cost something."""
+    if model.queries is not None:
+        return None
+    gives = model.classifier.gives
+    # Attacks that are crafted on a surrogate say nothing about the model's gradients.
+    return "scores" if gives == "gradient" and model.surrogate is not None else gives
 
 
 def training_overlap(train: Split, model: EvaluatedModel) -> Generator[Progress, None, Overlap | None]:

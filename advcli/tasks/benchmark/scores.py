@@ -45,6 +45,8 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
         not_a_number=_undefined(results, subject.name, measured, plan.rows),
         seen=None if isinstance(measured, Worst) else was_seen(subject.recipe, measured),
         class_order=subject.class_order,
+        queries=_queries(results, subject.name, measured),
+        surrogate=None if isinstance(measured, Worst) else measured.surrogate,
         fooled_by=None if isinstance(measured, Worst) else _fooled_by(plan, results, subject.name, measured),
         seconds=seconds,
     )
@@ -60,6 +62,13 @@ def correct_under(results: Results, model: str, measured: Perturbation | Worst) 
 def _undefined(results: Results, model: str, measured: Perturbation | Worst, rows: np.ndarray) -> int:
     members = measured.attacks if isinstance(measured, Worst) else [measured]
     return sum(results.undefined(model, member, rows) for member in members)
+
+
+def _queries(results: Results, model: str, measured: Perturbation | Worst) -> int | None:
+    members = measured.attacks if isinstance(measured, Worst) else [measured]
+    counts = [results.queries(model, member) for member in members]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def _fooled_by(plan: Plan, results: Results, model: str, attack: Perturbation) -> dict[str, int] | None:

@@ -55,7 +55,7 @@ def _transferred(
             start = time.perf_counter()
             predicted = model.classifier.classes(pixels)
             seconds = time.perf_counter() - start + making / len(others)
-            add(plan, model.name, attack, rows, predicted, results, keep, seconds, crafted_on=crafted_on.name)
+            add(plan, model, attack, rows, predicted, results, keep, seconds, crafted_on=crafted_on.name)
     for model in others:
         yield transferred(plan, results, attack, crafted_on.subject, model.subject)
 

@@ -1,12 +1,14 @@
 """Validation of an evaluation before TensorFlow is imported."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from advcli import registry
-from advcli.attacks import Universal, refuse_unsupported
+from advcli.attacks import Universal, refuse_blind, refuse_unsupported
 from advcli.datasets import find
 from advcli.errors import UsageError, nearest
 from advcli.files.paths import refuse_existing_file
+from advcli.model.black_box import Gives
 from advcli.options import changed_options, options_of
 from advcli.tasks.benchmark.export import refuse_existing
 from advcli.tasks.benchmark.gates import Least, refuse_unmeasured
@@ -91,6 +93,21 @@ def check_export(request: Request, how: Execution) -> None:
     refuse_existing(how.export, how.overwrite)
 
 
+def refuse_blind_attacks(request: Request, models: Sequence[tuple[Gives, str]]) -> None:
+    """Refuse attacks that must see more of a model than it shows.
+
+    Args:
+        request: the resolved options.
+        models: what each model shows of itself, and its name.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for gives, name in models:
+        for spec in request.attacks:
+            refuse_blind(registry.build("attacks", spec), spec, gives, name, request.balls[0])
+
+
 def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None:
     """Refuse what cannot be measured, once the models are known.
 
@@ -105,6 +122,8 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     if loads:
         find(request.data, request.class_order)
         _ = request.choices
+        if request.choose_surrogate() is None:
+            refuse_blind_attacks(request, [(choice.gives, choice.name) for choice in request.choices])
     methods = {spec: registry.build("attacks", spec) for spec in request.attacks}
     for threat in request.balls:
         for search in methods.values():
@@ -119,6 +138,8 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
         raise UsageError("a part of the images does not decide", "give --fail-under and --baseline to --merge")
     if request.transfer and len(request.models) < 2:
         raise UsageError("--transfer needs two models or more", "name another model")
+    if request.surrogate is not None and request.transfer:
+        raise UsageError("--transfer crafts on each model, --surrogate on one other", "leave one of them out")
     if how.budget is not None and (how.ray or how.shard.of > 1):
         raise UsageError("--budget is for one process on all images", "leave it out, or take a smaller --limit")
     if how.ray is not None and find_spec("ray") is None:

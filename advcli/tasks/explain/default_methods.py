@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 # Saliency, and the class activation map that suits the model.
 DEFAULT_METHODS = ("saliency", "gradcam", "layercam")
+DEFAULT_OF_BLACK_BOXES = ("occlusion", "rise")
 _WEIGHTS_CHANNELS, _WEIGHTS_CELLS = "gradcam", "layercam"
 _FINE = 7
 
@@ -38,6 +39,8 @@ def suitable(explainers: Mapping[str, Explainer], classifier: Classifier) -> dic
 
     In a map of an earlier layer, one weight a channel ranks pixels worse than one weight a cell.
     """
+    if not classifier.has_gradient:
+        return dict(explainers)
     maps = listed(classifier)
     coarse = bool(maps) and min(maps[-1].rows, maps[-1].columns) < _FINE
     left_out = _WEIGHTS_CHANNELS if coarse else _WEIGHTS_CELLS

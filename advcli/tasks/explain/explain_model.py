@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.attacks import Attack
+from advcli.attacks import Attack, refuse_blind
 from advcli.data import images
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
@@ -57,6 +57,8 @@ class ExplainedModel:
         if self.search is not None and self.request.attack is not None and self.search.bounded:
             self.request.threat.refuse_impossible((*self.classifier.image_size, self.classifier.channels))
             self.request.threat.warn_of_long_step(self.search, self.request.attack)
+        if self.search is not None and self.request.attack is not None:
+            refuse_blind(self.search, self.request.attack, self.classifier.gives, self.classifier.name)
         for explainer in self.explainers.values():
             explainer.shown(self.classifier)
 
@@ -127,7 +129,8 @@ def _explained(model: ExplainedModel, case: Explanation, maps: _Maps) -> Explana
     except AdvcliError as error:
         return error.message
     explanation = replace(case, maps=tuple(found))
-    if explanation.group != "fooled":
+    # The change is attributed along a path of gradients.
+    if explanation.group != "fooled" or not model.classifier.has_gradient:
         return explanation
     began = time.perf_counter()
     clean, adversarial = case.views

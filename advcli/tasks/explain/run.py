@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from advcli.model.black_box import answering, settle
 from advcli.model.classifier import Classifier
-from advcli.records import Explained, Failed, Flipped, Progress, Shifted, Trusted
+from advcli.records import Explained, Failed, Flipped, Progress, Queried, Shifted, Trusted
 from advcli.records.base import Fields
 from advcli.report.explanations import Entry, ExplanationPage, Outcome
 from advcli.report.sheet import Sheet
@@ -23,13 +24,14 @@ from advcli.tasks.explain.request import Request, model_suffixes
 from advcli.tasks.explain.sanity_check import check_explainers, verdict_line
 from advcli.tasks.explain.statistics import Statistics
 from advcli.tasks.explain.views import true_class
+from advcli.tasks.query_budget import queried
 
 log = logging.getLogger(__name__)
 
 # A sum that misses more of the score's change than this is worth a warning.
 _MOST_MISSING = 0.05
 
-Event = Explained | Flipped | Shifted | Trusted | Failed | Progress
+Event = Explained | Flipped | Shifted | Trusted | Failed | Queried | Progress
 
 
 def explain_files(
@@ -52,6 +54,19 @@ def explain_files(
     Yields:
         The records of the checks, one for each map and each fooled image, then the statistics.
     """
+    classifiers = [model.classifier for model in models]
+    with answering([classifier.model for classifier in classifiers]):
+        yield from _explain_files(models, outputs, request, caches, report)
+    yield from queried(classifiers, "files", request.seed)
+
+
+def _explain_files(
+    models: Sequence[ExplainedModel],
+    outputs: Mapping[Path, Path],
+    request: Request,
+    caches: Sequence[CheckCache],
+    report: Path | None,
+) -> Iterator[Event]:
     common: Fields = {"model": models[0].classifier.name, "data": "files", "seed": request.seed}
     _log_true_classes(models[0].classifier, list(outputs), request)
     trusted: list[Trusted] = []
@@ -75,6 +90,8 @@ def explain_files(
                 done += 1
                 continue
             found = [explain_images(model, chunk) for model in models]
+            for model in models:
+                settle(model.classifier.model)
             for picture, *outcomes in zip(chunk, *found, strict=True):
                 explanations: dict[str, Explanation] = {}
                 columns = zip(models, suffixes, statistics, groups, outcomes, strict=True)

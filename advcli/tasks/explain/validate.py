@@ -13,7 +13,7 @@ from advcli.files import paths
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
 from advcli.tasks.explain.adversarial_pairs import check_kind
-from advcli.tasks.explain.default_methods import DEFAULT_METHODS
+from advcli.tasks.explain.default_methods import DEFAULT_METHODS, DEFAULT_OF_BLACK_BOXES
 from advcli.tasks.explain.request import SHEET, TRUE, Request, endings
 from advcli.tasks.explain.views import is_word, true_class
 from advcli.tasks.request import ModelOptions
@@ -24,13 +24,20 @@ log = logging.getLogger(__name__)
 _MADE = ".adv.png"
 
 
-def build_explainers(specs: Sequence[str] | None, layer: str | None) -> dict[str, Explainer]:
+def build_explainers(
+    specs: Sequence[str] | None, layer: str | None, black_box: str | None = None
+) -> dict[str, Explainer]:
     """Build the explainers: method's name -> explainer; those that show a layer get it as an option.
 
+    Args:
+        specs: the methods and their options; if there is none, the default ones.
+        layer: the layer to show.
+        black_box: the name of a model without gradients and layers, if there is one.
+
     Raises:
-        UsageError: a method is unknown, or none of them shows a layer.
+        UsageError: a method is unknown, none of them shows a layer, or one needs more than the scores of a black box.
     """
-    chosen = list(dict.fromkeys(specs or DEFAULT_METHODS))
+    chosen = list(dict.fromkeys(specs or (DEFAULT_METHODS if black_box is None else DEFAULT_OF_BLACK_BOXES)))
     names = [registry.canonical(spec) for spec in chosen]
     layered = [
         name in registry.names("explainers") and "layer" in registry.options("explainers", name) for name in names
@@ -43,7 +50,27 @@ def build_explainers(specs: Sequence[str] | None, layer: str | None) -> dict[str
     for spec, name, shows in zip(chosen, names, layered, strict=True):
         full = spec if layer is None or not shows else f"{spec}{',' if ':' in spec else ':'}layer={layer}"
         made[spec if name in twice else name] = registry.build("explainers", full)
+    for name, explainer in made.items():
+        if black_box is not None and explainer.needs_network:
+            left = [each for each in registry.names("explainers") if not _of(each).needs_network]
+            message = f"'{name}' needs gradients or layers, and '{black_box}' gives only scores"
+            raise UsageError(message, f"these need none: {', '.join(left)}")
     return made
+
+
+def _of(name: str) -> type[Explainer]:
+    return registry.component("explainers", name)  # type: ignore[return-value]
+
+
+def refuse_black_box(request: Request, black_box: str | None) -> None:
+    """Refuse options that need the weights or the layers of a model.
+
+    Raises:
+        UsageError: a model has none, and there is such an option.
+    """
+    for option, given in (("--check", request.check), ("--list-layers", request.list_layers)):
+        if black_box is not None and given:
+            raise UsageError(f"{option} needs weights and layers, and '{black_box}' has none", "leave it out")
 
 
 def comparison_model(request: ModelOptions, value: str) -> ModelChoice:

@@ -1,0 +1,304 @@
+"""A model that only answers: the scores or the classes of images, without gradients, layers or weights."""
+
+import contextlib
+import hashlib
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from advcli.backend import KerasModel, Tensor, Variable, tf
+from advcli.data.class_names import class_named
+from advcli.errors import AdvcliError
+from advcli.model import output_head
+from advcli.model.answer_cache import AnswerCache
+from advcli.model.output_head import LOGITS, Head
+
+# What a model shows of itself, the most first: gradients and layers, the scores of the classes, the predicted class.
+Gives = Literal["gradient", "scores", "class"]
+GIVES: tuple[Gives, ...] = ("gradient", "scores", "class")
+
+Scores = Literal["", "logits", "probabilities", "classes"]
+
+# The answer is a class: the scores are one for it and zero for the others.
+CLASSES_ONLY = Head("classes without scores", "softmax")
+_PATIENCE = 0.1
+
+_SIGMOIDS = Head("inverse of its sigmoid", "sigmoid")
+_ONE_SIGMOID = Head("inverse of its sigmoid", "sigmoid", single=True)
+
+
+@dataclass(frozen=True)
+class ScoreFunction:
+    """A function from images to scores, and what its format says of it.
+
+    Args:
+        ask: (N, H, W, C) float32 in the range of its input -> (N, K) scores, or (N,) or (N, 1) classes.
+        identity: all that its answers depend on, as far as that is known.
+        edge: the image size in pixels; None if it is not known.
+        channels: 3, or 1 for grey images.
+        input_range: the values for black and white; None if they are not known.
+        together: the most images in one call.
+        scores: what it returns; empty if that is not known.
+        labels: the class names, if they are known.
+        tolerance: how far from the truth a score may be: the step of a quantised output.
+        remote: a call may cost money and time: an answer is used again.
+        least_seconds: for an image, where the number of calls in a time is limited.
+    """
+
+    ask: Callable[[np.ndarray], object]
+    identity: bytes
+    edge: int | None
+    channels: int = 3
+    input_range: tuple[float, float] | None = None
+    together: int = 1 << 30
+    scores: Scores = ""
+    labels: tuple[str, ...] = ()
+    tolerance: float = 1e-5
+    remote: bool = False
+    least_seconds: float = 0.0
+
+
+class BlackBox:
+    """A function from images to scores, with the interface of a Keras model that only answers.
+
+    Args:
+        function: the function.
+        name: its name in messages.
+        labels: the class names, if they are known.
+    """
+
+    weights: tuple[Variable, ...] = ()
+
+    def __init__(self, function: ScoreFunction, name: str, labels: tuple[str, ...]) -> None:
+        self.function = function
+        self.failure: Exception | None = None
+        self.images = self.calls = 0
+        self.seconds = 0.0
+        self._name = name
+        self._labels = labels or function.labels
+        self._classes: int | None = None
+        self._classes_only = function.scores == "classes"
+        self._cache = AnswerCache() if function.remote else None
+        self._lock = threading.Lock()
+        self._interrupted: Callable[[], bool] = lambda: False
+
+    def __call__(self, images: Tensor, training: bool = False) -> Tensor:
+        """Compute the scores, also inside a traced function: (N, H, W, C) -> (N, K)."""
+        scores = tf.numpy_function(self._answer, [tf.cast(images, tf.float32)], tf.float32)
+        return tf.ensure_shape(scores, (None, self._classes))
+
+    def open(self, probe: np.ndarray) -> tuple[Head, int]:
+        """Ask about some images, and return what the answers are and how many classes there are.
+
+        Raises:
+            AdvcliError: the answers are not scores or classes of the images.
+        """
+        answers = np.concatenate([self._call(part) for part in self._parts(probe)])
+        if answers.dtype.kind in "US" or (answers.dtype.kind in "iu" and self.function.scores in ("", "classes")):
+            self._classes_only = True
+        if self._classes_only:
+            if not self._labels:
+                message = f"'{self._name}' returns classes without scores, and how many there are is not known"
+                raise AdvcliError(message, "give the class names with --labels")
+            self._classes = len(self._labels)
+            self._to_scores(answers)
+            return CLASSES_ONLY, self._classes
+        if answers.ndim != 2 or answers.shape[1] < 1:
+            message = f"'{self._name}' is not a classifier: its output for an image has the shape {answers.shape[1:]}"
+            raise AdvcliError(message, "it must return one value a class")
+        self._classes = answers.shape[1]
+        head = self._head(self._to_scores(answers).astype(np.float64))
+        return head, max(answers.shape[1], 2)
+
+    def ask(self, images: np.ndarray) -> np.ndarray:
+        """Return the scores: (N, H, W, C) float32 -> (N, K) float32.
+
+        Raises:
+            AdvcliError: the function fails, or returns something else.
+        """
+        with self._lock:
+            if self._cache is None:
+                parts = [self._to_scores(self._call(part)) for part in self._parts(images)]
+                return np.concatenate(parts) if parts else np.zeros((0, self._classes or 0), np.float32)
+            return self._asked_once(images, self._cache)
+
+    def keep_answers(self, file: Path) -> None:
+        """Keep the answers of an unfinished batch in a file, and use those that it has."""
+        if self._cache is not None:
+            self._cache = AnswerCache(file)
+
+    @property
+    def queries(self) -> int | None:
+        """How many different images the current batch has asked about; None if that costs nothing."""
+        return None if self._cache is None else self._cache.asked
+
+    def settle(self) -> None:
+        """End a batch: its answers are not needed any more."""
+        if self._cache is not None:
+            self._cache.settle()
+
+    def _asked_once(self, images: np.ndarray, cache: AnswerCache) -> np.ndarray:
+        keys = [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
+        known = {key: cache.get(key) for key in keys}
+        rows = {key: row for row, key in enumerate(keys) if known[key] is None}
+        for part in self._parts(np.array(list(rows.values()), int)):
+            for row, scores in zip(part, self._to_scores(self._call(images[part])), strict=True):
+                cache.put(keys[row], scores)
+                known[keys[row]] = scores
+            cache.flush()
+        found = [known[key] for key in keys]
+        return np.stack(found) if found else np.zeros((0, self._classes or 0), np.float32)  # type: ignore[arg-type]
+
+    def _answer(self, images: np.ndarray) -> np.ndarray:
+        """Answer TensorFlow, which reports a failure by its text only."""
+        try:
+            if self._interrupted():
+                raise AdvcliError("interrupted")
+            return self._interruptibly(images) if self.function.remote else self.ask(images)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _interruptibly(self, images: np.ndarray) -> np.ndarray:
+        """Ask in another thread, and do not wait for its answer after Ctrl-C."""
+        found: list[np.ndarray | Exception] = []
+
+        def ask() -> None:
+            try:
+                found.append(self.ask(images))
+            except Exception as error:  # noqa: BLE001  it is raised again in the thread that waits
+                found.append(error)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(_PATIENCE)
+            if self._interrupted():
+                raise AdvcliError("interrupted")
+        if isinstance(found[0], Exception):
+            raise found[0]
+        return found[0]
+
+    def _parts(self, images: np.ndarray) -> Iterator[np.ndarray]:
+        for start in range(0, len(images), self.function.together):
+            yield images[start : start + self.function.together]
+
+    def _call(self, images: np.ndarray) -> np.ndarray:
+        start = time.perf_counter()
+        try:
+            answers = self.function.ask(images)
+        finally:
+            self.seconds += time.perf_counter() - start
+        self.images += len(images)
+        self.calls += 1
+        try:
+            answers = np.asarray(answers)
+        except ValueError:  # rows of different lengths
+            answers = np.asarray(None)
+        if answers.ndim == 0 or len(answers) != len(images):
+            count = "something else" if answers.ndim == 0 else f"{len(answers)} answers"
+            raise AdvcliError(f"'{self._name}' returns {count} for {len(images)} images", "it must return one an image")
+        return answers
+
+    def _to_scores(self, answers: np.ndarray) -> np.ndarray:
+        """Return answers as scores: (N, K), or classes as (N,) or (N, 1) -> (N, K) float32."""
+        if self._classes_only:
+            return self._of_classes(answers)
+        if answers.ndim != 2 or answers.shape[1] != self._classes or answers.dtype.kind not in "fiub":
+            message = f"'{self._name}' returns scores of the shape {answers.shape[1:]}, and ({self._classes},) before"
+            raise AdvcliError(message)
+        return answers.astype(np.float32)
+
+    def _of_classes(self, answers: np.ndarray) -> np.ndarray:
+        flat = answers.reshape(len(answers), -1)
+        if flat.shape[1] != 1:
+            raise AdvcliError(f"'{self._name}' returns {flat.shape[1]} values an image, where it should return a class")
+        values = flat[:, 0].tolist()
+        named = flat.dtype.kind in "US"
+        indices = [self._index(class_named(self._labels, value) if named else value, value) for value in values]
+        return np.eye(len(self._labels), dtype=np.float32)[indices]
+
+    def _index(self, place: float | None, value: object) -> int:
+        if place is None or not 0 <= place < len(self._labels) or place != int(place):
+            raise AdvcliError(f"'{self._name}' returns the class {value}, which is none of {len(self._labels)} classes")
+        return int(place)
+
+    def _head(self, answers: np.ndarray) -> Head:
+        """Return how scores become logits: (N, K) -> the head."""
+        tolerance = self.function.tolerance
+        bounded = bool(answers.min() >= 0 and answers.max() <= 1)
+        if self._classes == 1:
+            return _ONE_SIGMOID if bounded else Head(output_head.ONE_LOGIT, single=True)
+        if self.function.scores == "logits":
+            return LOGITS
+        sums = answers.sum(axis=1)
+        if answers.min() >= 0 and np.abs(sums - 1).max() <= 10 * tolerance * answers.shape[1]:
+            return output_head.LOGARITHM
+        if self.function.scores == "probabilities" or bounded:
+            return _SIGMOIDS
+        return LOGITS
+
+
+def settle(model: KerasModel) -> None:
+    """End a batch of a classifier's model, if it is a black box."""
+    if isinstance(model, BlackBox):
+        model.settle()
+
+
+@contextlib.contextmanager
+def answering(models: Iterable[KerasModel]) -> Iterator[None]:
+    """Raise what a black box failed with, where TensorFlow raises its own error, and let Ctrl-C end a traced loop.
+
+    Args:
+        models: the models of classifiers; those that are no black boxes are left alone.
+    """
+    boxes = [model for model in models if isinstance(model, BlackBox)]
+    if not boxes:
+        yield
+        return
+    with _sigint_seen() as seen:
+        for box in boxes:
+            box._interrupted = seen
+        try:
+            yield
+        except Exception as error:
+            # Python's own handler may have raised it where TensorFlow took it for an error.
+            if seen():
+                raise KeyboardInterrupt from error
+            for box in boxes:
+                if box.failure is not None and box.failure is not error:
+                    raise box.failure from error
+            raise
+
+
+@contextlib.contextmanager
+def _sigint_seen() -> Iterator[Callable[[], bool]]:
+    """Tell another thread whether Ctrl-C was pressed: Python's own handler waits until TensorFlow returns."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        reading.setblocking(False)
+        writing.setblocking(False)
+        before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+
+        pressed = False
+
+        def seen() -> bool:
+            nonlocal pressed
+            with contextlib.suppress(BlockingIOError):
+                pressed |= signal.SIGINT in reading.recv(64)
+            return pressed
+
+        try:
+            yield seen
+        finally:
+            signal.set_wakeup_fd(before)

@@ -1,0 +1,105 @@
+"""Models that are not Keras models: which format a value of ``--model`` names, and the classifier made of one."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from advcli.data.class_order import generic_names
+from advcli.errors import AdvcliError, UsageError
+from advcli.model.black_box import BlackBox, Gives, ScoreFunction
+from advcli.model.classifier import Classifier
+from advcli.model.http_endpoint import Endpoint
+from advcli.model.litert_file import LiteRTFile
+from advcli.model.onnx_file import OnnxFile
+from advcli.model.python_function import PREFIX, PythonFunction
+
+log = logging.getLogger(__name__)
+
+_PROBED = 4
+
+
+class Format(Protocol):
+    """A model that is checked, but not opened."""
+
+    @property
+    def name(self) -> str:
+        """The name in records."""
+        ...
+
+    @property
+    def gives(self) -> Gives:
+        """What it shows of itself, as far as that is known."""
+        ...
+
+    def open(self) -> ScoreFunction:
+        """Open the model."""
+        ...
+
+
+_FILES: Mapping[str, Callable[[Path], Format]] = {
+    ".tflite": LiteRTFile,
+    ".onnx": OnnxFile,
+    ".toml": Endpoint.read,
+}
+
+
+def black_box_format(value: str, unsafe: bool = False) -> Format | None:
+    """Return the format of a value of ``--model``; None if it is no black box.
+
+    Raises:
+        UsageError: it is a black box that cannot be used.
+    """
+    if value.startswith(PREFIX):
+        return PythonFunction(value, unsafe)
+    if "://" in value:
+        return Endpoint.of_address(value)
+    path = Path(value).expanduser()
+    made = _FILES.get(path.suffix.lower())
+    if made is None or path.is_dir():
+        return None
+    if not path.is_file():
+        raise UsageError(f"no such file: '{path}'", "--model names a file")
+    return made(path)
+
+
+def open_black_box(
+    source: Format, *, labels: Sequence[str], input_range: tuple[float, float] | None, edge: int | None
+) -> Classifier:
+    """Open a black box, ask it about a few images, and make a classifier of it.
+
+    Raises:
+        AdvcliError: it is no classifier, or its image size or its classes are not known.
+        UsageError: an option contradicts it.
+    """
+    function, name = source.open(), source.name
+    if function.edge and edge and edge != function.edge:
+        raise UsageError(
+            f"'{name}' takes images of {function.edge} pixels a side, not {edge}", "leave --image-size out"
+        )
+    edge = function.edge or edge
+    if edge is None:
+        message = f"the image size of '{name}' is not known"
+        raise AdvcliError(message, "give it with --image-size, for example --image-size 224")
+    low, high = _range(function, name, input_range)
+    labels = tuple(labels) or function.labels
+    box = BlackBox(function, name, labels)
+    noise = np.random.default_rng(0).random((_PROBED - 1, edge, edge, function.channels), dtype=np.float32)
+    probe = np.concatenate([noise, np.full_like(noise[:1], 0.5)]) * (high - low) + low
+    head, classes = box.open(probe)
+    log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, function.channels, head.name)
+    if labels and len(labels) != classes:
+        message = f"{len(labels)} class names for the {classes} classes of '{name}'"
+        raise AdvcliError(message, "give a --labels file with one name a class")
+    names = labels or generic_names(classes)
+    return Classifier(name, box, names, (edge, edge), function.channels, (low, high), head)
+
+
+def _range(function: ScoreFunction, name: str, chosen: tuple[float, float] | None) -> tuple[float, float]:
+    if chosen is not None:
+        return chosen
+    if function.input_range is None:
+        log.warning("the input range of '%s' is unknown: 0 to 1 is assumed (see --input-range)", name)
+    return function.input_range or (0.0, 1.0)

@@ -1,0 +1,36 @@
+"""How many queries an evaluation takes at most of a black box."""
+
+from advcli.attacks import Search
+from advcli.tasks.benchmark.models import EvaluatedModel
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation
+from advcli.tasks.benchmark.plan import CLEAN, Plan
+from advcli.tasks.benchmark.predictions import UNKNOWN, Results
+
+
+def most_queries(plan: Plan, results: Results, model: EvaluatedModel) -> dict[str, int | None]:
+    """Return the most queries that are left, by what they are for; None where there is no limit."""
+    most: dict[str, int | None] = {}
+    for perturbation in plan.perturbations:
+        each = _most_of_an_image(perturbation, len(plan.subjects))
+        if perturbation.kind is Kind.TRANSFER:
+            images = len(model.rows)
+        else:
+            images = len(results.missing(model.name, perturbation, model.rows))
+        if perturbation.kind is Kind.ATTACK and not len(results.missing(model.name, CLEAN, model.rows)):
+            images = int((results.correct(model.name, CLEAN)[model.rows]).sum())
+        if images:
+            name = "corruptions" if perturbation.kind is Kind.CORRUPTION else perturbation.spec
+            so_far = most.get(name, 0)
+            most[name] = None if each is None or so_far is None else so_far + each * images
+    if plan.smoothing is not None:
+        left = int((results.smoothed(model.name)[0][model.rows] == UNKNOWN).sum())
+        most["certificates"] = left * (plan.smoothing.n0 + plan.smoothing.n)
+    return most
+
+
+def _most_of_an_image(perturbation: Perturbation, models: int) -> int | None:
+    if not isinstance(perturbation.method, Search) or perturbation.surrogate or perturbation.place["eps"] == 0:
+        return 1
+    most = perturbation.method.most_queries
+    # The result is classified: by the searched model, or by all.
+    return None if most is None else most + (1 + models if perturbation.kind is Kind.TRANSFER else 1)
