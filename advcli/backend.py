@@ -12,7 +12,10 @@ import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
+
+from advcli.errors import AdvcliError
 
 # Warnings of Keras and tf-keras-vis about their own code, which a user cannot fix.
 _CHATTER = (
@@ -125,3 +128,17 @@ def neural_structured_learning() -> Any:
         finally:
             del tensorflow.estimator, sys.modules["tensorflow.estimator"]
     return sys.modules["neural_structured_learning"]
+
+
+def saved_model_proto(folder: Path) -> Any:
+    """Parse the graph of a SavedModel, and run nothing of it.
+
+    Raises:
+        AdvcliError: the file is damaged.
+    """
+    assert tf.__version__
+    parser: Any = importlib.import_module("tensorflow.python.saved_model.loader_impl")
+    try:
+        return parser.parse_saved_model(str(folder))
+    except Exception as error:
+        raise AdvcliError(f"the graph of SavedModel '{folder}' is damaged", "copy or save it again") from error

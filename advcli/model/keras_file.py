@@ -10,22 +10,25 @@ from typing import Any
 
 from advcli.backend import keras
 from advcli.errors import AdvcliError
+from advcli.model import saved_model
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _WHOLE_MODEL = "give a Keras 3 .keras file or a legacy .h5 file of a whole model"
 
 
 def read(path: Path, *, unsafe: bool = False) -> Any:
-    """Read a model from a .keras or .h5 file.
+    """Read a model from a .keras or .h5 file, or a SavedModel folder.
 
     Args:
-        path: the file.
+        path: the file or folder.
         unsafe: whether Python code may run: Lambda layers in the file, and the modules on the Python path that a
         .keras file names for its custom classes.
 
     Raises:
         AdvcliError: the file contains no usable model.
     """
+    if saved_model.is_saved_model(path):
+        return saved_model.read(path, unsafe=unsafe)
     _check_kind(path)
     # Import Keras first, with its messages suppressed; else a module of custom classes imports it.
     load = keras.models.load_model

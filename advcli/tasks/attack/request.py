@@ -32,7 +32,7 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
 
     Args:
         files: image files, or folders that hold some.
-        model: a run folder, a .keras or .h5 file, or a backbone with ImageNet weights.
+        model: a run folder, a .keras or .h5 file, a SavedModel folder, or a backbone with ImageNet weights.
         attack: an attack and its options, such as pgd:steps=40.
         minimal: search for the smallest radius that fools each image, in steps of 1/255, up to --eps if it is given.
         target: the class to reach.

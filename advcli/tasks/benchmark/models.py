@@ -11,7 +11,9 @@ from advcli.data.class_names import class_named
 from advcli.data.class_order import ClassOrder, has_names
 from advcli.data.dataset import Dataset, Images
 from advcli.errors import AdvcliError, nearest
+from advcli.model import saved_model
 from advcli.model.classifier import Classifier
+from advcli.model.introspection import operations
 from advcli.tasks.benchmark.plan import Subject
 
 
@@ -138,6 +140,7 @@ def fingerprint(classifier: Classifier) -> str:
     """Return a hash of all that a model's predictions depend on, except custom code."""
     told = (classifier.edge, classifier.channels, classifier.input_range, classifier.head.name, classifier.labels)
     digest = hashlib.sha256(repr(told).encode())
+    digest.update("".join(saved_model.fingerprints(operations(classifier.model))).encode())
     for weight in classifier.model.weights:
         digest.update(f"{weight.path} {weight.shape}".encode())
         digest.update(np.ascontiguousarray(weight).data)

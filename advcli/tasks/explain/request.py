@@ -72,7 +72,7 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
 
     Args:
         files: image files, or folders that hold some.
-        model: a run folder, a .keras or .h5 file, or a backbone with ImageNet weights.
+        model: a run folder, a .keras or .h5 file, a SavedModel folder, or a backbone with ImageNet weights.
         compare: another model that explains the same images; may be given several times.
         methods: a method and its options; may be given several times.
         classes: the class to explain, by name or index too; may be given several times.
