@@ -2,17 +2,21 @@
 
 import importlib
 import json
+import logging
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from advcli.backend import keras
 from advcli.errors import AdvcliError
-from advcli.model import saved_model
+from advcli.model import keras2_layers, keras2_model, keras2_process, saved_model
+
+log = logging.getLogger(__name__)
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_TRUST = "if you trust the file, give --unsafe-load"
 _WHOLE_MODEL = "give a Keras 3 .keras file or a legacy .h5 file of a whole model"
 
 
@@ -30,6 +34,38 @@ def read(path: Path, *, unsafe: bool = False) -> Any:
     if saved_model.is_saved_model(path):
         return saved_model.read(path, unsafe=unsafe)
     _check_kind(path)
+    old = keras2_model.configuration(path)
+    if old is not None:
+        return _read_keras_2(old, path, unsafe)
+    return _read_keras_3(path, unsafe)
+
+
+def _read_keras_2(config: Mapping[str, Any], path: Path, unsafe: bool) -> Any:
+    """Read an .h5 file of Keras 2: built with the layers of Keras 3, or by Keras 2 itself in a second process."""
+    code = keras2_layers.code_in(config)
+    if code and not unsafe:
+        raise AdvcliError(f"cannot load model '{path}': it contains {code}", _TRUST)
+    try:
+        return keras2_model.build(config, path)
+    except keras2_layers.Unknown as error:
+        unknown = str(error)
+    if not keras2_process.is_available():
+        if code:
+            return _read_keras_3(path, unsafe)
+        message = f"cannot load model '{path}': it was saved by Keras 2 and has {unknown}, unknown to Keras 3"
+        hint = f"{keras2_process.INSTALL}: advcli then reads the file by Keras 2, in another process"
+        raise AdvcliError(message, hint)
+    log.info("'%s' has %s, unknown to Keras 3: tf-keras reads it in a second process", path, unknown)
+    try:
+        with keras2_process.exported(path) as folder:
+            return saved_model.read(folder, unsafe=unsafe, source=path)
+    except keras2_process.Failed as error:
+        message = f"cannot load model '{path}': it has {unknown}, and Keras 2 cannot read it: {first_line(error)}"
+        hint = "save it as a SavedModel, with model.export(folder) or model.save(folder), where its code is"
+        raise AdvcliError(message, hint) from error
+
+
+def _read_keras_3(path: Path, unsafe: bool) -> Any:
     # Import Keras first, with its messages suppressed; else a module of custom classes imports it.
     load = keras.models.load_model
     classes = _own_classes(path) if unsafe and zipfile.is_zipfile(path) else {}
@@ -108,7 +144,7 @@ def _explained(error: Exception, path: Path, unsafe: bool) -> AdvcliError:
     text = str(error)
     missing = re.search(r"(?:Could not (?:locate|deserialize) \w+|Unknown [\w ]+:) '([^']+)'", text)
     if "is a Python lambda" in text and not unsafe:
-        message, hint = "it contains Python code (a Lambda layer)", "if you trust the file, give --unsafe-load"
+        message, hint = "it contains Python code (a Lambda layer)", _TRUST
     elif missing:
         message = f"it needs the Python class or function '{missing[1]}'"
         homes = [module for module, name, _ in _named(_member(path, "config.json")) if name == missing[1]]

@@ -22,9 +22,10 @@ def is_saved_model(path: Path) -> bool:
 
 
 def digest(folder: Path) -> str:
-    """Return a hash of all files of a SavedModel."""
+    """Return a hash of a file, or of all files of a folder."""
     total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    files = [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
+    for path in sorted(files):
         total.update(str(path.relative_to(folder)).encode())
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
@@ -72,7 +73,7 @@ class Endpoint:
         return _named(self.concrete.structured_outputs)
 
 
-def read(folder: Path, *, unsafe: bool = False) -> Any:
+def read(folder: Path, *, unsafe: bool = False, source: Path | None = None) -> Any:
     """Read a SavedModel as a Keras model; several outputs are a dictionary by name.
 
     The endpoint is the one that Keras exports, else the signature for serving, else the only one, else the object
@@ -81,6 +82,7 @@ def read(folder: Path, *, unsafe: bool = False) -> Any:
     Args:
         folder: the SavedModel.
         unsafe: whether operations may run that read or write files, or run Python code.
+        source: the file that the folder was made of, named in messages; None if it is the model itself.
 
     Raises:
         AdvcliError: the folder contains no SavedModel that maps one image to scores.
@@ -94,7 +96,7 @@ def read(folder: Path, *, unsafe: bool = False) -> Any:
         raise AdvcliError(
             message, f"it must have been saved whole; the installed TensorFlow is {tf.__version__}"
         ) from error
-    return _model(_chosen(loaded, folder), loaded, digest(folder))
+    return _model(_chosen(loaded, source or folder), loaded, digest(source or folder))
 
 
 def _chosen(loaded: Any, folder: Path) -> Endpoint:
