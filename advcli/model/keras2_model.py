@@ -38,7 +38,7 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def build(config: Mapping[str, Any], path: Path) -> Any:
+def build_model(config: Mapping[str, Any], path: Path) -> Any:
     """Build the model of a configuration, with the weights of a file.
 
     Raises:

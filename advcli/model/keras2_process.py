@@ -17,7 +17,7 @@ from advcli.backend import tf
 INSTALL = "pip install tf-keras"
 
 
-class Failed(Exception):
+class Keras2Error(Exception):
     """The second process could not read the file."""
 
 
@@ -31,7 +31,7 @@ def exported(path: Path) -> Iterator[Path]:
     """Export a file as a SavedModel that lasts as long as the block.
 
     Raises:
-        Failed: tf-keras cannot read the file.
+        Keras2Error: tf-keras cannot read the file.
     """
     with tempfile.TemporaryDirectory(prefix="advcli-") as folder:
         command = [sys.executable, "-m", __spec__.name, str(path.resolve()), folder]
@@ -41,11 +41,11 @@ def exported(path: Path) -> Iterator[Path]:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            raise Failed(lines[-1][:300] if lines else f"exit code {done.returncode}")
+            raise Keras2Error(lines[-1][:300] if lines else f"exit code {done.returncode}")
         yield Path(folder)
 
 
-def main(path: str, folder: str) -> None:
+def read_and_export(path: str, folder: str) -> None:
     """Read a file with Keras 2 and write its function in inference mode."""
     model = tf.keras.models.load_model(path, compile=False)
 
@@ -60,4 +60,4 @@ def main(path: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    read_and_export(*sys.argv[1:])
