@@ -12,7 +12,10 @@ import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from advcli.errors import AdvcliError
 
 # Warnings of Keras and tf-keras-vis about their own code, which a user cannot fix.
 _CHATTER = (
@@ -104,6 +107,8 @@ if TYPE_CHECKING:
 
         shape: Any
         dtype: Any
+        name: str
+        value_index: int
         ndim: int
         op: Any
         graph: Any
@@ -141,6 +146,8 @@ Optimizer = Any
 Strategy = Any
 # A structure for tf.nest: a tensor, or tuples, lists and dictionaries of tensors.
 Nest = Any
+# A graph of TensorFlow, its functions, nodes and descriptions.
+Graph = Any
 # The result of tf.function.
 TracedFunction = Callable[..., Any]
 
@@ -174,3 +181,17 @@ def neural_structured_learning() -> Any:
         finally:
             del tensorflow.estimator, sys.modules["tensorflow.estimator"]
     return sys.modules["neural_structured_learning"]
+
+
+def saved_model_proto(folder: Path) -> Graph:
+    """Parse the graph of a SavedModel, and run nothing of it.
+
+    Raises:
+        AdvcliError: the file is damaged.
+    """
+    assert tf.__version__
+    parser: Graph = importlib.import_module("tensorflow.python.saved_model.loader_impl")
+    try:
+        return parser.parse_saved_model(str(folder))
+    except Exception as error:
+        raise AdvcliError(f"the graph of SavedModel '{folder}' is damaged", "copy or save it again") from error

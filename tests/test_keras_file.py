@@ -1,6 +1,7 @@
 import importlib
 import json
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import foreign
 from advcli.backend import keras
 from advcli.errors import AdvcliError
 from advcli.model import keras_file
+from advcli.model.classifier import load
 
 OWN_CODE = """
 import keras
@@ -67,6 +69,11 @@ def _other_zip(path: Path) -> None:
         archive.writestr("cat.txt", "a cat")
 
 
+def _torch(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+
+
 def _unbuilt(path: Path) -> None:
     with pytest.warns(UserWarning, match="not yet been built"):
         keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)]).save(path)
@@ -84,6 +91,10 @@ def _unbuilt(path: Path) -> None:
         ("m.keras", _weights, "suffix", "rename it to 'm.h5'"),
         ("m.h5", _weights, "contains weights only", "--weights"),
         ("m.keras", lambda path: path.mkdir(), "is a folder", "SavedModel"),
+        ("m.pt", _torch, "is a PyTorch file", "in Keras"),
+        ("m.pth", lambda path: path.write_bytes(b"\x80\x02\x8a\nl"), "is a PyTorch file", "in Keras"),
+        ("saved_model.pb", lambda path: path.write_bytes(b"\x08\x01"), "is the graph of a SavedModel", "its folder"),
+        ("m.pb", lambda path: path.write_bytes(b"\n\x01"), "is a frozen TensorFlow graph", "wrap_function"),
         ("m.keras", lambda path: None, "No such file", ""),
         ("m.keras", _unbuilt, "has no weights", "before saving"),
     ],
@@ -196,3 +207,80 @@ def test_own_classes_that_cannot_be_imported_are_told(own_code: Path, monkeypatc
     with pytest.raises(AdvcliError, match="No module named 'own_network'") as caught:
         keras_file.read(path, unsafe=True)
     assert "put the folder of own_network on PYTHONPATH" in caught.value.hint
+
+
+@pytest.mark.parametrize("endpoint", ["serve", "serving_default"])
+def test_a_saved_model_in_a_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """Keras stores the path of the folder as it was given, and reads it only with safe_mode=False."""
+    monkeypatch.chdir(tmp_path)
+    model = foreign.build()
+    model.export("inner", verbose=False)
+    image = keras.Input((foreign.EDGE, foreign.EDGE, 3))
+    keras.Model(image, keras.layers.TFSMLayer("inner", call_endpoint=endpoint)(image)).save("m.keras")
+    with pytest.raises(AdvcliError, match="its TFSMLayer reads the SavedModel 'inner', which can") as caught:
+        keras_file.read(Path("m.keras"))
+    assert "--unsafe-load" in caught.value.hint
+    assert "--model inner" in caught.value.hint
+    found = keras_file.read(Path("m.keras"), unsafe=True)(foreign.images())
+    found = found["output_0"] if isinstance(found, dict) else found
+    np.testing.assert_array_equal(found, model(foreign.images()))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    with pytest.raises(AdvcliError, match="the SavedModel 'inner', which is not there") as caught:
+        keras_file.read(tmp_path / "m.keras", unsafe=True)
+    assert caught.value.hint == f"run advcli in the folder '{tmp_path}'"
+
+
+def _low_rank(model: Any) -> Any:
+    model.layers[-1].enable_lora(2)
+    for weight in model.trainable_weights:
+        weight.assign(weight + 0.1)
+    return model
+
+
+def _quantized(model: Any) -> Any:
+    with warnings.catch_warnings():
+        # Layers without weights are named one by one.
+        warnings.simplefilter("ignore")
+        model.quantize("int8")
+    return model
+
+
+RECENT: dict[str, Any] = {
+    "ConvNeXt": lambda: _recent("ConvNeXtTiny"),
+    "EfficientNetV2": lambda: _recent("EfficientNetV2B0"),
+    "int8": lambda: _quantized(foreign.build(kind="logits")),
+    "LoRA": lambda: _low_rank(foreign.build(kind="logits")),
+}
+
+
+def _recent(name: str) -> Any:
+    """Build a network without its pretrained weights, whose LayerScale and BatchNorm do something."""
+    keras.utils.set_random_seed(1)
+    model = getattr(keras.applications, name)(
+        weights=None, input_shape=(32, 32, 3), classes=4, classifier_activation=None
+    )
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if "kernel" not in weight.name and "float" in weight.dtype:
+            weight.assign(weight + rng.uniform(0, 0.1, weight.shape))
+    return model
+
+
+LARGE = ("ConvNeXt", "EfficientNetV2")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in RECENT]
+)
+def test_recent_networks_are_as_keras_reads_them(tmp_path: Path, name: str) -> None:
+    model = RECENT[name]()
+    path = tmp_path / "m.keras"
+    model.save(path)
+    pixels = foreign.images(2, edge=model.input_shape[1])
+    outputs = np.asarray(keras.models.load_model(path)(pixels, training=False))
+    np.testing.assert_array_equal(outputs, model(pixels, training=False))
+    classifier = load(path, name, input_range=(0, 1))
+    np.testing.assert_allclose(classifier.logits(pixels), outputs, atol=1e-6 * np.abs(outputs).max())
+    copied = classifier.inference_copy.logits(pixels)
+    np.testing.assert_allclose(copied, outputs, atol=1e-4 * np.abs(outputs).max())

@@ -19,6 +19,7 @@ from advcli.explainers import Explainer
 from advcli.explainers._scores import in_batches, score, traced
 from advcli.model.classifier import Classifier
 from advcli.model.introspection import operations, replaced
+from advcli.model.saved_model import hides_layers
 
 _SCOPE = "one_way_rectifier"
 
@@ -57,6 +58,9 @@ class GuidedBackprop(Explainer):
         """
         parts = operations(classifier.model)
         hint = "try --method smoothgrad"
+        if hides_layers(parts):
+            message = f"'{classifier.name}' is or contains a SavedModel, whose ReLU guided backpropagation cannot reach"
+            raise AdvcliError(message, hint)
         if not any(_rectifier(part) for part in parts):
             found = Counter(name for part in parts if (name := _activation(part)))
             names = ", ".join(f"{count} {name}" for name, count in found.most_common()) or "no activation layer"

@@ -8,6 +8,7 @@ from advcli.backend import KerasLayer, Tensor, keras, tf
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.model.classifier import Classifier
 from advcli.model.introspection import Call, operations, recorded
+from advcli.model.saved_model import hides_layers
 from advcli.model.spatial_axes import change, is_spatial, moved_images
 
 # Networks for 224 pixels end in 7 x 7 cells: with a minimum of 8 a 14 x 14 map in the middle would be chosen.
@@ -91,6 +92,9 @@ def feature_map(classifier: Classifier, name: str = "") -> FeatureMap:
             kind = "activation" if activations else "layer"
             reason = f"the last {kind} whose map has at least {least} x {least} cells"
             return FeatureMap((activations or stage)[-1], True, True, reason)
+    if hides_layers(operations(classifier.model)):
+        message = f"'{classifier.name}' is or contains a SavedModel, whose layers cannot be seen from outside"
+        raise AdvcliError(message, f"give the model as a .keras file; {_methods_without_map()}")
     hint = _methods_without_map() + ("; or name a layer, see --list-layers" if maps else "")
     raise AdvcliError(f"'{classifier.name}' has no feature map of 4 x 4 cells or more to show", hint)
 

@@ -2,31 +2,92 @@
 
 import importlib
 import json
+import logging
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from advcli.backend import KerasModel, keras
+from advcli.backend import KerasLayer, KerasModel, keras
 from advcli.errors import AdvcliError
+from advcli.model import keras2_layers, keras2_model, keras2_process, saved_model
 from advcli.records.base import Json
 
+log = logging.getLogger(__name__)
+
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_TRUST = "if you trust the file, give --unsafe-load"
 _WHOLE_MODEL = "give a Keras 3 .keras file or a legacy .h5 file of a whole model"
 
 
+def _is_torch(path: Path, start: bytes) -> bool:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    return start[:2] == b"\x80\x02"
+
+
+_FROM_TORCH = "advcli reads Keras and TensorFlow models: build the network in Keras and copy its weights"
+# Files of other programs: what they are, how they are recognised, what to do.
+_FOREIGN: tuple[tuple[str, Callable[[Path, bytes], bool], str], ...] = (
+    ("a PyTorch file", _is_torch, _FROM_TORCH),
+    ("a safetensors file", lambda path, start: path.suffix == ".safetensors", _FROM_TORCH),
+    ("the graph of a SavedModel", lambda path, start: path.name == "saved_model.pb", "give its folder"),
+    (
+        "a frozen TensorFlow graph",
+        lambda path, start: path.suffix == ".pb",
+        "import it with tf.compat.v1.wrap_function and save that with tf.saved_model.save(module, folder)",
+    ),
+)
+
+
 def read(path: Path, *, unsafe: bool = False) -> KerasModel:
-    """Read a model from a .keras or .h5 file.
+    """Read a model from a .keras or .h5 file, or a SavedModel folder.
 
     Args:
-        path: the file.
+        path: the file or folder.
         unsafe: whether Python code may run: Lambda layers in the file, and the modules on the Python path that a
         .keras file names for its custom classes.
 
     Raises:
         AdvcliError: the file contains no usable model.
     """
+    if saved_model.is_saved_model(path):
+        return saved_model.read(path, unsafe=unsafe)
     _check_kind(path)
+    old = keras2_model.configuration(path)
+    if old is not None:
+        return _read_keras_2(old, path, unsafe)
+    return _read_keras_3(path, unsafe)
+
+
+def _read_keras_2(config: Mapping[str, Json], path: Path, unsafe: bool) -> KerasLayer:
+    """Read an .h5 file of Keras 2: built with the layers of Keras 3, or by Keras 2 itself in a second process."""
+    code = keras2_layers.code_in(config)
+    if code and not unsafe:
+        raise AdvcliError(f"cannot load model '{path}': it contains {code}", _TRUST)
+    try:
+        return keras2_model.build_model(config, path)
+    except keras2_layers.Unknown as error:
+        unknown = str(error)
+    if not keras2_process.is_available():
+        if code:
+            return _read_keras_3(path, unsafe)
+        message = f"cannot load model '{path}': it was saved by Keras 2 and has {unknown}, unknown to Keras 3"
+        hint = f"{keras2_process.INSTALL}: advcli then reads the file by Keras 2, in another process"
+        raise AdvcliError(message, hint)
+    log.info("'%s' has %s, unknown to Keras 3: tf-keras reads it in a second process", path, unknown)
+    try:
+        with keras2_process.exported(path) as folder:
+            return saved_model.read(folder, unsafe=unsafe, source=path)
+    except keras2_process.Keras2Error as error:
+        message = f"cannot load model '{path}': it has {unknown}, and Keras 2 cannot read it: {first_line(error)}"
+        hint = "save it as a SavedModel, with model.export(folder) or model.save(folder), where its code is"
+        raise AdvcliError(message, hint) from error
+
+
+def _read_keras_3(path: Path, unsafe: bool) -> KerasLayer:
+    _check_saved_models(path, unsafe)
     # Import Keras first, with its messages suppressed; else a module of custom classes imports it.
     load = keras.models.load_model
     classes = _own_classes(path) if unsafe and zipfile.is_zipfile(path) else {}
@@ -49,13 +110,16 @@ def first_line(error: Exception | str) -> str:
 
 def _check_kind(path: Path) -> None:
     if path.is_dir():
-        hint = "Keras 3 reads no SavedModel folder: save the model as a .keras file"
+        hint = "give a .keras file, or the SavedModel folder that contains saved_model.pb"
         raise AdvcliError(f"'{path}' is a folder, not a model file", hint)
     try:
         with path.open("rb") as file:
             start = file.read(len(_HDF5))
     except OSError as error:
         raise AdvcliError(f"cannot read model '{path}': {error.strerror or error}") from error
+    for kind, is_kind, hint in _FOREIGN:
+        if is_kind(path, start):
+            raise AdvcliError(f"'{path}' is {kind}, not a Keras model", hint)
     endings = (".keras",) if zipfile.is_zipfile(path) else (".h5", ".hdf5") if start == _HDF5 else ()
     if not endings:
         raise AdvcliError(f"'{path}' is not a Keras model, or is incomplete", _WHOLE_MODEL)
@@ -63,6 +127,36 @@ def _check_kind(path: Path) -> None:
         raise AdvcliError(
             f"the suffix of '{path}' does not match its format", f"rename it to '{path.stem}{endings[0]}'"
         )
+
+
+def _check_saved_models(path: Path, unsafe: bool) -> None:
+    """Check the SavedModel folders that the TFSMLayers of a .keras file name; they are not in the file.
+
+    Raises:
+        AdvcliError: a folder is missing, or may not be loaded.
+    """
+    for folder in _saved_models_in(_member(path, "config.json")):
+        inside = f"cannot load model '{path}': its TFSMLayer reads the SavedModel '{folder}'"
+        if not saved_model.is_saved_model(Path(folder)):
+            beside = saved_model.is_saved_model(path.parent / folder)
+            start = (
+                f"run advcli in the folder '{path.parent}'" if beside else "run advcli in the folder that contains it"
+            )
+            # Keras stores the path as it was given, so that a relative one depends on the working directory.
+            raise AdvcliError(f"{inside}, which is not there", start)
+        if not unsafe:
+            hint = f"if you trust both, give --unsafe-load; or give the SavedModel itself: --model {folder}"
+            raise AdvcliError(f"{inside}, which can contain code", hint)
+
+
+def _saved_models_in(config: Json) -> Iterator[str]:
+    if isinstance(config, list):
+        for item in config:
+            yield from _saved_models_in(item)
+    elif isinstance(config, dict):
+        if config.get("class_name") == "TFSMLayer" and isinstance(config.get("config"), dict):
+            yield str(config["config"].get("filepath"))
+        yield from _saved_models_in(list(config.values()))
 
 
 def _own_classes(path: Path) -> dict[str, object]:
@@ -105,7 +199,7 @@ def _explained(error: Exception, path: Path, unsafe: bool) -> AdvcliError:
     text = str(error)
     missing = re.search(r"(?:Could not (?:locate|deserialize) \w+|Unknown [\w ]+:) '([^']+)'", text)
     if "is a Python lambda" in text and not unsafe:
-        message, hint = "it contains Python code (a Lambda layer)", "if you trust the file, give --unsafe-load"
+        message, hint = "it contains Python code (a Lambda layer)", _TRUST
     elif missing:
         message = f"it needs the Python class or function '{missing[1]}'"
         homes = [module for module, name, _ in _named(_member(path, "config.json")) if name == missing[1]]

@@ -20,6 +20,7 @@ from advcli.files.download import offline
 from advcli.model.black_box import Gives
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
 from advcli.model.classifier import Classifier, load, read_labels, recipe_of
+from advcli.model.saved_model import is_saved_model
 from advcli.parsing import read_range
 from advcli.records.base import Json
 
@@ -39,7 +40,7 @@ class ModelChoice:
     """The value of ``--model`` and its related options, checked before TensorFlow is imported.
 
     Args:
-        value: a run folder, a .keras or .h5 file, a backbone's spec, or a black box.
+        value: a run folder, a .keras or .h5 file, a SavedModel folder, a backbone's spec, or a black box.
         weights: for a backbone: ``imagenet`` or a weights file.
         labels: a file of class names.
         input_range: for a model not saved by advcli: the input values of black and white.
@@ -120,9 +121,7 @@ class ModelChoice:
             return None
         path = Path(self.value).expanduser()
         if path.is_dir():
-            if not (path / "model.keras").is_file():
-                raise UsageError(f"'{path}' is not a run folder: it has no model.keras", "train one with advcli train")
-            return path / "model.keras"
+            return _in_folder(path)
         if path.is_file():
             return path
         name = registry.canonical(self.value)
@@ -141,6 +140,10 @@ class ModelChoice:
         if self.path is None:
             return registry.canonical(self.value)
         folder = self.path.parent.resolve().name
+        if self.path.is_dir():
+            own = self.path.resolve().name
+            # TensorFlow Serving and TF Hub number the versions of a model: name/1.
+            return f"{self.path.resolve().parent.name}/{own}" if own.isdigit() else own
         if self.path.name == "model.keras":
             return folder
         return f"{folder}/{self.path.stem}" if (self.path.parent / "run.json").is_file() else self.path.stem
@@ -224,6 +227,20 @@ _OWN_OPTIONS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "weights": ("weights", str),
     "name": ("given_name", str),
 }
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the model of a folder: a run's, or the folder itself if it is a SavedModel."""
+    if (folder / "model.keras").is_file():
+        return folder / "model.keras"
+    if is_saved_model(folder):
+        return folder
+    message = f"'{folder}' is neither a run folder (it has no model.keras) nor a SavedModel (no saved_model.pb)"
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and is_saved_model(path)]
+    kept = [path for path in sorted(folder.iterdir()) if path.suffix in (".keras", ".h5")]
+    if inside or kept:
+        raise UsageError(message, f"did you mean '{(inside + kept)[-1]}'?")
+    raise UsageError(message, "train one with advcli train, or save one with model.export(folder)")
 
 
 def load_all(choices: Sequence[ModelChoice]) -> list[Classifier]:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from advcli.backend import Graph
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.black_box import Gives, ScoreFunction
 from advcli.model.keras_file import first_line
@@ -77,7 +77,7 @@ class OnnxFile:
             tolerance=1e-3 if kind is np.float16 else 1e-5,
         )
 
-    def _session(self) -> Any:
+    def _session(self) -> Graph:
         import onnxruntime  # type: ignore[reportMissingImports]  an extra
 
         try:
@@ -105,7 +105,7 @@ def _layout(shape: list[int | str], name: str) -> tuple[int | None, bool]:
     raise AdvcliError(message, "export it with an image as its input")
 
 
-def _run(session: Any, name: str, values: np.ndarray, batch: int | None) -> np.ndarray:
+def _run(session: Graph, name: str, values: np.ndarray, batch: int | None) -> np.ndarray:
     """Run one batch, filled up with zeros if its size is fixed."""
     missing = 0 if batch is None else batch - len(values)
     filled = np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)]) if missing else values

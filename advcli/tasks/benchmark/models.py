@@ -11,8 +11,10 @@ from advcli.data.class_names import class_named
 from advcli.data.class_order import ClassOrder, has_names
 from advcli.data.dataset import Dataset, Images
 from advcli.errors import AdvcliError, nearest
+from advcli.model import saved_model
 from advcli.model.black_box import BlackBox, settle
 from advcli.model.classifier import Classifier
+from advcli.model.introspection import operations
 from advcli.search.surrogate import Surrogate
 from advcli.tasks.benchmark.plan import Subject
 
@@ -158,6 +160,8 @@ def fingerprint(classifier: Classifier) -> str:
     digest = hashlib.sha256(repr(told).encode())
     if isinstance(classifier.model, BlackBox):
         digest.update(classifier.model.function.identity)
+    else:
+        digest.update("".join(saved_model.fingerprints(operations(classifier.model))).encode())
     for weight in classifier.model.weights:
         digest.update(f"{weight.path} {weight.shape}".encode())
         digest.update(np.ascontiguousarray(weight).data)

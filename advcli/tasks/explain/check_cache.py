@@ -75,5 +75,5 @@ class CheckCache:
 def check_cache(choice: ModelChoice, seed: int) -> CheckCache:
     """Return the cache of a model: its run folder's, if it is a run's model."""
     path = choice.path
-    in_run = path is not None and (path.parent / "run.json").is_file()
+    in_run = path is not None and path.is_file() and (path.parent / "run.json").is_file()
     return CheckCache(path.parent if in_run and path else None, path, seed)
