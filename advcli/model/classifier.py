@@ -71,8 +71,11 @@ class Classifier:
 
     def to_input(self, pixels: Tensor) -> Tensor:
         """Bring images to the model's input size and range: (N, H, W, C) in [0, 1] -> (N, edge, edge, C)."""
+        return self.to_range(self.fit(pixels))
+
+    def to_range(self, pixels: Tensor) -> Tensor:
+        """Bring images to the model's input range: (N, H, W, C) in [0, 1] -> (N, H, W, C)."""
         low, high = self.input_range
-        pixels = self.fit(pixels)
         return pixels if (low, high) == (0.0, 1.0) else pixels * (high - low) + low
 
     def logits(self, pixels: Tensor, finite_gradient: bool = True) -> Tensor:
@@ -234,13 +237,21 @@ class Classifier:
         return class_index(self.labels, value)
 
     def save(self, path: Path) -> None:
-        """Write the model, its labels and its recipe as one .keras file."""
-        content = {"labels": self.labels, "edge": self.edge, "channels": self.channels, "recipe": dict(self.recipe)}
+        """Write the model with its own output, its labels and its recipe as one .keras file."""
+        content = {
+            "labels": self.labels,
+            "edge": self.edge,
+            "channels": self.channels,
+            "input_range": self.input_range,
+            "head": self.head.name,
+            "recipe": dict(self.recipe),
+        }
         with atomic.whole_file(path) as file:
             temporary = Path(file.name)
             named = temporary.with_name(f"{temporary.name}.keras")
             try:
-                self.model.save(named)
+                with self.head.put_back():
+                    self.model.save(named)
                 with zipfile.ZipFile(named, "a") as archive:
                     archive.writestr(_MEMBER, json.dumps(content, ensure_ascii=False))
                 named.replace(temporary)
@@ -295,7 +306,11 @@ def load(
                 "leave --input-range and --image-size out",
             )
         names = tuple(labels) or tuple(own["labels"])
-        classifier = Classifier(name, model, names, own["edge"], own["channels"], recipe=own["recipe"])
+        saved_range = tuple(own.get("input_range", (0.0, 1.0)))
+        if own.get("head", LOGITS.name) != LOGITS.name:
+            wrapped = wrap(model, name, labels=names, input_range=saved_range, edge=own["edge"])
+            return replace(wrapped, recipe=own["recipe"])
+        classifier = Classifier(name, model, names, own["edge"], own["channels"], saved_range, recipe=own["recipe"])
         _check_labels(classifier, model.output_shape[-1])
         return classifier
     return wrap(model, name, labels=labels, input_range=input_range, edge=edge)

@@ -34,6 +34,24 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
             delattr(owner, name)
 
 
+@contextlib.contextmanager
+def called(layers: Sequence[Any]) -> Iterator[list[Any]]:
+    """List some layers in the order in which they are called, nested ones too."""
+    order: list[Any] = []
+
+    def noting(layer: Any, call: Any) -> Any:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            order.append(layer)
+            return call(*args, **kwargs)
+
+        return wrapped
+
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced(layer, "call", noting(layer, layer.call)))
+        yield order
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of a layer during an execution of a model.
