@@ -22,6 +22,8 @@ from advcli.tasks.train.start_choice import choose_start
 log = logging.getLogger(__name__)
 
 _MEASURED = 256
+# A model that is no further from chance than this part of the way to all correct has probably other classes.
+_CLEARLY = 0.2
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Start:
             return
         pixels, labels = images.at(slice(0, _MEASURED))
         accuracy = float((self.classifier.classes(pixels) == labels).mean())
-        classes = len(self.classifier.labels)
-        level = logging.WARNING if accuracy < 2 / classes else logging.INFO
+        chance = 1 / len(self.classifier.labels)
+        level = logging.WARNING if accuracy < chance + _CLEARLY * (1 - chance) else logging.INFO
         doubt = "; are its classes and its input range these? (see --labels, --input-range)"
         log.log(
             level,

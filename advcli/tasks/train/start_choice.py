@@ -28,11 +28,11 @@ def choose_start(request: Request) -> ModelChoice | None:
         if request.input_range is not None:
             raise UsageError(f"'{request.model}' was saved by advcli with its input range", "leave --input-range out")
         own = choice.recipe.get("edge", request.edge)
-        if request.edge not in (None, own):
+        if (request.edge or own) != own:
             message = f"'{request.model}' takes images of {own} pixels a side, not {request.edge}"
             raise UsageError(message, "leave --image-size out")
         return choice
-    return replace(choice, edge=request.edge)
+    return replace(choice, edge=request.edge or None)
 
 
 def data_of(request: Request) -> str:

@@ -53,7 +53,7 @@ class Stages:
             layer for layer, learns in self._given if isinstance(layer, keras.layers.BatchNormalization) and not learns
         ]
         blocks = _joined(_blocks(model, run))
-        model.trainable = True
+        _set_trainable(model, True)
         self._own = _weights_outside(model, blocks)
         for layer in self._frozen:
             layer.trainable = False
@@ -78,9 +78,10 @@ class Stages:
         """
         learning = {id(layer) for part in self._parts[: stage + 1] for layer in part}
         # A frozen model hides the weights of all its layers.
-        self.model.trainable = True
+        _set_trainable(self.model, True)
         for layer in self._units:
-            layer.trainable = id(layer) in learning
+            if isinstance(layer, keras.Layer):
+                _set_trainable(layer, id(layer) in learning)
         for layer in self._frozen:
             layer.trainable = False
         for weight in self._own:
@@ -100,6 +101,14 @@ class Stages:
                 layer.trainable = learns
             for weight, learns in weights:
                 weight.trainable = learns
+
+
+def _set_trainable(layer: Any, learns: bool) -> None:
+    """Freeze or unfreeze a layer with all that are nested in it."""
+    for each in layer._flatten_layers():
+        # Keras ignores a value that the layer has already, and then does not pass it on to the layers inside.
+        each.trainable = not learns
+        each.trainable = learns
 
 
 def _blocks(model: Any, run: Callable[[], Any]) -> list[list[Any]]:
