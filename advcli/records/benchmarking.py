@@ -246,6 +246,7 @@ class Change(Measurement):
 
     type: ClassVar[str] = "change"
 
+    before_model: str = ""
     before: float
     after: float
     difference: float

@@ -143,8 +143,9 @@ def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None, start: 
     channels = 3 if recipe.weights != "none" else dataset.channels
     if start is not None:
         channels = start.classifier.channels
-    parts = [decode(images.take(part), recipe.edge, channels, recipe.skip_bad, memory) for part in (rest, validation)]
+    train = decode(images.take(rest), recipe.edge, channels, recipe.skip_bad, memory)
+    chosen = decode(images.take(validation), recipe.edge, channels, recipe.skip_bad, memory)
     if start is not None:
-        parts = [start.numbered(part) for part in parts]
-        start.measure(parts[1])
-    return TrainingData(dataset, *parts, start)
+        train, chosen = start.numbered(train), start.numbered(chosen)
+        start.measure(chosen)
+    return TrainingData(dataset, train, chosen, start)
