@@ -50,12 +50,17 @@ class Start:
         return replace(images, labels=self.numbers[images.labels].astype(np.int32))
 
     @cached_property
-    def _initial(self) -> list[np.ndarray]:
-        return [np.array(variable) for variable in self.classifier.model.variables]
+    def _initial(self) -> tuple[list[np.ndarray], list[tuple[Any, bool]]]:
+        model = self.classifier.model
+        values = [np.array(variable) for variable in model.variables]
+        return values, [(layer, layer.trainable) for layer in model._flatten_layers()]
 
     def restore(self) -> None:
-        """Give the model its initial weights; the first call takes them."""
-        for variable, value in zip(self.classifier.model.variables, self._initial, strict=True):
+        """Give the model its initial weights, and its layers their ``trainable``; the first call takes them."""
+        values, learning = self._initial
+        for layer, learns in learning:
+            layer.trainable = learns
+        for variable, value in zip(self.classifier.model.variables, values, strict=True):
             variable.assign(value)
 
     def measure(self, images: Images) -> None:

@@ -58,9 +58,8 @@ def request_for(model: Path, images: Path | str, **options: Any) -> Request:
 
 
 def train(model: Path, images: Path | str, out: Path, *, how: Execution | None = None, **options: Any) -> Trained:
-    *_, trained = make_job(request_for(model, images, **options), how or Execution(out=out)).events()
-    assert isinstance(trained, Trained)
-    return trained
+    events = make_job(request_for(model, images, **options), how or Execution(out=out)).events()
+    return [event for event in events if isinstance(event, Trained)][-1]
 
 
 def resumed(out: Path) -> Trained:
@@ -319,3 +318,18 @@ def test_classes_in_another_order_are_doubted(tmp_path: Path, caplog: pytest.Log
     (tmp_path / "names.txt").write_text("1\n2\n3\n0\n")
     train(tmp_path / "good", images, tmp_path / "run", labels=tmp_path / "names.txt", learning_rate=0.0)
     assert "validation images before training; are its classes and its input range these?" in caplog.text
+
+
+def test_the_twin_starts_from_the_same_model_as_the_run_did(tmp_path: Path) -> None:
+    start = saved(foreign.frozen_normalization(frozen=False), tmp_path)
+    train(start, data(tmp_path), tmp_path / "run", unfreeze="head", learning_rate=0.05, twin=True)
+    before = keras.models.load_model(start)
+    for run in ("run", "run-twin"):
+        after = keras.models.load_model(tmp_path / run / "last.keras")
+        assert [layer.trainable for layer in after._flatten_layers()] == [
+            layer.trainable for layer in before._flatten_layers()
+        ]
+        changed = [not np.array_equal(a, b) for a, b in zip(before.get_weights(), after.get_weights(), strict=True)]
+        assert changed == [False] * 6 + [False] * 2 + [True] * 2, run
+    twin = json.loads((tmp_path / "run-twin" / "run.json").read_text())["resolved"]["model"]
+    assert twin == json.loads((tmp_path / "run" / "run.json").read_text())["resolved"]["model"]
