@@ -197,6 +197,38 @@ def _tokens(tensor: Any) -> Any:
     return layers.GlobalAveragePooling1D()(layers.Dense(8, activation="gelu")(tensor))
 
 
+@keras.saving.register_keras_serializable("foreign")
+class ClassToken(keras.layers.Layer):
+    """Puts a learned token before all others."""
+
+    def build(self, shape: Any) -> None:
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer="ones", name="token")
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.concatenate([keras.ops.repeat(self.token, keras.ops.shape(inputs)[0], axis=0), inputs], axis=1)
+
+
+def _class_token(tensor: Any) -> Any:
+    """A vision transformer with a class token, whose features are what becomes of the token."""
+    layers = keras.layers
+    tensor = ClassToken()(layers.Reshape((9, 8))(layers.Conv2D(8, 4, strides=4, name="patches")(tensor)))
+    normal = layers.LayerNormalization()(tensor)
+    tensor = layers.Add()([tensor, layers.MultiHeadAttention(2, 4, dropout=0.1)(normal, normal)])
+    return layers.LayerNormalization()(tensor)[:, 0]
+
+
+def frozen_normalization(frozen: bool = True) -> Any:
+    """A network with BatchNorm whose statistics are unusual, saved frozen, and a dropout."""
+    layers = keras.layers
+    normal = layers.BatchNormalization(name="normal")
+    normal.trainable = not frozen
+    model = _functional(
+        layers.Conv2D(6, 3, name="stem"), normal, layers.ReLU(), layers.Dropout(0.3), *_ending(activation="softmax")
+    )
+    normal.set_weights([np.full(6, value, np.float32) for value in (1.5, 0.2, 0.1, 0.7)])
+    return model
+
+
 def centre(model: Any, inputs: np.ndarray) -> None:
     """Set the bias of the last dense layer so that no class is preferred on some images."""
     last = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dense)][-1]
@@ -338,6 +370,8 @@ ZOO: dict[str, tuple[Any, tuple[float, float]]] = {
     ),
     "float64": (lambda: _with_policy("float64", lambda: _functional(*_ending(activation="softmax"))), _01),
     "transformer": (lambda: _functional(_tokens, _dense(activation="softmax")), _01),
+    "class token": (lambda: _functional(_class_token, _dense(activation="softmax")), _01),
+    "frozen batch normalization": (frozen_normalization, _01),
     "folded branches": (lambda: _functional(_mirrored, _dense()), _01),
     "spectral normalization": (
         lambda: _functional(

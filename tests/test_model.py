@@ -262,7 +262,8 @@ def test_a_saved_classifier_is_an_ordinary_keras_file(tmp_path: Path, small: Cla
     with zipfile.ZipFile(tmp_path / "m.keras") as archive:
         assert archive.testzip() is None
         content = json.loads(archive.read("advcli.json"))
-    assert content == {"labels": list(small.labels), "edge": 8, "channels": 3, "recipe": {}}
+    form = {"edge": 8, "channels": 3, "input_range": [0.0, 1.0], "head": "logits"}
+    assert content == {"labels": list(small.labels), "recipe": {}} | form
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, small: Classifier) -> None:

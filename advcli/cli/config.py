@@ -14,6 +14,9 @@ _WHOLE = "advcli.whole"
 # Options that a file may not set: its own path, and options of a single call.
 _NOT_IN_A_FILE = ("config", "resume", "plan", "overwrite", "json", "quiet", "help")
 
+# Fields of a recipe that follow from its options.
+_RESULTS = ("model_sha256",)
+
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:
     """Make a file's values the defaults of the command; a callback of the option, called before all others.
@@ -84,7 +87,7 @@ def _content(path: Path) -> dict[str, object]:
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"'{path}' cannot be read: {error}", "--config names a .toml file or a run.json") from error
     empty = {"augment": "none"}
-    found = {key: value if value != [] else empty.get(key) for key, value in recipe.items()}
+    found = {key: value if value != [] else empty.get(key) for key, value in recipe.items() if key not in _RESULTS}
     return {key: value for key, value in found.items() if value is not None}
 
 

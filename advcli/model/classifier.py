@@ -55,6 +55,7 @@ class Classifier:
         head: how the output becomes logits.
         recipe: the training recipe; ``norm`` and ``eps`` are the threat that the model was trained for.
         range_given: whether the user, or advcli's own file, gave the input range; else it was inferred or assumed.
+        adapted: how the model as it was read became ``model``; None if it is the same.
         source: for an inference copy: the classifier that it is a copy of, whose predictions count.
     """
 
@@ -67,6 +68,7 @@ class Classifier:
     head: Head = LOGITS
     recipe: Mapping[str, Json] = field(default_factory=dict)
     range_given: bool = True
+    adapted: Adapted | None = field(default=None, compare=False, repr=False)
     source: "Classifier | None" = None
 
     def fit(self, pixels: ArrayLike) -> Tensor:
@@ -78,8 +80,11 @@ class Classifier:
 
     def to_input(self, pixels: ArrayLike) -> Tensor:
         """Bring images to the model's input size and range: (N, H, W, C) in [0, 1] -> (N, h, w, C)."""
+        return self.to_range(self.fit(pixels))
+
+    def to_range(self, pixels: Tensor) -> Tensor:
+        """Bring images to the model's input range: (N, H, W, C) in [0, 1] -> (N, H, W, C)."""
         low, high = self.input_range
-        pixels = self.fit(pixels)
         return pixels if (low, high) == (0.0, 1.0) else pixels * (high - low) + low
 
     def logits(self, pixels: ArrayLike, finite_gradient: bool = True) -> Tensor:
@@ -251,16 +256,27 @@ class Classifier:
         return class_index(self.labels, value)
 
     def save(self, path: Path) -> None:
-        """Write the model, its labels and its recipe as one .keras file."""
+        """Write the model as it was read, with its own output, its labels and its recipe as one .keras file."""
         height, width = self.image_size
-        content = {"labels": self.labels, "edge": height, "channels": self.channels, "recipe": dict(self.recipe)}
+        content = {
+            "labels": self.labels,
+            "edge": height,
+            "channels": self.channels,
+            "input_range": self.input_range,
+            "head": self.head.name,
+            "recipe": dict(self.recipe),
+        }
         if width != height:
             content["width"] = width
+        if self.adapted is not None:
+            content["output"] = self.adapted.output
+        model = self.model if self.adapted is None else self.adapted.original
         with atomic.whole_file(path) as file:
             temporary = Path(file.name)
             named = temporary.with_name(f"{temporary.name}.keras")
             try:
-                self.model.save(named)
+                with self.head.put_back():
+                    model.save(named)
                 with zipfile.ZipFile(named, "a") as archive:
                     archive.writestr(_MEMBER, json.dumps(content, ensure_ascii=False))
                 named.replace(temporary)
@@ -317,7 +333,12 @@ def load(
             )
         names = tuple(labels) or tuple(own["labels"])
         size = (own["edge"], own.get("width", own["edge"]))
-        classifier = Classifier(name, model, names, size, own["channels"], recipe=own["recipe"])
+        saved_range = tuple(own.get("input_range", (0.0, 1.0)))
+        if own.get("head", LOGITS.name) != LOGITS.name or "output" in own:
+            square = own["edge"] if size[0] == size[1] else None
+            wrapped = wrap(model, name, labels=names, input_range=saved_range, edge=square, output=own.get("output"))
+            return replace(wrapped, recipe=own["recipe"])
+        classifier = Classifier(name, model, names, size, own["channels"], saved_range, recipe=own["recipe"])
         _check_labels(classifier, model.output_shape[-1])
         return classifier
     return wrap(model, name, labels=labels, input_range=input_range, edge=edge, output=output)
@@ -355,7 +376,17 @@ def wrap(
     for layer in switched_off(model):
         log.warning("'%s': layer '%s' is called with training=True; advcli measures the model without it", name, layer)
     names = tuple(labels) or generic_names(classes)
-    classifier = Classifier(name, model, names, size, channels, input_range, head, range_given=range_given)
+    classifier = Classifier(
+        name,
+        model,
+        names,
+        size,
+        channels,
+        input_range,
+        head,
+        range_given=range_given,
+        adapted=None if model is adapted.original else adapted,
+    )
     _check_labels(classifier, classes)
     return classifier
 

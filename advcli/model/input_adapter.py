@@ -29,6 +29,8 @@ class Adapted(NamedTuple):
         height: the height of its input in pixels; None for any.
         width: the width of its input in pixels; None for any.
         channels: 3, or 1 for grey images.
+        original: the model as it was read.
+        output: the name of the output that is used, if it was chosen.
         notes: what was changed.
     """
 
@@ -36,6 +38,8 @@ class Adapted(NamedTuple):
     height: int | None
     width: int | None
     channels: int
+    original: KerasModel
+    output: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -84,7 +88,7 @@ def adapt(model: KerasModel, name: str, white: float, output: str | None = None)
     if chosen is not None and len(container) > 1:
         notes.append(f"output '{chosen}' is used")
     if not (notes or integer) and chosen is None:
-        return Adapted(model, *size)
+        return Adapted(model, *size, model)
     image = keras.Input(size)
 
     def built(inner: Callable[[Tensor], Nest]) -> KerasModel:
@@ -92,12 +96,12 @@ def adapt(model: KerasModel, name: str, white: float, output: str | None = None)
         return keras.Model(image, outputs if chosen is None else _items(outputs, model)[chosen], name=model.name)
 
     if not integer:
-        return Adapted(built(model), *size, tuple(notes))
+        return Adapted(built(model), *size, model, chosen, tuple(notes))
     exact = built(lambda inputs: model(keras.ops.cast(inputs, dtype)))
     differentiable = _proven(lambda: built(lambda inputs: _on_floats(model, inputs)), exact)
     how = "gradients pass the rounding unchanged" if differentiable else "it has no gradient"
     notes.append(f"takes integers ({dtype}): pixels are rounded for it, and {how}")
-    return Adapted(differentiable or exact, *size, tuple(notes))
+    return Adapted(differentiable or exact, *size, model, chosen, tuple(notes))
 
 
 def takes_integers(model: KerasModel) -> bool:

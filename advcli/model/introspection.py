@@ -33,6 +33,24 @@ def replaced(owner: object, name: str, value: object) -> Iterator[None]:
             delattr(owner, name)
 
 
+@contextlib.contextmanager
+def called(layers: Sequence[KerasLayer]) -> Iterator[list[KerasLayer]]:
+    """List some layers in the order in which they are called, nested ones too."""
+    order: list[KerasLayer] = []
+
+    def noting(layer: KerasLayer, call: TracedFunction) -> TracedFunction:
+        def wrapped(*args: Nest, **kwargs: Nest) -> Nest:
+            order.append(layer)
+            return call(*args, **kwargs)
+
+        return wrapped
+
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced(layer, "call", noting(layer, layer.call)))
+        yield order
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of a layer during an execution of a model.

@@ -254,6 +254,7 @@ class Change(Measurement):
 
     type: ClassVar[str] = "change"
 
+    before_model: str = ""
     before: float
     after: float
     difference: float

@@ -76,4 +76,6 @@ class Trained(Record):
     robust_images: int
     best_clean_epoch: int
     ema_epoch: int | None
+    start: str | None = None
+    start_sha256: str | None = None
     seconds: float

@@ -23,24 +23,33 @@ class Validated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions(Validated):
+class FileOptions(Validated):
+    """How model files are read.
+
+    Args:
+        labels: class names: one a line, or Keras' JSON.
+        input_range: for a foreign model: its values for black and white, such as 0,255 or -1,1.
+        unsafe_load: run code that a model file names: Lambda layers, your classes on PYTHONPATH.
+    """
+
+    labels: Path | None = option(None, panel=WHAT, metavar="FILE")
+    input_range: tuple[float, float] | None = option(None, panel=WHAT, metavar="LOW,HIGH", parse=read_range)
+    unsafe_load: bool = option(False, panel=WHAT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(FileOptions):
     """How models are read.
 
     Args:
         weights: for a backbone: where its weights come from.
-        labels: class names: one a line, or Keras' JSON.
-        input_range: for a foreign model: its values for black and white, such as 0,255 or -1,1.
         edge: side of the model's square input.
         output: for a model of several outputs: the name of the one to use.
-        unsafe_load: run code that a model file names: Lambda layers, your classes on PYTHONPATH.
     """
 
     weights: str = option("imagenet", panel=WHAT, metavar="imagenet|FILE")
-    labels: Path | None = option(None, panel=WHAT, metavar="FILE")
-    input_range: tuple[float, float] | None = option(None, panel=WHAT, metavar="LOW,HIGH", parse=read_range)
     edge: int | None = option(None, "--image-size", panel=WHAT, metavar="PIXELS", alias="--edge", min=8)
     output: str | None = option(None, panel=WHAT, metavar="NAME")
-    unsafe_load: bool = option(False, panel=WHAT)
 
     def choose(self, model: str) -> "ModelChoice":
         """Find a model.

@@ -42,7 +42,16 @@ REFUSED = [
     ("--optimizer adamw --momentum 0.5", "adamw has no --momentum", "--optimizer sgd"),
     ("--objective clean --adv-start-epoch 2", "'clean' is clean from the first epoch", "--adv-start-epoch"),
     ("--resume run --schedule cosine", "--schedule has no effect here", "leave it out"),
+    ("--labels names.txt", "--labels is for a model to start from", "--model"),
+    ("--input-range 0,255", "--input-range is for a model to start from", "--model"),
+    ("--unsafe-load", "--unsafe-load is for a model to start from", "--model"),
     # What does not go together
+    ("--model mine.keras --backbone mobilenetv2 --data digits", "--model and --backbone are two networks", "one of"),
+    ("--model mine.keras --weights none --data digits", "--model and --weights are two networks", "one of them"),
+    ("--model mine.keras", "'mine.keras' does not say what it was trained on", "--data"),
+    ("--model mobilenetv2 --data digits", "'mobilenetv2' is a backbone", "--backbone mobilenetv2 --weights imagenet"),
+    ("--model mine.kera --data digits", "no model 'mine.kera'", ""),
+    ("--model finished --data digits --out finished --overwrite", "'finished' holds the model", "another --out"),
     ("--objective fgsm-rs --norm l1", "'fgsm-rs' does not train in l1 balls", "linf, l2"),
     ("--objective free --norm l2", "'free' does not train in l2 balls", "linf"),
     ("--modifier gradalign --norm l2", "'gradalign' does not train in l2 balls", "linf"),
@@ -87,11 +96,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
     folder = tmp_path_factory.mktemp("calls")
     (folder / "finished").mkdir()
     (folder / "finished" / "model.keras").write_text("")
+    (folder / "mine.keras").write_text("")
     calls = [arguments.split() for arguments, _, _ in REFUSED]
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT], input=json.dumps(calls), cwd=folder, capture_output=True, text=True, check=True
     )
-    assert [path.name for path in folder.iterdir()] == ["finished"]
+    assert sorted(path.name for path in folder.iterdir()) == ["finished", "mine.keras"]
     return {case[0]: tuple(result) for case, result in zip(REFUSED, json.loads(done.stdout), strict=True)}
 
 

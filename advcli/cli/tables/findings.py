@@ -147,7 +147,11 @@ def changes_table(records: Sequence[Change]) -> Table:
         table.add_column(heading, justify="left" if heading in ("model", "perturbation", "") else "right")
     for record in records:
         table.add_row(
-            Text(record.model),
+            Text(
+                record.model
+                if record.before_model in ("", record.model)
+                else f"{record.before_model} -> {record.model}"
+            ),
             Text(title(record)),
             f"{record.before:.1%}",
             f"{record.after:.1%}",

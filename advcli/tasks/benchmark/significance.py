@@ -43,10 +43,16 @@ def compare_models(plan: Plan, results: Results) -> Iterator[Compared]:
 def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change]:
     """Compare each score with the earlier one of the same model under the same perturbation.
 
-    The earlier file has only counts, so the p-value is that of Fisher's exact test on the table
-    [[correct, wrong], [correct before, wrong before]].
+    If there is one model now and there was one before, they are compared also if their names differ: a model before
+    and after it was trained further. The earlier file has only counts, so the p-value is that of Fisher's exact test on
+    the table [[correct, wrong], [correct before, wrong before]].
     """
-    earlier = {(score.model, *score.place.values()): score for score in before}
+    names, names_before = ({score.model for score in each} for each in (scores, before))
+    renamed = {}
+    if len(names) == len(names_before) == 1 and names != names_before:
+        renamed = dict(zip(names_before, names, strict=True))
+        log.info("the baseline is of '%s'", *names_before)
+    earlier = {(renamed.get(score.model, score.model), *score.place.values()): score for score in before}
     alone = []
     for score in scores:
         was = earlier.get((score.model, *score.place.values()))
@@ -61,6 +67,7 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
             data=score.data,
             seed=score.seed,
             **score.place,
+            before_model=was.model,
             before=was.accuracy,
             after=score.accuracy,
             difference=score.accuracy - was.accuracy,

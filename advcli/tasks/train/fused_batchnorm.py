@@ -12,7 +12,7 @@ from advcli.backend import KerasLayer, KerasModel, Tensor, keras, tf
 @contextlib.contextmanager
 def fused_normalization(model: KerasModel) -> Iterator[None]:
     """Let the BatchNorm layers that are called in this block compute the same with one operation."""
-    layers = [layer for layer in model.layers if _fusible(layer)]
+    layers = [layer for layer in model._flatten_layers(include_self=False) if _fusible(layer)]
     for layer in layers:
         layer.call = _fused(layer, layer.call)
     try:

@@ -31,7 +31,7 @@ def half(model: KerasModel) -> Iterator[None]:
 
     The weights stay in float32, and so does the model that is saved.
     """
-    layers = list(model.layers)
+    layers = list(model._flatten_layers(include_self=False))
     head = max(i for i, layer in enumerate(layers) if layer.weights)
     before = [layer.dtype_policy for layer in layers]
     for layer in layers[:head]:

@@ -2,14 +2,19 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advcli.augmentations import read as read_augmentations
 from advcli.data.dataset import Dataset, Images, decode, split_off
 from advcli.errors import UsageError
 from advcli.records.base import Fields, Json
-from advcli.tasks.train.request import AUTO, Request, Unfreeze
+from advcli.tasks.train.request import AUTO, BatchNorm, Request, Unfreeze
 from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
+
+if TYPE_CHECKING:
+    from advcli.tasks.train.start import Start
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +28,9 @@ class Recipe(Request):
     learning_rate: float = field()
     augment: tuple[str, ...] = ()
     unfreeze: Unfreeze = "all"
+    batchnorm: BatchNorm = "training"
     stages: int = 4
+    model_sha256: str = ""
 
     def __post_init__(self) -> None:
         # A run changes fields that a user cannot, such as its twin's objective.
@@ -41,7 +48,18 @@ class Recipe(Request):
             raise UsageError(f"the run has options unknown here: {', '.join(sorted(set(content) - known))}")
         values: Fields = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
         values["norm"] = Norm(values["norm"])
+        if values.get("labels"):
+            values["labels"] = Path(values["labels"])
         return cls(**values)
+
+    def to_json(self) -> Fields:
+        """Return the options as ``from_json`` reads them."""
+        return asdict(self) | {"labels": None if self.labels is None else str(self.labels)}
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the network begins with weights that were trained before."""
+        return self.model is not None or self.weights != "none"
 
     @property
     def threat(self) -> Threat:
@@ -58,53 +76,59 @@ class Recipe(Request):
 
 def draft(request: Request) -> Recipe:
     """Fill in defaults that depend on other options; those that depend on the data stay empty."""
-    pretrained = request.weights != "none"
+    pretrained = request.model is not None or request.weights != "none"
     usual_rate = (0.01 if pretrained else 0.05) / (50 if request.optimizer == "adamw" else 1)
+    new_head = request.weights != "none"
     filled: Fields = {each.name: getattr(request, each.name) for each in fields(request)}
     filled.update(
+        backbone=request.backbone if request.model is None else "",
         eps=request.eps or 0.0,
         edge=request.edge or 0,
         learning_rate=usual_rate if request.learning_rate is None else request.learning_rate,
         augment=() if request.augment == (AUTO,) else request.augment,
-        unfreeze=request.unfreeze or ("plateau" if pretrained and request.epochs > 1 else "all"),
+        unfreeze=request.unfreeze or ("plateau" if new_head and request.epochs > 1 else "all"),
+        batchnorm=request.batchnorm or ("training" if request.model is None else "inference"),
         stages=min(4, max(request.epochs, 2)) if request.stages is None else request.stages,
     )
     return Recipe(**filled)
 
 
 def resolve(request: Request, dataset: Dataset) -> Recipe:
-    """Fill in every default."""
+    """Fill in every default; the image size of a model that the run starts from is known when it is loaded."""
     usual = dataset.eps if request.norm is Norm.LINF else USUAL_RADIUS[request.norm]
     return replace(
         draft(request),
         eps=usual if request.eps is None else request.eps,
-        edge=request.edge or dataset.edge,
+        edge=request.edge or (dataset.edge if request.model is None else 0),
         augment=read_augmentations(AUTO, dataset.augment) if request.augment == (AUTO,) else request.augment,
     )
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Decoded images to learn from, and others of the same split to choose the best epoch by."""
+    """Decoded images to learn from, others of the same split to choose the best epoch by, and the model to start from.
+
+    The images have the class numbers of the model.
+    """
 
     dataset: Dataset
     train: Images
     validation: Images
+    start: "Start | None" = None
 
 
-def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None) -> TrainingData:
+def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None, start: "Start | None" = None) -> TrainingData:
     """Split the training images into training and validation images, and decode them.
 
     Args:
         recipe: which images, and at what size.
-        dataset: where they are.
+        dataset: where they are, with the classes of the recipe only.
         memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
+        start: the loaded model of ``--model``.
 
     Raises:
         UsageError: there are fewer than two images.
     """
-    if recipe.classes:
-        dataset = dataset.restrict(recipe.classes)
     images = dataset.train.sample(recipe.limit, recipe.first, recipe.seed)
     if len(images) < 2:
         raise UsageError(
@@ -116,8 +140,12 @@ def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None) -> Trai
     if unseen:
         log.warning("no image of %d of the %d classes is trained on", unseen, len(dataset.labels))
     channels = 3 if recipe.weights != "none" else dataset.channels
-    return TrainingData(
-        dataset,
-        decode(images.take(rest), (recipe.edge, recipe.edge), channels, recipe.skip_bad, memory),
-        decode(images.take(validation), (recipe.edge, recipe.edge), channels, recipe.skip_bad, memory),
-    )
+    if start is not None:
+        channels = start.classifier.channels
+    size = (recipe.edge, recipe.edge) if start is None else start.classifier.image_size
+    train = decode(images.take(rest), size, channels, recipe.skip_bad, memory)
+    chosen = decode(images.take(validation), size, channels, recipe.skip_bad, memory)
+    if start is not None:
+        train, chosen = start.numbered(train), start.numbered(chosen)
+        start.measure(chosen)
+    return TrainingData(dataset, train, chosen, start)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from advcli.options import LEARNING, OUTPUT, THREAT, WHAT, FieldDefault, option
 from advcli.tasks.request import (
     DataOptions,
+    FileOptions,
     Validated,
     WorkOptions,
     attack_option,
@@ -20,6 +21,7 @@ from advcli.tasks.request import (
 from advcli.threat.threat import Norm
 
 Unfreeze = Literal["plateau", "all", "head"]
+BatchNorm = Literal["inference", "training"]
 
 # The value that selects the data set's default augmentations.
 AUTO = "auto"
@@ -36,15 +38,16 @@ def _component(family: str, default: object, *flags: str, **known: Any) -> Field
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(DataOptions, WorkOptions):
+class Request(DataOptions, FileOptions, WorkOptions):
     """The options that determine the results of a run; ``run.json`` records them by the same names.
 
     An option that is None depends on other options or on the data; ``advcli.tasks.train.recipe`` fills it in.
 
     Args:
+        model: start from a model of your own, in place of --backbone: a run folder, a .keras or .h5 file.
         edge: side of the model's square input.
         backbone: the network and its options.
-        weights: the initial weights.
+        weights: the initial weights of the backbone.
         objective: the loss that training minimises.
         attack: an attack and its options, such as pgd:steps=40.
         norm: the norm perturbations are measured in.
@@ -52,6 +55,7 @@ class Request(DataOptions, WorkOptions):
         modifier: a term or rule added to the objective; may be given several times.
         augment: random changes of the training images: what suits the data, all six of the article, or a list.
         unfreeze: which layers learn: all, the head only, or the head first and one part more at each plateau.
+        batchnorm: in training passes: inference keeps BatchNorm's statistics as they are, training moves them.
         stages: parts that 'plateau' unfreezes one by one.
         patience: epochs without a lower training loss before the next part is unfrozen.
         epochs: passes over the training images.
@@ -76,8 +80,11 @@ class Request(DataOptions, WorkOptions):
         deterministic: only operations that give the same bits every time.
     """
 
-    data: str = data_option("digits")
-    edge: int | None = option(None, "--image-size", panel=WHAT, metavar="PIXELS", alias="--edge", min=8)
+    data: str = data_option("", shown="digits; with --model the data of the run")
+    model: str | None = option(None, "--model", "-m", panel=WHAT, metavar="RUN|FILE")
+    edge: int | None = option(
+        None, "--image-size", panel=WHAT, metavar="PIXELS", alias="--edge", min=8, shown="that of the data or the model"
+    )
     backbone: str = _component("backbones", "mobilenetv2", "--backbone", "-b", panel=WHAT)
     weights: str = option("none", panel=WHAT, metavar="none|imagenet|FILE")
     objective: str = _component("objectives", "nsl", panel=WHAT)
@@ -93,14 +100,17 @@ class Request(DataOptions, WorkOptions):
         parse=_read_augmentations,
         shown=AUTO,
     )
-    unfreeze: Unfreeze | None = option(None, panel=LEARNING, shown="plateau with pretrained weights, else all")
+    unfreeze: Unfreeze | None = option(
+        None, panel=LEARNING, shown="plateau with pretrained weights or a new head, else all"
+    )
+    batchnorm: BatchNorm | None = option(None, panel=LEARNING, shown="inference with --model, else training")
     stages: int | None = option(None, panel=LEARNING, metavar="N", min=2, shown="4, or as many as there are epochs")
     patience: int = option(1, panel=LEARNING, metavar="EPOCHS", min=1)
     epochs: int = option(6, "--epochs", "-e", panel=LEARNING, min=1)
     batch: int = batch_option(32, panel=LEARNING)
     optimizer: str = option("sgd", panel=LEARNING, metavar="sgd|adamw")
     learning_rate: float | None = option(
-        None, panel=LEARNING, min=0, shown="0.05, or 0.01 with pretrained weights; a fiftieth with adamw"
+        None, panel=LEARNING, min=0, shown="0.05, or 0.01 with pretrained weights or --model; a fiftieth with adamw"
     )
     schedule: str = _component("schedules", "cosine", panel=LEARNING)
     warmup: float | None = option(

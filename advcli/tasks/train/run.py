@@ -24,6 +24,16 @@ from advcli.tasks.train.distribution import Devices, find_devices
 from advcli.tasks.train.recipe import Recipe, TrainingData, prepare, resolve
 from advcli.tasks.train.request import Execution, Request
 from advcli.tasks.train.run_folder import Run, UnwrittenRun
+from advcli.tasks.train.start import load_start
+from advcli.tasks.train.start_choice import (
+    choose_start,
+    classes_of,
+    data_of,
+    digest_of,
+    name_of_run,
+    refuse_other_start,
+    refuse_overwriting,
+)
 from advcli.tasks.train.trainer import Diverged, Trainer
 from advcli.tasks.train.twin_comparison import compare, refuse_incomparable
 from advcli.tasks.train.validate import check_execution
@@ -47,6 +57,7 @@ class Job:
         run: the run folder.
         how: the options of the execution.
         writes: whether this worker writes the files.
+        unfreeze_chosen: whether the user chose the layers that learn.
     """
 
     recipe: Recipe
@@ -54,16 +65,25 @@ class Job:
     run: Run
     how: Execution
     writes: bool
+    unfreeze_chosen: bool = True
 
     def events(self) -> Iterator[Record | Progress]:
         """Train, or only estimate the cost."""
+        recipe, dataset, start = self.recipe, self.dataset, None
+        if recipe.classes:
+            dataset = dataset.restrict(recipe.classes)
+        if recipe.model is not None:
+            yield Progress("reading the model", 0, 0)
+            devices = find_devices("one" if self.how.plan else recipe.strategy)
+            start = load_start(recipe, dataset, devices)
+            recipe = start.complete(recipe, self.unfreeze_chosen)
         yield Progress("reading the images", 0, 0)
-        data = prepare(self.recipe, self.dataset, bytes_of(self.how.memory))
+        data = prepare(recipe, dataset, bytes_of(self.how.memory), start)
         if self.how.plan:
-            yield from plan(self.recipe, data, self.run.name)
+            yield from plan(recipe, data, self.run.name)
             return
         yield from train_model(
-            self.recipe, data, self.run, resume=self.how.resume is not None, tensorboard=self.how.tensorboard
+            recipe, data, self.run, resume=self.how.resume is not None, tensorboard=self.how.tensorboard
         )
 
 
@@ -85,17 +105,30 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
         recipe = Recipe.from_json(run.read_recipe())
         given = changed_options(request) if asked is None else asked
         recipe = replace(recipe, **{name: getattr(request, name) for name in ("epochs", "strategy") if name in given})
+        refuse_other_start(recipe, recipe.model_sha256, run.folder)
         return Job(recipe, find(recipe.data)(), run, how, find_workers(recipe.strategy).writes)
+    request = replace(request, data=data_of(request), classes=classes_of(request))
+    start = choose_start(request)
     source = find(request.data)
     writes = find_workers(request.strategy).writes
     dataset = source()
-    parts = (dataset.name, registry.canonical(request.backbone), registry.canonical(request.objective))
-    run = Run(how.out or Path("runs") / "-".join(parts))
+    objective = registry.canonical(request.objective)
+    if start is None:
+        name = f"{dataset.name}-{registry.canonical(request.backbone)}-{objective}"
+    else:
+        name = name_of_run(start, dataset.name, objective)
+    run = Run(how.out or Path("runs") / name)
+    if start is not None:
+        refuse_overwriting(start, run.folder)
+        refuse_overwriting(start, run.twin.folder)
     if writes and not how.overwrite and not how.plan:
         run.refuse_existing()
         if request.twin:
             run.twin.refuse_existing()
-    return Job(resolve(request, dataset), dataset, run, how, writes)
+    recipe = resolve(request, dataset)
+    if start is not None:
+        recipe = replace(recipe, model_sha256=digest_of(start))
+    return Job(recipe, dataset, run, how, writes, request.unfreeze is not None)
 
 
 def train_model(
@@ -139,7 +172,7 @@ def _runs(recipe: Recipe, data: TrainingData, run: Run, devices: Devices, resume
         twin = _Training(recipe.twin_recipe, data, run.twin, devices, tensorboard)
         yield from twin.events(resume and run.twin.can_resume())
     if base is not None and devices.workers.writes:
-        yield from compare([base, run.folder], data.dataset, recipe.threat, recipe.seed)
+        yield from compare([base, run.folder], data.dataset, recipe.threat, recipe.seed, unsafe=recipe.unsafe_load)
 
 
 class _Training:
@@ -195,7 +228,7 @@ class _Training:
             if record.guard and self.recipe.guard == "stop":
                 log.warning("stopped by the guard after epoch %d", checkpoint.epoch)
                 break
-        self.run.save_model(self.trainer.classifier, "last")
+        self._save("last")
         yield self._trained(checkpoint)
 
     def _begin(self, resume: bool) -> Checkpoint:
@@ -205,13 +238,13 @@ class _Training:
             self.run.refuse_other_data(resolved)
             checkpoint = self.run.restore(self.trainer.variables)
             self._refuse_done(checkpoint)
-        plan = {"recipe": asdict(self.recipe), "resolved": resolved, "checkpoint": asdict(checkpoint)}
+        plan = {"recipe": self.recipe.to_json(), "resolved": resolved, "checkpoint": asdict(checkpoint)}
         self.devices.refuse_difference(plan | {"resume": resume})
         if resume:
             self.run.remove_unfinished()
         else:
             self.run.clear()
-        self.run.write_description(asdict(self.recipe), resolved)
+        self.run.write_description(self.recipe.to_json(), resolved)
         if not resume:
             self.run.save(checkpoint, self.trainer.variables)
         return checkpoint
@@ -272,20 +305,25 @@ class _Training:
         trainer, run = self.trainer, self.run
         robust = trainer.objective.robust
         if checkpoint.best("robust", "clean") == checkpoint.epoch:
-            run.save_model(trainer.classifier, "best-robust")
+            self._save("best-robust")
             if robust:
                 run.choose_model("best-robust")
         if checkpoint.best("clean", "robust") == checkpoint.epoch:
-            run.save_model(trainer.classifier, "best-clean")
+            self._save("best-clean")
             if not robust:
                 run.choose_model("best-clean")
         if trainer.averages is not None and self._best_average(checkpoint) == checkpoint.epoch:
             with trainer.averages.in_place():
-                run.save_model(trainer.classifier, "ema")
+                self._save("ema")
         run.write_history(checkpoint.history)
         if self.board is not None:
             events.write_events(self.board, checkpoint.history[-1])
         run.save(checkpoint, trainer.variables)
+
+    def _save(self, name: str) -> None:
+        """Save the current weights as one of the run's models; which layers are frozen now is no part of it."""
+        with self.trainer.stages.as_given():
+            self.run.save_model(self.trainer.classifier, name)
 
     def _best_average(self, checkpoint: Checkpoint) -> int:
         columns = ("ema_robust", "ema_clean") if self.trainer.objective.robust else ("ema_clean", "ema_robust")
@@ -325,7 +363,7 @@ class _Training:
         best = checkpoint.history[checkpoint.best(*columns) - 1]
         return Trained(
             output=str(self.run.folder),
-            backbone=self.recipe.backbone,
+            backbone=self.recipe.backbone or self.trainer.classifier.name,
             objective="+".join((self.recipe.objective, *self.recipe.modifier)),
             norm=self.recipe.norm,
             eps=self.recipe.eps,
@@ -335,6 +373,8 @@ class _Training:
             validation_images=len(self.data.validation),
             robust_images=min(self.recipe.robust_images, len(self.data.validation)),
             best_clean_epoch=checkpoint.best("clean", "robust"),
+            start=self.recipe.model,
+            start_sha256=self.recipe.model_sha256 or None,
             ema_epoch=self._best_average(checkpoint) if self.trainer.averages is not None else None,
             seconds=time.perf_counter() - self.start,
             **self.common,  # type: ignore[arg-type]

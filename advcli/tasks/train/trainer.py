@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Hashable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from advcli import registry
@@ -15,7 +15,7 @@ from advcli.model.classifier import Classifier
 from advcli.objectives import Objective, Replaying
 from advcli.objectives.clean import Clean
 from advcli.records import Progress
-from advcli.records.base import Json
+from advcli.records.base import Fields, Json
 from advcli.tasks.train.batches import Batches
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import Devices
@@ -24,6 +24,7 @@ from advcli.tasks.train.mixed_precision import LossScale, half, refuse_without_g
 from advcli.tasks.train.optimizer import LearningRate, make_optimizer
 from advcli.tasks.train.proof import pass_agrees
 from advcli.tasks.train.recipe import Recipe, TrainingData
+from advcli.tasks.train.start import described
 from advcli.tasks.train.training_step import Update
 from advcli.tasks.train.unfreezing import Stages, stage_after
 from advcli.tasks.train.validation import Validation, Validator
@@ -60,28 +61,18 @@ class Trainer:
         self.objective: Objective = registry.build("objectives", recipe.objective)
         self.modifiers = [registry.build("modifiers", spec) for spec in recipe.modifier]
         self.attack: Attack = registry.build("attacks", recipe.attack)
-        self.backbone: Backbone = registry.build("backbones", recipe.backbone)
-        channels = data.train.pixels.shape[-1]
-        weights = None if recipe.weights == "none" else recipe.weights
         self._refuse_replays()
         part = devices.part(min(recipe.batch, len(data.train)))
         if recipe.amp:
             refuse_without_gpu()
         with self.strategy.scope():
-            self.model = self.backbone(len(data.dataset.labels), recipe.edge, channels, weights)
-            self.weights = list(self.model.trainable_variables)
+            self.classifier = self._begun()
+            self.model = self.classifier.model
+            self.stages = self._make_stages()
+            self.weights = self.stages.weights
             self.optimizer = make_optimizer(recipe, self.weights)
             self.averages = Averages(self.weights, recipe.ema) if recipe.ema else None
             self.scale = LossScale() if recipe.amp else None
-        self.stages = Stages(self.model, recipe.unfreeze, recipe.stages)
-        self.classifier = Classifier(
-            name=registry.canonical(recipe.backbone),
-            model=self.model,
-            labels=data.dataset.labels,
-            image_size=(recipe.edge, recipe.edge),
-            channels=channels,
-            recipe=asdict(recipe),
-        )
         attacked = recipe.robust_images
         network = self.classifier.live_copy
         self.validator = Validator(network, data.validation, attacked, recipe.threat, recipe.seed, devices)
@@ -102,7 +93,7 @@ class Trainer:
             "modifier": self.modifiers,
         }
         return {
-            "backbone": self.backbone.resolved(self.recipe.edge),
+            **self._network(),
             **{name: _options(component) for name, component in components.items()},
             "parameters": self.model.count_params(),
             "channels": self.classifier.channels,
@@ -114,7 +105,7 @@ class Trainer:
             "steps_an_epoch": self.batches.steps,
             "warm_up_steps": self.rate.warm_up,
             "stages": len(self.stages),
-            "labels": list(self.data.dataset.labels),
+            "labels": list(self.classifier.labels),
             "train": {"images": len(train), "fingerprint": train.fingerprint()},
             "validation": {"images": len(validation), "fingerprint": validation.fingerprint()},
         }
@@ -186,6 +177,34 @@ class Trainer:
         """Validate the current weights."""
         return self.validator()
 
+    def _begun(self) -> Classifier:
+        """Return the classifier at the beginning of the run: a backbone, or the model to start from."""
+        recipe, data = self.recipe, self.data
+        if data.start is not None:
+            data.start.restore()
+            return replace(data.start.classifier, recipe=recipe.to_json())
+        backbone: Backbone = registry.build("backbones", recipe.backbone)
+        labels, channels = data.dataset.labels, data.train.pixels.shape[-1]
+        weights = None if recipe.weights == "none" else recipe.weights
+        model = backbone(len(labels), recipe.edge, channels, weights)
+        name = registry.canonical(recipe.backbone)
+        return Classifier(name, model, labels, (recipe.edge, recipe.edge), channels, recipe=recipe.to_json())
+
+    def _network(self) -> Fields:
+        if self.data.start is not None:
+            return {"model": described(self.data.start, self.recipe)}
+        return {"backbone": registry.build("backbones", self.recipe.backbone).resolved(self.recipe.edge)}
+
+    def _make_stages(self) -> Stages:
+        classifier = self.classifier
+        black = tf.zeros((1, *classifier.image_size, classifier.channels))
+        return Stages(
+            self.model,
+            self.recipe.unfreeze,
+            self.recipe.stages,
+            lambda: self.model(classifier.to_input(black), training=False),
+        )
+
     def _refuse_replays(self) -> None:
         # Each device would have its own perturbation from the last batch; the checkpoint holds one.
         if self.devices.count > 1 and isinstance(self.objective, Replaying):
@@ -197,9 +216,11 @@ class Trainer:
         if self.devices.count > 1:
             return True
         pixels, _ = self.data.train.at(slice(0, _PROVED))
-        images = tf.constant(pixels)
+        images = self.classifier.to_input(tf.constant(pixels))
         if self.scale is not None and not pass_agrees(self.model, images, lambda: half(self.model), _HALF_PRECISION):
-            raise UsageError(f"'{self.recipe.backbone}' computes something else in float16", "leave --amp out")
+            raise UsageError(f"'{self.classifier.name}' computes something else in float16", "leave --amp out")
+        if self.recipe.batchnorm == "inference":
+            return False
         if pass_agrees(self.model, images, lambda: fused_normalization(self.model), _ROUNDING):
             return True
         log.warning("the fused BatchNorm differs from the layers of the model, which are used as they are")

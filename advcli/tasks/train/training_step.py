@@ -9,11 +9,28 @@ from advcli.backend import Optimizer, Tensor, tf
 from advcli.model.classifier import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
 from advcli.objectives import InnerMaximization, Objective, Replaying
+from advcli.tasks.train.frozen_statistics import frozen_statistics
 from advcli.tasks.train.fused_batchnorm import fused_normalization
 from advcli.tasks.train.mixed_precision import LossScale, half
 from advcli.tasks.train.optimizer import decays
 from advcli.tasks.train.recipe import Recipe
 from advcli.threat.rng import ImageRng
+
+
+class TrainingPass:
+    """The trained network as objectives call it: images in [0, 1] at its size to logits.
+
+    Args:
+        classifier: the classifier with the network.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+
+    def __call__(self, images: Tensor, training: bool) -> Tensor:
+        """Compute logits: (N, H, W, C) -> (N, K)."""
+        classifier = self._classifier
+        return classifier.head.logits(classifier.model(classifier.to_range(images), training=training))
 
 
 class Update:
@@ -48,6 +65,7 @@ class Update:
         self.recipe = recipe
         self.classifier = classifier
         self.model = classifier.model
+        self.network = TrainingPass(classifier)
         self.objective = objective
         self.penalties = [modifier for modifier in modifiers if isinstance(modifier, Penalty)]
         self.displacing = [modifier for modifier in modifiers if isinstance(modifier, WeightPerturbation)]
@@ -103,18 +121,25 @@ class Update:
             if isinstance(self.objective, Replaying):
                 tape.watch(perturbed)
             with contextlib.ExitStack() as forms:
-                if self.fused:
+                if self.recipe.batchnorm == "inference":
+                    forms.enter_context(frozen_statistics(self.model))
+                elif self.fused:
                     forms.enter_context(fused_normalization(self.model))
                 if self.scale:
                     forms.enter_context(half(self.model))
-                losses, logits = self.objective(self.model, images, perturbed, labels)
+                losses, logits = self.objective(self.network, images, perturbed, labels)
                 for modifier in self.penalties:
-                    losses += modifier.penalty(self.model, inner, images, labels)
+                    losses += modifier.penalty(self.network, inner, images, labels)
             loss = tf.reduce_sum(losses) / self.batch
             if self.scale:
                 loss *= self.scale.scale
         weights = self.model.trainable_variables
-        gradients, upwards = tape.gradient(loss, (weights, perturbed))
+        found, upwards = tape.gradient(loss, (weights, perturbed))
+        # A user's model may have weights that its output does not depend on, and embeddings with sparse gradients.
+        gradients = [
+            tf.zeros_like(weight) if gradient is None else tf.convert_to_tensor(gradient)
+            for weight, gradient in zip(weights, found, strict=True)
+        ]
         return losses, logits, gradients, upwards
 
     def _displaced_gradients(

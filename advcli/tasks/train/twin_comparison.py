@@ -35,7 +35,9 @@ def refuse_incomparable(run: Path, dataset: Dataset) -> None:
             )
 
 
-def compare(runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int) -> Iterator[Score | Progress]:
+def compare(
+    runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int, *, unsafe: bool = False
+) -> Iterator[Score | Progress]:
     """Score the models of several runs: clean, with three kinds of noise, and under FGSM and PGD.
 
     Args:
@@ -43,12 +45,13 @@ def compare(runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int) -
         dataset: whose test images are used, a stratified sample of 500 at most.
         threat: the ball.
         seed: for noise and attacks.
+        unsafe: whether Python code inside a model file may run.
     """
     built = {spec: registry.build("attacks", spec) for spec in ATTACKS}
     attacks = {spec: attack for spec, attack in built.items() if threat.norm in attack.searchable_norms}
     noises = {spec: noise_on_all(spec) for spec in NOISES}
     test = dataset.test.sample(_MOST, None, seed)
     for run in runs:
-        classifier = load(run / "model.keras", run.resolve().name)
+        classifier = load(run / "model.keras", run.resolve().name, unsafe=unsafe)
         images = decode(test, classifier.image_size, classifier.channels)
         yield from quick_scores(classifier, dataset, images, attacks, threat, noises=noises, seed=seed)

@@ -1,8 +1,10 @@
 """Unfreezing: first the new head learns, then one block after another, from the highest down."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
-from advcli.backend import KerasLayer, KerasModel
+from advcli.backend import KerasLayer, KerasModel, keras
+from advcli.model.introspection import called
 from advcli.schedules import since_best
 
 HOW = ("plateau", "all", "head")
@@ -31,15 +33,30 @@ def stage_after(losses: Sequence[float], stages: int, patience: int, longest: in
 class Stages:
     """The parts of a network in the order in which they begin to learn.
 
+    A BatchNorm layer of a user's model that was saved frozen stays frozen.
+
     Args:
-        model: a functional Keras model whose last layer with weights is the head.
+        model: a Keras model whose last layer with weights is the head.
         how: ``all`` at once, the ``head`` only, or on a ``plateau`` one part more.
         count: how many stages ``plateau`` has, that of the head included.
+        run: calls the model on an image, to find the order of the layers of a subclassed model.
+
+    Attributes:
+        weights: all weights that learn in any stage, or would if more than the head did.
     """
 
-    def __init__(self, model: KerasModel, how: str, count: int) -> None:
+    def __init__(self, model: KerasModel, how: str, count: int, run: Callable[[], object] = lambda: None) -> None:
         self.model = model
-        blocks = _blocks(model)
+        self._given = [(layer, layer.trainable) for layer in model._flatten_layers()]
+        self._frozen = [
+            layer for layer, learns in self._given if isinstance(layer, keras.layers.BatchNormalization) and not learns
+        ]
+        blocks = _joined(_blocks(model, run))
+        _set_trainable(model, True)
+        self._own = _weights_outside(model, blocks)
+        for layer in self._frozen:
+            layer.trainable = False
+        self.weights = list(model.trainable_variables)
         if how == "all":
             self._parts = [[layer for block in blocks for layer in block]]
         elif how == "head":
@@ -47,6 +64,8 @@ class Stages:
         else:
             body, head = blocks[:-1], blocks[-1]
             self._parts = [head, *_shares(body, min(count - 1, len(body)))]
+        self._whole = how != "head" or len(blocks) == 1
+        self._units = [layer for block in blocks for layer in block]
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -57,12 +76,76 @@ class Stages:
         BatchNorm of a part that does not learn stays in inference mode.
         """
         learning = {id(layer) for part in self._parts[: stage + 1] for layer in part}
-        for layer in self.model.layers:
-            layer.trainable = id(layer) in learning
+        # A frozen model hides the weights of all its layers.
+        _set_trainable(self.model, True)
+        for layer in self._units:
+            if isinstance(layer, keras.Layer):
+                _set_trainable(layer, id(layer) in learning)
+        for layer in self._frozen:
+            layer.trainable = False
+        for weight in self._own:
+            weight.trainable = self._whole and stage == len(self) - 1
+
+    @contextlib.contextmanager
+    def as_given(self) -> Iterator[None]:
+        """Give every layer in this block the ``trainable`` attribute that it had at first."""
+        now = [(layer, layer.trainable) for layer, _ in self._given]
+        weights = [(weight, weight.trainable) for weight in self.model.variables]
+        for layer, learns in self._given:
+            layer.trainable = learns
+        try:
+            yield
+        finally:
+            for layer, learns in now:
+                layer.trainable = learns
+            for weight, learns in weights:
+                weight.trainable = learns
 
 
-def _blocks(model: KerasModel) -> list[list[KerasLayer]]:
-    """Split the network into blocks at the layers whose output is the only tensor used later, from input to head."""
+def _set_trainable(layer: KerasLayer, learns: bool) -> None:
+    """Freeze or unfreeze a layer with all that are nested in it."""
+    for each in layer._flatten_layers():
+        # Keras ignores a value that the layer has already, and then does not pass it on to the layers inside.
+        each.trainable = not learns
+        each.trainable = learns
+
+
+def _blocks(model: KerasModel, run: Callable[[], object]) -> list[list[KerasLayer]]:
+    """Split a network into blocks that come one after another, from input to head; nested networks are opened."""
+    if type(model) is keras.Sequential and model._functional is not None:
+        model = model._functional
+    blocks = _blocks_of_graph(model) if isinstance(model, keras.Function) else _blocks_called(model, run)
+    return [part for block in blocks for part in _opened(block, run)]
+
+
+def _opened(block: list[KerasLayer], run: Callable[[], object]) -> list[list[KerasLayer]]:
+    """Split a block at the blocks of the only network in it, if nothing beside it has a kernel."""
+    inner = [layer for layer in block if isinstance(layer, keras.Model)]
+    if len(inner) != 1 or _has_kernel([layer for layer in block if layer is not inner[0]]):
+        return [block]
+    at = block.index(inner[0])
+    parts = _blocks(inner[0], run)
+    return [block[:at], *parts, block[at + 1 :]] if parts else [block]
+
+
+def _blocks_called(model: KerasModel, run: Callable[[], object]) -> list[list[KerasLayer]]:
+    """Return each layer of a model with its own Python code as a block, in the order of the last calls."""
+    layers = list(model._flatten_layers(include_self=False, recursive=False))
+    with called(layers) as order:
+        run()
+    last = {id(layer): i for i, layer in enumerate(order)}
+    # What is not called does not learn, and may stand anywhere.
+    return [[layer] for layer in sorted(layers, key=lambda layer: last.get(id(layer), -1))]
+
+
+def _weights_outside(model: KerasModel, blocks: list[list[KerasLayer]]) -> list[KerasLayer]:
+    """Return the weights that are no layer's but the model's own, such as a class token."""
+    inside = {id(weight) for block in blocks for layer in block for weight in getattr(layer, "variables", ())}
+    return [weight for weight in model.variables if id(weight) not in inside and weight.trainable]
+
+
+def _blocks_of_graph(model: KerasModel) -> list[list[KerasLayer]]:
+    """Split a functional network at the layers whose output is the only tensor used later, from input to head."""
     order = [node.operation for depth in sorted(model._nodes_by_depth, reverse=True)
              for node in model._nodes_by_depth[depth]]  # fmt: skip
     position = {id(layer): i for i, layer in enumerate(order)}
@@ -82,7 +165,7 @@ def _blocks(model: KerasModel) -> list[list[KerasLayer]]:
             blocks.append(block)
             block = []
         open_until = max(open_until, needed_until[i])
-    return _joined([*blocks, block] if block else blocks)
+    return [*blocks, block] if block else blocks
 
 
 def _joined(blocks: list[list[KerasLayer]]) -> list[list[KerasLayer]]:

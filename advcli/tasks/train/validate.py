@@ -13,6 +13,7 @@ from advcli.options import changed_options
 from advcli.tasks.train.optimizer import refuse_unknown_optimizer
 from advcli.tasks.train.recipe import Recipe, draft
 from advcli.tasks.train.request import AUTO, Execution, Request
+from advcli.tasks.train.start_choice import choose_start
 
 # The options allowed with --resume.
 WITH_RESUME = ("resume", "epochs", "strategy", "memory", "tensorboard", "json", "quiet", "offline")
@@ -26,6 +27,7 @@ def check(request: Request) -> None:
     """
     if request.augment and request.augment != (AUTO,):
         read_augmentations(",".join(request.augment), ())
+    refuse_two_starts(request, ())
     recipe = draft(request)
     refuse_unknown(recipe)
     refuse_contradictions(recipe)
@@ -49,6 +51,7 @@ def check_execution(request: Request, how: Execution, asked: Collection[str] | N
         for name in sorted(changed_options(request, how) - set(WITH_RESUME)) if asked is None else ():
             raise UsageError(f"{name} has no effect here: --resume reads it from the run", "leave it out")
         return
+    refuse_two_starts(request, given)
     refuse_without_effect(draft(request), given)
     if request.against is not None and how.out is not None and Path(request.against).resolve() == how.out.resolve():
         raise UsageError(f"'{how.out}' cannot be compared with itself", "give another --out")
@@ -60,7 +63,8 @@ def refuse_unknown(recipe: Recipe) -> None:
     Raises:
         UsageError: there is no such component, option or file.
     """
-    registry.build("backbones", recipe.backbone)
+    if choose_start(recipe) is None:
+        registry.build("backbones", recipe.backbone)
     registry.build("objectives", recipe.objective)
     registry.build("schedules", recipe.schedule)
     for spec in recipe.modifier:
@@ -80,6 +84,29 @@ def refuse_unknown(recipe: Recipe) -> None:
         raise UsageError(
             f"'{recipe.against}' is no run folder: it has no model.keras", "--against names a finished run"
         )
+
+
+def refuse_two_starts(request: Request, given: Collection[str]) -> None:
+    """Refuse ``--model`` beside a backbone, and without it the options that read it.
+
+    Args:
+        request: all options.
+        given: the names of the options that the user gave.
+
+    Raises:
+        UsageError: there are such options.
+    """
+    changed = changed_options(request) | set(given)
+    if request.model is None:
+        for name in ("labels", "input_range", "unsafe_load"):
+            if name in changed:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is for a model to start from", "give one with --model, or leave it out"
+                )
+        return
+    for name in ("backbone", "weights"):
+        if name in changed and getattr(request, name):
+            raise UsageError(f"--model and --{name} are two networks to start from", "give one of them")
 
 
 def refuse_without_effect(recipe: Recipe, given: Collection[str]) -> None:
@@ -138,7 +165,7 @@ def refuse_contradictions(recipe: Recipe) -> None:
         raise UsageError("'clean' is clean from the first epoch", "leave --adv-start-epoch out")
     if recipe.adv_start_epoch > recipe.epochs:
         raise UsageError(f"there are only {recipe.epochs} epochs", "give a lower --adv-start-epoch or more --epochs")
-    if recipe.unfreeze != "all" and recipe.weights == "none":
+    if recipe.unfreeze != "all" and not recipe.pretrained:
         raise UsageError(
             "a head on untrained features learns little", f"give --weights, or leave --unfreeze {recipe.unfreeze} out"
         )
@@ -148,7 +175,8 @@ def refuse_contradictions(recipe: Recipe) -> None:
         )
     if recipe.warmup is not None and recipe.warmup > recipe.epochs:
         raise UsageError(f"there are only {recipe.epochs} epochs", "give a shorter --warmup or more --epochs")
-    if recipe.learning_rate <= 0:
+    # Rate 0 returns the model that a run starts from, and a network without training from scratch.
+    if recipe.learning_rate < 0 or (recipe.learning_rate == 0 and recipe.model is None):
         raise UsageError("--learning-rate must be above 0")
     if recipe.twin and recipe.against:
         raise UsageError("--twin trains what --against has already", "give one of them")

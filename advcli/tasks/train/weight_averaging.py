@@ -28,7 +28,8 @@ class Averages:
         steps = tf.cast(steps, tf.float32)
         decay = tf.minimum(self._decay, (1 + steps) / (10 + steps))
         for value, weight in zip(self.values, self._weights, strict=True):
-            value.assign(decay * value + (1 - decay) * tf.convert_to_tensor(weight))
+            kept = tf.cast(decay, value.dtype)
+            value.assign(kept * value + (1 - kept) * tf.convert_to_tensor(weight))
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:

@@ -53,3 +53,14 @@ def test_nothing_is_said_without_a_baseline_or_without_a_gap(caplog: pytest.LogC
     assert len(list(changes([score(5)], [score(5)]))) == 1
     assert list(changes([score(5, protocol="one")], [score(5, protocol="another")])) == []
     assert len(caplog.messages) == 1
+
+
+def test_the_only_model_is_compared_with_the_only_one_before_whatever_they_are_called() -> None:
+    (change,) = changes([score(9, model="run")], [score(1, model="mine")])
+    assert (change.model, change.before_model, change.difference) == ("run", "mine", pytest.approx(0.8))
+    # Of several models, which one was trained further is not known.
+    assert list(changes([score(9, model="run"), score(9, model="other")], [score(1, model="mine")])) == []
+    assert list(changes([score(9, model="run")], [score(1, model="mine"), score(1, model="other")])) == []
+    # One of several that keeps its name is compared with itself.
+    (same,) = changes([score(9, model="m")], [score(1, model="mine"), score(2, model="m")])
+    assert (same.before_model, same.before) == ("m", 0.2)

@@ -238,3 +238,80 @@ def test_a_longer_run_does_not_go_back_to_an_earlier_stage() -> None:
     history = [epoch_record(number, loss=0.5**number, stage=stage) for number, stage in ((1, 1), (2, 2), (3, 3))]
     for epochs in (3, 30):
         assert trainer_for(replace(ONE_A_STAGE, epochs=epochs)).stage(Checkpoint(tuple(history))) == 2
+
+
+# A user's model
+
+
+def stages_of(model: Any, count: int = 4, how: str = "plateau") -> list[set[str]]:
+    """Name the layers that begin to learn with each stage."""
+    stages = Stages(model, how, count, lambda: model(np.zeros((1, 8, 8, 3), np.float32)))
+    found: list[set[str]] = []
+    for stage in range(len(stages)):
+        stages.enter(stage)
+        now = {weight.path.rpartition("/")[0].rpartition("/")[2] for weight in model.trainable_variables}
+        found.append(now - set().union(*found))
+    return found
+
+
+ONE_BY_ONE = [{"scores"}, {"top"}, {"middle"}, {"stem"}]
+
+
+def convolutions() -> list[Any]:
+    return [keras.layers.Conv2D(4, 3, padding="same", name=name) for name in ("stem", "middle", "top")]
+
+
+def test_a_nested_network_begins_to_learn_from_its_top_down() -> None:
+    stem, middle, top = convolutions()
+    inside = keras.Input((8, 8, 3))
+    base = keras.Model(inside, middle(stem(inside)), name="base")
+    flip = keras.Sequential([keras.layers.RandomFlip(), keras.layers.Rescaling(2.0)])
+    head = keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, name="scores")])
+    model = keras.Sequential([keras.Input((8, 8, 3)), flip, base, top, head])
+    assert stages_of(model) == ONE_BY_ONE
+    assert stages_of(model, how="head") == [{"scores"}]
+    assert stages_of(model, how="all") == [{"stem", "middle", "top", "scores"}]
+
+
+class OutOfOrder(keras.Model):
+    """Makes its layers in another order than it calls them, has a weight of its own, and a layer it never calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = keras.layers.Dense(3, name="scores")
+        self.unused = keras.layers.Dense(3, name="unused")
+        stem, self.middle, self.top = convolutions()
+        self.base = keras.Sequential([stem])
+
+    def build(self, shape: Any) -> None:
+        self.token = self.add_weight(shape=(1, 1, 1, 3), name="token")
+        self.unused.build((None, 3))
+
+    def call(self, inputs: Any) -> Any:
+        features = self.top(self.middle(self.base(inputs + self.token)))
+        return self.scores(keras.ops.mean(features, axis=(1, 2)))
+
+
+def test_a_subclassed_network_learns_in_the_order_of_its_calls_and_its_own_weights_last() -> None:
+    model = OutOfOrder()
+    model(np.zeros((1, 8, 8, 3), np.float32))
+    *above, last = ONE_BY_ONE
+    assert stages_of(model) == [*above, last | {model.name, "unused"}]
+
+
+def test_what_was_saved_frozen_learns_but_for_batchnorm_and_is_frozen_again_in_the_file() -> None:
+    stem, middle, top = convolutions()
+    normal = keras.layers.BatchNormalization(name="normal")
+    inside = keras.Input((8, 8, 3))
+    base = keras.Model(inside, normal(middle(stem(inside))), name="base")
+    base.trainable = False
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, name="scores")]
+    model = keras.Sequential([keras.Input((8, 8, 3)), base, top, *head])
+    stages = Stages(model, "all", 4)
+    stages.enter(0)
+    assert {weight.path.split("/")[-2] for weight in model.trainable_variables} == {"stem", "middle", "top", "scores"}
+    with stages.as_given():
+        assert not (base.trainable or stem.trainable or normal.trainable)
+        assert top.trainable
+    assert stem.trainable
+    assert len(model.trainable_variables) == 8 == len(stages.weights)
