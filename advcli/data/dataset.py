@@ -195,7 +195,12 @@ def split_off(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarra
 
 
 def decode(
-    split: Split, size: tuple[int, int], channels: int, skip_bad: bool = False, memory: int | None = None
+    split: Split,
+    size: tuple[int, int],
+    channels: int,
+    skip_bad: bool = False,
+    memory: int | None = None,
+    fit: images.Fit = "squash",
 ) -> Images:
     """Decode all images of a split at one size.
 
@@ -205,6 +210,7 @@ def decode(
         channels: 3, or 1 for grey.
         skip_bad: whether more than 1% may be unreadable.
         memory: maximum number of bytes in memory; larger arrays are memory-mapped files. None: no maximum.
+        fit: how images are brought to this size.
 
     Raises:
         AdvcliError: more than 1% of the images are unreadable, without ``skip_bad``.
@@ -213,7 +219,7 @@ def decode(
     good: list[int] = []
     for index in range(len(split)):
         try:
-            image = images.resize(images.to_channels(split.read(index), channels), size)
+            image = images.resize(images.to_channels(split.read(index), channels), size, fit)
         except (AdvcliError, OSError) as error:
             log.warning("unreadable image '%s': %s", split.name(index), error)
             continue

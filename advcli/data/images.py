@@ -4,13 +4,16 @@ import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from advcli.errors import AdvcliError
 
 _ORIENTATION = 0x0112
+
+# How an image is brought to the size of a model: to its proportions, or by cutting out its centre.
+Fit = Literal["squash", "crop"]
 
 
 def read(source: Path | BinaryIO, channels: int = 3) -> np.ndarray:
@@ -130,18 +133,41 @@ def to_channels(array: np.ndarray, channels: int) -> np.ndarray:
     return grey[..., None]
 
 
-def resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize an image, bicubic: (H, W, C) uint8 or float32 -> (height, width, C), same type."""
+def resize(array: np.ndarray, size: tuple[int, int], fit: Fit = "squash") -> np.ndarray:
+    """Resize an image, bicubic: (H, W, C) uint8 or float32 -> (height, width, C), same type.
+
+    Args:
+        array: the image.
+        size: height and width of the result.
+        fit: ``squash`` to these proportions, or ``crop``: keep the proportions, see ``crop_window``.
+    """
+    if fit == "crop":
+        scaled, (top, left) = crop_window(array.shape[:2], size)
+        return resize(array, scaled)[top : top + size[0], left : left + size[1]]
     if array.shape[:2] == size:
         return array
     from PIL import Image
 
     # One band at a time as floats: Pillow resizes several bands in 8 bits only.
+    height, width = size
     bands = [
         np.asarray(
-            Image.fromarray(array[..., band].astype(np.float32)).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+            Image.fromarray(array[..., band].astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
         )
         for band in range(array.shape[-1])
     ]
     resized = np.stack(bands, axis=-1)
     return resized.round().clip(0, 255).astype(np.uint8) if array.dtype == np.uint8 else resized.clip(0, 1)
+
+
+def crop_window(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return to which size an image is scaled before its centre is cut out, and where that begins: (top, left).
+
+    As for the published accuracies on ImageNet: the shorter side becomes 256/224 of the model's. An image that has the
+    model's size already is left as it is.
+    """
+    if tuple(shape[:2]) == size:
+        return size, (0, 0)
+    scale = max(size[0] / shape[0], size[1] / shape[1]) * 256 / 224
+    scaled = max(round(shape[0] * scale), size[0]), max(round(shape[1] * scale), size[1])
+    return scaled, ((scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2)

@@ -14,6 +14,7 @@ import numpy as np
 from advcli.backend import ArrayLike, KerasModel, Tensor, TracedFunction, tf
 from advcli.data.class_names import class_index
 from advcli.data.class_order import generic_names
+from advcli.data.images import Fit, crop_window
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import atomic
 from advcli.model import keras_file, output_head
@@ -54,6 +55,7 @@ class Classifier:
         input_range: the input values of black and white.
         head: how the output becomes logits.
         recipe: the training recipe; ``norm`` and ``eps`` are the threat that the model was trained for.
+        fitting: how images of other sizes are brought to the input size: squashed, or their centre is cut out.
         range_given: whether the user, or advcli's own file, gave the input range; else it was inferred or assumed.
         adapted: how the model as it was read became ``model``; None if it is the same.
         source: for an inference copy: the classifier that it is a copy of, whose predictions count.
@@ -67,6 +69,7 @@ class Classifier:
     input_range: tuple[float, float] = (0.0, 1.0)
     head: Head = LOGITS
     recipe: Mapping[str, Json] = field(default_factory=dict)
+    fitting: Fit = "squash"
     range_given: bool = True
     adapted: Adapted | None = field(default=None, compare=False, repr=False)
     source: "Classifier | None" = None
@@ -75,8 +78,25 @@ class Classifier:
         """Resize images to the model's input size: (N, H, W, C) -> (N, h, w, C)."""
         if tuple(pixels.shape[1:3]) == self.image_size:
             return pixels  # type: ignore[return-value]
-        resized = tf.image.resize(pixels, self.image_size, tf.image.ResizeMethod.BICUBIC, antialias=True)
-        return tf.clip_by_value(resized, 0.0, 1.0)
+        if self.fitting == "squash":
+            resized = tf.image.resize(pixels, self.image_size, tf.image.ResizeMethod.BICUBIC, antialias=True)
+            return tf.clip_by_value(resized, 0.0, 1.0)
+        return tf.ensure_shape(self._cropped(pixels), (None, *self.image_size, self.channels))
+
+    def _cropped(self, pixels: ArrayLike) -> Tensor:
+        """Scale images and cut out their centre, also where their size is known only when a traced function runs."""
+
+        def window(height: np.ndarray, width: np.ndarray) -> np.ndarray:
+            scaled, corner = crop_window((int(height), int(width)), self.image_size)
+            return np.array([*scaled, *corner], np.int32)
+
+        _, height, width, _ = tf.unstack(tf.shape(pixels))
+        rows, columns, top, left = tf.unstack(
+            tf.ensure_shape(tf.numpy_function(window, [height, width], tf.int32), (4,))
+        )
+        resized = tf.image.resize(pixels, (rows, columns), tf.image.ResizeMethod.BICUBIC, antialias=True)
+        part = resized[:, top : top + self.image_size[0], left : left + self.image_size[1]]
+        return tf.clip_by_value(part, 0.0, 1.0)
 
     def to_input(self, pixels: ArrayLike) -> Tensor:
         """Bring images to the model's input size and range: (N, H, W, C) in [0, 1] -> (N, h, w, C)."""

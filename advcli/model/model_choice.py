@@ -15,6 +15,7 @@ from typing import Self
 from advcli import registry
 from advcli.backend import keras
 from advcli.data.class_order import generic_names
+from advcli.data.images import Fit
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.download import offline
 from advcli.model.black_box import Gives
@@ -47,6 +48,7 @@ class ModelChoice:
         edge: for a backbone or a model of any size: the input size in pixels.
         unsafe: whether Python code inside a model file may run.
         output: for a model of several outputs: the name of the one to use.
+        fit: how images of other sizes are brought to the model's.
         given_name: the name in records; empty for one made of the value.
         text: the value with the options behind it, as the user wrote it.
     """
@@ -58,6 +60,7 @@ class ModelChoice:
     edge: int | None = None
     unsafe: bool = False
     output: str | None = None
+    fit: Fit = "squash"
     given_name: str = ""
     text: str = ""
 
@@ -161,9 +164,10 @@ class ModelChoice:
         """
         labels = read_labels(self.labels) if self.labels else ()
         if self.black_box is not None:
-            return open_black_box(self.black_box, labels=labels, input_range=self.input_range, edge=self.edge)
+            opened = open_black_box(self.black_box, labels=labels, input_range=self.input_range, edge=self.edge)
+            return replace(opened, name=self.name, fitting=self.fit)
         if self.path is not None:
-            return load(
+            loaded = load(
                 self.path,
                 self.name,
                 labels=labels,
@@ -172,6 +176,7 @@ class ModelChoice:
                 output=self.output,
                 unsafe=self.unsafe,
             )
+            return replace(loaded, fitting=self.fit)
         edge = self.edge or IMAGENET_EDGE
         weights = "imagenet" if self.weights == "imagenet" else Path(self.weights)
         model = registry.build("backbones", self.value)(None, edge, 3, weights)
@@ -182,7 +187,7 @@ class ModelChoice:
                 f"{len(labels)} class names for the {classes} classes of '{self.value}'",
                 f"'{self.labels}' must hold one name a class",
             )
-        return Classifier(self.name, model, tuple(labels), (edge, edge))
+        return Classifier(self.name, model, tuple(labels), (edge, edge), fitting=self.fit)
 
 
 def _split_options(text: str) -> tuple[str, dict[str, str]]:

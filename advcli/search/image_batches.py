@@ -41,7 +41,9 @@ def groups(
             except (AdvcliError, OSError) as error:
                 yield file, str(error)
             else:
-                yield Picture(file, images.resize(pixels, classifier.image_size) if resize else pixels)
+                yield Picture(
+                    file, images.resize(pixels, classifier.image_size, classifier.fitting) if resize else pixels
+                )
 
     def shape(item: Picture | tuple[Path, str]) -> tuple[int, ...]:
         return item.pixels.shape if isinstance(item, Picture) else ()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from advcli.options import OUTPUT, THREAT, WHAT, FieldDefault, option, refuse_out_of_bounds
 from advcli.parsing import read_list, read_radius, read_range
@@ -45,11 +45,13 @@ class ModelOptions(FileOptions):
         weights: for a backbone: where its weights come from.
         edge: side of the model's square input.
         output: for a model of several outputs: the name of the one to use.
+        fit: how images of other sizes are brought to the model's: squashed, or the centre cut out at 256/224 of it.
     """
 
     weights: str = option("imagenet", panel=WHAT, metavar="imagenet|FILE")
     edge: int | None = option(None, "--image-size", panel=WHAT, metavar="PIXELS", alias="--edge", min=8)
     output: str | None = option(None, panel=WHAT, metavar="NAME")
+    fit: Literal["squash", "crop"] = option("squash", panel=WHAT)
 
     def choose(self, model: str) -> "ModelChoice":
         """Find a model.
@@ -67,6 +69,7 @@ class ModelOptions(FileOptions):
             edge=self.edge,
             unsafe=self.unsafe_load,
             output=self.output,
+            fit=self.fit,
         )
 
 

@@ -39,7 +39,7 @@ def export(request: Request, folder: Path, shard: Shard) -> Iterator[Exported | 
     sample = dataset.test.sample(request.limit, request.first, request.seed)
     rows = shard.rows(len(sample))
     side = request.edge or dataset.edge
-    images = decode(sample.take(rows), (side, side), dataset.channels, request.skip_bad)
+    images = decode(sample.take(rows), (side, side), dataset.channels, request.skip_bad, fit=request.fit)
     if images.places is not None:
         rows = rows[images.places]
     classes = _folder_names(dataset.labels)

@@ -55,6 +55,7 @@ class Prepared:
                     "fingerprint": model.subject.fingerprint,
                     "edge": model.subject.image_size[0],
                     **_width(model.subject.image_size),
+                    **({"fit": model.classifier.fitting} if model.classifier.fitting != "squash" else {}),
                     "channels": model.subject.channels,
                     "head": model.classifier.head.name,
                     "input_range": list(model.classifier.input_range),
@@ -120,7 +121,7 @@ def prepare_evaluation(
         size = (classifier.image_size, classifier.channels)
         if size not in decoded:
             yield Progress(f"{classifier.name}: reading the images", 0, 0)
-            decoded[size] = decode(sample.take(rows), *size, skip_bad=request.skip_bad, memory=memory)
+            decoded[size] = decode(sample.take(rows), *size, request.skip_bad, memory, request.fit)
     images = [decoded[classifier.image_size, classifier.channels] for classifier in classifiers]
     models = measured(classifiers, dataset, images, rows, order_chosen=request.class_order is not None)
     choice = request.choose_surrogate()

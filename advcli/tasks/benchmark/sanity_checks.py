@@ -67,7 +67,7 @@ def training_overlap(train: Split, model: EvaluatedModel) -> Generator[Progress,
         if index % _BETWEEN_REPORTS == 0:
             yield Progress("comparing with the training images", index, len(train))
         try:
-            pixels = images.resize(images.to_channels(train.read(index), channels), size)
+            pixels = images.resize(images.to_channels(train.read(index), channels), size, model.classifier.fitting)
         except (AdvcliError, OSError):
             unreadable += 1
             continue

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from advcli.model.classifier import Classifier
 from advcli.records import Progress, Transferred
 from advcli.tasks.benchmark.measure import Keep, add
 from advcli.tasks.benchmark.models import EvaluatedModel
@@ -36,6 +38,8 @@ def _transferred(
 ) -> Iterator[Progress | Transferred]:
     """Attack all images on one model without early stopping, and classify them with every model."""
     others = [model for model in models if model.size[1] == crafted_on.size[1]]
+    # The images are cut out already: another model's size is reached by scaling alone.
+    scorers = {model.name: _scaling(model.classifier) for model in others}
     search = None
     for done, places in enumerate(crafted_on.parts(crafted_on.rows, batch)):
         rows = crafted_on.rows[places]
@@ -53,7 +57,7 @@ def _transferred(
             if _known(results, model.name, attack, crafted_on.name, rows):
                 continue
             start = time.perf_counter()
-            predicted = model.classifier.classes(pixels)
+            predicted = scorers[model.name].classes(pixels)
             seconds = time.perf_counter() - start + making / len(others)
             add(plan, model, attack, rows, predicted, results, keep, seconds, crafted_on=crafted_on.name)
     for model in others:
@@ -62,3 +66,7 @@ def _transferred(
 
 def _known(results: Results, model: str, attack: Perturbation, crafted_on: str, rows: np.ndarray) -> bool:
     return bool((results.predicted(model, attack, crafted_on)[rows] >= 0).all())
+
+
+def _scaling(classifier: Classifier) -> Classifier:
+    return classifier if classifier.fitting == "squash" else replace(classifier, fitting="squash")

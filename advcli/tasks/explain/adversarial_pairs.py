@@ -11,6 +11,7 @@ from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
+from advcli.model.classifier import Classifier
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.quantize import quantize_adversarial
 from advcli.threat.rng import image_generator
@@ -89,7 +90,7 @@ def attack_images(
     return [found[place] for place in range(len(pictures))]
 
 
-def read_pair(clean: np.ndarray, file: Path) -> Pair:
+def read_pair(classifier: Classifier, clean: np.ndarray, file: Path) -> Pair:
     """Read the adversarial image that ``advcli attack`` made of an image: (H, W, C) uint8, a PNG file.
 
     Raises:
@@ -97,10 +98,10 @@ def read_pair(clean: np.ndarray, file: Path) -> Pair:
     """
     adversarial = images.read(file, clean.shape[-1])
     if adversarial.shape != clean.shape:
-        if adversarial.shape[0] != adversarial.shape[1]:
+        if adversarial.shape[:2] != classifier.image_size:
             sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (adversarial, clean)]
             raise AdvcliError(f"'{file}' has {sizes[0]} pixels, the image it should be made of {sizes[1]}")
-        clean = images.resize(clean, adversarial.shape[0])
+        clean = images.resize(clean, classifier.image_size, classifier.fitting)
     content = png.record_in(file)
     pair = Pair(clean, adversarial, content.get("attack"), content.get("norm"), content.get("eps"))
     if not content:

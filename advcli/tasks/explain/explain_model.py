@@ -97,7 +97,7 @@ def _open(model: ExplainedModel, pictures: Sequence[Picture]) -> Iterator[Explan
         pairs = attack_images(model.compiled_attack, request.attack, pixels, origins)
     for picture, values, view, true, made in zip(pictures, pixels, clean, trues, pairs, strict=True):
         try:
-            pair = read_pair(values, model.adversarial[picture.file]) if request.given else made
+            pair = read_pair(model.classifier, values, model.adversarial[picture.file]) if request.given else made
             opened = Explanation(picture.file, classifier, (view,), true, pair)
             if pair is not None:
                 shown = [pair.clean, pair.adversarial, pair.noisy(request.seed)]
