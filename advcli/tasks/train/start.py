@@ -67,7 +67,8 @@ class Start:
         """Report the accuracy before training; near chance it warns, for then classes or input range may be others."""
         if self.new_head:
             return
-        pixels, labels = images.at(slice(0, _MEASURED))
+        # Images of a folder come class by class.
+        pixels, labels = images.at(np.linspace(0, len(images) - 1, min(len(images), _MEASURED)).astype(int))
         accuracy = float((self.classifier.classes(pixels) == labels).mean())
         chance = 1 / len(self.classifier.labels)
         level = logging.WARNING if accuracy < chance + _CLEARLY * (1 - chance) else logging.INFO
