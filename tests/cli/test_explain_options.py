@@ -178,6 +178,7 @@ def test_a_model_of_two_outputs_is_refused(advcli: Command, pictures: list[Path]
     model = pictures[0].parent / "model.keras"
     keras.Model(image, heads).save(model)
     result = advcli("explain", pictures[0], "--model", model, "--input-range", "0,1")
-    assert result.returncode == 1
-    assert "returns a list of 2 outputs, not one tensor" in result.stderr
+    assert result.returncode == 2
+    assert "has 2 outputs: dense" in result.stderr
+    assert "hint: choose one: --output dense" in result.stderr
     assert "Traceback" not in result.stderr
