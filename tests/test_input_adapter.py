@@ -128,6 +128,22 @@ def test_an_integer_model_whose_layers_need_integers_has_no_gradient(caplog: pyt
     assert "it has no gradient" in caplog.text
     expected = keras.ops.softmax(own((images * 255).round().astype(np.uint8)))
     np.testing.assert_allclose(classifier.predict(images), expected, atol=1e-5)
+    assert (classifier.has_gradient, classifier.gives) == (False, "scores")
+
+
+def test_attacks_with_gradients_on_a_model_without_are_refused(
+    advcli: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    image = keras.Input((SIDE, SIDE, 1), dtype="uint8")
+    embedded = keras.layers.Embedding(256, 3)(keras.layers.Flatten()(image))
+    keras.Model(image, keras.layers.Dense(4)(keras.layers.Flatten()(embedded))).save(tmp_path / "integers.keras")
+    Image.fromarray((foreign.images(1, 1, SIDE)[0, ..., 0] * 255).astype(np.uint8)).save(tmp_path / "a.png")
+    refused = advcli("attack", "a.png", "--model", "integers.keras", "--attack", "pgd", cwd=tmp_path)
+    assert refused.returncode == 2, refused.stderr
+    assert "square" in refused.stderr
+    attacked = advcli("attack", "a.png", "--model", "integers.keras", "--eps", "0.3", "--json", cwd=tmp_path)
+    assert attacked.returncode == 0, attacked.stderr
+    assert json.loads(attacked.stdout)["attack"] == "square"
 
 
 def _two_outputs(kind: type) -> Any:

@@ -143,8 +143,8 @@ class Classifier:
 
     @property
     def has_gradient(self) -> bool:
-        """Return whether the model has gradients, layers and weights; a black box only answers."""
-        return not isinstance(self.model, BlackBox)
+        """Return whether the model has gradients; a black box only answers, and a model of integers may have none."""
+        return not isinstance(self.model, BlackBox) and (self.adapted is None or self.adapted.differentiable)
 
     @property
     def gives(self) -> Gives:

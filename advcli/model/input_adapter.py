@@ -32,6 +32,7 @@ class Adapted(NamedTuple):
         original: the model as it was read.
         output: the name of the output that is used, if it was chosen.
         notes: what was changed.
+        differentiable: whether the output has a gradient with respect to the image.
     """
 
     model: KerasModel
@@ -41,6 +42,7 @@ class Adapted(NamedTuple):
     original: KerasModel
     output: str | None = None
     notes: tuple[str, ...] = ()
+    differentiable: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def adapt(model: KerasModel, name: str, white: float, output: str | None = None)
     differentiable = _proven(lambda: built(lambda inputs: _on_floats(model, inputs)), exact)
     how = "gradients pass the rounding unchanged" if differentiable else "it has no gradient"
     notes.append(f"takes integers ({dtype}): pixels are rounded for it, and {how}")
-    return Adapted(differentiable or exact, *size, model, chosen, tuple(notes))
+    return Adapted(differentiable or exact, *size, model, chosen, tuple(notes), differentiable is not None)
 
 
 def takes_integers(model: KerasModel) -> bool:
