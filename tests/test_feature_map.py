@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import foreign
+import transformers
 from advcli import registry
 from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
@@ -219,34 +220,59 @@ def test_the_list_says_which_layers_are_led_around() -> None:
     assert found == {"a": True, "start": True, "b": False, "branch": False, "joined": True}
 
 
-def _transformer(heads: int, depth: int = 2, edge: int = 32) -> Any:
-    """Build a transformer on patches of 4 x 4 pixels, with positions, untrained."""
-    layers = keras.layers
-    keras.utils.set_random_seed(heads)
-    image = keras.Input((edge, edge, 3))
-    patches = layers.Conv2D(32, 4, 4, name="patches")(image)
-    tokens = layers.Reshape((-1, 32), name="tokens")(patches)
-    tokens += np.random.default_rng(0).normal(size=tokens.shape[1:]).astype(np.float32)
-    for block in range(depth):
-        attended = layers.LayerNormalization()(tokens)
-        attention = layers.MultiHeadAttention(heads, 32 // heads, name=f"attention{block}")
-        tokens = layers.Add()([tokens, attention(attended, attended)])
-        inner = layers.Dense(64, activation="gelu")(layers.LayerNormalization()(tokens))
-        tokens = layers.Add()([tokens, layers.Dense(32)(inner)])
-    mean = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(tokens))
-    return keras.Model(image, layers.Dense(4)(mean))
-
-
 @pytest.mark.parametrize("heads", [2, 4, 8])
-def test_tokens_and_heads_of_a_transformer_are_no_map(heads: int) -> None:
-    classifier = classify(_transformer(heads), 32)
-    assert [one.layer for one in listed(classifier)] == ["patches"]
+def test_the_heads_of_a_transformer_are_no_map(heads: int) -> None:
+    classifier = classify(transformers.transformer(heads=heads), 32)
+    found = [one.layer for one in listed(classifier)]
+    assert {"patches", "tokens", "block0", "block1", "norm"} <= set(found)
+    assert not {"query", "key", "value"} & set(found)
+    assert {(one.rows, one.columns) for one in listed(classifier)} == {(8, 8)}
     assert what(classifier, "patches") == ("patches", 8, 8)
     for name in ("query", "key", "value"):
         with pytest.raises(
             UsageError, match=rf"layer '{name}' \(64 x {heads} x .* is not a feature map: its axes do not follow"
         ):
             feature_map(classifier, name)
+
+
+@pytest.mark.parametrize(("token", "first"), [("none", 0), ("first", 1), ("last", 0)])
+@pytest.mark.parametrize("size", [(24, 24), (12, 20), (64, 64)])
+def test_the_patches_are_found_among_the_tokens(token: str, first: int, size: tuple[int, int]) -> None:
+    classifier = transformers.classify(transformers.transformer(token, size))
+    rows, columns = size[0] // transformers.PATCH, size[1] // transformers.PATCH
+    found = feature_map(classifier, "positions")
+    assert found.grid is not None
+    assert (found.grid.rows, found.grid.columns, found.grid.first) == (rows, columns, first)
+    assert found.grid.class_token == {"none": None, "first": 0, "last": rows * columns}[token]
+    shown = {one.layer: one for one in listed(classifier)}
+    # Whatever the last block makes of the patches is not read where a class token is.
+    read = token == "none"
+    assert {"block0", "norm1"} <= set(shown)
+    assert ("block1" in shown) == ("norm" in shown) == read
+    assert shown["norm1"].only_way == (not read)
+    if not read:
+        with pytest.raises(UsageError, match="do not depend on the patch tokens of layer 'block1'"):
+            feature_map(classifier, "block1")
+    if min(rows, columns) >= 4:
+        assert what(classifier) == ("norm" if read else "norm1", rows, columns)
+
+
+def test_heads_whose_features_follow_the_image_are_no_map_either() -> None:
+    classifier = transformers.classify(transformers.planted("first", (32, 32)))
+    assert {(one.rows, one.columns) for one in listed(classifier)} == {(8, 8)}
+
+
+def test_tokens_in_another_order_are_no_map() -> None:
+    layers = keras.layers
+    order = np.random.default_rng(0).permutation(64)
+    image = keras.Input((32, 32, 3))
+    tokens = layers.Reshape((-1, 8), name="tokens")(_conv("a", stride=4)(image))
+    mixed = layers.Lambda(lambda x: tf.gather(x, order, axis=1), name="mixed")(tokens)
+    end = layers.Dense(4)(layers.GlobalAveragePooling1D()(layers.Dense(8, "gelu", name="later")(mixed)))
+    classifier = classify(keras.Model(image, end), 32)
+    assert [one.layer for one in listed(classifier)] == ["a", "tokens"]
+    with pytest.raises(UsageError, match=r"layer 'mixed' .* is not a feature map"):
+        feature_map(classifier, "mixed")
 
 
 def _rearranged(name: str) -> list[Any]:

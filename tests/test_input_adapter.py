@@ -238,7 +238,14 @@ def test_a_model_of_wide_images_is_measured_attacked_and_explained_at_its_size(
     assert record["after"]["label"] == ("dark", "light")[int(own.argmax())]
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names("explainers") if name != "guided-backprop"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in registry.names("explainers")
+        if name != "guided-backprop" and not registry.build("explainers", name).needs_attention
+    ],
+)
 def test_every_method_explains_wide_images(wide: Path, name: str) -> None:
     classifier = wrap(keras.models.load_model(wide / "wide.keras", compile=False), "wide", input_range=(0, 1))
     assert classifier.image_size == (12, 20)

@@ -23,6 +23,7 @@ class Explainer(ABC):
     ``signed``: negative values occur, and are against the class.
     ``split_signs``: positive and negative values are drawn as two pictures, on one scale.
     ``needs_network``: it looks at gradients or at a layer; if not, only at the scores of images.
+    ``needs_attention``: it reads the attention of a transformer, and refuses a network without.
     ``is_derivative``: a value says what a brighter pixel would change, not what this pixel contributes.
 
     A method that shows a layer has the option ``layer``.
@@ -33,6 +34,7 @@ class Explainer(ABC):
     split_signs: ClassVar[bool] = False
     is_derivative: ClassVar[bool] = False
     needs_network: ClassVar[bool] = True
+    needs_attention: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(

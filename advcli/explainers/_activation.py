@@ -60,9 +60,11 @@ def _features_and_gradients(
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Compute A and G with one traced function for all methods that show the layer.
 
-    The feature map is recorded while the model runs, which works inside nested and subclassed models too.
+    Of a transformer they are on the grid of its tokens, without the class token. The feature map is recorded while the
+    model runs, which works inside nested and subclassed models too.
     """
-    call = feature_map(classifier, layer).call
+    found = feature_map(classifier, layer)
+    call = found.call
 
     def record(pixels: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape, recorded([call.layer]) as calls:
@@ -70,7 +72,7 @@ def _features_and_gradients(
             values = score(classifier.logits(pixels), labels, others)
         feature = calls[call.turn].output
         slope = tape.gradient(values, feature, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return tf.cast(feature, tf.float32), tf.cast(slope, tf.float32)
+        return tf.cast(found.cells(feature), tf.float32), tf.cast(found.cells(slope), tf.float32)
 
     function = traced(classifier, ("feature map", call.layer.name, call.turn), record)
     return in_batches(function, images, classes, against)

@@ -37,10 +37,7 @@ def moved_images(size: tuple[int, int], channels: int) -> np.ndarray:
     """
     rng = np.random.default_rng(0)
     edge, steps = max(size), [_step(side) for side in size]
-    down, right = (
-        np.exp(-((np.arange(side) + 0.5 - (side - step) / 2) ** 2) / (2 * (side / 10) ** 2))
-        for side, step in zip(size, steps, strict=True)
-    )
+    down, right = (_spot(np.arange(side) + 0.5, side, 0) for side in size)
     spot = np.outer(down, right)[..., None]
     images = []
     for number in range(next((count for most, count in _CONTENTS if edge <= most), _LEAST_CONTENTS)):
@@ -84,6 +81,32 @@ def is_spatial(changes: np.ndarray, size: tuple[int, int]) -> bool:
         return False
     ways = _step(size[0]) / size[0], _step(size[1]) / size[1]
     return _centre_follows(changes, ways) or _channels_follow(changes, ways)
+
+
+def alignment(changes: np.ndarray, size: tuple[int, int]) -> float:
+    """Return the correlation of the change with the spot itself: at most 1, and less where it is in other cells.
+
+    Args:
+        changes: (contents, 2, 2, h, w, k), the result of ``change``.
+        size: height and width of the images in pixels.
+    """
+    squares = (changes.astype(np.float64) ** 2).sum(axis=(0, -1))
+    shares = np.zeros_like(squares)
+    for place in np.ndindex(_PLACES):
+        down, right = (
+            _spot(_middles(cells) * side, side, shift)
+            for cells, side, shift in zip(squares.shape[2:], size, place, strict=True)
+        )
+        shares[place] = np.outer(down, right)
+    first, second = (values - values.mean(axis=(0, 1)) for values in (squares, shares))
+    length = np.sqrt((first**2).sum() * (second**2).sum())
+    return float((first * second).sum() / length) if length > 0 else 0.0
+
+
+def _spot(pixels: np.ndarray, side: int, shift: int) -> np.ndarray:
+    """Return the share of the spot along an axis, moved by ``shift`` steps."""
+    centre = (side - _step(side)) / 2 + shift * _step(side)
+    return np.exp(-((pixels - centre) ** 2) / (2 * (side / 10) ** 2))
 
 
 def _centre_follows(changes: np.ndarray, ways: tuple[float, float]) -> bool:

@@ -16,7 +16,12 @@ from advcli.model.classifier import Classifier, wrap
 from advcli.model.introspection import operations
 from conftest import make_classifier
 
-METHODS = registry.names("explainers")
+# The networks here have no attention.
+METHODS = tuple(
+    method
+    for method in registry.names("explainers")
+    if not registry.component("explainers", method).needs_attention  # type: ignore[attr-defined]
+)
 PICTURES = ("activation-maximization",)
 MAPS = tuple(method for method in METHODS if method not in PICTURES)
 # Few draws and steps: what they converge to is tested elsewhere.
