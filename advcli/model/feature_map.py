@@ -22,6 +22,9 @@ _STEM = 10
 _NO_STAGE = ("Pad", "Crop", "Pool", "Dropout", "Reshape", "UpSampling")
 # Share of a gradient that may differ from the sum of its parts.
 _ROUNDING = 1e-3
+# Bottlenecks at the end of a transformer, of which its last block has up to four, behind which normalisations are
+# examined: each takes a tenth of a second.
+_LATE = 6
 _KEY = "feature maps"
 _SHAPE_ONLY = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
 
@@ -260,16 +263,22 @@ def _gradients(
     def greatest(slope: Tensor, grid: TokenGrid) -> Tensor:
         return tf.reduce_max(tf.abs(tf.cast(grid.patches(slope), tf.float32)))
 
+    bottlenecks = list(dict.fromkeys(call.output.op for call, _ in tokens if call.output.op in passed))
+    late = set(bottlenecks[-_LATE:])
     before: dict[TokenGrid, int] = {}
+    past: dict[int, Tensor] = {}
     found = []
     for i, (call, grid) in enumerate(tokens):
         missed = tf.constant(1.0)
         if call.output.op in passed:
             before[grid], missed = i, tf.constant(0.0)
-        elif grid.class_token is not None and grid in before:
+        elif grid.class_token is not None and grid in before and outputs[before[grid]].op in late:
             start = before[grid]
-            (through,) = tf.gradients(outputs[i], outputs[start], grad_ys=slopes[i], unconnected_gradients=zero)
-            missed = tf.math.divide_no_nan(greatest(slopes[start] - through, grid), greatest(slopes[start], grid))
+            # The grids that differ in the place of the class token share one gradient.
+            if id(call) not in past:
+                (through,) = tf.gradients(outputs[i], outputs[start], grad_ys=slopes[i], unconnected_gradients=zero)
+                past[id(call)] = slopes[start] - through
+            missed = tf.math.divide_no_nan(greatest(past[id(call)], grid), greatest(slopes[start], grid))
         found.append((greatest(slopes[i], grid), missed))
     return found
 
