@@ -19,7 +19,7 @@ from advcli.errors import UsageError
 from advcli.model.answer_cache import AnswerCache
 from advcli.model.black_box import BlackBox, ScoreFunction
 from advcli.model.classifier import Classifier
-from advcli.model.http_endpoint import Endpoint
+from advcli.model.http_endpoint import HttpEndpoint
 from advcli.model.model_choice import ModelChoice
 from advcli.model.output_head import LOGARITHM, LOGITS
 from advcli.search.compiled_attack import CompiledAttack
@@ -272,19 +272,19 @@ def test_an_endpoint_is_explained_by_its_scores(advcli: Command, folder: Path, s
 def test_a_wrong_description_is_refused(tmp_path: Path, content: str, told: str) -> None:
     (tmp_path / "mine.toml").write_text(content)
     with pytest.raises(UsageError) as error:
-        Endpoint.read(tmp_path / "mine.toml")
+        HttpEndpoint.read(tmp_path / "mine.toml")
     assert told in f"{error.value.message} {error.value.hint}"
     assert "secret" not in error.value.message
 
 
 def test_any_request_and_any_response() -> None:
-    one = Endpoint(url="https://host/x", request='{"x": ${image}}', response="out.0.p", name="m")
+    one = HttpEndpoint(url="https://host/x", request='{"x": ${image}}', response="out.0.p", name="m")
     image = np.array([[[[0.25]]]], np.float32)
     assert json.loads(one._body(image)) == {"x": [[[0.25]]]}
     assert one._scores(b'{"out": [{"p": [1, 2]}]}').tolist() == [[1, 2]]
-    several = Endpoint(url="https://host/x", response="out.*.p", name="m")
+    several = HttpEndpoint(url="https://host/x", response="out.*.p", name="m")
     assert several._scores(b'{"out": [{"p": [1, 2]}, {"p": [3, 4]}]}').tolist() == [[1, 2], [3, 4]]
-    as_file = Endpoint(url="https://host/x", image="png", channels=1, input_range=(-1.0, 1.0), name="m")
+    as_file = HttpEndpoint(url="https://host/x", image="png", channels=1, input_range=(-1.0, 1.0), name="m")
     import base64
     import io
 
@@ -293,8 +293,8 @@ def test_any_request_and_any_response() -> None:
 
 
 def test_the_name_of_an_endpoint() -> None:
-    assert Endpoint.of_address("https://host:8501/v1/models/m:predict").name == "host:8501/m"
-    assert Endpoint.of_address("https://host/v1/models/m/versions/3:predict").name == "host/m/versions/3"
+    assert HttpEndpoint.of_address("https://host:8501/v1/models/m:predict").name == "host:8501/m"
+    assert HttpEndpoint.of_address("https://host/v1/models/m/versions/3:predict").name == "host/m/versions/3"
 
 
 def test_no_network_is_used_offline(monkeypatch: pytest.MonkeyPatch) -> None:

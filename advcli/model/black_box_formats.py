@@ -11,7 +11,7 @@ from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.black_box import BlackBox, Gives, ScoreFunction
 from advcli.model.classifier import Classifier
-from advcli.model.http_endpoint import Endpoint
+from advcli.model.http_endpoint import HttpEndpoint
 from advcli.model.litert_file import LiteRTFile
 from advcli.model.onnx_file import OnnxFile
 from advcli.model.python_function import PREFIX, PythonFunction
@@ -42,7 +42,7 @@ class Format(Protocol):
 _FILES: Mapping[str, Callable[[Path], Format]] = {
     ".tflite": LiteRTFile,
     ".onnx": OnnxFile,
-    ".toml": Endpoint.read,
+    ".toml": HttpEndpoint.read,
 }
 
 
@@ -55,7 +55,7 @@ def black_box_format(value: str, unsafe: bool = False) -> Format | None:
     if value.startswith(PREFIX):
         return PythonFunction(value, unsafe)
     if "://" in value:
-        return Endpoint.of_address(value)
+        return HttpEndpoint.of_address(value)
     path = Path(value).expanduser()
     made = _FILES.get(path.suffix.lower())
     if made is None or path.is_dir():

@@ -26,7 +26,7 @@ _WHAT = "an endpoint is https://HOST/v1/models/MODEL:predict, or a .toml file wi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class HttpEndpoint:
     """An address that classifies images.
 
     Args:
@@ -88,7 +88,7 @@ class Endpoint:
         _ = self._filled_headers
 
     @classmethod
-    def of_address(cls, url: str) -> "Endpoint":
+    def of_address(cls, url: str) -> "HttpEndpoint":
         """Make the endpoint of TensorFlow Serving's REST interface at an address.
 
         Raises:
@@ -100,7 +100,7 @@ class Endpoint:
         return cls(url=url, name=f"{host}/{path}" if path else host)
 
     @classmethod
-    def read(cls, path: Path) -> "Endpoint":
+    def read(cls, path: Path) -> "HttpEndpoint":
         """Read a TOML file.
 
         Raises:
