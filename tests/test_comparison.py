@@ -18,9 +18,11 @@ from advcli.tasks.train.cost_estimate import plan
 from advcli.tasks.train.recipe import Recipe, prepare
 from advcli.tasks.train.run import train_model
 from advcli.tasks.train.run_folder import Run
-from advcli.tasks.train.twin_comparison import ATTACKS, NOISES
+from advcli.tasks.train.twin_comparison import ATTACKS
 from advcli.threat.threat import Threat
 from conftest import make_classifier
+
+NOISES = ("gaussian", "poisson", "salt-pepper")
 
 TINY = Recipe(
     data="digits",

@@ -55,6 +55,16 @@ class Search(HasLengths, ABC):
         return _NEEDS.get(self.kind, "gradient")
 
     @property
+    def searches_as_training(self) -> bool:
+        """Whether it searches as adversarial training does: by gradients, for one perturbed image in the ball."""
+        return self.bounded and self.needs == "gradient"
+
+    @property
+    def single_step(self) -> bool:
+        """Whether it takes one step; an attack of several steps has the option ``steps``."""
+        return getattr(self, "steps", 1) == 1
+
+    @property
     def most_queries(self) -> int | None:
         """How often it asks the model about an image at most; None if that is not limited by an option."""
         return getattr(self, "queries", None)
@@ -123,6 +133,11 @@ class Universal(Search):
     """
 
     steps: int
+
+    @property
+    def searches_as_training(self) -> bool:
+        """Whether it searches as adversarial training does; one pattern for all images is another search."""
+        return False
 
     @abstractmethod
     def start(self, size: tuple[int, int], channels: int) -> Nest:

@@ -25,6 +25,8 @@ class Explainer(ABC):
     ``needs_network``: it looks at gradients or at a layer; if not, only at the scores of images.
     ``is_derivative``: a value says what a brighter pixel would change, not what this pixel contributes.
 
+    ``suits``: of the default methods, those for "fine" and for "coarse" feature maps exclude each other.
+
     A method that shows a layer has the option ``layer``.
     """
 
@@ -33,6 +35,7 @@ class Explainer(ABC):
     split_signs: ClassVar[bool] = False
     is_derivative: ClassVar[bool] = False
     needs_network: ClassVar[bool] = True
+    suits: ClassVar[Literal["any", "fine", "coarse"]] = "any"
 
     @abstractmethod
     def __call__(
