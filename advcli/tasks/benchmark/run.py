@@ -128,24 +128,23 @@ def _measured(
     # The checks need all images, not a shard.
     checked = prepared.request.checks and how.shard.of == 1
     found: list[Score] = []
-
-    def noted(events: Iterator[Record | Progress]) -> Iterator[Record | Progress]:
-        for event in events:
-            if isinstance(event, Score):
-                found.append(event)
-            yield event
-
     if how.ray is not None:
         from advcli.tasks.benchmark.ray_cluster import measure_on_ray
 
         # The cluster has measured everything: nothing is left to measure below.
         yield from measure_on_ray(prepared, results, keep, how.ray)
-    yield from noted(evaluate_shared(plan, models, results, keep, batch))
+    for event in evaluate_shared(plan, models, results, keep, batch):
+        if isinstance(event, Score):
+            found.append(event)
+        yield event
     if checked:
         yield from checks(prepared, results, found, after=False)
     if how.budget is not None:
         yield from spend(plan, models, results, keep, batch, how.budget)
-    yield from noted(evaluate_attacks(plan, models, results, keep, batch, search=how.budget is None))
+    for event in evaluate_attacks(plan, models, results, keep, batch, search=how.budget is None):
+        if isinstance(event, Score):
+            found.append(event)
+        yield event
     yield from evaluate_transfers(plan, models, results, keep, batch)
     if plan.smoothing is not None:
         yield from smooth(plan, models, results, keep, batch)

@@ -227,35 +227,5 @@ def _attempt(path: Path) -> Json:
     return state["history"], state["rollbacks"]
 
 
-class UnwrittenRun(Run):
-    """The run folder for all workers except the chief: they read it, only the chief writes."""
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Do nothing: the chief holds the lock."""
-        yield
-
-    def clear(self) -> None:
-        """Do nothing: the chief writes."""
-
-    def remove_unfinished(self) -> None:
-        """Do nothing: the chief writes."""
-
-    def write_description(self, recipe: Mapping[str, Json], resolved: Mapping[str, Json]) -> None:
-        """Do nothing: the chief writes."""
-
-    def save_model(self, classifier: Classifier, name: str) -> None:
-        """Do nothing: the chief writes."""
-
-    def choose_model(self, name: str) -> None:
-        """Do nothing: the chief writes."""
-
-    def write_history(self, history: Sequence[Epoch]) -> None:
-        """Do nothing: the chief writes."""
-
-    def save(self, checkpoint: Checkpoint, variables: Sequence[Variable]) -> None:
-        """Do nothing: the chief writes."""
-
-
 def _cell(value: object) -> object:
     return "; ".join(value) if isinstance(value, tuple) else value
