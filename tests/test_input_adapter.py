@@ -249,7 +249,7 @@ def test_a_feature_map_of_wide_images_is_spatial(wide: Path) -> None:
 def test_other_sizes_than_its_own_are_refused(wide: Path) -> None:
     model = keras.models.load_model(wide / "wide.keras", compile=False)
     with pytest.raises(UsageError, match="takes images of 12 x 20 pixels, not 20"):
-        wrap(model, "wide", input_range=(0, 1), edge=20)
+        wrap(model, "wide", input_range=(0, 1), image_size=20)
 
 
 def test_a_saved_classifier_of_wide_images_is_read_again(wide: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from advcli.backend import keras
 from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.download import offline
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
 from advcli.model.classifier import Classifier, load, read_labels, recipe_of
 from advcli.model.saved_model import is_saved_model
@@ -26,7 +26,7 @@ from advcli.records.base import Json
 
 log = logging.getLogger(__name__)
 
-IMAGENET_EDGE = 224
+IMAGENET_SIZE = 224
 _LEAST_SIZE = 8
 _CLASS_INDEX = (
     "imagenet_class_index.json",
@@ -44,7 +44,7 @@ class ModelChoice:
         weights: for a backbone: ``imagenet`` or a weights file.
         labels: a file of class names.
         input_range: for a model not saved by advcli: the input values of black and white.
-        edge: for a backbone or a model of any size: the input size in pixels.
+        image_size: for a backbone or a model of any size: the input size in pixels.
         unsafe: whether Python code inside a model file may run.
         output: for a model of several outputs: the name of the one to use.
         given_name: the name in records; empty for one made of the value.
@@ -55,7 +55,7 @@ class ModelChoice:
     weights: str = "imagenet"
     labels: Path | None = None
     input_range: tuple[float, float] | None = None
-    edge: int | None = None
+    image_size: int | None = None
     unsafe: bool = False
     output: str | None = None
     given_name: str = ""
@@ -106,9 +106,9 @@ class ModelChoice:
         return black_box_format(self.value, self.unsafe)
 
     @property
-    def gives(self) -> Gives:
+    def access(self) -> Access:
         """Return what an attack can learn from the model, as far as that is known before it is loaded."""
-        return "gradient" if self.black_box is None else self.black_box.gives
+        return "gradient" if self.black_box is None else self.black_box.access
 
     @property
     def path(self) -> Path | None:
@@ -161,20 +161,22 @@ class ModelChoice:
         """
         labels = read_labels(self.labels) if self.labels else ()
         if self.black_box is not None:
-            return open_black_box(self.black_box, labels=labels, input_range=self.input_range, edge=self.edge)
+            return open_black_box(
+                self.black_box, labels=labels, input_range=self.input_range, image_size=self.image_size
+            )
         if self.path is not None:
             return load(
                 self.path,
                 self.name,
                 labels=labels,
                 input_range=self.input_range,
-                edge=self.edge,
+                image_size=self.image_size,
                 output=self.output,
                 unsafe=self.unsafe,
             )
-        edge = self.edge or IMAGENET_EDGE
+        size = self.image_size or IMAGENET_SIZE
         weights = "imagenet" if self.weights == "imagenet" else Path(self.weights)
-        model = registry.build("backbones", self.value)(None, edge, 3, weights)
+        model = registry.build("backbones", self.value)(None, size, 3, weights)
         classes = model.output_shape[-1]
         labels = labels or _imagenet_labels(classes, self.weights)
         if len(labels) != classes:
@@ -182,7 +184,7 @@ class ModelChoice:
                 f"{len(labels)} class names for the {classes} classes of '{self.value}'",
                 f"'{self.labels}' must hold one name a class",
             )
-        return Classifier(self.name, model, tuple(labels), (edge, edge))
+        return Classifier(self.name, model, tuple(labels), (size, size))
 
 
 def _split_options(text: str) -> tuple[str, dict[str, str]]:
@@ -222,7 +224,7 @@ def _read_file(text: str) -> Path:
 _OWN_OPTIONS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "range": ("input_range", read_range),
     "labels": ("labels", _read_file),
-    "size": ("edge", _read_size),
+    "size": ("image_size", _read_size),
     "output": ("output", str),
     "weights": ("weights", str),
     "name": ("given_name", str),

@@ -146,4 +146,4 @@ def add(
     )
     keep(verdicts)
     results.add(verdicts)
-    model.settle()
+    model.end_batch()

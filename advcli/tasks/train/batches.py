@@ -1,4 +1,4 @@
-"""The batches of an epoch, made ready beside the training step."""
+"""The batches of an epoch, prepared while the training step runs."""
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence

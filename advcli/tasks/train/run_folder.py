@@ -171,7 +171,7 @@ class Run:
     def save(self, checkpoint: Checkpoint, variables: Sequence[Variable]) -> None:
         """Write the history, and every variable of model and optimizer.
 
-        After a whole epoch that is ``checkpoint/state.npz``, in the middle of one ``checkpoint/midway.npz`` beside it.
+        After a whole epoch that is ``checkpoint/state.npz``, in the middle of one ``checkpoint/midway.npz``.
         """
         state = asdict(checkpoint)
         arrays: dict[str, Any] = {f"variable{i}": np.asarray(variable) for i, variable in enumerate(variables)}

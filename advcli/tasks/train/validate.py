@@ -82,12 +82,12 @@ def refuse_unknown(recipe: Recipe) -> None:
         raise UsageError(f"no such file: '{recipe.weights}'", "--weights is none, imagenet or a weights file")
     if recipe.against is not None and not (Path(recipe.against) / "model.keras").is_file():
         raise UsageError(
-            f"'{recipe.against}' is no run folder: it has no model.keras", "--against names a finished run"
+            f"'{recipe.against}' is not a run folder: it has no model.keras", "--against names a finished run"
         )
 
 
 def refuse_two_starts(request: Request, given: Collection[str]) -> None:
-    """Refuse ``--model`` beside a backbone, and without it the options that read it.
+    """Refuse ``--model`` together with a backbone, and without it the options that read it.
 
     Args:
         request: all options.
