@@ -93,7 +93,7 @@ def read_duration(text: str) -> float:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smh]?)", text.strip().lower())
     if not parts or "".join(number + unit for number, unit in parts) != text.strip().lower():
-        raise UsageError(f"--budget is no time: '{text}'", "write 90s, 10m or 1h30m")
+        raise UsageError(f"--budget is not a time: '{text}'", "write 90s, 10m or 1h30m")
     seconds = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
     if seconds <= 0:
         raise UsageError(f"--budget leaves no time: '{text}'", "write 90s, 10m or 1h30m")

@@ -1,7 +1,8 @@
 """Components by name: a family is a folder, a name is a file, a spec is ``name:option=value``.
 
-Names, summaries and options are read from the source files, so that help needs no component
-to be imported.
+A file ends in ``COMPONENT = TheClass``. A file of several sizes of one network ends in
+``COMPONENTS = {"name": TheClass, ...}`` instead; each class then has a summary of its own, the first line of its
+docstring. Names, summaries and options are read from the source files, so that help needs no component to be imported.
 """
 
 import ast
@@ -19,20 +20,55 @@ _ROOT = Path(__file__).parent
 
 
 def names(family: str) -> tuple[str, ...]:
-    """List a family's components, from its file names."""
-    files = sorted((_ROOT / family).glob("[!_]*.py"))
-    return tuple(file.stem.replace("_", "-") for file in files)
+    """List a family's components, from its files."""
+    return tuple(_files(family))
 
 
-@cache
-def _source(family: str, name: str) -> ast.Module:
-    file = _ROOT / family / f"{name.replace('-', '_')}.py"
-    return ast.parse(file.read_text(encoding="utf-8"))
+def component_file(family: str, name: str) -> Path:
+    """Return the file of a component."""
+    return _files(family)[canonical(name)]
 
 
 def summary(family: str, name: str) -> str:
-    """Return the first line of a component's module docstring."""
-    return (ast.get_docstring(_source(family, name)) or "").partition("\n")[0]
+    """Return the first line of the docstring of a component's module, or of its class if the module has several."""
+    tree = _parsed(component_file(family, name))
+    variant = _variants(tree).get(canonical(name))
+    described = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == variant), tree)
+    return (ast.get_docstring(described) or "").partition("\n")[0]
+
+
+def _files(family: str) -> dict[str, Path]:
+    """Return the file of each component of a family."""
+    files = {name: file for file in (_ROOT / family).glob("[!_]*.py") for name in _names_in(file)}
+    return dict(sorted(files.items(), key=lambda item: item[0].replace("-", "_")))
+
+
+@cache
+def _names_in(file: Path) -> tuple[str, ...]:
+    # Parsing every file only to list the names would make help slower.
+    several = "\nCOMPONENTS = " in file.read_text(encoding="utf-8")
+    return tuple(_variants(_parsed(file))) if several else (file.stem.replace("_", "-"),)
+
+
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _variants(tree: ast.Module) -> dict[str, str]:
+    """Return the classes of a file with several components by the components' names."""
+    value = _assigned(tree, "COMPONENTS")
+    if not isinstance(value, ast.Dict):
+        return {}
+    return {ast.literal_eval(key): ast.unparse(cls) for key, cls in zip(value.keys, value.values, strict=True) if key}
+
+
+def _assigned(tree: ast.Module, name: str) -> ast.expr | None:
+    """Return the expression that a module assigns to a name."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]:
+            return node.value
+    return None
 
 
 def options(family: str, name: str) -> dict[str, str]:
@@ -52,15 +88,13 @@ def lengths(family: str, name: str) -> tuple[str, ...]:
 
 def _attributes(family: str, name: str) -> dict[str, ast.AnnAssign]:
     """Return the annotated attributes of a component's class and of those it inherits from, theirs first."""
-    tree = _source(family, name)
-    component = next(
-        node.value.id
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Name)
-        and any(isinstance(target, ast.Name) and target.id == "COMPONENT" for target in node.targets)
-    )
-    return _class_attributes(tree, component)
+    tree = _parsed(component_file(family, name))
+    cls = _variants(tree).get(canonical(name))
+    if cls is None:
+        only = _assigned(tree, "COMPONENT")
+        assert only is not None, f"{component_file(family, name)} has no COMPONENT"
+        cls = ast.unparse(only)
+    return _class_attributes(tree, cls)
 
 
 def _class_attributes(tree: ast.Module, name: str) -> dict[str, ast.AnnAssign]:
@@ -68,7 +102,7 @@ def _class_attributes(tree: ast.Module, name: str) -> dict[str, ast.AnnAssign]:
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and any((alias.asname or alias.name) == name for alias in node.names):
             file = _module_file(node.module or "")
-            return _class_attributes(ast.parse(file.read_text(encoding="utf-8")), name) if file else {}
+            return _class_attributes(_parsed(file), name) if file else {}
         if isinstance(node, ast.ClassDef) and node.name == name:
             found: dict[str, ast.AnnAssign] = {}
             for base in reversed(node.bases):
@@ -111,7 +145,8 @@ def component(family: str, spec: str) -> type:
     if name not in names(family):
         kind = family.removesuffix("s")
         raise UsageError(f"unknown {kind} '{spec.partition(':')[0]}'", nearest(name, names(family)))
-    return importlib.import_module(f"advcli.{family}.{name.replace('-', '_')}").COMPONENT
+    module = importlib.import_module(f"advcli.{family}.{component_file(family, name).stem}")
+    return module.COMPONENTS[name] if hasattr(module, "COMPONENTS") else module.COMPONENT
 
 
 def build(family: str, spec: str) -> Any:

@@ -15,7 +15,7 @@ from advcli.threat.threat import Norm, Threat
 
 run = Path(sys.argv[1])
 classifier = load(run / "model.keras", run.name)
-images = decode(find("digits")().test, classifier.edge, classifier.channels)
+images = decode(find("digits")().test, classifier.image_size, classifier.channels)
 pixels, labels = images.at(slice(0, 50))
 
 compiled_attack = CompiledAttack(

@@ -27,7 +27,7 @@ SHOWN = 5
 run, picture = Path(sys.argv[1]), Path(sys.argv[2])
 classifier = load(run / "model.keras", run.name)
 test = find(str(classifier.recipe["data"]))().restrict(classifier.recipe["classes"]).test
-pixels, labels = decode(test, classifier.edge, classifier.channels).at(slice(None))
+pixels, labels = decode(test, classifier.image_size, classifier.channels).at(slice(None))
 compiled_attack = CompiledAttack(classifier.inference_copy, registry.build("attacks", "fgsm"), Threat(Norm.LINF, EPS))
 adversarial = np.concatenate(
     [compiled_attack(pixels[i : i + 500], labels[i : i + 500])[0] for i in range(0, len(pixels), 500)]

@@ -50,8 +50,8 @@ def _options(family: str, name: str) -> str:
 
 
 def _cited(family: str, name: str) -> str:
-    source = Path(registry.__file__).parent / family / f"{name.replace('-', '_')}.py"
-    paper = re.search(r"https://\S+[^\s,;:.)]", ast.get_docstring(ast.parse(source.read_text())) or "")
+    source = registry.component_file(family, name).read_text()
+    paper = re.search(r"https://\S+[^\s,;:.)]", ast.get_docstring(ast.parse(source)) or "")
     summary = registry.summary(family, name).rstrip(".").replace("|", "\\|")
     return f"{summary} ([paper]({paper[0]}))" if paper else summary
 

@@ -341,3 +341,13 @@ def test_more_steps_are_not_weaker(small: Classifier, pictures: np.ndarray) -> N
     one, _ = CompiledAttack(small, registry.build("attacks", "fgsm"), threat)(pictures, labels)
     many, _ = CompiledAttack(small, registry.build("attacks", "pgd:steps=40"), threat)(pictures, labels)
     assert losses(small, threat, many, labels).mean() >= losses(small, threat, one, labels).mean() - 1e-4
+
+
+def test_attacks_say_whether_they_take_one_step_and_search_as_training_does() -> None:
+    built = {spec: registry.build("attacks", spec) for spec in (*registry.names("attacks"), "pgd:steps=1")}
+    assert built["fgsm"].single_step
+    assert built["pgd:steps=1"].single_step
+    assert not built["pgd"].single_step
+    other = {attack.kind for attack in built.values() if not attack.searches_as_training}
+    assert other == {"score", "decision", "random", "spatial", "universal"}
+    assert not other & {attack.kind for attack in built.values() if attack.searches_as_training}

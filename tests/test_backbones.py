@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.backbones import _applications, _efficientnet, resnext50
+from advcli.backbones import _applications, efficientnet, resnext50
 from advcli.backend import keras, tf
 from advcli.data import images
 from advcli.errors import AdvcliError, UsageError
@@ -292,7 +292,7 @@ def test_published_efficientnet_weights_mean_what_keras_means(tmp_path, monkeypa
 
     # What was set right stays as it is.
     weights = model.get_weights()
-    for weight, again in zip(weights, _efficientnet.normalised(model, pretrained=True).get_weights(), strict=True):
+    for weight, again in zip(weights, efficientnet.normalised(model, pretrained=True).get_weights(), strict=True):
         np.testing.assert_array_equal(weight, again)
 
 

@@ -19,7 +19,7 @@ from advcli.errors import UsageError
 from advcli.model.answer_cache import AnswerCache
 from advcli.model.black_box import BlackBox, ScoreFunction
 from advcli.model.classifier import Classifier
-from advcli.model.http_endpoint import Endpoint
+from advcli.model.http_endpoint import HttpEndpoint
 from advcli.model.model_choice import ModelChoice
 from advcli.model.output_head import LOGARITHM, LOGITS
 from advcli.search.compiled_attack import CompiledAttack
@@ -120,7 +120,7 @@ def test_an_image_size_is_needed(advcli: Command, folder: Path, server: Serving)
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("nan", "not numbers"),
+        ("nan", "returns NaN"),
         ("short", "4 answers for 5 images"),
         ("slow", "does not answer within 1 s"),
         (500, "answers 500 Internal Server Error"),
@@ -259,7 +259,7 @@ def test_an_endpoint_is_explained_by_its_scores(advcli: Command, folder: Path, s
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ('url = "ftp://host/x"', "no address"),
+        ('url = "ftp://host/x"', "not the address"),
         ('url = "https://me:secret@host/x"', "holds credentials"),
         ('url = "https://host/x"\nbach = 3', "did you mean 'batch'"),
         ('url = "https://host/x"\nbatch = "3"', "batch has the wrong type"),
@@ -272,19 +272,19 @@ def test_an_endpoint_is_explained_by_its_scores(advcli: Command, folder: Path, s
 def test_a_wrong_description_is_refused(tmp_path: Path, content: str, told: str) -> None:
     (tmp_path / "mine.toml").write_text(content)
     with pytest.raises(UsageError) as error:
-        Endpoint.read(tmp_path / "mine.toml")
+        HttpEndpoint.read(tmp_path / "mine.toml")
     assert told in f"{error.value.message} {error.value.hint}"
     assert "secret" not in error.value.message
 
 
 def test_any_request_and_any_response() -> None:
-    one = Endpoint(url="https://host/x", request='{"x": ${image}}', response="out.0.p", name="m")
+    one = HttpEndpoint(url="https://host/x", request='{"x": ${image}}', response="out.0.p", name="m")
     image = np.array([[[[0.25]]]], np.float32)
     assert json.loads(one._body(image)) == {"x": [[[0.25]]]}
     assert one._scores(b'{"out": [{"p": [1, 2]}]}').tolist() == [[1, 2]]
-    several = Endpoint(url="https://host/x", response="out.*.p", name="m")
+    several = HttpEndpoint(url="https://host/x", response="out.*.p", name="m")
     assert several._scores(b'{"out": [{"p": [1, 2]}, {"p": [3, 4]}]}').tolist() == [[1, 2], [3, 4]]
-    as_file = Endpoint(url="https://host/x", image="png", channels=1, input_range=(-1.0, 1.0), name="m")
+    as_file = HttpEndpoint(url="https://host/x", image="png", channels=1, input_range=(-1.0, 1.0), name="m")
     import base64
     import io
 
@@ -293,8 +293,8 @@ def test_any_request_and_any_response() -> None:
 
 
 def test_the_name_of_an_endpoint() -> None:
-    assert Endpoint.of_address("https://host:8501/v1/models/m:predict").name == "host:8501/m"
-    assert Endpoint.of_address("https://host/v1/models/m/versions/3:predict").name == "host/m/versions/3"
+    assert HttpEndpoint.of_address("https://host:8501/v1/models/m:predict").name == "host:8501/m"
+    assert HttpEndpoint.of_address("https://host/v1/models/m/versions/3:predict").name == "host/m/versions/3"
 
 
 def test_no_network_is_used_offline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,7 +505,7 @@ def test_an_image_is_asked_about_once_a_batch() -> None:
         asked.append(len(images))
         return images.reshape(len(images), -1)[:, :2]
 
-    box = BlackBox(ScoreFunction(ask, b"", 8, together=2, remote=True), "mine", ())
+    box = BlackBox(ScoreFunction(ask, b"", 8, max_batch=2, remote=True), "mine", ())
     images = np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((1, 8, 8, 3), np.float32)
     box.open(images)
     asked.clear()
@@ -515,7 +515,7 @@ def test_an_image_is_asked_about_once_a_batch() -> None:
     np.testing.assert_array_equal(box.ask(images)[:, 0], np.arange(5))
     assert asked == [2, 2, 1]
     assert box.queries == 5
-    box.settle()
+    box.end_batch()
     assert box.queries == 0
     box.ask(images[:1])
     assert asked == [2, 2, 1, 1]
@@ -537,7 +537,7 @@ def test_answers_outlast_a_killed_process(tmp_path: Path) -> None:
         again.put(keys[2], np.full(3, 2, np.float32))
         again.flush()
         assert file.read_bytes() == content
-        assert again.asked == 2
+        assert again.queries == 2
 
 
 NEVER = [
@@ -576,8 +576,8 @@ def test_what_needs_gradients_says_so() -> None:
     box = BlackBox(ScoreFunction(lambda x: x.mean(axis=(1, 2))[:, :2], b"", 8), "mine", ())
     head, _ = box.open(PROBE)
     classifier = Classifier("mine", box, ("a", "b"), (8, 8), head=head)
-    assert classifier.gives == "scores"
-    assert make_classifier().gives == "gradient"
+    assert classifier.access == "scores"
+    assert make_classifier().access == "gradient"
     # Who claims to need only scores must run without gradients.
     for name, need in needs.items():
         if need != "gradient":

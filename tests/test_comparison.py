@@ -18,9 +18,11 @@ from advcli.tasks.train.cost_estimate import plan
 from advcli.tasks.train.recipe import Recipe, prepare
 from advcli.tasks.train.run import train_model
 from advcli.tasks.train.run_folder import Run
-from advcli.tasks.train.twin_comparison import ATTACKS, NOISES
+from advcli.tasks.train.twin_comparison import ATTACKS
 from advcli.threat.threat import Threat
 from conftest import make_classifier
+
+NOISES = ("gaussian", "poisson", "salt-pepper")
 
 TINY = Recipe(
     data="digits",
@@ -107,7 +109,7 @@ def test_noise_falls_on_every_image_and_counts_all_of_them(small: Classifier) ->
 
 @pytest.mark.parametrize("spec", ["flip", "jitter"])
 def test_what_is_no_noise_is_refused(spec: str) -> None:
-    with pytest.raises(UsageError, match="is no noise") as caught:
+    with pytest.raises(UsageError, match="is not a noise") as caught:
         noise_on_all(spec)
     assert "gaussian, poisson, salt-pepper" in caught.value.hint
 

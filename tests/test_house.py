@@ -98,6 +98,35 @@ def test_a_task_imports_no_other_task(file: Path) -> None:
             assert TASKS[part] == TASKS[parts[2]], f"{part} imports {name}"
 
 
+# Training validates with the attacks that its records name: FGSM and PGD.
+NAMED = {("tasks/train/validation.py", "fgsm"), ("tasks/train/validation.py", "pgd")}
+# Defaults and protocols, which the user reads as specs.
+DEFAULTS = {"tasks/request.py", "tasks/train/request.py", "tasks/benchmark/request.py"}
+DEFAULT_NAMES = r"DEFAULT_\w+|ATTACKS"
+# Words that also name something else: a view of an image, a way of unfreezing, a field of a record.
+WORDS = {"clean", "plateau", "contrast", "flip", "noise", "digits", "input-range", "zero-gradients", "small", "folder"}
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted(file for part in ("tasks", "search", "cli") for file in (ROOT / part).rglob("*.py")),
+    ids=lambda file: str(file.relative_to(ROOT)),
+)
+def test_tasks_name_no_component(file: Path) -> None:
+    place = str(file.relative_to(ROOT))
+    known = {name for family, name in COMPONENTS if family not in ("corruptions", "datasets")}
+    for name in imports(file):
+        parts = name.split(".")
+        if parts[0] == "advcli" and len(parts) > 3 and parts[1] in FAMILIES and parts[2].replace("_", "-") in known:
+            assert (place, parts[2]) in NAMED, f"imports {name}"
+    for statement in ast.parse(file.read_text()).body:
+        if isinstance(statement, ast.Assign) and re.fullmatch(DEFAULT_NAMES, ast.unparse(statement.targets[0])):
+            continue
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and place not in DEFAULTS:
+                assert registry.canonical(node.value) not in known - WORDS, f"names {node.value}"
+
+
 @pytest.mark.parametrize("task", ["attack", "benchmark", "train"])
 def test_a_task_has_a_run_its_options_and_its_rules(task: str) -> None:
     names = {file.stem for file in (ROOT / "tasks" / task).glob("*.py")}
@@ -116,7 +145,7 @@ def test_folders_are_named_after_things() -> None:
 
 
 # Names that several modules define because callers use them in the same way.
-PROTOCOL = {"COMPONENT", "Request", "Execution", "run", "check", "plan", "read", "title"}
+PROTOCOL = {"COMPONENT", "COMPONENTS", "Request", "Execution", "run", "check", "plan", "read", "title"}
 
 
 def test_a_public_name_has_one_home() -> None:
@@ -152,7 +181,7 @@ def test_components_describe_themselves(family: str, name: str) -> None:
     summary = registry.summary(family, name)
     assert summary.endswith(".")
     assert len(summary) <= 110
-    source = (ROOT / family / f"{name.replace('-', '_')}.py").read_text()
+    source = registry.component_file(family, name).read_text()
     for option in registry.options(family, name):
         assert re.search(rf"^        {option}: ", source, re.MULTILINE), f"option {option} is not documented"
 

@@ -128,7 +128,7 @@ def test_an_integer_model_whose_layers_need_integers_has_no_gradient(caplog: pyt
     assert "it has no gradient" in caplog.text
     expected = keras.ops.softmax(own((images * 255).round().astype(np.uint8)))
     np.testing.assert_allclose(classifier.predict(images), expected, atol=1e-5)
-    assert (classifier.has_gradient, classifier.gives) == (False, "scores")
+    assert (classifier.has_gradient, classifier.access) == (False, "scores")
 
 
 def test_attacks_with_gradients_on_a_model_without_are_refused(
@@ -272,7 +272,7 @@ def test_a_feature_map_of_wide_images_is_spatial(wide: Path) -> None:
 def test_other_sizes_than_its_own_are_refused(wide: Path) -> None:
     model = keras.models.load_model(wide / "wide.keras", compile=False)
     with pytest.raises(UsageError, match="takes images of 12 x 20 pixels, not 20"):
-        wrap(model, "wide", input_range=(0, 1), edge=20)
+        wrap(model, "wide", input_range=(0, 1), image_size=20)
 
 
 def test_a_saved_classifier_of_wide_images_is_read_again(wide: Path, tmp_path: Path) -> None:

@@ -126,9 +126,9 @@ def test_a_foreign_model_says_its_own_size(shape: str, channels: int) -> None:
 def test_a_model_of_any_size_takes_the_size_it_is_told() -> None:
     image = keras.Input((None, None, 3))
     model = keras.Model(image, keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(image)))
-    assert wrap(model, "m", input_range=RANGE, edge=20).image_size == (20, 20)
+    assert wrap(model, "m", input_range=RANGE, image_size=20).image_size == (20, 20)
     with pytest.raises(UsageError, match="images of 12 pixels a side, not 20"):
-        wrap(foreign.build(), "m", input_range=RANGE, edge=20)
+        wrap(foreign.build(), "m", input_range=RANGE, image_size=20)
 
 
 def test_images_of_another_size_are_resized_with_antialiasing(linear: Classifier) -> None:
@@ -233,7 +233,7 @@ def test_the_wrong_number_of_labels_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "m.keras", "m", labels=("a", "b", "c"))
 
 
-@pytest.mark.parametrize("options", [{"input_range": (0.0, 255.0)}, {"edge": 8}])
+@pytest.mark.parametrize("options", [{"input_range": (0.0, 255.0)}, {"image_size": 8}])
 def test_what_an_own_file_knows_need_not_be_told(tmp_path: Path, small: Classifier, options: dict[str, Any]) -> None:
     small.save(tmp_path / "m.keras")
     with pytest.raises(UsageError, match="was saved by advcli with its input range"):

@@ -104,7 +104,7 @@ def test_an_option_that_is_not_valid_is_refused(advcli: Command, folder: Path, t
 
 def test_the_options_of_a_backbone_stay_with_it() -> None:
     choice = ModelOptions().choose("mobilenetv2:stem_stride=1,name=slow,size=64")
-    assert (choice.value, choice.name, choice.edge) == ("mobilenetv2:stem_stride=1", "slow", 64)
+    assert (choice.value, choice.name, choice.image_size) == ("mobilenetv2:stem_stride=1", "slow", 64)
     assert ModelOptions().choose("mobilenetv2").name == "mobilenetv2"
 
 

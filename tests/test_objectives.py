@@ -11,7 +11,7 @@ from advcli import registry
 from advcli.backend import Tensor, neural_structured_learning, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.objectives import Objective, Replaying
+from advcli.objectives import Objective, Replaying, economical_objective, standard_objective
 from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier, make_inner_maximization
@@ -516,3 +516,10 @@ def test_neural_structured_learning_leaves_tensorflow_as_it_was() -> None:
 
     assert neural_structured_learning().lib.gen_adv_neighbor
     assert not hasattr(tensorflow, "estimator")
+
+
+def test_the_undefended_and_the_economical_objective_are_found_by_what_they_say() -> None:
+    assert [name for name in NAMES if registry.component("objectives", name).standard] == [standard_objective()]
+    assert not registry.component("objectives", standard_objective()).robust
+    assert economical_objective("linf") == "n-fgsm"
+    assert economical_objective("l2") is None

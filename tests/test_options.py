@@ -93,7 +93,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: make_job(TrainRequest(objective="clean", attack="pgd:steps=2")), "does not train with --attack"),
     (lambda: make_job(TrainRequest(optimizer="adamw", momentum=0.5)), "adamw has no --momentum"),
     (lambda: BenchmarkRequest(attacks=("pdg",)), "unknown attack 'pdg'"),
-    (lambda: BenchmarkRequest(noises=("flip",)), "'flip' is no noise"),
+    (lambda: BenchmarkRequest(noises=("flip",)), "'flip' is not a noise"),
     (lambda: BenchmarkRequest(corruptions=("fogg",)), "unknown corruption 'fogg'"),
     (lambda: BenchmarkRequest(norms=("l7",)), "--norm has no 'l7'"),  # type: ignore[arg-type]
     (lambda: BenchmarkRequest(fail_under=("pgd",)), "--fail-under names no accuracy"),

@@ -1,4 +1,5 @@
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +49,44 @@ def test_a_wrong_spec_says_what_is_wrong(spec: str, message: str, hint: str) -> 
 def test_options_are_read_without_importing() -> None:
     assert registry.options("attacks", "deepfool") == {"steps": "100", "candidates": "9", "overshoot": "0.02"}
     assert registry.options("objectives", "pgd-at") == {}
+
+
+def test_a_file_may_have_several_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "backbones").mkdir()
+    (tmp_path / "backbones" / "other.py").write_text('"""Another network."""\nCOMPONENT = Other\n')
+    (tmp_path / "backbones" / "sized.py").write_text(
+        '''"""A network in two sizes."""
+@dataclass
+class Sized:
+    dropout: float
+    stride: int = 2
+    size: ClassVar[str]
+@dataclass
+class Small(Sized):
+    """The small size."""
+    dropout: float = 0.1
+    size: ClassVar[str] = "s"
+@dataclass
+class Large(Sized):
+    """The large size."""
+    dropout: float = 0.4
+COMPONENTS = {"sized-s": Small, "a-sized-l": Large}
+'''
+    )
+    monkeypatch.setattr(registry, "_ROOT", tmp_path)
+    assert registry.names("backbones") == ("a-sized-l", "other", "sized-s")
+    found = [registry.summary("backbones", name) for name in registry.names("backbones")]
+    assert found == ["The large size.", "Another network.", "The small size."]
+    assert registry.options("backbones", "sized-s") == {"dropout": "0.1", "stride": "2"}
+    assert registry.options("backbones", "a-sized-l") == {"dropout": "0.4", "stride": "2"}
+
+
+def test_the_sizes_of_a_network_are_components_of_their_own() -> None:
+    sizes = {name for name in registry.names("backbones") if name.startswith("efficientnet")}
+    assert sizes == {"efficientnetb2", "efficientnetb4", "efficientnetb6"}
+    assert {registry.component_file("backbones", name).name for name in sizes} == {"efficientnet.py"}
+    assert asdict(registry.build("backbones", "efficientnetb4:bn_momentum=0.5")) == {
+        "dropout": 0.4,
+        "stem_stride": 0,
+        "bn_momentum": 0.5,
+    }

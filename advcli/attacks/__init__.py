@@ -10,14 +10,14 @@ import numpy as np
 from advcli import registry
 from advcli.backend import Nest, Tensor
 from advcli.errors import UsageError
-from advcli.model.black_box import GIVES, Gives
+from advcli.model.black_box import ACCESS_LEVELS, Access
 from advcli.threat.lengths import HasLengths
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
 # What an attack needs of a model, or what it makes.
 KINDS = ("gradient", "transfer", "minimum-norm", "score", "decision", "random", "spatial", "universal", "suite")
-_NEEDS: dict[str, Gives] = {"score": "scores", "decision": "class", "random": "class", "spatial": "class"}
+_NEEDS: dict[str, Access] = {"score": "scores", "decision": "class", "random": "class", "spatial": "class"}
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,19 @@ class Search(HasLengths, ABC):
         return self.norms
 
     @property
-    def needs(self) -> Gives:
+    def needs(self) -> Access:
         """What it must see of a model."""
         return _NEEDS.get(self.kind, "gradient")
+
+    @property
+    def searches_as_training(self) -> bool:
+        """Whether it searches as adversarial training does: by gradients, for one perturbed image in the ball."""
+        return self.bounded and self.needs == "gradient"
+
+    @property
+    def single_step(self) -> bool:
+        """Whether it takes one step; an attack of several steps has the option ``steps``."""
+        return getattr(self, "steps", 1) == 1
 
     @property
     def most_queries(self) -> int | None:
@@ -103,9 +113,9 @@ class Suite(Search):
         """Return the specs of the attacks, in order; a task builds and runs them."""
 
     @property
-    def needs(self) -> Gives:
+    def needs(self) -> Access:
         """What its members must see of a model."""
-        return min((registry.build("attacks", member).needs for member in self.members), key=GIVES.index)
+        return min((registry.build("attacks", member).needs for member in self.members), key=ACCESS_LEVELS.index)
 
     @abstractmethod
     def title(self, classes: int) -> str:
@@ -123,6 +133,11 @@ class Universal(Search):
     """
 
     steps: int
+
+    @property
+    def searches_as_training(self) -> bool:
+        """Whether it searches as adversarial training does; one pattern for all images is another search."""
+        return False
 
     @abstractmethod
     def start(self, size: tuple[int, int], channels: int) -> Nest:
@@ -193,32 +208,36 @@ def refuse_unsupported(attack: Search, threat: Threat) -> None:
         raise UsageError(f"'{name}' cannot aim at a class", "leave the target out: it looks for any wrong class")
 
 
-def refuse_blind(search: Search, spec: str, gives: Gives, model: str, threat: Threat | None = None) -> None:
+def refuse_blind(search: Search, spec: str, access: Access, model: str, threat: Threat | None = None) -> None:
     """Refuse an attack that must see more of a model than it shows.
 
     Args:
         search: the attack.
         spec: its spec.
-        gives: what the model shows of itself.
+        access: what the attack may see of the model: gradients (white box), scores, or the predicted class only.
         model: its name in the message.
         threat: the ball; the hint lists the attacks that search it.
 
     Raises:
         UsageError: the attack needs gradients that the model does not have, or scores where it returns classes.
     """
-    if GIVES.index(search.needs) >= GIVES.index(gives):
+
+    def suffices(attack: Search) -> bool:
+        return ACCESS_LEVELS.index(attack.needs) >= ACCESS_LEVELS.index(access)
+
+    if suffices(search):
         return
     attacks = {name: registry.build("attacks", name) for name in registry.names("attacks")}
-    left = {name: each for name, each in attacks.items() if GIVES.index(each.needs) >= GIVES.index(gives)}
+    left = {name: each for name, each in attacks.items() if suffices(each)}
     names = [
         name
         for name, each in left.items()
         if threat is None or not each.bounded or threat.norm in each.searchable_norms
     ]
-    shows = "only scores" if gives == "scores" else "only classes"
+    shows = "only scores" if access == "scores" else "only classes"
     needs = "gradients" if search.needs == "gradient" else "scores"
     raise UsageError(
-        f"'{registry.canonical(spec)}' needs {needs}, and '{model}' gives {shows}",
+        f"'{registry.canonical(spec)}' needs {needs}, and '{model}' returns {shows}",
         f"these need none: {', '.join(names)}; or craft on a model of your own with --surrogate RUN",
     )
 

@@ -6,7 +6,7 @@ and Granger 2019, https://arxiv.org/abs/1811.09600
 
 from dataclasses import dataclass
 
-from advcli.attacks._minimal import Smallest, annealed, dual_size, euclidean, margin, nothing_yet, uphill
+from advcli.attacks._minimal import Smallest, annealed, dual_size, euclidean, margin, none_found, uphill
 from advcli.attacks._rounds import Network, by_image
 from advcli.backend import Tensor, tf
 from advcli.threat.gradient import loss_gradient
@@ -30,7 +30,7 @@ class Descent:
     def __call__(self, logits_fn: Network, images: Tensor, labels: Tensor, threat: Threat) -> tuple[Smallest, Tensor]:
         """Return the nearest adversarial images found, and where the descent ended: (N, H, W, C), (N,)."""
         first = self.step or (10.0 if threat.norm is Norm.LINF else 1.0)
-        point, best = images, nothing_yet(images)
+        point, best = images, none_found(images)
         largest = threat.size(tf.maximum(images, 1 - images))
         radius = largest
         for i in tf.range(self.steps):
@@ -83,7 +83,7 @@ class Sphere:
 
     def __call__(self, logits_fn: Network, images: Tensor, labels: Tensor, threat: Threat) -> tuple[Smallest, Tensor]:
         """Return the nearest adversarial images found, and where the descent ended: (N, H, W, C), (N,)."""
-        point, delta, best = images, tf.zeros_like(images), nothing_yet(images)
+        point, delta, best = images, tf.zeros_like(images), none_found(images)
         radius = tf.fill(tf.shape(labels), self.radius)
         for i in tf.range(self.steps):
             gradient, logits = loss_gradient(logits_fn, point, labels, threat)

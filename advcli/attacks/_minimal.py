@@ -28,7 +28,7 @@ class Smallest(NamedTuple):
         return project_outside(image, originals, threat)
 
 
-def nothing_yet(originals: Tensor) -> Smallest:
+def none_found(originals: Tensor) -> Smallest:
     """Return the initial value, without any adversarial image."""
     return Smallest(originals, tf.fill(tf.shape(originals)[:1], math.inf))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._minimal import Smallest, margin, nothing_yet
+from advcli.attacks._minimal import Smallest, margin, none_found
 from advcli.attacks._refinement import refined
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
@@ -74,7 +74,7 @@ class CW(Attack):
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Return the nearest adversarial image found, projected onto the ball: (N, H, W, C), (N,) -> (N, H, W, C)."""
-        best, point = nothing_yet(images), images
+        best, point = none_found(images), images
         none = tf.zeros(tf.shape(labels))
         weight = _Weight(none + self.c, none, none + math.inf)
         for _ in tf.range(self.binary_steps):

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from advcli.attacks import Attack
 from advcli.attacks._boundary import Walk
-from advcli.attacks._minimal import nothing_yet, project_outside
+from advcli.attacks._minimal import none_found, project_outside
 from advcli.attacks._refinement import PULLS, refined
 from advcli.attacks._rounds import Batch, Network, by_image, in_rounds, on_the_surface
 from advcli.backend import Tensor, tf
@@ -70,7 +70,7 @@ class FAB(Attack):
         found = in_rounds(run, logits_fn, images, labels, threat, rng, **rounds)
         if self.stop:
             return found
-        best = nothing_yet(images).updated(found, threat.is_adversarial(logits_fn(found), labels), images, threat)
+        best = none_found(images).updated(found, threat.is_adversarial(logits_fn(found), labels), images, threat)
         pulls = tuple(pull for pull in PULLS if pull != self.alpha_max)
         best = refined(best, logits_fn, images, labels, threat, rng, self.refine, pulls=pulls)
         return best.within(images, threat, otherwise=found)

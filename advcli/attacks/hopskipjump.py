@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.attacks import Attack
-from advcli.attacks._minimal import bisected, euclidean, nothing_yet
+from advcli.attacks._minimal import bisected, euclidean, none_found
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -64,7 +64,7 @@ class HopSkipJump(Attack):
         already = is_adversarial(images)
         start, found = _start(is_adversarial, images, already, rng)
         point = bisected(is_adversarial, images, start, bisections, threat)
-        best = nothing_yet(images).updated(point, found, images, threat)
+        best = none_found(images).updated(point, found, images, threat)
         # What a step may take is what it is charged, so that the images of a batch all take the same number.
         used = 1 + _TRIES + bisections
         step, samples = tf.constant(1), tf.constant(self.samples)

@@ -90,10 +90,10 @@ class Patch(Universal):
             placed = self.apply(pattern, images, threat, rng.fold(state.time))
             return threat.loss(logits_fn(placed), labels)
 
-        slope = gradient(loss, state.texture)
+        ascent = gradient(loss, state.texture)
         time = state.time + 1
-        mean = 0.9 * state.mean + 0.1 * slope
-        square = 0.999 * state.square + 0.001 * tf.square(slope)
+        mean = 0.9 * state.mean + 0.1 * ascent
+        square = 0.999 * state.square + 0.001 * tf.square(ascent)
         exponent = tf.cast(time, tf.float32)
         step = (mean / (1 - 0.9**exponent)) / (tf.sqrt(square / (1 - 0.999**exponent)) + 1e-8)
         texture = tf.clip_by_value(state.texture + self.learning_rate * step, 0.0, 1.0)

@@ -81,13 +81,13 @@ class Square(Attack):
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch) -> Tensor:
         shares = self.shares()
-        # Two places, a sign for each channel and a coin: drawn at once, because drawing costs more than using.
+        # Two places, a sign for each channel and a coin: sampled at once, because sampling costs more than using.
         numbers = tf.transpose(batch.rng.uniform([self.queries, 5 + batch.images.shape[-1]]), [1, 0, 2])
 
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
-            drawn = tf.gather(numbers[index], state.row)
+            sampled = tf.gather(numbers[index], state.row)
             change = _square if threat.norm is Norm.LINF else _bump
-            proposal = change(state, threat, shares[index], drawn)
+            proposal = change(state, threat, shares[index], sampled)
             loss, is_adversarial = _loss(network(proposal), state.label, threat)
             better = is_adversarial | (loss < state.loss)
             state = state._replace(
@@ -128,9 +128,9 @@ def side_of(share: Tensor, shape: Tensor, least: int) -> Tensor:
     return tf.minimum(side, tf.minimum(shape[1], shape[2]))
 
 
-def _offsets(side: Tensor, shape: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+def _offsets(side: Tensor, shape: Tensor, sampled: Tensor) -> tuple[Tensor, Tensor]:
     """Place a window on each image: (N, 2) in [0, 1) -> each row's and column's offset in it, (N, H), (N, W)."""
-    corner = tf.cast(drawn * tf.cast(shape[1:3] - side + 1, tf.float32), tf.int32)
+    corner = tf.cast(sampled * tf.cast(shape[1:3] - side + 1, tf.float32), tf.int32)
     return tf.range(shape[1]) - corner[:, :1], tf.range(shape[2]) - corner[:, 1:]
 
 
@@ -141,8 +141,8 @@ def _inside(rows: Tensor, columns: Tensor, side: Tensor) -> Tensor:
     return down[:, :, None, None] & across[:, None, :, None]
 
 
-def _signs(drawn: Tensor) -> Tensor:
-    return tf.where(drawn < 0.5, -1.0, 1.0)
+def _signs(sampled: Tensor) -> Tensor:
+    return tf.where(sampled < 0.5, -1.0, 1.0)
 
 
 def _stripes(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
@@ -150,12 +150,12 @@ def _stripes(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
     return tf.clip_by_value(images + threat.eps * _signs(rng.uniform([1, shape[2], shape[3]])), 0.0, 1.0)
 
 
-def _square(state: _State, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
+def _square(state: _State, threat: Threat, share: Tensor, sampled: Tensor) -> Tensor:
     """Set one square of each image to ``x + eps`` or ``x - eps``, with a random sign for each channel."""
     shape = tf.shape(state.best)
     side = side_of(share, shape, least=1)
-    window = _inside(*_offsets(side, shape, drawn[:, :2]), side)
-    return tf.where(window, tf.where(drawn[:, None, None, 5:] < 0.5, state.low, state.high), state.best)
+    window = _inside(*_offsets(side, shape, sampled[:, :2]), side)
+    return tf.where(window, tf.where(sampled[:, None, None, 5:] < 0.5, state.low, state.high), state.best)
 
 
 def _bumps(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
@@ -165,24 +165,24 @@ def _bumps(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
     count = shape[1:3] // side
     margin = (shape[1:3] - count * side) // 2
     rows, columns = tf.range(shape[1]) - margin[0], tf.range(shape[2]) - margin[1]
-    drawn = rng.uniform([count[0], count[1], 1 + shape[3]])
-    drawn = tf.gather(drawn, tf.clip_by_value(rows // side, 0, count[0] - 1), axis=1)
-    drawn = tf.gather(drawn, tf.clip_by_value(columns // side, 0, count[1] - 1), axis=2)
-    bumps = _shaped(rows[None] % side, columns[None] % side, side, drawn[..., 0])
+    sampled = rng.uniform([count[0], count[1], 1 + shape[3]])
+    sampled = tf.gather(sampled, tf.clip_by_value(rows // side, 0, count[0] - 1), axis=1)
+    sampled = tf.gather(sampled, tf.clip_by_value(columns // side, 0, count[1] - 1), axis=2)
+    bumps = _shaped(rows[None] % side, columns[None] % side, side, sampled[..., 0])
     tiled = ((rows >= 0) & (rows < count[0] * side))[:, None] & ((columns >= 0) & (columns < count[1] * side))
-    return _of_length(bumps * tf.cast(tiled[..., None], tf.float32) * _signs(drawn[..., 1:]), images, threat)
+    return _of_length(bumps * tf.cast(tiled[..., None], tf.float32) * _signs(sampled[..., 1:]), images, threat)
 
 
-def _bump(state: _State, threat: Threat, share: Tensor, drawn: Tensor) -> Tensor:
+def _bump(state: _State, threat: Threat, share: Tensor, sampled: Tensor) -> Tensor:
     """Move the l2 norm of one window of each image to another window, and add the remaining budget of the ball."""
     images = state.image
     shape = tf.shape(images)
     side = side_of(share, shape, least=3)
-    rows, columns = _offsets(side, shape, drawn[:, :2])
+    rows, columns = _offsets(side, shape, sampled[:, :2])
     window = tf.cast(_inside(rows, columns, side), tf.float32)
-    emptied = tf.cast(_inside(*_offsets(side, shape, drawn[:, 2:4]), side), tf.float32)
+    emptied = tf.cast(_inside(*_offsets(side, shape, sampled[:, 2:4]), side), tf.float32)
     delta = state.best - images
-    bump = _shaped(rows, columns, side, drawn[:, 4, None, None]) * window * _signs(drawn[:, None, None, 5:])
+    bump = _shaped(rows, columns, side, sampled[:, 4, None, None]) * window * _signs(sampled[:, None, None, 5:])
     fresh = bump + delta * window / (_length(delta * window) + 1e-12)
     unused = tf.maximum(threat.eps**2 - by_image(threat.size(delta)) ** 2, 0.0) / tf.cast(shape[3], tf.float32)
     length = tf.sqrt(unused + _length(delta * tf.maximum(window, emptied)) ** 2)

@@ -45,6 +45,13 @@ class Augmentation(ABC):
         return replace(self, **dict.fromkeys(chances, 1.0))
 
 
+def noise_augmentations() -> list[str]:
+    """Return the names of the augmentations that add noise."""
+    return [
+        name for name in registry.names("augmentations") if registry.component("augmentations", name).stage == "noise"
+    ]
+
+
 def read(text: str, usual: Sequence[str]) -> tuple[str, ...]:
     """Read ``--augment``: ``auto``, ``article``, ``none``, or a list such as ``flip,jitter:strength=0.4``.
 

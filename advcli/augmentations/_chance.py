@@ -15,7 +15,7 @@ def check(probability: float) -> None:
         raise UsageError(f"probability is not between 0 and 1: {probability:g}")
 
 
-def drawn(rng: ImageRng, probability: float) -> Tensor:
+def bernoulli(rng: ImageRng, probability: float) -> Tensor:
     """Sample which images are changed: -> (N, 1, 1, 1), 1.0 with the probability, else 0.0."""
     lucky = rng.named("chance").scalars(1) < probability
     return tf.cast(lucky, tf.float32)[:, :, None, None]
@@ -23,4 +23,4 @@ def drawn(rng: ImageRng, probability: float) -> Tensor:
 
 def sometimes(rng: ImageRng, probability: float, images: Tensor, changed: Tensor) -> Tensor:
     """Return each changed image with the probability, else the image: (N, H, W, C), (N, H, W, C) -> (N, H, W, C)."""
-    return changed if probability == 1 else tf.where(drawn(rng, probability) > 0, changed, images)
+    return changed if probability == 1 else tf.where(bernoulli(rng, probability) > 0, changed, images)

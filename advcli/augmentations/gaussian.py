@@ -35,7 +35,7 @@ class Gaussian(Augmentation):
     def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Add noise: (N, H, W, C) -> (N, H, W, C)."""
         noise = rng.normal(tf.shape(images)[1:])
-        return images + self.std * _chance.drawn(rng, self.probability) * noise
+        return images + self.std * _chance.bernoulli(rng, self.probability) * noise
 
 
 COMPONENT = Gaussian

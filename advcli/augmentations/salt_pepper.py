@@ -34,7 +34,7 @@ class SaltPepper(Augmentation):
 
     def __call__(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Add noise: (N, H, W, C) -> (N, H, W, C)."""
-        amount = self.amount * _chance.drawn(rng, self.probability)
+        amount = self.amount * _chance.bernoulli(rng, self.probability)
         where = rng.uniform(tf.shape(images)[1:])
         return tf.where(where < amount, tf.cast(where < self.salt * amount, tf.float32), images)
 

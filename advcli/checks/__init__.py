@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.model.classifier import Classifier
 from advcli.records import Score
 from advcli.threat.threat import Threat
@@ -77,7 +77,7 @@ class Check(Protocol):
     """
 
     after: ClassVar[bool]
-    needs: ClassVar[Gives | None]
+    needs: ClassVar[Access | None]
 
     def __call__(self, evidence: Evidence) -> Finding | None:
         """Check the evidence; None if the check does not apply."""

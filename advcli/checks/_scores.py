@@ -41,7 +41,7 @@ def strongest(scores: Iterable[Score], *kinds: str) -> Score | None:
 
 def single_step(score: Score) -> bool:
     """Tell whether the attack takes one gradient step."""
-    return getattr(registry.build("attacks", score.perturbation), "steps", 1) == 1
+    return registry.build("attacks", score.perturbation).single_step
 
 
 def more_than_chance(fewer: int, more: int, of: int, images: int, points: float) -> bool:

@@ -11,7 +11,7 @@ from advcli import registry
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._scores import ball_of, balls, left_correct, more_than_chance, searches, single_step, strongest
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 
 _BLACK = ("score", "decision", "random")
 _WHITE = ("gradient", "minimum-norm", "transfer")
@@ -32,7 +32,7 @@ class BlackBeatsWhite:
     """
 
     after: ClassVar[bool] = True
-    needs: ClassVar[Gives | None] = "gradient"
+    needs: ClassVar[Access | None] = "gradient"
 
     images: int = 5
     points: float = 0.2

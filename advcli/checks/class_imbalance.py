@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.checks import Evidence, Finding
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ClassImbalance:
     """
 
     after: ClassVar[bool] = False
-    needs: ClassVar[Gives | None] = None
+    needs: ClassVar[Access | None] = None
 
     share: float = 0.7
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.checks import Evidence, Finding
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Duplicates:
     """
 
     after: ClassVar[bool] = False
-    needs: ClassVar[Gives | None] = None
+    needs: ClassVar[Access | None] = None
 
     share: float = 0.001
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from advcli import registry
 from advcli.checks import Evidence, Finding
 from advcli.checks._scores import ball_of, balls, single_step
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.records import Score
 
 _KINDS = ("gradient", "transfer", "minimum-norm", "suite")
@@ -27,7 +27,7 @@ class GradientAttacksDiffer:
     """
 
     after: ClassVar[bool] = True
-    needs: ClassVar[Gives | None] = "gradient"
+    needs: ClassVar[Access | None] = "gradient"
 
     most: float = 0.5
     share: float = 0.25

@@ -8,7 +8,7 @@ import numpy as np
 from advcli.checks import Evidence, Finding
 from advcli.checks._chance import beyond_chance
 from advcli.checks._scores import more_than_chance
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.model.classifier import NotNumbers
 
 # The usual input ranges.
@@ -26,7 +26,7 @@ class InputRange:
     """
 
     after: ClassVar[bool] = False
-    needs: ClassVar[Gives | None] = "class"
+    needs: ClassVar[Access | None] = "class"
 
     share: float = 0.05
     images: int = 5

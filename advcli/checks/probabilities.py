@@ -9,7 +9,7 @@ from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._network import logits_of
 from advcli.model import output_head
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 
 # Far enough from the pixel range that every bounded output reaches its bound.
 _SCALES = (30.0, 1000.0, -30.0, -1000.0)
@@ -27,7 +27,7 @@ class Probabilities:
     """
 
     after: ClassVar[bool] = False
-    needs: ClassVar[Gives | None] = "gradient"
+    needs: ClassVar[Access | None] = "gradient"
 
     tolerance: float = 1e-5
     near: float = 1e-3

@@ -8,7 +8,7 @@ import numpy as np
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._network import logits_of, random_layers
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Randomised:
     """
 
     after: ClassVar[bool] = False
-    needs: ClassVar[Gives | None] = "scores"
+    needs: ClassVar[Access | None] = "scores"
 
     passes: int = 5
     tolerance: float = 1e-4

@@ -7,7 +7,7 @@ from typing import ClassVar
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._scores import ball_of, left_correct, more_than_chance, searches
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.records import Score
 
 
@@ -21,7 +21,7 @@ class RisesWithEps:
     """
 
     after: ClassVar[bool] = True
-    needs: ClassVar[Gives | None] = None
+    needs: ClassVar[Access | None] = None
 
     images: int = 5
     points: float = 0.2

@@ -6,7 +6,7 @@ from typing import ClassVar
 from scipy.stats import binomtest
 
 from advcli.checks import Evidence, Finding
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class SampleSize:
     """
 
     after: ClassVar[bool] = False
-    needs: ClassVar[Gives | None] = None
+    needs: ClassVar[Access | None] = None
 
     # That takes 263 images; 5 points take 381, and 1 point 9,600.
     points: float = 6.0

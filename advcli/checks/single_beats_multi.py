@@ -9,7 +9,7 @@ from typing import ClassVar
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._scores import ball_of, balls, left_correct, more_than_chance, single_step, strongest
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SingleBeatsMulti:
     """
 
     after: ClassVar[bool] = True
-    needs: ClassVar[Gives | None] = "gradient"
+    needs: ClassVar[Access | None] = "gradient"
 
     images: int = 5
     points: float = 0.2

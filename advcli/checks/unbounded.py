@@ -9,7 +9,7 @@ from typing import ClassVar
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._chance import beyond_chance
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.threat.spelling import spell_threat
 from advcli.threat.threat import Norm, Threat
 
@@ -24,7 +24,7 @@ class Unbounded:
     """
 
     after: ClassVar[bool] = True
-    needs: ClassVar[Gives | None] = "gradient"
+    needs: ClassVar[Access | None] = "gradient"
 
     eps: float = 0.99
     steps: int = 100

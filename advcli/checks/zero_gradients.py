@@ -11,7 +11,7 @@ from advcli.backend import Tensor, tf
 from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._network import in_parts
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.threat.gradient import gradient
 
 
@@ -24,7 +24,7 @@ class ZeroGradients:
     """
 
     after: ClassVar[bool] = False
-    needs: ClassVar[Gives | None] = "gradient"
+    needs: ClassVar[Access | None] = "gradient"
 
     share: float = 0.05
 
@@ -36,17 +36,17 @@ class ZeroGradients:
         classes = evidence.indices.astype(np.int32)
         # As the model has them: attacks count entries that are not finite as zero.
         logits = partial(evidence.classifier.logits, finite_gradient=False)
-        slopes = in_parts(_slopes(logits, _cross_entropy), evidence.pixels, classes)
-        broken = int((~np.isfinite(slopes)).sum())
-        flat = int((slopes == 0).sum())
+        gradients = in_parts(_gradients(logits, _cross_entropy), evidence.pixels, classes)
+        broken = int((~np.isfinite(gradients)).sum())
+        flat = int((gradients == 0).sum())
         said = f"the gradient of the loss is zero at {flat} of {count} images"
         if broken:
             said += f", and not a number at {broken}"
             return Finding(True, said, "look for a division by zero, a root or a logarithm in the model")
         if flat <= self.share * count:
             return Finding(False, said)
-        margins = in_parts(_slopes(logits, _margin), evidence.pixels, classes)
-        if ((margins != 0) & (slopes == 0)).sum() > flat / 2:
+        margins = in_parts(_gradients(logits, _margin), evidence.pixels, classes)
+        if ((margins != 0) & (gradients == 0)).sum() > flat / 2:
             remedy = "the model is so confident that its cross-entropy rounds to zero" + (
                 also_run(evidence, "apgd:loss=dlr", "autoattack") or "; read the attacks with another loss"
             )
@@ -58,17 +58,17 @@ class ZeroGradients:
         return Finding(True, said, remedy)
 
 
-def _slopes(
+def _gradients(
     logits_fn: Callable[[Tensor], Tensor], loss: Callable[[Tensor, Tensor], Tensor]
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the function that sums the magnitudes of a loss' gradient: (N, H, W, C), (N,) -> (N,)."""
 
-    def slopes(images: Tensor, labels: Tensor) -> Tensor:
+    def gradients(images: Tensor, labels: Tensor) -> Tensor:
         each = gradient(lambda point: loss(logits_fn(point), labels), images)
         # The sum, not the largest: a maximum overlooks what is not a number.
         return tf.reduce_sum(tf.cast(tf.abs(each), tf.float64), axis=(1, 2, 3))
 
-    return slopes
+    return gradients
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

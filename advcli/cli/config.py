@@ -42,7 +42,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
             raise UsageError(f"'{key}' in '{path}' is a table, not a value", "write the options at the top of the file")
         if name not in known:
             options = [option.replace("_", "-") for option in sorted(known)]
-            raise UsageError(f"'{path}' has '{key}', which is no option", nearest(name.replace("_", "-"), options))
+            raise UsageError(f"'{path}' has '{key}', which is not an option", nearest(name.replace("_", "-"), options))
         found[name] = _as_typed(value, getattr(known[name], "multiple", False))
     context.default_map = {**(context.default_map or {}), **found}
     # A run.json holds every option, also those that the user did not give.

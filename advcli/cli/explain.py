@@ -22,7 +22,7 @@ def explain(request: Request, display: Display) -> int:
 
     choices = [request.choose(request.model)]
     choices += [validate.comparison_model(request, value) for value in request.compare]
-    black_box = next((choice.name for choice in choices if choice.gives != "gradient"), None)
+    black_box = next((choice.name for choice in choices if choice.access != "gradient"), None)
     validate.refuse_black_box(request, black_box)
     if request.list_layers:
         with Output(display.json, display.quiet) as output:
@@ -33,7 +33,7 @@ def explain(request: Request, display: Display) -> int:
     validate.refuse_attack(search, request.attack, request.adversarial, request.norm, request.eps, request.threat)
     if search is not None and request.attack is not None:
         for choice in choices:
-            refuse_blind(search, request.attack, choice.gives, choice.name, request.threat)
+            refuse_blind(search, request.attack, choice.access, choice.name, request.threat)
     with Output(display.json, display.quiet) as output:
         outputs = validate.output_paths(
             request.files,

@@ -28,8 +28,8 @@ class ImpulseNoise(Corruption):
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Add noise: (N, H, W, C) -> (N, H, W, C)."""
         (amount,) = table(images.shape[1], severity, _AMOUNT)
-        drawn = np.stack([generator.random(images.shape[1:], np.float32) for generator in generators])
-        return np.where(drawn < amount, np.float32(drawn < amount / 2), images)
+        sampled = np.stack([generator.random(images.shape[1:], np.float32) for generator in generators])
+        return np.where(sampled < amount, np.float32(sampled < amount / 2), images)
 
 
 COMPONENT = ImpulseNoise

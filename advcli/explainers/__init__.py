@@ -26,6 +26,8 @@ class Explainer(ABC):
     ``needs_attention``: it reads the attention of a transformer, and refuses a network without.
     ``is_derivative``: a value says what a brighter pixel would change, not what this pixel contributes.
 
+    ``suits``: of the default methods, those for "fine" and for "coarse" feature maps exclude each other.
+
     A method that shows a layer has the option ``layer``.
     """
 
@@ -35,6 +37,7 @@ class Explainer(ABC):
     is_derivative: ClassVar[bool] = False
     needs_network: ClassVar[bool] = True
     needs_attention: ClassVar[bool] = False
+    suits: ClassVar[Literal["any", "fine", "coarse"]] = "any"
 
     @abstractmethod
     def __call__(

@@ -71,8 +71,8 @@ def _features_and_gradients(
             tape.watch(pixels)
             values = score(classifier.logits(pixels), labels, others)
         feature = calls[call.turn].output
-        slope = tape.gradient(values, feature, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return tf.cast(found.cells(feature), tf.float32), tf.cast(found.cells(slope), tf.float32)
+        gradient = tape.gradient(values, feature, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tf.cast(found.cells(feature), tf.float32), tf.cast(found.cells(gradient), tf.float32)
 
     function = traced(classifier, ("feature map", call.layer.name, call.turn), record)
     return in_batches(function, images, classes, against)

@@ -28,8 +28,8 @@ def integrated_gradient(
         for first in range(0, steps, size):
             points = start[i] + middles[first : first + size] * change
             others = None if other is None else np.full(len(points), other)
-            slopes = gradients(classifier, points, np.full(len(points), explained), others)
-            relevance[i] += (slopes.sum(axis=0) / steps * change).sum(axis=-1)
+            found = gradients(classifier, points, np.full(len(points), explained), others)
+            relevance[i] += (found.sum(axis=0) / steps * change).sum(axis=-1)
     return relevance
 
 

@@ -72,9 +72,9 @@ class ActivationMaximization(Explainer):
         function = traced(classifier, "ascent", lambda *batch: (_ascent(classifier, *batch),))
         for shift in shifts:
             moved = np.roll(pictures, shift, axis=(1, 2))
-            slopes = np.concatenate([part for (part,) in in_batches(function, moved, classes, others)])
-            slopes = np.roll(slopes, -shift, axis=(1, 2))
-            direction = _of_length_one(_coarsened(slopes)) - self.smoothness * _of_length_one(_roughening(pictures))
+            ascent = np.concatenate([part for (part,) in in_batches(function, moved, classes, others)])
+            ascent = np.roll(ascent, -shift, axis=(1, 2))
+            direction = _of_length_one(_coarsened(ascent)) - self.smoothness * _of_length_one(_roughening(pictures))
             pictures = np.clip(pictures + length * _of_length_one(direction), 0, 1)
         return pictures
 
@@ -88,13 +88,13 @@ def _ascent(classifier: Classifier, pixels: Tensor, classes: Tensor, others: Ten
     return gradient(lead, pixels)
 
 
-def _coarsened(slopes: np.ndarray) -> np.ndarray:
+def _coarsened(ascent: np.ndarray) -> np.ndarray:
     """Weigh the waves that gradients are made of by their lengths, as they are in photos: (N, H, W, C) -> the same."""
-    height, width = slopes.shape[1:3]
+    height, width = ascent.shape[1:3]
     frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     weights = 1 / np.maximum(frequencies, 1 / max(height, width))
-    waves = np.fft.rfft2(slopes, axes=(1, 2)) * weights[..., None]
-    return np.fft.irfft2(waves, s=slopes.shape[1:3], axes=(1, 2)).astype(np.float32)
+    waves = np.fft.rfft2(ascent, axes=(1, 2)) * weights[..., None]
+    return np.fft.irfft2(waves, s=ascent.shape[1:3], axes=(1, 2)).astype(np.float32)
 
 
 def _roughening(pictures: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ feature map and w_k the mean of d score / d A_k over its cells. tf-keras-vis com
 """
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -19,6 +20,8 @@ class GradCAM(ActivationMap):
         layer: the layer whose output is the feature map; empty means the deepest one that all
             paths pass through and whose map is at least 7 x 7, or else 4 x 4.
     """
+
+    suits: ClassVar[Literal["any", "fine", "coarse"]] = "fine"
 
     layer: str = ""
 

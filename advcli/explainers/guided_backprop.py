@@ -114,11 +114,11 @@ def _rectifier(part: KerasLayer) -> tuple[str, float | None] | None:
 def _one_way(function: TracedFunction, most: float | None) -> TracedFunction:
     @tf.custom_gradient
     def rectified(x: Tensor) -> tuple[Tensor, TracedFunction]:
-        def back(slope: Tensor) -> Tensor:
-            open_ = (x > 0) & (slope > 0)
+        def back(gradient: Tensor) -> Tensor:
+            open_ = (x > 0) & (gradient > 0)
             if most is not None:
                 open_ &= x < most
-            return tf.where(open_, slope, tf.zeros_like(slope))
+            return tf.where(open_, gradient, tf.zeros_like(gradient))
 
         with tf.name_scope(_SCOPE):
             return function(x), back

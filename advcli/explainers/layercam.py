@@ -5,6 +5,7 @@ cell by cell, where A_k is channel k of the feature map. tf-keras-vis gives the 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -19,6 +20,8 @@ class LayerCAM(ActivationMap):
         layer: the layer whose output is the feature map; empty means the deepest one that all
             paths pass through and whose map is at least 7 x 7, or else 4 x 4.
     """
+
+    suits: ClassVar[Literal["any", "fine", "coarse"]] = "coarse"
 
     layer: str = ""
 

@@ -43,7 +43,7 @@ class RISE(Explainer):
             if getattr(self, option) < 1:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
         if not 0 < self.keep < 1:
-            raise UsageError(f"keep is no share of the cells: {self.keep:g}", "give a number between 0 and 1")
+            raise UsageError(f"keep is not a share of the cells: {self.keep:g}", "give a number between 0 and 1")
         check_fill(self.fill)
 
     def __call__(

@@ -54,8 +54,8 @@ class SmoothGrad(Explainer):
                 count = min(size, self.samples - start)
                 noise = random.standard_normal((count, *image.shape), np.float32) * (self.noise * np.ptp(image))
                 others = None if other is None else np.full(count, other)
-                slopes = gradients(classifier, image + noise, np.full(count, explained), others)
-                relevance[i] += slopes.sum(axis=(0, -1)) / self.samples
+                found = gradients(classifier, image + noise, np.full(count, explained), others)
+                relevance[i] += found.sum(axis=(0, -1)) / self.samples
         return relevance
 
 

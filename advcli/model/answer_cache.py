@@ -16,7 +16,7 @@ _COUNT = struct.Struct("<I")
 class AnswerCache:
     """Scores by a hash of the pixels, until a batch is finished.
 
-    An evaluation that is interrupted finds the answers for its unfinished batch in the file. ``asked`` counts the
+    An evaluation that is interrupted finds the answers for its unfinished batch in the file. ``queries`` counts the
     different images of a batch, whether this process sent them or an earlier one, so that a resumed evaluation counts
     as many as one that was not interrupted.
 
@@ -57,11 +57,11 @@ class AnswerCache:
         self._file.flush()
 
     @property
-    def asked(self) -> int:
+    def queries(self) -> int:
         """How many different images the batch has asked about."""
         return len(self._asked)
 
-    def settle(self) -> None:
+    def end_batch(self) -> None:
         """Forget the batch, which is finished."""
         self._asked.clear()
         self._places.clear()

@@ -20,9 +20,10 @@ from advcli.model import output_head
 from advcli.model.answer_cache import AnswerCache
 from advcli.model.output_head import LOGITS, Head
 
-# What a model shows of itself, the most first: gradients and layers, the scores of the classes, the predicted class.
-Gives = Literal["gradient", "scores", "class"]
-GIVES: tuple[Gives, ...] = ("gradient", "scores", "class")
+# What an attack may see of a model, the most first: gradients and layers (white box), the scores of the classes
+# (score-based attacks), the predicted class (decision-based attacks).
+Access = Literal["gradient", "scores", "class"]
+ACCESS_LEVELS: tuple[Access, ...] = ("gradient", "scores", "class")
 
 Scores = Literal["", "logits", "probabilities", "classes"]
 
@@ -39,30 +40,30 @@ class ScoreFunction:
     """A function from images to scores, and what its format says of it.
 
     Args:
-        ask: (N, H, W, C) float32 in the range of its input -> (N, K) scores, or (N,) or (N, 1) classes.
+        predict: (N, H, W, C) float32 in the range of its input -> (N, K) scores, or (N,) or (N, 1) classes.
         identity: all that its answers depend on, as far as that is known.
-        edge: the image size in pixels; None if it is not known.
+        image_size: the image size in pixels; None if it is not known.
         channels: 3, or 1 for grey images.
         input_range: the values for black and white; None if they are not known.
-        together: the most images in one call.
+        max_batch: the most images in one call.
         scores: what it returns; empty if that is not known.
         labels: the class names, if they are known.
         tolerance: how far from the truth a score may be: the step of a quantised output.
-        remote: a call may cost money and time: an answer is used again.
-        least_seconds: for an image, where the number of calls in a time is limited.
+        remote: a call may cost money and time, so its results are kept and used again.
+        seconds_per_image: the least time for an image, where the rate of calls is limited.
     """
 
-    ask: Callable[[np.ndarray], object]
+    predict: Callable[[np.ndarray], object]
     identity: bytes
-    edge: int | None
+    image_size: int | None
     channels: int = 3
     input_range: tuple[float, float] | None = None
-    together: int = 1 << 30
+    max_batch: int = 1 << 30
     scores: Scores = ""
     labels: tuple[str, ...] = ()
     tolerance: float = 1e-5
     remote: bool = False
-    least_seconds: float = 0.0
+    seconds_per_image: float = 0.0
 
 
 class BlackBox:
@@ -137,12 +138,12 @@ class BlackBox:
     @property
     def queries(self) -> int | None:
         """How many different images the current batch has asked about; None if that costs nothing."""
-        return None if self._cache is None else self._cache.asked
+        return None if self._cache is None else self._cache.queries
 
-    def settle(self) -> None:
+    def end_batch(self) -> None:
         """End a batch: its answers are not needed any more."""
         if self._cache is not None:
-            self._cache.settle()
+            self._cache.end_batch()
 
     def _asked_once(self, images: np.ndarray, cache: AnswerCache) -> np.ndarray:
         keys = [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
@@ -187,13 +188,13 @@ class BlackBox:
         return found[0]
 
     def _parts(self, images: np.ndarray) -> Iterator[np.ndarray]:
-        for start in range(0, len(images), self.function.together):
-            yield images[start : start + self.function.together]
+        for start in range(0, len(images), self.function.max_batch):
+            yield images[start : start + self.function.max_batch]
 
     def _call(self, images: np.ndarray) -> np.ndarray:
         start = time.perf_counter()
         try:
-            answers = self.function.ask(images)
+            answers = self.function.predict(images)
         finally:
             self.seconds += time.perf_counter() - start
         self.images += len(images)
@@ -246,14 +247,14 @@ class BlackBox:
         return LOGITS
 
 
-def settle(model: KerasModel) -> None:
+def end_batch(model: KerasModel) -> None:
     """End a batch of a classifier's model, if it is a black box."""
     if isinstance(model, BlackBox):
-        model.settle()
+        model.end_batch()
 
 
 @contextlib.contextmanager
-def answering(models: Iterable[KerasModel]) -> Iterator[None]:
+def reporting_failures(models: Iterable[KerasModel]) -> Iterator[None]:
     """Raise what a black box failed with, where TensorFlow raises its own error, and let Ctrl-C end a traced loop.
 
     Args:

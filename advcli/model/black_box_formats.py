@@ -9,9 +9,9 @@ import numpy as np
 
 from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.black_box import BlackBox, Gives, ScoreFunction
+from advcli.model.black_box import Access, BlackBox, ScoreFunction
 from advcli.model.classifier import Classifier
-from advcli.model.http_endpoint import Endpoint
+from advcli.model.http_endpoint import HttpEndpoint
 from advcli.model.litert_file import LiteRTFile
 from advcli.model.onnx_file import OnnxFile
 from advcli.model.python_function import PREFIX, PythonFunction
@@ -30,8 +30,8 @@ class Format(Protocol):
         ...
 
     @property
-    def gives(self) -> Gives:
-        """What it shows of itself, as far as that is known."""
+    def access(self) -> Access:
+        """What an attack may see of it, as far as that is known."""
         ...
 
     def open(self) -> ScoreFunction:
@@ -42,7 +42,7 @@ class Format(Protocol):
 _FILES: Mapping[str, Callable[[Path], Format]] = {
     ".tflite": LiteRTFile,
     ".onnx": OnnxFile,
-    ".toml": Endpoint.read,
+    ".toml": HttpEndpoint.read,
 }
 
 
@@ -55,7 +55,7 @@ def black_box_format(value: str, unsafe: bool = False) -> Format | None:
     if value.startswith(PREFIX):
         return PythonFunction(value, unsafe)
     if "://" in value:
-        return Endpoint.of_address(value)
+        return HttpEndpoint.of_address(value)
     path = Path(value).expanduser()
     made = _FILES.get(path.suffix.lower())
     if made is None or path.is_dir():
@@ -66,7 +66,7 @@ def black_box_format(value: str, unsafe: bool = False) -> Format | None:
 
 
 def open_black_box(
-    source: Format, *, labels: Sequence[str], input_range: tuple[float, float] | None, edge: int | None
+    source: Format, *, labels: Sequence[str], input_range: tuple[float, float] | None, image_size: int | None
 ) -> Classifier:
     """Open a black box, ask it about a few images, and make a classifier of it.
 
@@ -75,26 +75,35 @@ def open_black_box(
         UsageError: an option contradicts it.
     """
     function, name = source.open(), source.name
-    if function.edge and edge and edge != function.edge:
+    if function.image_size and image_size and image_size != function.image_size:
         raise UsageError(
-            f"'{name}' takes images of {function.edge} pixels a side, not {edge}", "leave --image-size out"
+            f"'{name}' takes images of {function.image_size} pixels a side, not {image_size}", "leave --image-size out"
         )
-    edge = function.edge or edge
-    if edge is None:
+    image_size = function.image_size or image_size
+    if image_size is None:
         message = f"the image size of '{name}' is not known"
         raise AdvcliError(message, "give it with --image-size, for example --image-size 224")
     low, high = _range(function, name, input_range)
     labels = tuple(labels) or function.labels
     box = BlackBox(function, name, labels)
-    noise = np.random.default_rng(0).random((_PROBED - 1, edge, edge, function.channels), dtype=np.float32)
+    noise = np.random.default_rng(0).random((_PROBED - 1, image_size, image_size, function.channels), dtype=np.float32)
     probe = np.concatenate([noise, np.full_like(noise[:1], 0.5)]) * (high - low) + low
     head, classes = box.open(probe)
-    log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, edge, edge, function.channels, head.name)
+    log.info(
+        "'%s': input %g to %g, %d x %d x %d; head: %s",
+        name,
+        low,
+        high,
+        image_size,
+        image_size,
+        function.channels,
+        head.name,
+    )
     if labels and len(labels) != classes:
         message = f"{len(labels)} class names for the {classes} classes of '{name}'"
         raise AdvcliError(message, "give a --labels file with one name a class")
     names = labels or generic_names(classes)
-    return Classifier(name, box, names, (edge, edge), function.channels, (low, high), head)
+    return Classifier(name, box, names, (image_size, image_size), function.channels, (low, high), head)
 
 
 def _range(function: ScoreFunction, name: str, chosen: tuple[float, float] | None) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from advcli.data.images import Fit, crop_window
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import atomic
 from advcli.model import keras_file, output_head
-from advcli.model.black_box import CLASSES_ONLY, BlackBox, Gives
+from advcli.model.black_box import CLASSES_ONLY, Access, BlackBox
 from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement, switched_off
 from advcli.model.input_adapter import Adapted, adapt, takes_integers
 from advcli.model.input_range import BYTES, infer_range
@@ -147,7 +147,7 @@ class Classifier:
         return not isinstance(self.model, BlackBox) and (self.adapted is None or self.adapted.differentiable)
 
     @property
-    def gives(self) -> Gives:
+    def access(self) -> Access:
         """Return what an attack can learn from the model."""
         return "gradient" if self.has_gradient else "class" if self.head == CLASSES_ONLY else "scores"
 
@@ -232,7 +232,7 @@ class Classifier:
         """
         scores = self.answers(pixels)
         if not np.isfinite(scores).all():
-            raise NotNumbers(f"model '{self.name}' returns NaN")
+            raise NotNumbers(f"model '{self.name}' returns NaN or infinity")
         return scores
 
     def classes(self, pixels: np.ndarray) -> np.ndarray:
@@ -334,7 +334,7 @@ def load(
     *,
     labels: Sequence[str] = (),
     input_range: tuple[float, float] | None = None,
-    edge: int | None = None,
+    image_size: int | None = None,
     output: str | None = None,
     unsafe: bool = False,
 ) -> Classifier:
@@ -346,7 +346,7 @@ def load(
     model = keras_file.read(path, unsafe=unsafe)
     own = _own_content(path)
     if own is not None:
-        if input_range is not None or edge is not None or output is not None:
+        if input_range is not None or image_size is not None or output is not None:
             raise UsageError(
                 f"'{name}' was saved by advcli with its input range, size and output",
                 "leave --input-range, --image-size and --output out",
@@ -356,12 +356,14 @@ def load(
         saved_range = tuple(own.get("input_range", (0.0, 1.0)))
         if own.get("head", LOGITS.name) != LOGITS.name or "output" in own:
             square = own["edge"] if size[0] == size[1] else None
-            wrapped = wrap(model, name, labels=names, input_range=saved_range, edge=square, output=own.get("output"))
+            wrapped = wrap(
+                model, name, labels=names, input_range=saved_range, image_size=square, output=own.get("output")
+            )
             return replace(wrapped, recipe=own["recipe"])
         classifier = Classifier(name, model, names, size, own["channels"], saved_range, recipe=own["recipe"])
         _check_labels(classifier, model.output_shape[-1])
         return classifier
-    return wrap(model, name, labels=labels, input_range=input_range, edge=edge, output=output)
+    return wrap(model, name, labels=labels, input_range=input_range, image_size=image_size, output=output)
 
 
 def wrap(
@@ -370,7 +372,7 @@ def wrap(
     *,
     labels: Sequence[str] = (),
     input_range: tuple[float, float] | None = None,
-    edge: int | None = None,
+    image_size: int | None = None,
     output: str | None = None,
 ) -> Classifier:
     """Return a classifier for any Keras model: find its input size, adapt its input, and remove its last activation.
@@ -386,7 +388,7 @@ def wrap(
     for note in adapted.notes:
         log.warning("'%s' %s", name, note)
     model, channels = adapted.model, adapted.channels
-    height, width = size = _image_size(adapted, name, edge)
+    height, width = size = _image_size(adapted, name, image_size)
     probe = np.random.default_rng(0).random((4, *size, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
     head = output_head.make_linear(model, probe, name)

@@ -16,7 +16,7 @@ import numpy as np
 
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.download import offline
-from advcli.model.black_box import Gives, ScoreFunction
+from advcli.model.black_box import Access, ScoreFunction
 from advcli.model.http_session import HttpSession
 from advcli.records.base import Json
 
@@ -26,7 +26,7 @@ _WHAT = "an endpoint is https://HOST/v1/models/MODEL:predict, or a .toml file wi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class HttpEndpoint:
     """An address that classifies images.
 
     Args:
@@ -68,7 +68,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"'{self.url}' is no address of an endpoint", _WHAT)
+            raise UsageError(f"'{self.url}' is not the address of an endpoint", _WHAT)
         if parts.username or parts.password:
             hint = 'in a .toml file: headers = { Authorization = "Bearer ${TOKEN}" }'
             raise UsageError(f"the address of '{parts.hostname}' holds credentials", hint)
@@ -88,7 +88,7 @@ class Endpoint:
         _ = self._filled_headers
 
     @classmethod
-    def of_address(cls, url: str) -> "Endpoint":
+    def of_address(cls, url: str) -> "HttpEndpoint":
         """Make the endpoint of TensorFlow Serving's REST interface at an address.
 
         Raises:
@@ -100,7 +100,7 @@ class Endpoint:
         return cls(url=url, name=f"{host}/{path}" if path else host)
 
     @classmethod
-    def read(cls, path: Path) -> "Endpoint":
+    def read(cls, path: Path) -> "HttpEndpoint":
         """Read a TOML file.
 
         Raises:
@@ -120,8 +120,8 @@ class Endpoint:
         return replace(cls(url=content["url"], name=path.stem), **content)
 
     @property
-    def gives(self) -> Gives:
-        """What it shows of itself."""
+    def access(self) -> Access:
+        """What an attack may see of it."""
         return "class" if self.scores == "classes" else "scores"
 
     def open(self) -> ScoreFunction:
@@ -133,19 +133,19 @@ class Endpoint:
         def ask(images: np.ndarray) -> np.ndarray:
             return self._scores(session.send(self._body(images)))
 
-        together = 1 if _ONE in self.request else self.batch
-        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        max_batch = 1 if _ONE in self.request else self.batch
+        options = {each.name: getattr(self, each.name) for each in fields(self)}
         return ScoreFunction(
             ask,
-            json.dumps(told, sort_keys=True).encode(),
+            json.dumps(options, sort_keys=True).encode(),
             self.image_size or None,
             self.channels,
             self.input_range or ((0.0, 255.0) if self.image == "png" else None),
-            together,
+            max_batch,
             self.scores,  # type: ignore[arg-type]
             self.labels,
             remote=True,
-            least_seconds=1 / (self.rate * together) if self.rate else 0.0,
+            seconds_per_image=1 / (self.rate * max_batch) if self.rate else 0.0,
         )
 
     @property
@@ -186,9 +186,9 @@ class Endpoint:
         except ValueError as error:
             raise AdvcliError(f"'{self.name}' answers with scores of different lengths") from error
         if scores.dtype.kind not in "iufbUS":
-            raise AdvcliError(f"'{self.name}' answers with scores that are not numbers")
+            raise AdvcliError(f"'{self.name}' returns scores that are not numbers")
         if scores.dtype.kind == "f" and not np.isfinite(scores).all():
-            raise AdvcliError(f"'{self.name}' answers with values that are not numbers (NaN)")
+            raise AdvcliError(f"'{self.name}' returns NaN or infinity")
         return scores
 
     def _found(self, content: Json, path: list[str]) -> Json:
@@ -201,7 +201,7 @@ class Endpoint:
             return self._found(content[int(step)], rest)
         if isinstance(content, dict) and step in content:
             return self._found(content[step], rest)
-        held = f"holds {', '.join(map(str, content))}" if isinstance(content, dict) else "is no table"
+        held = f"holds {', '.join(map(str, content))}" if isinstance(content, dict) else "is not a table"
         raise AdvcliError(
             f"'{self.name}' answers without '{step}' of '{self.response}': it {held[:200]}",
             "say where the scores are: response in a .toml file",

@@ -192,7 +192,7 @@ def _first_nodes(inside: Mapping[str, Json], configs: Mapping[str, Json]) -> dic
 
 
 def _arguments(inbound: Json) -> dict[str, Json]:
-    """Return the keyword arguments of a call: they stand beside each of its tensors."""
+    """Return the keyword arguments of a call: they are listed with each of its tensors."""
     while isinstance(inbound, list) and inbound and isinstance(inbound[0], list):
         inbound = inbound[0]
     return inbound[3] if len(inbound) > 3 else {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from advcli.backend import held_back
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.black_box import Gives, ScoreFunction
+from advcli.model.black_box import Access, ScoreFunction
 from advcli.model.keras_file import first_line
 from advcli.records.base import Fields
 
@@ -42,8 +42,8 @@ class LiteRTFile:
         return self.path.stem
 
     @property
-    def gives(self) -> Gives:
-        """What it shows of itself."""
+    def access(self) -> Access:
+        """What an attack may see of it."""
         return "scores"
 
     def open(self) -> ScoreFunction:
@@ -57,14 +57,14 @@ class LiteRTFile:
         if len(shape) != 4 or channels not in (1, 3) or shape[1] != shape[2]:
             message = f"model '{self.name}' does not take square images with 1 or 3 channels last: its input is"
             raise AdvcliError(f"{message} {tuple(map(int, shape[1:]))}")
-        edge = int(interpreter.given["shape_signature"][1])
+        size = int(interpreter.given["shape_signature"][1])
         return ScoreFunction(
             interpreter.ask,
             self.path.read_bytes(),
-            edge if edge > 0 else None,
+            size if size > 0 else None,
             channels,
             _range(interpreter.given, self.name),
-            together=256,
+            max_batch=256,
             tolerance=max(1e-5, interpreter.returned["quantization"][0]),
         )
 

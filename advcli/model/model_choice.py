@@ -18,7 +18,7 @@ from advcli.data.class_order import generic_names
 from advcli.data.images import Fit
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.download import offline
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
 from advcli.model.classifier import Classifier, load, read_labels, recipe_of
 from advcli.model.saved_model import is_saved_model
@@ -27,7 +27,7 @@ from advcli.records.base import Json
 
 log = logging.getLogger(__name__)
 
-IMAGENET_EDGE = 224
+IMAGENET_SIZE = 224
 _LEAST_SIZE = 8
 _CLASS_INDEX = (
     "imagenet_class_index.json",
@@ -45,7 +45,7 @@ class ModelChoice:
         weights: for a backbone: ``imagenet`` or a weights file.
         labels: a file of class names.
         input_range: for a model not saved by advcli: the input values of black and white.
-        edge: for a backbone or a model of any size: the input size in pixels.
+        image_size: for a backbone or a model of any size: the input size in pixels.
         unsafe: whether Python code inside a model file may run.
         output: for a model of several outputs: the name of the one to use.
         fit: how images of other sizes are brought to the model's.
@@ -57,7 +57,7 @@ class ModelChoice:
     weights: str = "imagenet"
     labels: Path | None = None
     input_range: tuple[float, float] | None = None
-    edge: int | None = None
+    image_size: int | None = None
     unsafe: bool = False
     output: str | None = None
     fit: Fit = "squash"
@@ -83,21 +83,22 @@ class ModelChoice:
                 raise UsageError(f"no such file: '{self.weights}'", "--weights is imagenet or a weights file")
 
     @classmethod
-    def read(cls, text: str, **options: object) -> Self:
+    def read(cls, text: str, *, unsafe: bool = False, **options: object) -> Self:
         """Read a model and the options that stand behind it: ``a.keras:range=-1,1,name=base``.
 
         Args:
             text: the model; its own options override the others.
-            options: the fields of the choice.
+            unsafe: whether Python code inside a model file may run.
+            options: the other fields of the choice.
 
         Raises:
             UsageError: there is no such model, or an option is not valid.
         """
         if Path(text).expanduser().exists():
-            return replace(cls(text), **options)
+            return replace(cls(text, unsafe=unsafe), **options)
         value, given = _split_options(text)
         own = {_OWN_OPTIONS[key][0]: _OWN_OPTIONS[key][1](content) for key, content in given.items()}
-        return replace(cls(value, text=text), **{**options, **own})
+        return replace(cls(value, text=text, unsafe=unsafe), **{**options, **own})
 
     @cached_property
     def black_box(self) -> Format | None:
@@ -109,9 +110,9 @@ class ModelChoice:
         return black_box_format(self.value, self.unsafe)
 
     @property
-    def gives(self) -> Gives:
+    def access(self) -> Access:
         """Return what an attack can learn from the model, as far as that is known before it is loaded."""
-        return "gradient" if self.black_box is None else self.black_box.gives
+        return "gradient" if self.black_box is None else self.black_box.access
 
     @property
     def path(self) -> Path | None:
@@ -164,7 +165,9 @@ class ModelChoice:
         """
         labels = read_labels(self.labels) if self.labels else ()
         if self.black_box is not None:
-            opened = open_black_box(self.black_box, labels=labels, input_range=self.input_range, edge=self.edge)
+            opened = open_black_box(
+                self.black_box, labels=labels, input_range=self.input_range, image_size=self.image_size
+            )
             return replace(opened, name=self.name, fitting=self.fit)
         if self.path is not None:
             loaded = load(
@@ -172,14 +175,14 @@ class ModelChoice:
                 self.name,
                 labels=labels,
                 input_range=self.input_range,
-                edge=self.edge,
+                image_size=self.image_size,
                 output=self.output,
                 unsafe=self.unsafe,
             )
             return replace(loaded, fitting=self.fit)
-        edge = self.edge or IMAGENET_EDGE
+        size = self.image_size or IMAGENET_SIZE
         weights = "imagenet" if self.weights == "imagenet" else Path(self.weights)
-        model = registry.build("backbones", self.value)(None, edge, 3, weights)
+        model = registry.build("backbones", self.value)(None, size, 3, weights)
         classes = model.output_shape[-1]
         labels = labels or _imagenet_labels(classes, self.weights)
         if len(labels) != classes:
@@ -187,7 +190,7 @@ class ModelChoice:
                 f"{len(labels)} class names for the {classes} classes of '{self.value}'",
                 f"'{self.labels}' must hold one name a class",
             )
-        return Classifier(self.name, model, tuple(labels), (edge, edge), fitting=self.fit)
+        return Classifier(self.name, model, tuple(labels), (size, size), fitting=self.fit)
 
 
 def _split_options(text: str) -> tuple[str, dict[str, str]]:
@@ -227,7 +230,7 @@ def _read_file(text: str) -> Path:
 _OWN_OPTIONS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "range": ("input_range", read_range),
     "labels": ("labels", _read_file),
-    "size": ("edge", _read_size),
+    "size": ("image_size", _read_size),
     "output": ("output", str),
     "weights": ("weights", str),
     "name": ("given_name", str),

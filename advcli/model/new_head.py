@@ -46,7 +46,7 @@ def with_new_head(classifier: Classifier, labels: Sequence[str]) -> Classifier:
                 new.assign(old)
     height, width = classifier.image_size
     square = height if height == width else None
-    found = wrap(copy, classifier.name, labels=labels, input_range=classifier.input_range, edge=square)
+    found = wrap(copy, classifier.name, labels=labels, input_range=classifier.input_range, image_size=square)
     return replace(found, recipe=classifier.recipe)
 
 

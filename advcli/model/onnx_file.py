@@ -8,7 +8,7 @@ import numpy as np
 
 from advcli.backend import Graph
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.black_box import Gives, ScoreFunction
+from advcli.model.black_box import Access, ScoreFunction
 from advcli.model.keras_file import first_line
 
 _TYPES = {
@@ -39,8 +39,8 @@ class OnnxFile:
         return self.path.stem
 
     @property
-    def gives(self) -> Gives:
-        """What it shows of itself."""
+    def access(self) -> Access:
+        """What an attack may see of it."""
         return "scores"
 
     def open(self) -> ScoreFunction:
@@ -73,7 +73,7 @@ class OnnxFile:
             sides[0] if sides else None,
             given.shape[1] if first else given.shape[3],
             (0.0, 255.0) if kind is np.uint8 else None,
-            together=256,
+            max_batch=256,
             tolerance=1e-3 if kind is np.float16 else 1e-5,
         )
 

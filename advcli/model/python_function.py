@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.black_box import Gives, ScoreFunction
+from advcli.model.black_box import Access, ScoreFunction
 from advcli.model.keras_file import first_line
 
 PREFIX = "python:"
@@ -42,8 +42,8 @@ class PythonFunction:
         return self.value.removeprefix(PREFIX)
 
     @property
-    def gives(self) -> Gives:
-        """What it shows of itself."""
+    def access(self) -> Access:
+        """What an attack may see of it."""
         return "scores"
 
     def open(self) -> ScoreFunction:
@@ -71,7 +71,7 @@ class PythonFunction:
             hint = "its module must be on PYTHONPATH"
             raise AdvcliError(f"cannot import '{self.name}': {first_line(error)}", hint) from error
         if not callable(function):
-            raise AdvcliError(f"'{self.name}' is no function, but {type(function).__name__}")
+            raise AdvcliError(f"'{self.name}' is not a function but {type(function).__name__}")
         try:
             return function, inspect.getsource(inspect.getmodule(function) or function)
         except (OSError, TypeError):

@@ -178,10 +178,10 @@ def _unusable(endpoint: Endpoint, endpoints: list[Endpoint], folder: Path) -> Ad
 def _list(endpoints: list[Endpoint]) -> str:
     """Describe endpoints: name and inputs of each."""
 
-    def told(one: Endpoint) -> str:
+    def described(one: Endpoint) -> str:
         return ", ".join(f"{spec.dtype.name} {spec.shape}" for spec in one.inputs)
 
-    return "; ".join(f"'{one.name}' takes {told(one) or 'nothing'}" for one in endpoints)
+    return "; ".join(f"'{one.name}' takes {described(one) or 'nothing'}" for one in endpoints)
 
 
 def _named(outputs: Graph) -> Graph:

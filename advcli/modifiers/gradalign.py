@@ -43,13 +43,13 @@ class GradientAlignment(Penalty):
     def penalty(self, model: KerasModel, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the term, in [0, 2 * weight]: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
         noise = inner.rng.fold(_STREAM).uniform(tf.shape(images)[1:], -1.0, 1.0)
-        first = tf.stop_gradient(_slope(model, images, labels))
-        second = _slope(model, images + inner.threat.eps * noise, labels)
+        first = tf.stop_gradient(_input_gradient(model, images, labels))
+        second = _input_gradient(model, images + inner.threat.eps * noise, labels)
         return self.weight * (1 - _cosine(first, second))
 
 
 @as_written
-def _slope(model: KerasModel, images: Tensor, labels: Tensor) -> Tensor:
+def _input_gradient(model: KerasModel, images: Tensor, labels: Tensor) -> Tensor:
     def loss(point: Tensor) -> Tensor:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(point, training=True))
 

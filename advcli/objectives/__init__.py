@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol, runtime_checkable
 
+from advcli import registry
 from advcli.backend import KerasModel, Tensor
 from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.lengths import HasLengths
@@ -22,6 +23,8 @@ class Objective(HasLengths, ABC):
     ``lengths``: which options are lengths in the units of eps.
     ``searches_in_training_pass``: it searches with the very pass that trains, and so would in float16.
     ``covers``: the noises and corruptions that do to test images what it does to training images.
+    ``standard``: it is training without a defence: the twin of a robust run, and the epochs before it is robust.
+    ``economical``: it is the robust one with the shortest step; a cost estimate compares the others with it.
     """
 
     robust: ClassVar[bool] = False
@@ -29,6 +32,8 @@ class Objective(HasLengths, ABC):
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
     searches_in_training_pass: ClassVar[bool] = False
     covers: ClassVar[tuple[str, ...]] = ()
+    standard: ClassVar[bool] = False
+    economical: ClassVar[bool] = False
 
     @abstractmethod
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
@@ -47,6 +52,17 @@ class Objective(HasLengths, ABC):
         Returns:
             (N,) loss and (N, K) logits.
         """
+
+
+def standard_objective() -> str:
+    """Return the name of the objective without a defence."""
+    return next(name for name in registry.names("objectives") if registry.component("objectives", name).standard)
+
+
+def economical_objective(norm: str) -> str | None:
+    """Return the name of the robust objective with the shortest step; None if there is none for the norm."""
+    found = {name: registry.component("objectives", name) for name in registry.names("objectives")}
+    return next((name for name, each in found.items() if each.economical and norm in each.norms), None)
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2016, https://arxiv
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
@@ -20,6 +21,8 @@ class Clean(Objective):
     Args:
         smoothing: probability mass of each label that is spread uniformly over all classes, in [0, 1).
     """
+
+    standard: ClassVar[bool] = True
 
     smoothing: float = 0.0
 

@@ -28,6 +28,7 @@ class NoiseFGSM(Objective):
     """
 
     robust: ClassVar[bool] = True
+    economical: ClassVar[bool] = True
     uses: ClassVar[tuple[str, ...]] = ("eps",)
     norms: ClassVar[tuple[str, ...]] = ("linf",)
     lengths: ClassVar[tuple[str, ...]] = ("step",)

@@ -24,7 +24,7 @@ def announce_queries(classifier: Classifier, most: Mapping[str, int | None]) -> 
     known = sum(count for count in most.values() if count is not None)
     if known == 0:
         return
-    each = max(box.seconds / max(box.images, 1), box.function.least_seconds)
+    each = max(box.seconds / max(box.images, 1), box.function.seconds_per_image)
     bound = f"at most {known:,} queries" if None not in most.values() else f"{known:,} queries or more"
     log.info(
         "'%s': %s (%s); up to %s of its time, %s each", classifier.name, bound, parts, _time(known * each), _time(each)

@@ -10,7 +10,7 @@ from advcli.parsing import read_list, read_radius, read_range
 from advcli.threat.threat import Norm
 
 if TYPE_CHECKING:
-    from advcli.model.black_box import Gives
+    from advcli.model.black_box import Access
     from advcli.model.model_choice import ModelChoice
 
 
@@ -66,7 +66,7 @@ class ModelOptions(FileOptions):
             weights=self.weights,
             labels=self.labels,
             input_range=self.input_range,
-            edge=self.edge,
+            image_size=self.edge,
             unsafe=self.unsafe_load,
             output=self.output,
             fit=self.fit,
@@ -74,7 +74,7 @@ class ModelOptions(FileOptions):
 
 
 # The attacks of a task that is given none, by what its models show of themselves.
-DEFAULT_ATTACKS: "Mapping[Gives, str]" = {"gradient": "pgd", "scores": "square", "class": "hopskipjump"}
+DEFAULT_ATTACKS: "Mapping[Access, str]" = {"gradient": "pgd", "scores": "square", "class": "hopskipjump"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class SurrogateOptions(Validated):
         if self.surrogate is None:
             return None
         choice = ModelChoice.read(self.surrogate)
-        if choice.gives != "gradient":
+        if choice.access != "gradient":
             raise UsageError(f"'{self.surrogate}' has no gradients to craft with", "give a run or a Keras file")
         return choice
 

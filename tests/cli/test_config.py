@@ -47,8 +47,8 @@ def test_a_run_is_repeated_from_its_own_description(advcli: Command, tmp_path: P
 @pytest.mark.parametrize(
     ("content", "message", "hint"),
     [
-        ('learning-rat = "0.1"', "'learning-rat', which is no option", "did you mean 'learning-rate'?"),
-        ("overwrite = true", "'overwrite', which is no option", ""),
+        ('learning-rat = "0.1"', "'learning-rat', which is not an option", "did you mean 'learning-rate'?"),
+        ("overwrite = true", "'overwrite', which is not an option", ""),
         ("epochs = 1 2", "cannot be read", ".toml"),
         ("[train]\nepochs = 3", "'train' in 'config.toml' is a table", "at the top"),
         ("[objective]\nname = 3", "'objective' in 'config.toml' is a table", "at the top"),

@@ -91,7 +91,7 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["attack", "cat.png", "--attack", "square:queries=5", "--queries", "9"], "given twice", ""),
         (["attack", "cat.png", "--save", "clean,diference"], "--save has no 'diference'", "'difference'?"),
         (["attack", "cat.png", "--apply", "no.pattern.png"], "no such file: 'no.pattern.png'", ".pattern.png"),
-        (["attack", "cat.png", "--apply", "cat.png"], "'cat.png' is no pattern", ".pattern.png"),
+        (["attack", "cat.png", "--apply", "cat.png"], "'cat.png' is not a universal perturbation", ".pattern.png"),
         (["benchmark", "mobilenetv2", "mobilenetv2", "--data", "digits"], "given twice", ""),
         (["attack", "cat.png", "--input-range", "foo"], "--input-range is not two rising numbers", "-1,1"),
         (["benchmark", "mobilenetv2"], "does not say what it was trained on", "--data"),

@@ -55,7 +55,7 @@ def records(text: str, kind: str) -> list[dict[str, object]]:
         ("x.png --adversarial y.png", "no such file: 'y.png'", "what advcli attack wrote"),
         ("x.png --layer relu0 --method saliency", "saliency shows no layer", "gradcam"),
         ("x.png --method gradcam:layer=a --layer b", "option 'layer' is given twice", ""),
-        ("x.png --report page.txt", "'page.txt' is no name for a page", "index.html"),
+        ("x.png --report page.txt", "'page.txt' is not a file name for a page", "index.html"),
         ("x.png --overwrite --skip-existing", "say the opposite", "leave one"),
         ("x.png --class cat", "no class 'cat' among the 4 classes", "choose from: kind 0"),
         ("x.png --contrast 1,cat", "no class 'cat'", ""),

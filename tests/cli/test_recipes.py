@@ -32,7 +32,7 @@ REFUSED = [
     ("--momentum -1", "'--momentum'", "train --help"),
     ("--eps 8", "covers the whole pixel range", "8/255"),
     ("--weights none.h5", "no such file: 'none.h5'", "weights file"),
-    ("--against nothing", "'nothing' is no run folder", "--against names a finished run"),
+    ("--against nothing", "'nothing' is not a run folder", "--against names a finished run"),
     # What would be ignored
     ("--objective clean --attack pgd", "'clean' does not train with --attack", "pgd-at"),
     ("--objective nsl --attack pgd:steps=3", "'nsl' does not train with --attack", "leave it out"),

@@ -290,7 +290,7 @@ def test_the_name_of_the_paper_is_understood() -> None:
         ("occlusion:fill=red", "unknown fill 'red'"),
         ("rise:masks=0", "masks is less than one: 0"),
         ("rise:cells=0", "cells is less than one: 0"),
-        ("rise:keep=1", "keep is no share of the cells: 1"),
+        ("rise:keep=1", "keep is not a share of the cells: 1"),
         ("rise:fill=red", "unknown fill 'red'"),
         ("activation-maximization:steps=0", "steps is less than one: 0"),
         ("activation-maximization:rate=-1", "rate is less than zero: -1"),

@@ -16,7 +16,7 @@ from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import paths, png
-from advcli.model.black_box import answering, settle
+from advcli.model.black_box import end_batch, reporting_failures
 from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress, Queried
 from advcli.records.base import Fields
@@ -73,13 +73,13 @@ def _run(
     choice = request.choose_surrogate()
     surrogate = None if choice is None else surrogate_for(classifier, choice.load())
     # Only now is it known whether a black box returns scores, or classes alone.
-    chosen = choose(request, classifier.gives)
+    chosen = choose(request, classifier.access)
     resolved = find_classes(request, chosen, classifier)
     apply = request.apply is not None
     if request.attack is None and not apply and not classifier.has_gradient and surrogate is None:
         log.info("'%s' has no gradients: it is attacked with %s", classifier.name, chosen.spec)
     announce_queries(classifier, _most_queries(resolved, chosen, len(outputs)))
-    with answering([classifier.model]):
+    with reporting_failures([classifier.model]):
         yield from attack_files(
             classifier, outputs, chosen.search, resolved, pattern=pattern, apply=apply, surrogate=surrogate
         )
@@ -183,7 +183,7 @@ def attack_files(
         for record in _attack_group(classifier, find, group, outputs, request, pattern, common):
             yield record
             done += 1
-        settle(classifier.model)
+        end_batch(classifier.model)
     yield Progress("attacking", done, len(outputs))
 
 
@@ -242,7 +242,7 @@ def _attack_group(
             if kind in request.save
         }
         if not np.isfinite(after[i]).all():
-            what = "the model returns values that are not numbers (NaN) for the adversarial image, which is not written"
+            what = "the model returns NaN or infinity for the adversarial image, which is not written"
             yield Failed(image=str(picture.file), error=what, **common)
             continue
         radius = found.radii[i]
@@ -288,7 +288,7 @@ def _with_numbers(
     finite = np.atleast_1d(np.isfinite(answers).all(axis=1))
     for picture, good in zip(pictures, finite, strict=True):
         if not good:
-            what = f"model '{classifier.name}' returns values that are not numbers (NaN)"
+            what = f"model '{classifier.name}' returns NaN or infinity"
             yield Failed(image=str(picture.file), error=what, **common)
     kept = [picture for picture, good in zip(pictures, finite, strict=True) if good]
     return kept, originals[finite], answers[finite]

@@ -91,7 +91,8 @@ def pattern_of(
         raise UsageError(f"no such file: '{file}'", "--apply takes the .pattern.png that an attack has written")
     content = png.record_in(file)
     if not content or png.kind_in(file) != "pattern":
-        raise UsageError(f"'{file}' is no pattern", "--apply takes the .pattern.png that an attack has written")
+        message = f"'{file}' is not a universal perturbation"
+        raise UsageError(message, "--apply takes the .pattern.png that an attack has written")
     made = content["attack"]
     if attack is not None and registry.canonical(attack) != registry.canonical(made):
         raise UsageError(f"'{file}' was crafted by {made}, not by {attack}", "leave --attack out")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from advcli import registry
 from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_radius, refuse_unsupported
 from advcli.errors import UsageError
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.parsing import read_choices
 from advcli.search.threat_defaults import threat_for, widest, with_queries
 from advcli.tasks.attack.request import ENDINGS, Request
@@ -31,7 +31,7 @@ class Chosen:
     target: str | None
 
 
-def choose(request: Request, shown: Gives | None = None) -> Chosen:
+def choose(request: Request, shown: Access | None = None) -> Chosen:
     """Choose the attack and the ball; with ``--apply`` from the file of the universal perturbation.
 
     Args:
@@ -47,11 +47,11 @@ def choose(request: Request, shown: Gives | None = None) -> Chosen:
     if request.apply is not None:
         crafted = pattern_of(request.apply, request.attack, norm, eps, request.target)
     surrogate = request.choose_surrogate()
-    gives = (shown or choice.gives) if surrogate is None else surrogate.gives
-    spec = with_queries(request.attack or crafted.get("attack", DEFAULT_ATTACKS[gives]), request.queries)
+    access = (shown or choice.access) if surrogate is None else surrogate.access
+    spec = with_queries(request.attack or crafted.get("attack", DEFAULT_ATTACKS[access]), request.queries)
     search = registry.build("attacks", spec)
     if request.apply is None:
-        refuse_blind(search, spec, gives, choice.name, threat_for({}, norm, eps))
+        refuse_blind(search, spec, access, choice.name, threat_for({}, norm, eps))
     if surrogate is not None and (request.minimal or request.apply is not None):
         option = "--minimal" if request.minimal else "--apply"
         raise UsageError(f"{option} needs no surrogate: it asks the attacked model itself", "leave --surrogate out")

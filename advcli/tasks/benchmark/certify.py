@@ -42,7 +42,7 @@ def smooth(
             )
             keep(record)
             results.add(record)
-            model.settle()
+            model.end_batch()
         yield from certificates(plan, results, model.name)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 from advcli import registry
 from advcli.checks import Evidence
 from advcli.data.dataset import Images
-from advcli.model.black_box import GIVES, Gives
+from advcli.model.black_box import ACCESS_LEVELS, Access
 from advcli.records import Checked
 
 PASS, SUSPECT = "PASS", "SUSPECT"
 
 
 def check(
-    evidence: Evidence, *, after: bool, data: str, seed: int, gives: Gives | None = "gradient"
+    evidence: Evidence, *, after: bool, data: str, seed: int, access: Access | None = "gradient"
 ) -> Iterator[Checked]:
     """Run every check of one phase; one that does not apply yields no record.
 
@@ -24,11 +24,11 @@ def check(
         after: whether to run the checks that need the scores, or those before the evaluation.
         data: the name of the data.
         seed: of the evaluation.
-        gives: what the model shows of itself; None if it must not be asked.
+        access: what the model shows of itself; None if it must not be asked.
     """
     for name in registry.names("checks"):
         component = registry.component("checks", name)
-        if component.after != after or not _is_shown(component.needs, gives):
+        if component.after != after or not _is_shown(component.needs, access):
             continue
         finding = registry.build("checks", name)(evidence)
         if finding is not None:
@@ -43,8 +43,8 @@ def check(
             )
 
 
-def _is_shown(needs: Gives | None, gives: Gives | None) -> bool:
-    return needs is None or (gives is not None and GIVES.index(needs) >= GIVES.index(gives))
+def _is_shown(needs: Access | None, access: Access | None) -> bool:
+    return needs is None or (access is not None and ACCESS_LEVELS.index(needs) >= ACCESS_LEVELS.index(access))
 
 
 def pixel_hashes(images: Images) -> Iterator[bytes]:

@@ -35,7 +35,7 @@ class Least:
         accuracy = registry.number(value.strip().removesuffix("%"), "--fail-under")
         accuracy = accuracy / 100 if value.strip().endswith("%") else accuracy
         if not 0 <= accuracy <= 1:
-            raise UsageError(f"--fail-under is no accuracy from 0 to 1: '{text}'", "write 40% as 0.40")
+            raise UsageError(f"--fail-under is not an accuracy from 0 to 1: '{text}'", "write 40% as 0.40")
         return cls(name.strip(), accuracy)
 
     def is_about(self, perturbation: str) -> bool:

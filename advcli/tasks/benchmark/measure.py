@@ -100,9 +100,10 @@ def _attacked(
     if len(results.missing(model.name, attack, rows)) == 0:
         return
     start = time.perf_counter()
+    search = None
     # At radius 0 there is nothing to search.
-    still = attack.place["eps"] == 0
-    search = None if still else (yield from searched(model, attack, rows, batch, plan.seed))
+    if attack.place["eps"] != 0:
+        search = yield from searched(model, attack, rows, batch, plan.seed)
     for done, places in enumerate(model.parts(rows, batch)):
         own = model.rows[places]
         if len(results.missing(model.name, attack, own)):
@@ -145,4 +146,4 @@ def add(
     )
     keep(verdicts)
     results.add(verdicts)
-    model.settle()
+    model.end_batch()

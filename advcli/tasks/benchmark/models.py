@@ -12,7 +12,7 @@ from advcli.data.class_order import ClassOrder, has_names
 from advcli.data.dataset import Dataset, Images
 from advcli.errors import AdvcliError, nearest
 from advcli.model import saved_model
-from advcli.model.black_box import BlackBox, settle
+from advcli.model.black_box import BlackBox, end_batch
 from advcli.model.classifier import Classifier
 from advcli.model.introspection import operations
 from advcli.search.surrogate import Surrogate
@@ -47,9 +47,9 @@ class EvaluatedModel:
         """How many different images a remote model was asked about since the last batch; None for other models."""
         return self.classifier.model.queries if isinstance(self.classifier.model, BlackBox) else None
 
-    def settle(self) -> None:
+    def end_batch(self) -> None:
         """End a batch whose results are kept."""
-        settle(self.classifier.model)
+        end_batch(self.classifier.model)
 
     @property
     def name(self) -> str:

@@ -84,7 +84,7 @@ def noises_of(specs: Sequence[str]) -> list[Perturbation]:
     """Build noises from their specs.
 
     Raises:
-        UsageError: a spec is no noise.
+        UsageError: a spec is not a noise.
     """
     return [Perturbation(spec, Kind.NOISE, noise_on_all(spec)) for spec in specs]
 
@@ -127,7 +127,7 @@ def noise_on_all(spec: str) -> Augmentation:
     """Build the noise of a spec with probability 1; in training some images stay clean.
 
     Raises:
-        UsageError: the spec is no noise.
+        UsageError: the spec is not a noise.
     """
     noise = registry.build("augmentations", spec)
     if noise.stage != "noise":
@@ -136,7 +136,7 @@ def noise_on_all(spec: str) -> Augmentation:
             for name in registry.names("augmentations")
             if registry.component("augmentations", name).stage == "noise"
         ]
-        raise UsageError(f"'{registry.canonical(spec)}' is no noise", f"these are: {', '.join(known)}")
+        raise UsageError(f"'{registry.canonical(spec)}' is not a noise", f"these are: {', '.join(known)}")
     return noise.on_all()
 
 

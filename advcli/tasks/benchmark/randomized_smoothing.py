@@ -50,7 +50,7 @@ class Smoothing:
             if getattr(self, option) < 1:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
         if not 0 < self.alpha < 1:
-            raise UsageError(f"alpha is no probability between 0 and 1: {self.alpha:g}", "the usual one is 0.001")
+            raise UsageError(f"alpha is not a probability between 0 and 1: {self.alpha:g}", "the usual one is 0.001")
         if self.alpha ** (1 / self.n) <= 0.5:
             least = math.floor(math.log2(1 / self.alpha)) + 1
             raise UsageError(

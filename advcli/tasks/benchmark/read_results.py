@@ -24,13 +24,13 @@ def read_protocol(path: Path) -> Protocol:
         with path.open(encoding="utf-8") as file:
             content = json.loads(file.readline())
         if content.get("type") != Protocol.type:
-            raise ValueError("its first line is no protocol")
+            raise ValueError("its first line is not a protocol")
         return _record(Protocol, content)
     except FileNotFoundError:
         raise UsageError(f"no such file: '{path}'", "write one with --out FILE, then go on with it") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or "its first line is no protocol"
-        raise UsageError(f"'{path}' is no file of results: {reason}", "benchmark --out FILE writes one") from error
+        reason = getattr(error, "strerror", None) or "its first line is not a protocol"
+        raise UsageError(f"'{path}' is not a file of results: {reason}", "benchmark --out FILE writes one") from error
 
 
 def read_batches(path: Path) -> Iterator[Verdicts | Smoothed]:

@@ -70,7 +70,9 @@ def write_report(
         from advcli.report.benchmark import benchmark_page
 
         yield Progress("drawing the report", 0, 0)
-        gallery = [] if prepared is None or results is None else (yield from _gallery(prepared, results))
+        gallery: list[Example] = []
+        if prepared is not None and results is not None:
+            gallery = yield from _gallery(prepared, results)
         with atomic.whole_file(pages.report) as file:
             file.write(benchmark_page([protocol, *records], gallery).encode())
 

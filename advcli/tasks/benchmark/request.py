@@ -29,7 +29,7 @@ from advcli.threat.threat import Norm, Threat
 if TYPE_CHECKING:
     import numpy as np
 
-    from advcli.model.black_box import Gives
+    from advcli.model.black_box import Access
     from advcli.model.model_choice import ModelChoice
     from advcli.tasks.benchmark.perturbations import Perturbation
     from advcli.tasks.benchmark.randomized_smoothing import Smoothing
@@ -42,7 +42,7 @@ def _read_corruptions(text: str) -> tuple[str, ...]:
     return chosen(text)
 
 
-# Replaced where a model has no gradients; equal attacks that the user gives are other objects, and are not.
+# Replaced where a model has no gradients; equal attacks that the user chooses are other objects, and are not.
 _DEFAULT = ("fgsm", DEFAULT_ATTACKS["gradient"])
 
 
@@ -70,7 +70,7 @@ class Shard:
         """
         number, _, of = text.partition("/")
         if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-            raise UsageError(f"--shard is no part of a whole: '{text}'", "write 1/8 for the first of eight")
+            raise UsageError(f"--shard is not a part of a whole: '{text}'", "write 1/8 for the first of eight")
         return cls(int(number), int(of))
 
     def __str__(self) -> str:
@@ -183,8 +183,8 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         """
         recipes = [choice.recipe for choice in self.choices]
         attacks = self.attacks
-        if attacks is _DEFAULT and self.gives != "gradient":
-            attacks = (DEFAULT_ATTACKS[self.gives],)
+        if attacks is _DEFAULT and self.access != "gradient":
+            attacks = (DEFAULT_ATTACKS[self.access],)
         trained_on = recipes[0] if recipes else {}
         if not self.data and "data" not in trained_on:
             hint = "say what to measure on with --data"
@@ -207,20 +207,20 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     @property
     def note(self) -> str:
         """What the resolved options differ in from the usual ones; empty if they do not."""
-        if self.attacks is not _DEFAULT or self.gives == "gradient":
+        if self.attacks is not _DEFAULT or self.access == "gradient":
             return ""
-        return f"not all models have gradients: they are attacked with {DEFAULT_ATTACKS[self.gives]}"
+        return f"not all models have gradients: they are attacked with {DEFAULT_ATTACKS[self.access]}"
 
     @property
-    def gives(self) -> "Gives":
+    def access(self) -> "Access":
         """What all attacked models, or the surrogate, show of themselves."""
-        from advcli.model.black_box import GIVES
+        from advcli.model.black_box import ACCESS_LEVELS
 
         if self.surrogate is not None:
             return "gradient"
-        seen = {choice.gives for choice in self.choices}
-        least: Gives = "gradient"
-        for each in GIVES:
+        seen = {choice.access for choice in self.choices}
+        least: Access = "gradient"
+        for each in ACCESS_LEVELS:
             least = each if each in seen else least
         return least
 

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from advcli.errors import UsageError
-from advcli.model.black_box import BlackBox, answering
+from advcli.model.black_box import BlackBox, reporting_failures
 from advcli.records import Progress, Record, Score, Smoothed, Verdicts
 from advcli.tasks.benchmark.certify import smooth
 from advcli.tasks.benchmark.export import export
@@ -86,7 +86,7 @@ def run(request: Request, how: Execution, note: str = "") -> Iterator[Record | P
         log.info("%s", note)
     prepared = yield from prepare_evaluation(request, how.shard, bytes_of(how.memory))
     if request.surrogate is None:
-        refuse_blind_attacks(request, [(model.classifier.gives, model.name) for model in prepared.models])
+        refuse_blind_attacks(request, [(model.classifier.access, model.name) for model in prepared.models])
     refuse_mixed(prepared.plan.subjects, request.summary.baseline)
     results = Results(prepared.plan.images)
     journal = None
@@ -101,7 +101,7 @@ def run(request: Request, how: Execution, note: str = "") -> Iterator[Record | P
         if journal is not None and isinstance(model.classifier.model, BlackBox):
             model.classifier.model.keep_answers(journal.answers(model.subject.fingerprint, anew=how.resume is None))
     final: list[Record] = []
-    with answering([model.classifier.model for model in prepared.models]):
+    with reporting_failures([model.classifier.model for model in prepared.models]):
         for event in _measured(prepared, results, how, journal):
             if isinstance(event, Record):
                 final.append(event)
@@ -128,24 +128,23 @@ def _measured(
     # The checks need all images, not a shard.
     checked = prepared.request.checks and how.shard.of == 1
     found: list[Score] = []
-
-    def noted(events: Iterator[Record | Progress]) -> Iterator[Record | Progress]:
-        for event in events:
-            if isinstance(event, Score):
-                found.append(event)
-            yield event
-
     if how.ray is not None:
         from advcli.tasks.benchmark.ray_cluster import measure_on_ray
 
         # The cluster has measured everything: nothing is left to measure below.
         yield from measure_on_ray(prepared, results, keep, how.ray)
-    yield from noted(evaluate_shared(plan, models, results, keep, batch))
+    for event in evaluate_shared(plan, models, results, keep, batch):
+        if isinstance(event, Score):
+            found.append(event)
+        yield event
     if checked:
         yield from checks(prepared, results, found, after=False)
     if how.budget is not None:
         yield from spend(plan, models, results, keep, batch, how.budget)
-    yield from noted(evaluate_attacks(plan, models, results, keep, batch, search=how.budget is None))
+    for event in evaluate_attacks(plan, models, results, keep, batch, search=how.budget is None):
+        if isinstance(event, Score):
+            found.append(event)
+        yield event
     yield from evaluate_transfers(plan, models, results, keep, batch)
     if plan.smoothing is not None:
         yield from smooth(plan, models, results, keep, batch)

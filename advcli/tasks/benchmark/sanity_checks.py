@@ -10,7 +10,7 @@ from advcli.checks import Evidence, Overlap
 from advcli.data import images
 from advcli.data.dataset import Images, Split, stratified
 from advcli.errors import AdvcliError
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.records import Checked, Progress, Score
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.check_records import check, pixel_hashes
@@ -39,19 +39,19 @@ def checks(
             overlaps[model.size] = yield from training_overlap(prepared.dataset.train, model)
         own = [score for score in scores if score.model == model.name]
         evidence = _gathered(prepared, results, model, own, overlaps.get(model.size))
-        gives = _given(model)
-        if gives is None and not after:
+        access = _given(model)
+        if access is None and not after:
             log.info("'%s': checks that ask the model are left out", model.name)
-        yield from check(evidence, after=after, data=prepared.plan.data, seed=prepared.plan.seed, gives=gives)
+        yield from check(evidence, after=after, data=prepared.plan.data, seed=prepared.plan.seed, access=access)
 
 
-def _given(model: EvaluatedModel) -> Gives | None:
+def _given(model: EvaluatedModel) -> Access | None:
     """Return what checks may see of a model; None for a remote one, whose queries cost something."""
     if model.queries is not None:
         return None
-    gives = model.classifier.gives
+    access = model.classifier.access
     # Attacks that are crafted on a surrogate say nothing about the model's gradients.
-    return "scores" if gives == "gradient" and model.surrogate is not None else gives
+    return "scores" if access == "gradient" and model.surrogate is not None else access
 
 
 def training_overlap(train: Split, model: EvaluatedModel) -> Generator[Progress, None, Overlap | None]:

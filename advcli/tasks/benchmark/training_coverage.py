@@ -9,9 +9,6 @@ from advcli.records import Group, Score
 from advcli.records.base import Json
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 
-# Attacks that look elsewhere than training did: along other roads, or for something else than a perturbed image.
-_OTHER_KINDS = ("score", "decision", "random", "spatial", "universal")
-
 
 def was_seen(recipe: Mapping[str, Json], perturbation: Perturbation) -> bool | None:
     """Return whether a model was trained with a perturbation; None if unknown or not applicable."""
@@ -24,8 +21,7 @@ def was_seen(recipe: Mapping[str, Json], perturbation: Perturbation) -> bool | N
             objective.robust
             and threat is not None
             and isinstance(method, Search)
-            and method.bounded
-            and method.kind not in _OTHER_KINDS
+            and method.searches_as_training
             and str(threat.norm) == recipe["norm"]
             and threat.eps <= float(recipe["eps"]) * 1.001
         )

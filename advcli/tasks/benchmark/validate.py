@@ -8,7 +8,7 @@ from advcli.attacks import Universal, refuse_blind, refuse_unsupported
 from advcli.datasets import find
 from advcli.errors import UsageError, nearest
 from advcli.files.paths import refuse_existing_file
-from advcli.model.black_box import Gives
+from advcli.model.black_box import Access
 from advcli.options import changed_options, options_of
 from advcli.tasks.benchmark.export import refuse_existing
 from advcli.tasks.benchmark.gates import Least, refuse_unmeasured
@@ -93,7 +93,7 @@ def check_export(request: Request, how: Execution) -> None:
     refuse_existing(how.export, how.overwrite)
 
 
-def refuse_blind_attacks(request: Request, models: Sequence[tuple[Gives, str]]) -> None:
+def refuse_blind_attacks(request: Request, models: Sequence[tuple[Access, str]]) -> None:
     """Refuse attacks that must see more of a model than it shows.
 
     Args:
@@ -103,9 +103,9 @@ def refuse_blind_attacks(request: Request, models: Sequence[tuple[Gives, str]]) 
     Raises:
         UsageError: there is one.
     """
-    for gives, name in models:
+    for access, name in models:
         for spec in request.attacks:
-            refuse_blind(registry.build("attacks", spec), spec, gives, name, request.balls[0])
+            refuse_blind(registry.build("attacks", spec), spec, access, name, request.balls[0])
 
 
 def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None:
@@ -123,7 +123,7 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
         find(request.data, request.class_order)
         _ = request.choices
         if request.choose_surrogate() is None:
-            refuse_blind_attacks(request, [(choice.gives, choice.name) for choice in request.choices])
+            refuse_blind_attacks(request, [(choice.access, choice.name) for choice in request.choices])
     methods = {spec: registry.build("attacks", spec) for spec in request.attacks}
     for threat in request.balls:
         for search in methods.values():

@@ -79,7 +79,7 @@ def _other_class(explanation: Explanation, target: Target) -> list[str]:
 
 
 def _is_faint(explanation: Explanation, picture: MapPicture) -> bool:
-    """Tell whether a map is negligible beside the spread of the logits."""
+    """Tell whether a map is negligible against the spread of the logits."""
     probabilities = explanation.view(picture.map.target.view).probabilities
     spread = np.ptp(np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)))
     return bool(np.abs(picture.map.relevance).max() < max(_FAINT, _FAINT_SHARE * spread))

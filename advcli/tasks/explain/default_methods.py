@@ -14,7 +14,6 @@ log = logging.getLogger(__name__)
 # Saliency, and the class activation map that suits the model.
 DEFAULT_METHODS = ("saliency", "gradcam", "layercam")
 DEFAULT_OF_BLACK_BOXES = ("occlusion", "rise")
-_WEIGHTS_CHANNELS, _WEIGHTS_CELLS = "gradcam", "layercam"
 _FINE = 7
 
 
@@ -35,7 +34,7 @@ def applicable(explainers: Mapping[str, Explainer], classifier: Classifier) -> d
 
 
 def suitable(explainers: Mapping[str, Explainer], classifier: Classifier) -> dict[str, Explainer]:
-    """Keep the default methods that suit a classifier: gradcam where its last map is fine enough, else layercam.
+    """Keep the default methods that suit a classifier: the last map decides between those for fine and coarse maps.
 
     In a map of an earlier layer, one weight a channel ranks pixels worse than one weight a cell.
     """
@@ -43,8 +42,8 @@ def suitable(explainers: Mapping[str, Explainer], classifier: Classifier) -> dic
         return dict(explainers)
     maps = listed(classifier)
     coarse = bool(maps) and min(maps[-1].rows, maps[-1].columns) < _FINE
-    left_out = _WEIGHTS_CHANNELS if coarse else _WEIGHTS_CELLS
-    return applicable({method: one for method, one in explainers.items() if method != left_out}, classifier)
+    unsuitable = "fine" if coarse else "coarse"
+    return applicable({method: one for method, one in explainers.items() if one.suits != unsuitable}, classifier)
 
 
 def list_layers(classifier: Classifier, seed: int = 0) -> Iterator[Layer]:

@@ -58,7 +58,7 @@ class ExplainedModel:
             self.request.threat.refuse_impossible((*self.classifier.image_size, self.classifier.channels))
             self.request.threat.warn_of_long_step(self.search, self.request.attack)
         if self.search is not None and self.request.attack is not None:
-            refuse_blind(self.search, self.request.attack, self.classifier.gives, self.classifier.name)
+            refuse_blind(self.search, self.request.attack, self.classifier.access, self.classifier.name)
         for explainer in self.explainers.values():
             explainer.shown(self.classifier)
 
@@ -151,7 +151,7 @@ def _compared(
     """Compare a map with those of the clean image."""
     found = replace(maps[case, target], target=target)
     if not np.isfinite(found.relevance).all():
-        raise AdvcliError(f"the {found.method} map of '{model.classifier.name}' is not all numbers (NaN)")
+        raise AdvcliError(f"the {found.method} map of '{model.classifier.name}' contains NaN or infinity")
     same = maps.get((case, Target("clean", target.index, target.against)))
     found = replace(found, clean=None if same is None else same.relevance)
     if target.view != "adversarial" or target.against is not None or found.explainer.kind == "picture":

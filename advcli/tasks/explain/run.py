@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from advcli.model.black_box import answering, settle
+from advcli.model.black_box import end_batch, reporting_failures
 from advcli.model.classifier import Classifier
 from advcli.records import Explained, Failed, Flipped, Progress, Queried, Shifted, Trusted
 from advcli.records.base import Fields
@@ -55,7 +55,7 @@ def explain_files(
         The records of the checks, one for each map and each fooled image, then the statistics.
     """
     classifiers = [model.classifier for model in models]
-    with answering([classifier.model for classifier in classifiers]):
+    with reporting_failures([classifier.model for classifier in classifiers]):
         yield from _explain_files(models, outputs, request, caches, report)
     yield from queried(classifiers, "files", request.seed)
 
@@ -91,7 +91,7 @@ def _explain_files(
                 continue
             found = [explain_images(model, chunk) for model in models]
             for model in models:
-                settle(model.classifier.model)
+                end_batch(model.classifier.model)
             for picture, *outcomes in zip(chunk, *found, strict=True):
                 explanations: dict[str, Explanation] = {}
                 columns = zip(models, suffixes, statistics, groups, outcomes, strict=True)

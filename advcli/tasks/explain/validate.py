@@ -53,7 +53,7 @@ def build_explainers(
     for name, explainer in made.items():
         if black_box is not None and explainer.needs_network:
             left = [each for each in registry.names("explainers") if not _of(each).needs_network]
-            message = f"'{name}' needs gradients or layers, and '{black_box}' gives only scores"
+            message = f"'{name}' needs gradients or layers, and '{black_box}' returns only scores"
             raise UsageError(message, f"these need none: {', '.join(left)}")
     return made
 
@@ -132,7 +132,7 @@ def output_paths(
     outputs = paths.plan_outputs(found, out, endings(request, explainers, models), overwrite or skip_existing)
     if report is not None:
         if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):
-            raise UsageError(f"'{report}' is no name for a page", "write --report index.html")
+            raise UsageError(f"'{report}' is not a file name for a page", "write --report index.html")
         paths.refuse_existing_file(report, overwrite)
     if skip_existing:
         left = {file: stem for file, stem in outputs.items() if not stem.with_name(stem.name + SHEET).exists()}

@@ -1,4 +1,4 @@
-"""The batches of an epoch, made ready beside the training step."""
+"""The batches of an epoch, prepared while the training step runs."""
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -48,7 +48,10 @@ class Batches:
         """
         self._order = np.random.default_rng([self._seed, number, attempt]).permutation(len(self.images))
         self._salt = zlib.crc32(f"{self._seed} {number} {attempt}".encode()) & 0x7FFFFFFF
-        yield from self._dataset(start) if start else self._from_the_start
+        if start:
+            yield from self._dataset(start)
+        else:
+            yield from self._from_the_start
 
     def _dataset(self, start: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
         def gather(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,14 +9,13 @@ from itertools import islice
 
 from advcli import registry
 from advcli.backend import keras
+from advcli.objectives import economical_objective
 from advcli.records import Planned, Progress
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.recipe import Recipe, TrainingData
 from advcli.tasks.train.trainer import Trainer
 
-# The cheapest objective that trains robust models.
-_CHEAPER = "n-fgsm"
 _TIMED = 2
 
 # Weights are kept four times as models, with the averages five, and once more in the checkpoint with the optimizer's.
@@ -43,9 +42,10 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
     validation = (time.perf_counter() - start) * (2 if recipe.ema else 1)
     epoch = each * trainer.batches.steps + validation
     cheaper = None
-    if trainer.objective.robust and registry.canonical(recipe.objective) != _CHEAPER and recipe.norm == "linf":
+    economical = economical_objective(recipe.norm) if trainer.objective.robust else None
+    if economical is not None and registry.canonical(recipe.objective) != economical:
         _, cheaper = yield from _timed(
-            Trainer(replace(recipe, objective=_CHEAPER, modifier=()), data, find_devices("one"))
+            Trainer(replace(recipe, objective=economical, modifier=()), data, find_devices("one"))
         )
     weights = sum(int(variable.numpy().nbytes) for variable in trainer.model.variables)
     kept = sum(int(variable.numpy().nbytes) for variable in trainer.variables)
@@ -64,7 +64,7 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
         seconds=first - each + recipe.epochs * epoch,
         memory=_peak_memory(),
         disk=weights * (_COPIES + bool(recipe.ema)) + kept,
-        cheaper=_CHEAPER if cheaper is not None and cheaper < each else None,
+        cheaper=economical if cheaper is not None and cheaper < each else None,
         cheaper_seconds_a_step=cheaper if cheaper is not None and cheaper < each else None,
     )
 

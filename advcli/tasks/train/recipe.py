@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from advcli.augmentations import read as read_augmentations
 from advcli.data.dataset import Dataset, Images, decode, split_off
 from advcli.errors import UsageError
+from advcli.objectives import standard_objective
 from advcli.records.base import Fields, Json
 from advcli.tasks.train.request import AUTO, BatchNorm, Request, Unfreeze
 from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
@@ -69,8 +70,9 @@ class Recipe(Request):
     @property
     def twin_recipe(self) -> "Recipe":
         """The same without any defence."""
+        objective = standard_objective()
         return replace(
-            self, objective="clean", modifier=(), eps_warmup=0.0, adv_start_epoch=1, twin=False, against=None
+            self, objective=objective, modifier=(), eps_warmup=0.0, adv_start_epoch=1, twin=False, against=None
         )
 
 

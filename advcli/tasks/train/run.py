@@ -1,5 +1,6 @@
 """Train a classifier: epochs of an objective, validated clean and under attack, guarded, resumable."""
 
+import contextlib
 import logging
 import time
 from collections import deque
@@ -23,7 +24,7 @@ from advcli.tasks.train.cost_estimate import plan
 from advcli.tasks.train.distribution import Devices, find_devices
 from advcli.tasks.train.recipe import Recipe, TrainingData, prepare, resolve
 from advcli.tasks.train.request import Execution, Request
-from advcli.tasks.train.run_folder import Run, UnwrittenRun
+from advcli.tasks.train.run_folder import Run
 from advcli.tasks.train.start import load_start
 from advcli.tasks.train.start_choice import (
     choose_start,
@@ -182,9 +183,11 @@ class _Training:
         self.start = time.perf_counter()
         self.recipe = recipe
         self.data = data
-        self.run = run if devices.workers.writes else UnwrittenRun(run.folder)
+        self.run = run
+        # All workers read the folder, only the chief writes in it.
+        self.writes = devices.workers.writes
         self.devices = devices
-        self.board = run.folder / "tensorboard" if tensorboard and devices.workers.writes else None
+        self.board = run.folder / "tensorboard" if tensorboard else None
         self.common = {"model": run.name, "data": data.dataset.name, "seed": recipe.seed}
         if recipe.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -207,7 +210,7 @@ class _Training:
 
     def events(self, resume: bool) -> Events:
         """Run to the end."""
-        with self.run.locked():
+        with self.run.locked() if self.writes else contextlib.nullcontext():
             yield from self._run(resume)
 
     def _run(self, resume: bool) -> Events:
@@ -240,13 +243,14 @@ class _Training:
             self._refuse_done(checkpoint)
         plan = {"recipe": self.recipe.to_json(), "resolved": resolved, "checkpoint": asdict(checkpoint)}
         self.devices.refuse_difference(plan | {"resume": resume})
-        if resume:
-            self.run.remove_unfinished()
-        else:
-            self.run.clear()
-        self.run.write_description(self.recipe.to_json(), resolved)
-        if not resume:
-            self.run.save(checkpoint, self.trainer.variables)
+        if self.writes:
+            if resume:
+                self.run.remove_unfinished()
+            else:
+                self.run.clear()
+            self.run.write_description(self.recipe.to_json(), resolved)
+            if not resume:
+                self.run.save(checkpoint, self.trainer.variables)
         return checkpoint
 
     def _refuse_done(self, checkpoint: Checkpoint) -> None:
@@ -264,7 +268,7 @@ class _Training:
         yield trainer.progress("training", checkpoint)
         for position in trainer.epoch(checkpoint):
             checkpoint = position
-            if time.perf_counter() - saved > _LONGEST:
+            if self.writes and time.perf_counter() - saved > _LONGEST:
                 self.run.save(checkpoint, trainer.variables)
                 saved = time.perf_counter()
             yield trainer.progress("training", checkpoint)
@@ -303,27 +307,26 @@ class _Training:
     def _keep(self, checkpoint: Checkpoint) -> None:
         """Write the files of an epoch, the checkpoint last, so that a run killed before repeats the epoch."""
         trainer, run = self.trainer, self.run
-        robust = trainer.objective.robust
-        if checkpoint.best("robust", "clean") == checkpoint.epoch:
-            self._save("best-robust")
-            if robust:
-                run.choose_model("best-robust")
-        if checkpoint.best("clean", "robust") == checkpoint.epoch:
-            self._save("best-clean")
-            if not robust:
-                run.choose_model("best-clean")
+        chosen = "best-robust" if trainer.objective.robust else "best-clean"
+        for name, columns in (("best-robust", ("robust", "clean")), ("best-clean", ("clean", "robust"))):
+            if checkpoint.best(*columns) == checkpoint.epoch:
+                self._save(name)
+                if self.writes and name == chosen:
+                    run.choose_model(name)
         if trainer.averages is not None and self._best_average(checkpoint) == checkpoint.epoch:
             with trainer.averages.in_place():
                 self._save("ema")
-        run.write_history(checkpoint.history)
-        if self.board is not None:
-            events.write_events(self.board, checkpoint.history[-1])
-        run.save(checkpoint, trainer.variables)
+        if self.writes:
+            run.write_history(checkpoint.history)
+            if self.board is not None:
+                events.write_events(self.board, checkpoint.history[-1])
+            run.save(checkpoint, trainer.variables)
 
     def _save(self, name: str) -> None:
         """Save the current weights as one of the run's models; which layers are frozen now is no part of it."""
         with self.trainer.stages.as_given():
-            self.run.save_model(self.trainer.classifier, name)
+            if self.writes:
+                self.run.save_model(self.trainer.classifier, name)
 
     def _best_average(self, checkpoint: Checkpoint) -> int:
         columns = ("ema_robust", "ema_clean") if self.trainer.objective.robust else ("ema_clean", "ema_robust")
@@ -338,7 +341,8 @@ class _Training:
         checkpoint = self.run.restore(self.trainer.variables, whole=True).rolled_back()
         # No worker may find what the chief writes next.
         self.devices.meet()
-        self.run.save(checkpoint, self.trainer.variables)
+        if self.writes:
+            self.run.save(checkpoint, self.trainer.variables)
         log.warning(
             "%s: back to %s, on with half the learning rate (rollback %d of %d)",
             reason,

@@ -171,7 +171,7 @@ class Run:
     def save(self, checkpoint: Checkpoint, variables: Sequence[Variable]) -> None:
         """Write the history, and every variable of model and optimizer.
 
-        After a whole epoch that is ``checkpoint/state.npz``, in the middle of one ``checkpoint/midway.npz`` beside it.
+        After a whole epoch that is ``checkpoint/state.npz``, in the middle of one ``checkpoint/midway.npz``.
         """
         state = asdict(checkpoint)
         arrays: dict[str, Any] = {f"variable{i}": np.asarray(variable) for i, variable in enumerate(variables)}
@@ -225,36 +225,6 @@ def _attempt(path: Path) -> Json:
     with np.load(path, allow_pickle=False) as stored:
         state = json.loads(str(stored["state"]))
     return state["history"], state["rollbacks"]
-
-
-class UnwrittenRun(Run):
-    """The run folder for all workers except the chief: they read it, only the chief writes."""
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Do nothing: the chief holds the lock."""
-        yield
-
-    def clear(self) -> None:
-        """Do nothing: the chief writes."""
-
-    def remove_unfinished(self) -> None:
-        """Do nothing: the chief writes."""
-
-    def write_description(self, recipe: Mapping[str, Json], resolved: Mapping[str, Json]) -> None:
-        """Do nothing: the chief writes."""
-
-    def save_model(self, classifier: Classifier, name: str) -> None:
-        """Do nothing: the chief writes."""
-
-    def choose_model(self, name: str) -> None:
-        """Do nothing: the chief writes."""
-
-    def write_history(self, history: Sequence[Epoch]) -> None:
-        """Do nothing: the chief writes."""
-
-    def save(self, checkpoint: Checkpoint, variables: Sequence[Variable]) -> None:
-        """Do nothing: the chief writes."""
 
 
 def _cell(value: object) -> object:

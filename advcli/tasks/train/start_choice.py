@@ -19,7 +19,7 @@ def choose_start(request: Request) -> ModelChoice | None:
     if request.model is None:
         return None
     read = ModelChoice.read(request.model, unsafe=request.unsafe_load)
-    if read.gives != "gradient":
+    if read.access != "gradient":
         raise UsageError(f"'{request.model}' has no weights that advcli can train", "give a Keras file or a run folder")
     if read.path is None:
         hint = f"give --backbone {request.model} --weights imagenet"
@@ -35,7 +35,7 @@ def choose_start(request: Request) -> ModelChoice | None:
             message = f"'{request.model}' takes images of {own} pixels a side, not {request.edge}"
             raise UsageError(message, "leave --image-size out")
         return choice
-    return replace(choice, edge=request.edge or None)
+    return replace(choice, image_size=request.edge or None)
 
 
 def data_of(request: Request) -> str:

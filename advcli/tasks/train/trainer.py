@@ -12,8 +12,7 @@ from advcli.backbones import Backbone
 from advcli.backend import Tensor, TracedFunction, Variable, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier
-from advcli.objectives import Objective, Replaying
-from advcli.objectives.clean import Clean
+from advcli.objectives import Objective, Replaying, standard_objective
 from advcli.records import Progress
 from advcli.records.base import Fields, Json
 from advcli.tasks.train.batches import Batches
@@ -237,7 +236,7 @@ class Trainer:
             update = Update(
                 self.recipe,
                 self.classifier,
-                self.objective if adversarial else Clean(),
+                self.objective if adversarial else registry.build("objectives", standard_objective()),
                 self.modifiers if adversarial else (),
                 self.attack,
                 self.optimizer,

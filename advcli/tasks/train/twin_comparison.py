@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from advcli import registry
+from advcli.augmentations import noise_augmentations
 from advcli.data.class_names import class_named
 from advcli.data.dataset import Dataset, decode
 from advcli.errors import UsageError, nearest
@@ -13,7 +14,7 @@ from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.benchmark.quick_score import quick_scores
 from advcli.threat.threat import Threat
 
-NOISES = ("gaussian", "poisson", "salt-pepper")
+# The protocol of the comparison.
 ATTACKS = ("fgsm", "pgd:steps=20")
 
 # PGD on more images may take longer than training.
@@ -38,7 +39,7 @@ def refuse_incomparable(run: Path, dataset: Dataset) -> None:
 def compare(
     runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int, *, unsafe: bool = False
 ) -> Iterator[Score | Progress]:
-    """Score the models of several runs: clean, with three kinds of noise, and under FGSM and PGD.
+    """Score the models of several runs: clean, with each kind of noise, and under FGSM and PGD.
 
     Args:
         runs: the run folders.
@@ -49,7 +50,7 @@ def compare(
     """
     built = {spec: registry.build("attacks", spec) for spec in ATTACKS}
     attacks = {spec: attack for spec, attack in built.items() if threat.norm in attack.searchable_norms}
-    noises = {spec: noise_on_all(spec) for spec in NOISES}
+    noises = {name: noise_on_all(name) for name in noise_augmentations()}
     test = dataset.test.sample(_MOST, None, seed)
     for run in runs:
         classifier = load(run / "model.keras", run.resolve().name, unsafe=unsafe)

@@ -119,7 +119,7 @@ def _blocks(model: KerasModel, run: Callable[[], object]) -> list[list[KerasLaye
 
 
 def _opened(block: list[KerasLayer], run: Callable[[], object]) -> list[list[KerasLayer]]:
-    """Split a block at the blocks of the only network in it, if nothing beside it has a kernel."""
+    """Split a block at the blocks of the only network in it, if nothing else in it has a kernel."""
     inner = [layer for layer in block if isinstance(layer, keras.Model)]
     if len(inner) != 1 or _has_kernel([layer for layer in block if layer is not inner[0]]):
         return [block]

@@ -82,12 +82,12 @@ def refuse_unknown(recipe: Recipe) -> None:
         raise UsageError(f"no such file: '{recipe.weights}'", "--weights is none, imagenet or a weights file")
     if recipe.against is not None and not (Path(recipe.against) / "model.keras").is_file():
         raise UsageError(
-            f"'{recipe.against}' is no run folder: it has no model.keras", "--against names a finished run"
+            f"'{recipe.against}' is not a run folder: it has no model.keras", "--against names a finished run"
         )
 
 
 def refuse_two_starts(request: Request, given: Collection[str]) -> None:
-    """Refuse ``--model`` beside a backbone, and without it the options that read it.
+    """Refuse ``--model`` together with a backbone, and without it the options that read it.
 
     Args:
         request: all options.
@@ -161,8 +161,8 @@ def refuse_contradictions(recipe: Recipe) -> None:
             f"'{inside[0]}' searches with the pass that trains, and would with --amp search in float16",
             "leave --amp out, or take another such as n-fgsm",
         )
-    if recipe.adv_start_epoch > 1 and name == "clean":
-        raise UsageError("'clean' is clean from the first epoch", "leave --adv-start-epoch out")
+    if recipe.adv_start_epoch > 1 and objective.standard:
+        raise UsageError(f"'{name}' is clean from the first epoch", "leave --adv-start-epoch out")
     if recipe.adv_start_epoch > recipe.epochs:
         raise UsageError(f"there are only {recipe.epochs} epochs", "give a lower --adv-start-epoch or more --epochs")
     if recipe.unfreeze != "all" and not recipe.pretrained:
@@ -180,5 +180,5 @@ def refuse_contradictions(recipe: Recipe) -> None:
         raise UsageError("--learning-rate must be above 0")
     if recipe.twin and recipe.against:
         raise UsageError("--twin trains what --against has already", "give one of them")
-    if recipe.twin and name == "clean" and not recipe.modifier:
+    if recipe.twin and objective.standard and not recipe.modifier:
         raise UsageError("a clean run is its own twin", "leave --twin out")

@@ -176,7 +176,7 @@ def test_the_option_is_read() -> None:
         ("sigma=1,sigma=2", "given twice in '--certify sigma=1,sigma=2'", ""),
         ("sigma=1,n=0", "n is less than one: 0", ""),
         ("sigma=1,n=9", "n=9 cannot certify anything at alpha 0.001", "n=10 or more"),
-        ("sigma=1,alpha=1", "alpha is no probability between 0 and 1: 1", "0.001"),
+        ("sigma=1,alpha=1", "alpha is not a probability between 0 and 1: 1", "0.001"),
     ],
 )
 def test_a_wrong_option_says_what_is_wrong(text: str, message: str, hint: str) -> None:

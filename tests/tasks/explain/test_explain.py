@@ -458,7 +458,7 @@ def test_a_map_that_is_no_numbers_is_an_error_of_that_image(tmp_path: Path, smal
     broken = replace(small, name="broken")
     events = run(broken, [picture(tmp_path / "a.png")], tmp_path / "maps", explainers={"saliency": NoNumbers()})
     (failed,) = (event for event in events if isinstance(event, Failed))
-    assert "saliency map of 'broken' is not all numbers" in failed.error
+    assert "saliency map of 'broken' contains NaN" in failed.error
     assert not (tmp_path / "maps").exists()
 
 
