@@ -69,12 +69,6 @@ def _ends_in(layers: list[Any]) -> Any:
             "",
             id="fails",
         ),
-        pytest.param(
-            lambda: keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)]),
-            "images of any size",
-            "--image-size 224",
-            id="any size",
-        ),
     ],
 )
 def test_a_model_that_is_no_classifier_of_images_is_refused(build: Any, message: str, hint: str) -> None:
@@ -127,6 +121,12 @@ def test_a_model_of_any_size_takes_the_size_it_is_told() -> None:
     image = keras.Input((None, None, 3))
     model = keras.Model(image, keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(image)))
     assert wrap(model, "m", input_range=RANGE, image_size=20).image_size == (20, 20)
+    assert wrap(model, "m", input_range=RANGE).image_size == (224, 224)
+    resizing = keras.layers.Resizing(18, 14)(image)
+    own = keras.Model(image, keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(resizing)))
+    assert wrap(own, "m", input_range=RANGE).image_size == (18, 14)
+    pictures = np.random.default_rng(0).random((2, 18, 14, 3), dtype=np.float32)
+    np.testing.assert_allclose(wrap(own, "m", input_range=RANGE).logits_of(pictures), own(pictures), atol=1e-6)
     with pytest.raises(UsageError, match="images of 12 pixels a side, not 20"):
         wrap(foreign.build(), "m", input_range=RANGE, image_size=20)
 

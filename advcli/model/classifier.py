@@ -21,7 +21,7 @@ from advcli.model import keras_file, output_head
 from advcli.model.black_box import CLASSES_ONLY, Access, BlackBox
 from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement, switched_off
 from advcli.model.input_adapter import Adapted, adapt, takes_integers
-from advcli.model.input_range import BYTES, infer_range
+from advcli.model.input_range import BYTES, first_resizing, infer_range
 from advcli.model.output_head import LOGITS, Head
 from advcli.records import Prediction
 from advcli.records.base import Json
@@ -34,6 +34,9 @@ _ROUNDING = 1e-3
 _COMPARED = 8
 
 UNDEFINED = -1
+
+# Of the images that a model of any size was probably trained on.
+_USUAL_SIZE = 224
 
 _Made = TypeVar("_Made")
 
@@ -388,7 +391,7 @@ def wrap(
     for note in adapted.notes:
         log.warning("'%s' %s", name, note)
     model, channels = adapted.model, adapted.channels
-    height, width = size = _image_size(adapted, name, image_size)
+    height, width = size = _image_size(adapted.original, adapted, name, image_size)
     probe = np.random.default_rng(0).random((4, *size, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
     head = output_head.make_linear(model, probe, name)
@@ -459,12 +462,18 @@ def _own_content(path: Path) -> dict[str, Json] | None:
         return json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
 
 
-def _image_size(adapted: Adapted, name: str, wanted: int | None) -> tuple[int, int]:
-    """Return the height and width of a model's input: its own, or a square of the wanted size for one of any size."""
-    height, width = adapted.height or wanted, adapted.width or wanted
+def _image_size(model: KerasModel, adapted: Adapted, name: str, wanted: int | None) -> tuple[int, int]:
+    """Return the height and width of a model's input.
+
+    For a model of any size that is the wanted size, or the size that it resizes images to first, or 224.
+    """
+    height, width = adapted.height or adapted.width or wanted, adapted.width or adapted.height or wanted
     if height is None or width is None:
-        hint = "choose a size with --image-size, for example --image-size 224"
-        raise AdvcliError(f"model '{name}' takes images of any size", hint)
+        first = first_resizing(model)
+        height, width = first or (_USUAL_SIZE, _USUAL_SIZE)
+        note = "as it resizes them itself" if first else "which is usual (see --image-size)"
+        level = logging.INFO if first else logging.WARNING
+        log.log(level, "'%s' takes images of any size: they are resized to %d x %d, %s", name, height, width, note)
     if wanted and (height, width) != (wanted, wanted):
         own = f"{height} pixels a side" if height == width else f"{height} x {width} pixels"
         raise UsageError(f"'{name}' takes images of {own}, not {wanted}", "leave --image-size out")

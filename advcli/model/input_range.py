@@ -41,6 +41,16 @@ def infer_range(model: KerasModel) -> tuple[tuple[float, float], str] | None:
     return None
 
 
+def first_resizing(model: KerasModel) -> tuple[int, int] | None:
+    """Return the height and width that a model resizes its images to before anything else; None if it does not."""
+    for operation, _ in _first_steps(model):
+        if type(operation).__name__ == "Resizing":
+            return operation.height, operation.width
+        if not _is_neutral(operation):
+            return None
+    return None
+
+
 def _first_steps(part: KerasLayer) -> Iterator[tuple[KerasLayer, list[np.ndarray]]]:
     """List what a model does with its input, in order, with the constants of each step: nested models opened."""
     if type(part) is keras.Sequential and part._functional is not None:
