@@ -10,7 +10,7 @@ import numpy as np
 from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.black_box import Access, BlackBox, ScoreFunction
-from advcli.model.classifier import Classifier
+from advcli.model.classifier import Classifier, check_labels
 from advcli.model.http_endpoint import HttpEndpoint
 from advcli.model.litert_file import LiteRTFile
 from advcli.model.onnx_file import OnnxFile
@@ -99,11 +99,10 @@ def open_black_box(
         function.channels,
         head.name,
     )
-    if labels and len(labels) != classes:
-        message = f"{len(labels)} class names for the {classes} classes of '{name}'"
-        raise AdvcliError(message, "give a --labels file with one name a class")
     names = labels or generic_names(classes)
-    return Classifier(name, box, names, (image_size, image_size), function.channels, (low, high), head)
+    classifier = Classifier(name, box, names, (image_size, image_size), function.channels, (low, high), head)
+    check_labels(classifier, classes)
+    return classifier
 
 
 def _range(function: ScoreFunction, name: str, chosen: tuple[float, float] | None) -> tuple[float, float]:

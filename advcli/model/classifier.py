@@ -364,7 +364,7 @@ def load(
             )
             return replace(wrapped, recipe=own["recipe"])
         classifier = Classifier(name, model, names, size, own["channels"], saved_range, recipe=own["recipe"])
-        _check_labels(classifier, model.output_shape[-1])
+        check_labels(classifier, model.output_shape[-1])
         return classifier
     return wrap(model, name, labels=labels, input_range=input_range, image_size=image_size, output=output)
 
@@ -391,7 +391,7 @@ def wrap(
     for note in adapted.notes:
         log.warning("'%s' %s", name, note)
     model, channels = adapted.model, adapted.channels
-    height, width = size = _image_size(adapted.original, adapted, name, image_size)
+    height, width = size = _image_size(adapted, name, image_size)
     probe = np.random.default_rng(0).random((4, *size, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
     head = output_head.make_linear(model, probe, name)
@@ -412,7 +412,7 @@ def wrap(
         range_given=range_given,
         adapted=None if model is adapted.original else adapted,
     )
-    _check_labels(classifier, classes)
+    check_labels(classifier, classes)
     return classifier
 
 
@@ -462,14 +462,14 @@ def _own_content(path: Path) -> dict[str, Json] | None:
         return json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
 
 
-def _image_size(model: KerasModel, adapted: Adapted, name: str, wanted: int | None) -> tuple[int, int]:
+def _image_size(adapted: Adapted, name: str, wanted: int | None) -> tuple[int, int]:
     """Return the height and width of a model's input.
 
     For a model of any size that is the wanted size, or the size that it resizes images to first, or 224.
     """
     height, width = adapted.height or adapted.width or wanted, adapted.width or adapted.height or wanted
     if height is None or width is None:
-        first = first_resizing(model)
+        first = first_resizing(adapted.original)
         height, width = first or (_USUAL_SIZE, _USUAL_SIZE)
         note = "as it resizes them itself" if first else "which is usual (see --image-size)"
         level = logging.INFO if first else logging.WARNING
@@ -510,7 +510,12 @@ def _class_count(model: KerasModel, name: str, probe: np.ndarray) -> int:
     return max(shape[1], 2)
 
 
-def _check_labels(classifier: Classifier, classes: int) -> None:
+def check_labels(classifier: Classifier, classes: int) -> None:
+    """Refuse class names that are not as many as the outputs.
+
+    Raises:
+        AdvcliError: their numbers differ.
+    """
     if len(classifier.labels) != classes:
         raise AdvcliError(
             f"{len(classifier.labels)} class names for the {classes} classes of '{classifier.name}'",

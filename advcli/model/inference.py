@@ -11,6 +11,7 @@ import numpy as np
 
 from advcli.backend import ArrayLike, KerasLayer, KerasModel, Tensor, keras
 from advcli.model.batchnorm_folding import foldable, folded, is_keras_own
+from advcli.model.introspection import graph_of
 from advcli.model.layer_ops import Operation, plain, weighted
 
 
@@ -49,8 +50,7 @@ class LiveInferenceCopy:
 
 def _frozen(part: KerasLayer) -> Operation:
     """Return an operation that computes the same as a part of a model."""
-    if type(part) is keras.Sequential and part._functional is not None:
-        return _frozen(part._functional)
+    part = graph_of(part)
     # A subclass may override the computation.
     if isinstance(part, keras.Function) and type(part).__name__ == "Functional":
         return _frozen_graph(part)
@@ -106,8 +106,7 @@ def switched_off(model: KerasModel) -> list[str]:
 
 
 def _switched_off(part: KerasLayer) -> Iterator[str]:
-    if type(part) is keras.Sequential and part._functional is not None:
-        part = part._functional
+    part = graph_of(part)
     if not isinstance(part, keras.Function):
         return
     for node in (node for level in part._nodes_by_depth.values() for node in level):

@@ -15,6 +15,7 @@ import numpy as np
 from advcli.backend import KerasModel, Nest, Tensor, keras, tf
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.model.inference import disagreement
+from advcli.model.introspection import graph_of
 
 _CHANNELS = (1, 3, 4)
 _PROBE = 64
@@ -163,7 +164,7 @@ def _arranged(image: Tensor, layout: _Layout, white: float, integer: bool) -> Te
 
 def _on_floats(model: KerasModel, image: Tensor) -> Nest:
     """Compute a model of integers on floating-point numbers: the same layers, without the conversion to integers."""
-    graph = model._functional if type(model) is keras.Sequential else model
+    graph = graph_of(model)
     if type(graph).__name__ != "Functional":
         raise TypeError("a subclass may convert its input in its own code")
     return graph._run_through_graph(image, operation_fn=lambda operation: operation)
@@ -198,7 +199,7 @@ def has_gradient(model: KerasModel, images: np.ndarray) -> bool:
 
 def _container(model: KerasModel, size: tuple[int | None, int | None, int]) -> dict[str, Tensor]:
     """Return the outputs of a model by name; empty if the output is one tensor."""
-    graph = model._functional if type(model) is keras.Sequential else model
+    graph = graph_of(model)
     if isinstance(graph, keras.Function):
         return _items(graph._outputs_struct, model)
     try:

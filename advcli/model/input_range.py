@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from advcli.backend import KerasLayer, KerasModel, keras
+from advcli.model.introspection import graph_of
 
 BYTES, UNIT = (0.0, 255.0), (0.0, 1.0)
 
@@ -53,8 +54,7 @@ def first_resizing(model: KerasModel) -> tuple[int, int] | None:
 
 def _first_steps(part: KerasLayer) -> Iterator[tuple[KerasLayer, list[np.ndarray]]]:
     """List what a model does with its input, in order, with the constants of each step: nested models opened."""
-    if type(part) is keras.Sequential and part._functional is not None:
-        part = part._functional
+    part = graph_of(part)
     if not isinstance(part, keras.Function):
         yield part, []
         return

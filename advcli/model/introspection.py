@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from advcli.backend import KerasLayer, KerasModel, Nest, Tensor, TracedFunction, keras, tf
 
 
+def graph_of(model: KerasModel) -> KerasModel:
+    """Return the functional graph inside a Sequential model that is built, else the model itself."""
+    sequential = type(model) is keras.Sequential and model._functional is not None
+    return model._functional if sequential else model
+
+
 def operations(model: KerasModel) -> list[KerasLayer]:
     """List all operations of a model: layers, nested layers, and operations such as ``x + y``."""
     found: dict[KerasLayer, None] = {}

@@ -4,14 +4,15 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from advcli.backend import held_back
-from advcli.errors import AdvcliError, UsageError
-from advcli.model.black_box import Access, ScoreFunction
+from advcli.errors import AdvcliError
+from advcli.model.black_box import ScoreFunction
+from advcli.model.black_box_file import BlackBoxFile
 from advcli.model.keras_file import first_line
 from advcli.records.base import Fields
 
@@ -23,28 +24,12 @@ _OF_BYTES = 20.0
 
 
 @dataclass(frozen=True)
-class LiteRTFile:
-    """A .tflite file.
+class LiteRTFile(BlackBoxFile):
+    """A .tflite file."""
 
-    Raises:
-        UsageError: LiteRT is not installed.
-    """
-
-    path: Path
-
-    def __post_init__(self) -> None:
-        if find_spec("ai_edge_litert") is None:
-            raise UsageError(f"'{self.path}' needs LiteRT, which is not installed", 'pip install "advcli[litert]"')
-
-    @property
-    def name(self) -> str:
-        """The name in records."""
-        return self.path.stem
-
-    @property
-    def access(self) -> Access:
-        """What an attack may see of it."""
-        return "scores"
+    package: ClassVar[str] = "ai_edge_litert"
+    product: ClassVar[str] = "LiteRT"
+    extra: ClassVar[str] = "litert"
 
     def open(self) -> ScoreFunction:
         """Read the file.

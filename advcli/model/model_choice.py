@@ -94,9 +94,7 @@ class ModelChoice:
         Raises:
             UsageError: there is no such model, or an option is not valid.
         """
-        if Path(text).expanduser().exists():
-            return replace(cls(text, unsafe=unsafe), **options)
-        value, given = _split_options(text)
+        value, given = (text, {}) if Path(text).expanduser().exists() else _split_options(text)
         own = {_OWN_OPTIONS[key][0]: _OWN_OPTIONS[key][1](content) for key, content in given.items()}
         return replace(cls(value, text=text, unsafe=unsafe), **{**options, **own})
 
@@ -163,14 +161,16 @@ class ModelChoice:
         Raises:
             AdvcliError: the model cannot be read.
         """
+        return replace(self._loaded(), name=self.name, fitting=self.fit)
+
+    def _loaded(self) -> Classifier:
         labels = read_labels(self.labels) if self.labels else ()
         if self.black_box is not None:
-            opened = open_black_box(
+            return open_black_box(
                 self.black_box, labels=labels, input_range=self.input_range, image_size=self.image_size
             )
-            return replace(opened, name=self.name, fitting=self.fit)
         if self.path is not None:
-            loaded = load(
+            return load(
                 self.path,
                 self.name,
                 labels=labels,
@@ -179,7 +179,6 @@ class ModelChoice:
                 output=self.output,
                 unsafe=self.unsafe,
             )
-            return replace(loaded, fitting=self.fit)
         size = self.image_size or IMAGENET_SIZE
         weights = "imagenet" if self.weights == "imagenet" else Path(self.weights)
         model = registry.build("backbones", self.value)(None, size, 3, weights)
@@ -190,7 +189,7 @@ class ModelChoice:
                 f"{len(labels)} class names for the {classes} classes of '{self.value}'",
                 f"'{self.labels}' must hold one name a class",
             )
-        return Classifier(self.name, model, tuple(labels), (size, size), fitting=self.fit)
+        return Classifier(self.name, model, tuple(labels), (size, size))
 
 
 def _split_options(text: str) -> tuple[str, dict[str, str]]:

@@ -1,14 +1,14 @@
 """Read an ONNX file with ONNX Runtime; channels first or last."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from advcli.backend import Graph
-from advcli.errors import AdvcliError, UsageError
-from advcli.model.black_box import Access, ScoreFunction
+from advcli.errors import AdvcliError
+from advcli.model.black_box import ScoreFunction
+from advcli.model.black_box_file import BlackBoxFile
 from advcli.model.keras_file import first_line
 
 _TYPES = {
@@ -20,28 +20,12 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class OnnxFile:
-    """An .onnx file.
+class OnnxFile(BlackBoxFile):
+    """An .onnx file."""
 
-    Raises:
-        UsageError: ONNX Runtime is not installed.
-    """
-
-    path: Path
-
-    def __post_init__(self) -> None:
-        if find_spec("onnxruntime") is None:
-            raise UsageError(f"'{self.path}' needs ONNX Runtime, which is not installed", 'pip install "advcli[onnx]"')
-
-    @property
-    def name(self) -> str:
-        """The name in records."""
-        return self.path.stem
-
-    @property
-    def access(self) -> Access:
-        """What an attack may see of it."""
-        return "scores"
+    package: ClassVar[str] = "onnxruntime"
+    product: ClassVar[str] = "ONNX Runtime"
+    extra: ClassVar[str] = "onnx"
 
     def open(self) -> ScoreFunction:
         """Read the file.

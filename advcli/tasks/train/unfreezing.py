@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from advcli.backend import KerasLayer, KerasModel, keras
-from advcli.model.introspection import called
+from advcli.model.introspection import called, graph_of
 from advcli.schedules import since_best
 
 HOW = ("plateau", "all", "head")
@@ -112,8 +112,7 @@ def _set_trainable(layer: KerasLayer, learns: bool) -> None:
 
 def _blocks(model: KerasModel, run: Callable[[], object]) -> list[list[KerasLayer]]:
     """Split a network into blocks that come one after another, from input to head; nested networks are opened."""
-    if type(model) is keras.Sequential and model._functional is not None:
-        model = model._functional
+    model = graph_of(model)
     blocks = _blocks_of_graph(model) if isinstance(model, keras.Function) else _blocks_called(model, run)
     return [part for block in blocks for part in _opened(block, run)]
 
