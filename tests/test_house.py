@@ -26,6 +26,7 @@ FAMILIES = (
     "explainers",
     "modifiers",
     "objectives",
+    "recipes",
     "schedules",
 )
 COMMANDS = ("train", "attack", "benchmark", "explain")

@@ -14,8 +14,8 @@ _WHOLE = "advcli.whole"
 # Options that a file may not set: its own path, and options of a single call.
 _NOT_IN_A_FILE = ("config", "resume", "plan", "overwrite", "json", "quiet", "help")
 
-# Fields of a recipe that follow from its options.
-_RESULTS = ("model_sha256",)
+# Fields of a recipe that follow from its options, and the name whose values it holds already.
+_RESULTS = ("model_sha256", "recipe")
 
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:

@@ -22,7 +22,7 @@ class ConfigFile:
     config: Path | None = option(None, metavar="FILE", eager=True, callback=read_config)
 
 
-@command("datasets", "backbones", "objectives", "modifiers", "augmentations", "schedules", "attacks")
+@command("recipes", "datasets", "backbones", "objectives", "modifiers", "augmentations", "schedules", "attacks")
 def train(context: typer.Context, request: Request, how: Execution, display: Display, config: ConfigFile) -> int:
     """Train a classifier, by default an adversarially regularized one: advcli train --backbone mobilenetv2."""
     from advcli.cli.output import Output

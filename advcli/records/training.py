@@ -39,7 +39,10 @@ class Epoch(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Planned(Record):
-    """The estimated cost of a run, from a few timed steps; memory and disk are in bytes."""
+    """The estimated cost of a run, from a few timed steps; memory and disk are in bytes.
+
+    ``expected`` is what the recipe reached where it was measured, test accuracies in per cent by column.
+    """
 
     type: ClassVar[str] = "planned"
 
@@ -56,11 +59,13 @@ class Planned(Record):
     disk: int
     cheaper: str | None
     cheaper_seconds_a_step: float | None
+    recipe: str | None = None
+    expected: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained(Record):
-    """A finished run: its folder and its best epoch."""
+    """A finished run: its folder, its best epoch, and the command line that measures it on test images."""
 
     type: ClassVar[str] = "trained"
 
@@ -76,6 +81,8 @@ class Trained(Record):
     robust_images: int
     best_clean_epoch: int
     ema_epoch: int | None
+    recipe: str | None = None
+    measure: str = ""
     start: str | None = None
     start_sha256: str | None = None
     seconds: float

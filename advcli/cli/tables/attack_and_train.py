@@ -22,7 +22,9 @@ def tables(records: Sequence[Record]) -> Iterator[Table]:
     if attacked := [record for record in records if isinstance(record, Attacked)]:
         yield _attacked(attacked)
     if planned := [record for record in records if isinstance(record, Planned)]:
-        yield _planned(planned[-1])
+        yield _planned(planned[0])
+        if len(planned) > 1:
+            yield _recipes(planned)
     epochs = [record for record in records if isinstance(record, Epoch)]
     for model in dict.fromkeys(record.model for record in epochs):
         yield _epochs([record for record in epochs if record.model == model])
@@ -204,6 +206,26 @@ def _planned(record: Planned) -> Table:
         ("disk", f"{record.disk / 1e6:,.0f} MB"),
     ):
         table.add_row(what, estimate)
+    return table
+
+
+def _recipes(records: Sequence[Planned]) -> Table:
+    columns = list(dict.fromkeys(column for record in records for column in record.expected or {}))
+    caption = (
+        "the right part: test accuracy in per cent where the recipes were measured, see README" if columns else None
+    )
+    table = new_table("Recipes", caption)
+    for heading in ("recipe", "epochs", "time", "memory", *columns):
+        table.add_column(heading, justify="left" if heading == "recipe" else "right", overflow="fold")
+    for record in records:
+        expected = record.expected or {}
+        table.add_row(
+            record.recipe,
+            str(record.epochs),
+            _duration(record.seconds),
+            f"{record.memory / 1e9:.1f} GB",
+            *(f"{expected[column]:.1f}" if column in expected else "" for column in columns),
+        )
     return table
 
 

@@ -32,6 +32,7 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
     """
     yield Progress("timing", 0, 0)
     keras.utils.set_random_seed(recipe.seed)
+    named = recipe.recipe
     recipe = replace(recipe, unfreeze="all", adv_start_epoch=1)
     trainer = Trainer(recipe, data, find_devices("one"))
     first, each = yield from _timed(trainer)
@@ -66,6 +67,8 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
         disk=weights * (_COPIES + bool(recipe.ema)) + kept,
         cheaper=economical if cheaper is not None and cheaper < each else None,
         cheaper_seconds_a_step=cheaper if cheaper is not None and cheaper < each else None,
+        recipe=named,
+        expected=dict(registry.component("recipes", named).measured) or None if named else None,
     )
 
 

@@ -16,9 +16,10 @@ ROBUST = "robust overfitting"
 DIVERGED = "the loss is not a number"
 NOT_FALLING = "the loss does not fall"
 NO_GRADIENT = "zero gradients"
+UNFREEZING = "unfreezing destroys the features"
 
 # What a step back cannot mend is not stepped back for.
-CURABLE = (CATASTROPHIC, DIVERGED)
+CURABLE = (CATASTROPHIC, DIVERGED, UNFREEZING)
 
 # The largest number of rollbacks of a run.
 MOST_ROLLBACKS = 3
@@ -30,6 +31,7 @@ _BELOW_BEST = 0.02
 _EPOCHS_BELOW = 3
 _STILL = 0.98
 _VANISHED = 0.25
+_THROWN_DOWN = 0.05
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def alarms(history: Sequence[Epoch], robust: bool) -> list[Alarm]:
         history: the records of whole epochs, in order.
         robust: whether these epochs aimed at robustness.
     """
-    found = [_zero_gradients(history), _not_falling(history)]
+    found = [_zero_gradients(history), _not_falling(history), _thrown_down(history, robust)]
     if robust:
         found += [_catastrophic(history), _robust_overfitting(history)]
     return [alarm for alarm in found if alarm is not None]
@@ -94,14 +96,32 @@ def _robust_overfitting(history: Sequence[Epoch]) -> Alarm | None:
 
 
 def _not_falling(history: Sequence[Epoch]) -> Alarm | None:
-    # Clean epochs before, or a radius that still grew, say nothing of the loss against the whole radius.
-    losses = [epoch.loss for epoch in history if epoch.eps == history[-1].eps]
+    # Clean epochs before, a radius that still grew, or the head alone say nothing of the loss of all that learns now.
+    last = history[-1]
+    losses = [epoch.loss for epoch in history if (epoch.eps, epoch.stage) == (last.eps, last.stage)]
     if len(losses) != _EPOCHS_BELOW or min(losses[1:]) < _STILL * losses[0]:
         return None
     return Alarm(
         NOT_FALLING,
         f"the loss is {losses[-1]:.3g} after {len(losses)} epochs and was {losses[0]:.3g} after the first: try another "
         "--learning-rate, --eps-warmup, or some clean epochs first (--adv-start-epoch)",
+    )
+
+
+def _thrown_down(history: Sequence[Epoch], robust: bool) -> Alarm | None:
+    last = history[-1]
+    before = [epoch for epoch in history if epoch.stage < last.stage]
+    if not before:
+        return None
+    best = max(epoch.clean for epoch in before)
+    # Robust training may pay for robustness with clean accuracy.
+    gained = robust and last.robust > max(epoch.robust for epoch in before)
+    if gained or last.clean >= best - _THROWN_DOWN:
+        return None
+    return Alarm(
+        UNFREEZING,
+        f"clean accuracy was {best:.1%} before stage {last.stage} and is {last.clean:.1%}: "
+        "the learning rate is too high for the layers that now learn",
     )
 
 

@@ -11,7 +11,7 @@ from advcli.data.dataset import Dataset, Images, decode, split_off
 from advcli.errors import UsageError
 from advcli.objectives import standard_objective
 from advcli.records.base import Fields, Json
-from advcli.tasks.train.request import AUTO, BatchNorm, Request, Unfreeze
+from advcli.tasks.train.request import AUTO, BatchNorm, Guard, NewHead, Request, Unfreeze
 from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class Recipe(Request):
     augment: tuple[str, ...] = ()
     unfreeze: Unfreeze = "all"
     batchnorm: BatchNorm = "training"
+    new_head: NewHead = "steps"
+    optimizer: str = "sgd"
+    guard: Guard = "warn"
     stages: int = 4
     model_sha256: str = ""
 
@@ -72,27 +75,45 @@ class Recipe(Request):
         """The same without any defence."""
         objective = standard_objective()
         return replace(
-            self, objective=objective, modifier=(), eps_warmup=0.0, adv_start_epoch=1, twin=False, against=None
+            self,
+            recipe=None,
+            objective=objective,
+            modifier=(),
+            eps_warmup=0.0,
+            adv_start_epoch=1,
+            twin=False,
+            against=None,
         )
 
 
 def draft(request: Request) -> Recipe:
     """Fill in defaults that depend on other options; those that depend on the data stay empty."""
     pretrained = request.model is not None or request.weights != "none"
-    usual_rate = (0.01 if pretrained else 0.05) / (50 if request.optimizer == "adamw" else 1)
+    optimizer = request.optimizer or ("scaled-adam" if pretrained else "sgd")
     new_head = request.weights != "none"
+    unfreeze = request.unfreeze or ("plateau" if new_head and request.epochs > 1 else "all")
     filled: Fields = {each.name: getattr(request, each.name) for each in fields(request)}
     filled.update(
         backbone=request.backbone if request.model is None else "",
         eps=request.eps or 0.0,
         edge=request.edge or 0,
-        learning_rate=usual_rate if request.learning_rate is None else request.learning_rate,
+        optimizer=optimizer,
+        learning_rate=_usual_rate(optimizer, pretrained) if request.learning_rate is None else request.learning_rate,
         augment=() if request.augment == (AUTO,) else request.augment,
-        unfreeze=request.unfreeze or ("plateau" if new_head and request.epochs > 1 else "all"),
-        batchnorm=request.batchnorm or ("training" if request.model is None else "inference"),
-        stages=min(4, max(request.epochs, 2)) if request.stages is None else request.stages,
+        unfreeze=unfreeze,
+        batchnorm=request.batchnorm or ("inference" if pretrained else "training"),
+        new_head=request.new_head or "fit",
+        stages=2 if request.stages is None else request.stages,
+        guard=request.guard or ("rollback" if unfreeze == "plateau" else "warn"),
     )
     return Recipe(**filled)
+
+
+def _usual_rate(optimizer: str, pretrained: bool) -> float:
+    # Of scaled-adam the rate is relative: it fits weights of every scale.
+    if optimizer == "scaled-adam":
+        return 0.001
+    return (0.01 if pretrained else 0.05) / (50 if optimizer == "adamw" else 1)
 
 
 def resolve(request: Request, dataset: Dataset) -> Recipe:

@@ -21,7 +21,9 @@ from advcli.tasks.request import (
 from advcli.threat.threat import Norm
 
 Unfreeze = Literal["plateau", "all", "head"]
-BatchNorm = Literal["inference", "training"]
+BatchNorm = Literal["inference", "frozen", "training"]
+NewHead = Literal["fit", "steps"]
+Guard = Literal["warn", "rollback", "stop"]
 
 # The value that selects the data set's default augmentations.
 AUTO = "auto"
@@ -48,6 +50,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
         edge: side of the model's square input.
         backbone: the network and its options.
         weights: the initial weights of the backbone.
+        recipe: options that were measured together, those that you do not give yourself.
         objective: the loss that training minimises.
         attack: an attack and its options, such as pgd:steps=40.
         norm: the norm perturbations are measured in.
@@ -55,7 +58,10 @@ class Request(DataOptions, FileOptions, WorkOptions):
         modifier: a term or rule added to the objective; may be given several times.
         augment: random changes of the training images: what suits the data, all six of the article, or a list.
         unfreeze: which layers learn: all, the head only, or the head first and one part more at each plateau.
-        batchnorm: in training passes: inference keeps BatchNorm's statistics as they are, training moves them.
+        batchnorm: in training passes: inference keeps BatchNorm's statistics, frozen its scale and shift too, training
+            moves them.
+        new_head: how a new head learns while all else is frozen: fit, by logistic regression on the features in one
+            epoch, or steps of the optimizer.
         stages: parts that 'plateau' unfreezes one by one.
         patience: epochs without a lower training loss before the next part is unfrozen.
         epochs: passes over the training images.
@@ -87,6 +93,9 @@ class Request(DataOptions, FileOptions, WorkOptions):
     )
     backbone: str = _component("backbones", "mobilenetv2", "--backbone", "-b", panel=WHAT)
     weights: str = option("none", panel=WHAT, metavar="none|imagenet|FILE")
+    recipe: str | None = option(
+        None, panel=WHAT, metavar="NAME", family="recipes", shown="all-round with pretrained weights and no --objective"
+    )
     objective: str = _component("objectives", "nsl", panel=WHAT)
     attack: str = attack_option("pgd:steps=7")
     norm: Norm = option(Norm.LINF, panel=THREAT)
@@ -103,14 +112,22 @@ class Request(DataOptions, FileOptions, WorkOptions):
     unfreeze: Unfreeze | None = option(
         None, panel=LEARNING, shown="plateau with pretrained weights or a new head, else all"
     )
-    batchnorm: BatchNorm | None = option(None, panel=LEARNING, shown="inference with --model, else training")
-    stages: int | None = option(None, panel=LEARNING, metavar="N", min=2, shown="4, or as many as there are epochs")
+    batchnorm: BatchNorm | None = option(
+        None, panel=LEARNING, shown="inference with pretrained weights or --model, else training"
+    )
+    new_head: NewHead | None = option(None, panel=LEARNING, shown="fit, on several machines steps")
+    stages: int | None = option(None, panel=LEARNING, metavar="N", min=2, shown="2: the head, then all")
     patience: int = option(1, panel=LEARNING, metavar="EPOCHS", min=1)
     epochs: int = option(6, "--epochs", "-e", panel=LEARNING, min=1)
     batch: int = batch_option(32, panel=LEARNING)
-    optimizer: str = option("sgd", panel=LEARNING, metavar="sgd|adamw")
+    optimizer: str | None = option(
+        None,
+        panel=LEARNING,
+        metavar="sgd|adamw|scaled-adam",
+        shown="scaled-adam with pretrained weights or --model, else sgd",
+    )
     learning_rate: float | None = option(
-        None, panel=LEARNING, min=0, shown="0.05, or 0.01 with pretrained weights or --model; a fiftieth with adamw"
+        None, panel=LEARNING, min=0, shown="scaled-adam 0.001; sgd 0.05, pretrained 0.01; adamw a fiftieth of that"
     )
     schedule: str = _component("schedules", "cosine", panel=LEARNING)
     warmup: float | None = option(
@@ -128,7 +145,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
     adv_start_epoch: int = option(1, panel=THREAT, metavar="EPOCH", min=1)
     validation: float = option(0.15, min=0.01, max=0.9)
     robust_images: int = option(256, metavar="N", min=1)
-    guard: Literal["warn", "rollback", "stop"] = option("warn")
+    guard: Guard | None = option(None, shown="rollback with --unfreeze plateau, else warn")
     strategy: Literal["auto", "one", "mirrored", "multiworker"] = option("auto")
     twin: bool = option(False)
     against: str | None = option(None, metavar="RUN", parse=lambda text: str(Path(text)))

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shlex
 import time
 from collections import deque
 from collections.abc import Collection, Generator, Iterator
@@ -22,6 +23,7 @@ from advcli.tasks.train import tensorboard as events
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.cost_estimate import plan
 from advcli.tasks.train.distribution import Devices, find_devices
+from advcli.tasks.train.named_recipe import with_recipe
 from advcli.tasks.train.recipe import Recipe, TrainingData, prepare, resolve
 from advcli.tasks.train.request import Execution, Request
 from advcli.tasks.train.run_folder import Run
@@ -39,6 +41,7 @@ from advcli.tasks.train.trainer import Diverged, Trainer
 from advcli.tasks.train.twin_comparison import compare, refuse_incomparable
 from advcli.tasks.train.validate import check_execution
 from advcli.tasks.train.workers import find_workers
+from advcli.threat.threat import Norm
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,8 @@ class Job:
         how: the options of the execution.
         writes: whether this worker writes the files.
         unfreeze_chosen: whether the user chose the layers that learn.
+        guard_chosen: whether the user chose what an alarm does.
+        alternatives: the other recipes, whose cost is estimated too.
     """
 
     recipe: Recipe
@@ -67,6 +72,8 @@ class Job:
     how: Execution
     writes: bool
     unfreeze_chosen: bool = True
+    guard_chosen: bool = True
+    alternatives: tuple[Recipe, ...] = ()
 
     def events(self) -> Iterator[Record | Progress]:
         """Train, or only estimate the cost."""
@@ -77,11 +84,14 @@ class Job:
             yield Progress("reading the model", 0, 0)
             devices = find_devices("one" if self.how.plan else recipe.strategy)
             start = load_start(recipe, dataset, devices)
-            recipe = start.complete(recipe, self.unfreeze_chosen)
+            recipe = start.complete(recipe, self.unfreeze_chosen, self.guard_chosen)
         yield Progress("reading the images", 0, 0)
         data = prepare(recipe, dataset, bytes_of(self.how.memory), start)
         if self.how.plan:
             yield from plan(recipe, data, self.run.name)
+            for other in self.alternatives:
+                other = other if start is None else start.complete(other, self.unfreeze_chosen, self.guard_chosen)
+                yield from plan(other, data, f"{self.run.name.removesuffix(recipe.recipe or '')}{other.recipe}")
             return
         yield from train_model(
             recipe, data, self.run, resume=self.how.resume is not None, tensorboard=self.how.tensorboard
@@ -100,6 +110,10 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
         UsageError: the request is invalid, or the run folder exists.
     """
     how = how or Execution()
+    asked = changed_options(request, how) if asked is None and how.resume is None else asked
+    wanted = request
+    if how.resume is None:
+        request = with_recipe(request, asked or ())
     check_execution(request, how, asked)
     if how.resume is not None:
         run = Run(how.resume)
@@ -113,11 +127,11 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
     source = find(request.data)
     writes = find_workers(request.strategy).writes
     dataset = source()
-    objective = registry.canonical(request.objective)
+    way = request.recipe or registry.canonical(request.objective)
     if start is None:
-        name = f"{dataset.name}-{registry.canonical(request.backbone)}-{objective}"
+        name = f"{dataset.name}-{registry.canonical(request.backbone)}-{way}"
     else:
-        name = name_of_run(start, dataset.name, objective)
+        name = name_of_run(start, dataset.name, way)
     run = Run(how.out or Path("runs") / name)
     if start is not None:
         refuse_overwriting(start, run.folder)
@@ -127,9 +141,15 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
         if request.twin:
             run.twin.refuse_existing()
     recipe = resolve(request, dataset)
+    others = ()
+    if how.plan and request.recipe is not None and wanted.recipe is None:
+        named = (replace(wanted, recipe=name) for name in registry.names("recipes") if name != request.recipe)
+        filled = (replace(with_recipe(each, asked or ()), data=request.data, classes=request.classes) for each in named)
+        others = tuple(resolve(each, dataset) for each in filled)
     if start is not None:
-        recipe = replace(recipe, model_sha256=digest_of(start))
-    return Job(recipe, dataset, run, how, writes, request.unfreeze is not None)
+        recipe, *others = (replace(each, model_sha256=digest_of(start)) for each in (recipe, *others))
+    chosen = (request.unfreeze is not None, request.guard is not None)
+    return Job(recipe, dataset, run, how, writes, *chosen, tuple(others))
 
 
 def train_model(
@@ -362,6 +382,13 @@ class _Training:
             "--clip-norm 1, or --guard rollback",
         ) from error
 
+    def _measuring_command(self) -> str:
+        """Return the command line that measures the run on the test images."""
+        words = ["advcli", "benchmark", str(self.run.folder), "--data", self.recipe.data]
+        classes, norm = ",".join(self.recipe.classes), str(self.recipe.norm)
+        chosen = (["--classes", classes] if classes else []) + (["--norm", norm] if norm != Norm.LINF else [])
+        return shlex.join([*words, *chosen, "--eps", f"{self.recipe.eps:g}", "--corruptions", "all"])
+
     def _trained(self, checkpoint: Checkpoint) -> Trained:
         columns = ("robust", "clean") if self.trainer.objective.robust else ("clean", "robust")
         best = checkpoint.history[checkpoint.best(*columns) - 1]
@@ -380,6 +407,8 @@ class _Training:
             start=self.recipe.model,
             start_sha256=self.recipe.model_sha256 or None,
             ema_epoch=self._best_average(checkpoint) if self.trainer.averages is not None else None,
+            recipe=self.recipe.recipe,
+            measure=self._measuring_command(),
             seconds=time.perf_counter() - self.start,
             **self.common,  # type: ignore[arg-type]
         )

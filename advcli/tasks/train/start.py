@@ -40,10 +40,16 @@ class Start:
     numbers: np.ndarray
     new_head: bool
 
-    def complete(self, recipe: Recipe, unfreeze_chosen: bool) -> Recipe:
+    def complete(self, recipe: Recipe, unfreeze_chosen: bool, guard_chosen: bool) -> Recipe:
         """Fill in what depends on the model: the image size, and for a new head that it learns first."""
         plateau = self.new_head and recipe.epochs > 1 and not unfreeze_chosen
-        return replace(recipe, edge=self.classifier.image_size[0], unfreeze="plateau" if plateau else recipe.unfreeze)
+        return replace(
+            recipe,
+            edge=self.classifier.image_size[0],
+            unfreeze="plateau" if plateau else recipe.unfreeze,
+            guard="rollback" if plateau and not guard_chosen else recipe.guard,
+            new_head=recipe.new_head if self.new_head else "steps",
+        )
 
     def numbered(self, images: Images) -> Images:
         """Number the classes of images as the model does."""

@@ -9,7 +9,7 @@ from typing import Any
 from advcli import registry
 from advcli.attacks import Attack
 from advcli.backbones import Backbone
-from advcli.backend import Tensor, TracedFunction, Variable, tf
+from advcli.backend import KerasLayer, Tensor, TracedFunction, Variable, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier
 from advcli.objectives import Objective, Replaying, standard_objective
@@ -18,11 +18,13 @@ from advcli.records.base import Fields, Json
 from advcli.tasks.train.batches import Batches
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import Devices
+from advcli.tasks.train.fitted_head import fit_head, linear_head
 from advcli.tasks.train.fused_batchnorm import fused_normalization
 from advcli.tasks.train.mixed_precision import LossScale, half, refuse_without_gpu
 from advcli.tasks.train.optimizer import LearningRate, make_optimizer
 from advcli.tasks.train.proof import pass_agrees
 from advcli.tasks.train.recipe import Recipe, TrainingData
+from advcli.tasks.train.scaled_adam import filter_axes
 from advcli.tasks.train.start import described
 from advcli.tasks.train.training_step import Update
 from advcli.tasks.train.unfreezing import Stages, stage_after
@@ -69,7 +71,7 @@ class Trainer:
             self.model = self.classifier.model
             self.stages = self._make_stages()
             self.weights = self.stages.weights
-            self.optimizer = make_optimizer(recipe, self.weights)
+            self.optimizer = make_optimizer(recipe, self.weights, filter_axes(self.model))
             self.averages = Averages(self.weights, recipe.ema) if recipe.ema else None
             self.scale = LossScale() if recipe.amp else None
         attacked = recipe.robust_images
@@ -77,6 +79,7 @@ class Trainer:
         self.validator = Validator(network, data.validation, attacked, recipe.threat, recipe.seed, devices)
         self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed, part)
         self.rate = LearningRate.of(recipe, self.batches.steps)
+        self.linear_head = self._linear_head()
         self.fused = self._proven_passes()
         self._kept = self._nothing_kept()
         self._traced: dict[Hashable, TracedFunction] = {}
@@ -119,10 +122,15 @@ class Trainer:
 
     def stage(self, checkpoint: Checkpoint) -> int:
         """Return the stage of the epoch that follows, from 0."""
-        longest = math.ceil(self.recipe.epochs / len(self.stages))
+        stages, losses = len(self.stages), checkpoint.losses
         # Never back: an extended run would have stayed longer in each stage.
         reached = checkpoint.history[-1].stage - 1 if checkpoint.history else 0
-        return max(reached, stage_after(checkpoint.losses, len(self.stages), self.recipe.patience, longest))
+        if self.fits_head and stages > 1 and losses:
+            # A fitted head is done after its epoch.
+            longest = math.ceil((self.recipe.epochs - 1) / (stages - 1))
+            return max(reached, 1 + stage_after(losses[1:], stages - 1, self.recipe.patience, longest))
+        longest = math.ceil(self.recipe.epochs / stages)
+        return max(reached, stage_after(losses, stages, self.recipe.patience, longest))
 
     def aims_at_robustness(self, epoch: int) -> bool:
         """Return whether an epoch trains with the robust objective."""
@@ -139,7 +147,9 @@ class Trainer:
     def learning_rate(self, checkpoint: Checkpoint) -> float:
         """Return the rate of the step that follows; each rollback has halved it."""
         step = checkpoint.epoch * self.batches.steps + checkpoint.step
-        return self.rate.at(step, checkpoint.losses) * 0.5**checkpoint.rollbacks
+        stage = self.stage(checkpoint)
+        began = sum(record.stage - 1 < stage for record in checkpoint.history) * self.batches.steps
+        return self.rate.at(step, checkpoint.losses, began) * 0.5**checkpoint.rollbacks
 
     def progress(self, what: str, checkpoint: Checkpoint) -> Progress:
         """Return the progress of the whole training."""
@@ -155,6 +165,11 @@ class Trainer:
         number = checkpoint.epoch + 1
         stage = self.stage(checkpoint)
         self.stages.enter(stage)
+        if stage == 0 and not checkpoint.history and self.fits_head:
+            if not checkpoint.step:
+                checkpoint = self._fit_head(checkpoint)
+            yield checkpoint
+            return
         adversarial = number >= self.recipe.adv_start_epoch
         step = self._step_of(stage, adversarial)
         replays = self.objective.replays if adversarial and isinstance(self.objective, Replaying) else 1
@@ -171,6 +186,22 @@ class Trainer:
                 raise Diverged(f"the loss is not a number any more in epoch {number}", "try a lower --learning-rate")
             checkpoint = checkpoint.advanced(float(losses), int(right))
             yield checkpoint
+
+    def _fit_head(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Fit the new head in place of the steps of an epoch."""
+        assert self.linear_head is not None
+        data, steps = self.data, self.batches.steps
+        with self.strategy.scope():
+            fitted = fit_head(
+                self.classifier, self.linear_head, data.train, data.validation, self.recipe.augment, self.recipe.seed
+            )
+        images = steps * self.batches.size
+        return replace(checkpoint, step=steps, loss=fitted.loss * images, right=round(fitted.accuracy * images))
+
+    @property
+    def fits_head(self) -> bool:
+        """Whether the head is fitted in the first epoch."""
+        return self.linear_head is not None
 
     def validate(self) -> Validation:
         """Validate the current weights."""
@@ -202,7 +233,19 @@ class Trainer:
             self.recipe.unfreeze,
             self.recipe.stages,
             lambda: self.model(classifier.to_input(black), training=False),
+            normalization_learns=self.recipe.batchnorm != "frozen",
         )
+
+    def _linear_head(self) -> KerasLayer | None:
+        """Return the new head if it is to be fitted and can be; several workers take the same steps instead."""
+        recipe = self.recipe
+        new = recipe.weights != "none" or (self.data.start is not None and self.data.start.new_head)
+        if not new or recipe.unfreeze == "all" or recipe.new_head == "steps" or self.devices.workers.count > 1:
+            return None
+        head = linear_head(self.classifier, self.data.validation)
+        if head is None:
+            log.info("the scores of '%s' come from no dense layer: its new head learns by steps", self.classifier.name)
+        return head
 
     def _refuse_replays(self) -> None:
         # Each device would have its own perturbation from the last batch; the checkpoint holds one.
@@ -218,7 +261,7 @@ class Trainer:
         images = self.classifier.to_input(tf.constant(pixels))
         if self.scale is not None and not pass_agrees(self.model, images, lambda: half(self.model), _HALF_PRECISION):
             raise UsageError(f"'{self.classifier.name}' computes something else in float16", "leave --amp out")
-        if self.recipe.batchnorm == "inference":
+        if self.recipe.batchnorm != "training":
             return False
         if pass_agrees(self.model, images, lambda: fused_normalization(self.model), _ROUNDING):
             return True

@@ -121,7 +121,7 @@ class Update:
             if isinstance(self.objective, Replaying):
                 tape.watch(perturbed)
             with contextlib.ExitStack() as forms:
-                if self.recipe.batchnorm == "inference":
+                if self.recipe.batchnorm != "training":
                     forms.enter_context(frozen_statistics(self.model))
                 elif self.fused:
                     forms.enter_context(fused_normalization(self.model))

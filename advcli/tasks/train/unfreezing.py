@@ -40,16 +40,26 @@ class Stages:
         how: ``all`` at once, the ``head`` only, or on a ``plateau`` one part more.
         count: how many stages ``plateau`` has, that of the head included.
         run: calls the model on an image, to find the order of the layers of a subclassed model.
+        normalization_learns: whether scale and shift of BatchNorm layers learn.
 
     Attributes:
         weights: all weights that learn in any stage, or would if more than the head did.
     """
 
-    def __init__(self, model: KerasModel, how: str, count: int, run: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        model: KerasModel,
+        how: str,
+        count: int,
+        run: Callable[[], object] = lambda: None,
+        normalization_learns: bool = True,
+    ) -> None:
         self.model = model
         self._given = [(layer, layer.trainable) for layer in model._flatten_layers()]
         self._frozen = [
-            layer for layer, learns in self._given if isinstance(layer, keras.layers.BatchNormalization) and not learns
+            layer
+            for layer, learns in self._given
+            if isinstance(layer, keras.layers.BatchNormalization) and not (learns and normalization_learns)
         ]
         blocks = _joined(_blocks(model, run))
         _set_trainable(model, True)

@@ -65,6 +65,8 @@ def refuse_unknown(recipe: Recipe) -> None:
     """
     if choose_start(recipe) is None:
         registry.build("backbones", recipe.backbone)
+    if recipe.recipe is not None:
+        registry.build("recipes", recipe.recipe)
     registry.build("objectives", recipe.objective)
     registry.build("schedules", recipe.schedule)
     for spec in recipe.modifier:
@@ -126,8 +128,10 @@ def refuse_without_effect(recipe: Recipe, given: Collection[str]) -> None:
         raise UsageError(
             "--stages and --patience are of --unfreeze plateau", "leave them out, or unfreeze on a plateau"
         )
-    if recipe.optimizer == "adamw" and "momentum" in given:
-        raise UsageError("adamw has no --momentum", "leave it out, or take --optimizer sgd")
+    if recipe.optimizer != "sgd" and "momentum" in given:
+        raise UsageError(f"{recipe.optimizer} has no --momentum", "leave it out, or take --optimizer sgd")
+    if "new_head" in given and (recipe.unfreeze == "all" or not recipe.pretrained):
+        raise UsageError("--new-head is for a head that learns first", "give --weights and --unfreeze plateau")
 
 
 def refuse_contradictions(recipe: Recipe) -> None:

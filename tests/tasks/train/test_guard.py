@@ -129,4 +129,4 @@ def test_zero_gradients(share: float, alarm: bool) -> None:
 
 
 def test_only_what_a_step_back_can_mend_is_stepped_back_for() -> None:
-    assert set(guard.CURABLE) == {guard.CATASTROPHIC, guard.DIVERGED}
+    assert set(guard.CURABLE) == {guard.CATASTROPHIC, guard.DIVERGED, guard.UNFREEZING}

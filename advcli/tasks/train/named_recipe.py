@@ -1,0 +1,37 @@
+"""``--recipe``: the values of options that the user left open."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from advcli import registry
+from advcli.augmentations import read as read_augmentations
+from advcli.recipes import OF_OBJECTIVE, TrainingRecipe
+from advcli.tasks.train.request import Request
+
+
+def with_recipe(request: Request, given: Collection[str]) -> Request:
+    """Fill in what the recipe sets and the user left open; a given objective also replaces what belongs to it.
+
+    Args:
+        request: the options.
+        given: the names of those that the user gave.
+    """
+    name = request.recipe or _usual(request, given)
+    if name is None:
+        return request
+    recipe: TrainingRecipe = registry.build("recipes", name)
+    values = dict(recipe(request.epochs if "epochs" in given else None))
+    skipped = {*given, *(OF_OBJECTIVE if "objective" in given else ())}
+    kept = {option: value for option, value in values.items() if option not in skipped}
+    if "augment" in kept:
+        kept["augment"] = read_augmentations(kept["augment"], ())
+    return replace(request, recipe=registry.canonical(name), **kept)
+
+
+def _usual(request: Request, given: Collection[str]) -> str | None:
+    """Return the recipe for pretrained weights if the user chose no loss."""
+    pretrained = request.model is not None or request.weights != "none"
+    if not pretrained or "objective" in given:
+        return None
+    found = (name for name in registry.names("recipes") if registry.component("recipes", name).default)
+    return next(found, None)

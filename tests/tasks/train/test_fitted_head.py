@@ -1,0 +1,92 @@
+"""A new head that is fitted to features in place of the steps of its epoch."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from test_from_a_model import data, request_for
+
+import foreign
+from advcli.backend import keras, tf
+from advcli.data.dataset import Images
+from advcli.model.classifier import wrap
+from advcli.records import Epoch
+from advcli.tasks.train.fitted_head import fit_head, linear_head
+from advcli.tasks.train.request import Execution
+from advcli.tasks.train.run import make_job
+from tiny_runs import TINY, data_for, trainer_for
+
+
+def of_digits() -> tuple[object, Images, Images]:
+    classifier = trainer_for(replace(TINY, backbone="small:width=8")).classifier
+    images = data_for(TINY)
+    return classifier, images.train, images.validation
+
+
+def test_the_head_is_the_penalised_logistic_regression_and_nothing_else_moves() -> None:
+    classifier, train, validation = of_digits()
+    head = linear_head(classifier, validation)
+    assert head is not None
+    before = {weight.path: weight.numpy() for weight in classifier.model.weights}
+    fitted = fit_head(classifier, head, train, validation, (), seed=0)
+    moved = {weight.path for weight in classifier.model.weights if (weight.numpy() != before[weight.path]).any()}
+    assert moved == {weight.path for weight in head.weights}
+    logits = classifier.logits_of(train.at(slice(None))[0]).astype(np.float64)
+    losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(train)), train.labels]
+    assert fitted.loss == pytest.approx(losses.mean(), rel=1e-3)
+    assert fitted.accuracy == pytest.approx((logits.argmax(axis=1) == train.labels).mean())
+    features = keras.Model(classifier.model.input, head.input)(train.at(slice(None))[0]).numpy()
+    spread = features.std(axis=0)
+    features = (features - features.mean(axis=0))[:, spread > 0] / spread[spread > 0]
+    regressions = [
+        LogisticRegression(C=penalty, max_iter=200).fit(features, train.labels) for penalty in (0.001, 0.01, 0.1)
+    ]
+    answers = [regression.predict_proba(features) for regression in regressions]
+    found = tf.nn.softmax(logits).numpy()
+    assert min(np.abs(found - answer).max() for answer in answers) < 2e-2
+
+
+def test_a_class_without_an_image_is_never_predicted() -> None:
+    classifier, train, validation = of_digits()
+    head = linear_head(classifier, validation)
+    some = train.take(np.flatnonzero(train.labels != 3))
+    fit_head(classifier, head, some, validation, (), seed=0)
+    assert 3 not in classifier.predict(train.at(slice(None))[0]).argmax(axis=1)
+
+
+def test_two_classes_of_one_score() -> None:
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, activation="relu")(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
+    classifier = wrap(model, "two", labels=("dark", "bright"), input_range=(0.0, 1.0))
+    rng = np.random.default_rng(0)
+    labels = np.arange(60, dtype=np.int32) % 2
+    images = Images((labels[:, None, None, None] * 0.5 + rng.uniform(0, 0.5, (60, 8, 8, 3))).astype(np.float32), labels)
+    head = linear_head(classifier, images)
+    fitted = fit_head(classifier, head, images, images, (), seed=0)
+    assert fitted.accuracy == 1.0
+    assert (classifier.predict(images.pixels).argmax(axis=1) == labels).all()
+
+
+def test_a_head_that_is_no_dense_layer_of_features_is_left_to_steps() -> None:
+    inputs = keras.Input((8, 8, 3))
+    scores = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 1)(inputs))
+    classifier = wrap(keras.Model(inputs, scores), "pooled", labels=("a", "b", "c", "d"), input_range=(0.0, 1.0))
+    images = Images(np.zeros((4, 8, 8, 3), np.float32), np.arange(4, dtype=np.int32))
+    assert linear_head(classifier, images) is None
+
+
+def test_a_run_fits_its_new_head_in_the_first_epoch_and_unfreezes_then(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((foreign.EDGE, foreign.EDGE, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3, activation="relu")(inputs))
+    keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(x)).save(tmp_path / "seven.keras")
+    request = request_for(tmp_path / "seven.keras", data(tmp_path, 3), objective="clean", eps=None, epochs=3)
+    events = make_job(replace(request, input_range=(0.0, 1.0)), Execution(out=tmp_path / "run")).events()
+    epochs = [event for event in events if isinstance(event, Epoch) and not event.guard]
+    assert [(epoch.stage, epoch.stages) for epoch in epochs] == [(1, 2), (2, 2), (2, 2)]
+    # Brightness is the class, so that the mean colour decides it.
+    assert epochs[0].clean == 1.0
