@@ -33,7 +33,7 @@ def images(linear: Classifier) -> Images:
 
 
 def scores(classifier: Classifier, images: Images, attacks: dict[str, object], eps: float = 0.02) -> dict[str, Score]:
-    events = quick_scores(classifier, dataset(classifier.labels), images, attacks, Threat(eps=eps), batch=8)  # type: ignore[arg-type]
+    events = quick_scores(classifier, dataset(classifier.labels), images, attacks, [Threat(eps=eps)], batch=8)  # type: ignore[arg-type]
     return {event.perturbation: event for event in events if isinstance(event, Score)}
 
 

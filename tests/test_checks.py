@@ -441,7 +441,7 @@ def scores_of(classifier: Classifier, pixels: np.ndarray, eps: float, *attacks: 
     split = Split(labels, lambda i: pixels[i], str)
     dataset = Dataset("drawn", classifier.labels, split, split, 8)
     built = {spec: registry.build("attacks", spec) for spec in attacks}
-    events = quick_scores(classifier, dataset, Images(pixels, labels), built, Threat(Norm.LINF, eps))
+    events = quick_scores(classifier, dataset, Images(pixels, labels), built, [Threat(Norm.LINF, eps)])
     scores = [event for event in events if isinstance(event, Score)]
     return look(classifier, pixels, scores=scores, attacks=attacks)
 

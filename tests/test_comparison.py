@@ -97,7 +97,7 @@ def test_noise_falls_on_every_image_and_counts_all_of_them(small: Classifier) ->
     assert {asdict(noise)["probability"] for noise in noises.values()} == {1.0}  # type: ignore[call-overload]
     scores = [
         event
-        for event in quick_scores(classifier, chosen, images, {}, Threat(), noises=noises, batch=50)
+        for event in quick_scores(classifier, chosen, images, {}, [Threat()], noises=noises, batch=50)
         if isinstance(event, Score)
     ]
     found = {score.perturbation: score for score in scores}

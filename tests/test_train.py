@@ -62,7 +62,7 @@ def robust_accuracy(folder: Path) -> dict[str, float]:
     dataset = find("digits")()
     images = decode(dataset.test, classifier.image_size, classifier.channels)
     attacks = {"pgd": registry.build("attacks", "pgd:steps=20")}
-    events = quick_scores(classifier, dataset, images, attacks, RECIPE.threat)
+    events = quick_scores(classifier, dataset, images, attacks, [RECIPE.threat])
     return {event.perturbation: event.accuracy for event in events if isinstance(event, Score)}
 
 

@@ -7,6 +7,7 @@ from advcli import registry
 from advcli.backend import KerasModel, Tensor
 from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.lengths import HasLengths
+from advcli.threat.threat import Threat
 
 
 class Objective(HasLengths, ABC):
@@ -34,6 +35,10 @@ class Objective(HasLengths, ABC):
     covers: ClassVar[tuple[str, ...]] = ()
     standard: ClassVar[bool] = False
     economical: ClassVar[bool] = False
+
+    def own_threat(self) -> Threat | None:
+        """Return the ball of the perturbations that it trains on if that is not the ball of the command."""
+        return None
 
     @abstractmethod
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:

@@ -58,6 +58,10 @@ class NSL(Objective):
         if self.pgd_epsilon and self.adv_grad_norm == "l1":
             raise UsageError("nsl has no projection to an l1 ball", "leave pgd_epsilon out, or use infinity or l2")
 
+    def own_threat(self) -> Threat:
+        """Return the ball of the neighbours: that of the projection, else that of one step."""
+        return Threat(NORMS[self.adv_grad_norm], self.pgd_epsilon or self.adv_step_size * self.pgd_iterations)
+
     @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the start of the inner maximization, which itself needs the gradient of the clean pass."""

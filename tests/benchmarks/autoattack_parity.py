@@ -59,7 +59,9 @@ def main(
     names = {spec: name for name, spec in specs.items()}
     print(f"{classifier.name}, first {first} test images, linf {radius:g}, seed {seed}")
     print(f"{'':22}{'here':>8}{'there':>8}{'seconds':>9}  Wilson 95%")
-    for record in quick_scores(classifier, dataset, images, attacks, Threat(Norm.LINF, radius), batch=batch, seed=seed):
+    for record in quick_scores(
+        classifier, dataset, images, attacks, [Threat(Norm.LINF, radius)], batch=batch, seed=seed
+    ):
         if isinstance(record, Progress):
             print(f"{record.what}: {record.done} of {record.of}", file=sys.stderr, flush=True)
         if isinstance(record, Score):

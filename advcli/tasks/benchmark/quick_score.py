@@ -1,6 +1,6 @@
 """Score one classifier, for other tasks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -23,7 +23,7 @@ def quick_scores(
     dataset: Dataset,
     images: Images,
     attacks: Mapping[str, Attack | Suite | Universal],
-    threat: Threat,
+    threats: Sequence[Threat],
     *,
     noises: Mapping[str, Augmentation] = MappingProxyType({}),
     batch: int = 64,
@@ -36,7 +36,7 @@ def quick_scores(
         dataset: the data set of the images.
         images: the images, decoded at the classifier's size.
         attacks: spec -> attack.
-        threat: the ball of every attack.
+        threats: the balls of every attack that searches their norm.
         noises: spec -> augmentation that adds random noise to all images.
         batch: the batch size.
         seed: of the attacks' random numbers.
@@ -45,9 +45,15 @@ def quick_scores(
     what = (
         CLEAN,
         *(Perturbation(spec, Kind.NOISE, noise) for spec, noise in noises.items()),
-        *attacks_under(attacks, [threat]),
+        *(one for threat in threats for one in attacks_under(_of_norm(attacks, threat), [threat])),
     )
     plan = Plan(dataset.name, dataset.labels, seed, len(images), model.rows, (model.subject,), what)
     results = Results(len(images))
     yield from evaluate_shared(plan, [model], results, lambda record: None, batch)
     yield from evaluate_attacks(plan, [model], results, lambda record: None, batch)
+
+
+def _of_norm(
+    attacks: Mapping[str, Attack | Suite | Universal], threat: Threat
+) -> Mapping[str, Attack | Suite | Universal]:
+    return {spec: attack for spec, attack in attacks.items() if threat.norm in attack.searchable_norms}

@@ -38,7 +38,7 @@ from advcli.tasks.train.start_choice import (
     refuse_overwriting,
 )
 from advcli.tasks.train.trainer import Diverged, Trainer
-from advcli.tasks.train.twin_comparison import compare, refuse_incomparable
+from advcli.tasks.train.twin_comparison import compare, radii_to_compare, refuse_incomparable
 from advcli.tasks.train.validate import check_execution
 from advcli.tasks.train.workers import find_workers
 from advcli.threat.threat import Norm
@@ -193,7 +193,9 @@ def _runs(recipe: Recipe, data: TrainingData, run: Run, devices: Devices, resume
         twin = _Training(recipe.twin_recipe, data, run.twin, devices, tensorboard)
         yield from twin.events(resume and run.twin.can_resume())
     if base is not None and devices.workers.writes:
-        yield from compare([base, run.folder], data.dataset, recipe.threat, recipe.seed, unsafe=recipe.unsafe_load)
+        own = registry.build("objectives", recipe.objective).own_threat()
+        threats = radii_to_compare(recipe.threat, own)
+        yield from compare([base, run.folder], data.dataset, threats, recipe.seed, unsafe=recipe.unsafe_load)
 
 
 class _Training:

@@ -12,13 +12,16 @@ from advcli.model.classifier import labels_of, load
 from advcli.records import Progress, Score
 from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.benchmark.quick_score import quick_scores
-from advcli.threat.threat import Threat
+from advcli.threat.threat import Norm, Threat
 
 # The protocol of the comparison.
 ATTACKS = ("fgsm", "pgd:steps=20")
 
 # PGD on more images may take longer than training.
 _MOST = 500
+
+# The radii at which photos are compared, whichever of them the run was trained with.
+_OF_PHOTOS = (2 / 255, 4 / 255, 8 / 255)
 
 
 def refuse_incomparable(run: Path, dataset: Dataset) -> None:
@@ -36,23 +39,34 @@ def refuse_incomparable(run: Path, dataset: Dataset) -> None:
             )
 
 
+def radii_to_compare(threat: Threat, own: Threat | None) -> list[Threat]:
+    """List the balls of the comparison: that of the command, those usual for photos, and that of the objective itself.
+
+    Args:
+        threat: the ball of the command.
+        own: the ball of the perturbations that the objective trained on, if it is another.
+    """
+    usual = [Threat(Norm.LINF, eps) for eps in _OF_PHOTOS] if threat.eps <= max(_OF_PHOTOS) else []
+    others = [ball for ball in (threat, *([] if own is None else [own])) if ball not in usual]
+    return sorted([*(usual if threat.norm is Norm.LINF else []), *others], key=lambda ball: (ball.norm, ball.eps))
+
+
 def compare(
-    runs: Sequence[Path], dataset: Dataset, threat: Threat, seed: int, *, unsafe: bool = False
+    runs: Sequence[Path], dataset: Dataset, threats: Sequence[Threat], seed: int, *, unsafe: bool = False
 ) -> Iterator[Score | Progress]:
-    """Score the models of several runs: clean, with each kind of noise, and under FGSM and PGD.
+    """Score the models of several runs: clean, with each kind of noise, and under FGSM and PGD at several radii.
 
     Args:
         runs: the run folders.
         dataset: whose test images are used, a stratified sample of 500 at most.
-        threat: the ball.
+        threats: the balls.
         seed: for noise and attacks.
         unsafe: whether Python code inside a model file may run.
     """
-    built = {spec: registry.build("attacks", spec) for spec in ATTACKS}
-    attacks = {spec: attack for spec, attack in built.items() if threat.norm in attack.searchable_norms}
+    attacks = {spec: registry.build("attacks", spec) for spec in ATTACKS}
     noises = {name: noise_on_all(name) for name in noise_augmentations()}
     test = dataset.test.sample(_MOST, None, seed)
     for run in runs:
         classifier = load(run / "model.keras", run.resolve().name, unsafe=unsafe)
         images = decode(test, classifier.image_size, classifier.channels)
-        yield from quick_scores(classifier, dataset, images, attacks, threat, noises=noises, seed=seed)
+        yield from quick_scores(classifier, dataset, images, attacks, threats, noises=noises, seed=seed)

@@ -130,3 +130,29 @@ def test_zero_gradients(share: float, alarm: bool) -> None:
 
 def test_only_what_a_step_back_can_mend_is_stepped_back_for() -> None:
     assert set(guard.CURABLE) == {guard.CATASTROPHIC, guard.DIVERGED, guard.UNFREEZING}
+
+
+@pytest.mark.parametrize(
+    ("clean", "robust", "aims_at_robustness", "alarm"),
+    [
+        ([0.85, 0.67], [0.0, 0.0], False, True),
+        ([0.85, 0.82], [0.0, 0.0], False, False),
+        # It has recovered.
+        ([0.85, 0.67, 0.84], [0.0, 0.0, 0.0], False, False),
+        # Robust training may pay with clean accuracy, but not for nothing.
+        ([0.85, 0.67], [0.01, 0.3], True, False),
+        ([0.85, 0.67], [0.01, 0.01], True, True),
+    ],
+)
+def test_a_stage_that_throws_the_model_down(
+    clean: list[float], robust: list[float], aims_at_robustness: bool, alarm: bool
+) -> None:
+    epochs = history(clean=clean, robust=robust, single_step=robust, stage=[1] + [2] * (len(clean) - 1))
+    assert (guard.UNFREEZING in kinds(epochs, aims_at_robustness)) is alarm
+    same_stage = history(clean=clean, robust=robust, single_step=robust, stage=[2] * len(clean))
+    assert guard.UNFREEZING not in kinds(same_stage, aims_at_robustness)
+
+
+def test_the_loss_of_the_head_alone_is_no_measure_of_the_loss_of_all_layers() -> None:
+    assert guard.NOT_FALLING not in kinds(history(loss=[0.1, 0.25, 0.2, 0.15], stage=[1, 2, 2, 2]), robust=False)
+    assert guard.NOT_FALLING in kinds(history(loss=[0.1, 0.25, 0.25, 0.26], stage=[1, 2, 2, 2]), robust=False)

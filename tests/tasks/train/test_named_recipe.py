@@ -1,0 +1,82 @@
+"""Recipes: what they set, what stays the user's, and how they are recorded and compared."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advcli import registry
+from advcli.errors import UsageError
+from advcli.records import Planned
+from advcli.tasks.train.named_recipe import with_recipe
+from advcli.tasks.train.request import Execution, Request
+from advcli.tasks.train.run import make_job
+from test_from_a_model import data, request_for
+from test_matrix import make
+
+NAMES = registry.names("recipes")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("epochs", [1, 2, 8, 30])
+def test_every_recipe_is_a_valid_request_of_any_length(name: str, epochs: int) -> None:
+    filled = with_recipe(Request(recipe=name, epochs=epochs), {"epochs"})
+    assert filled.epochs == epochs
+    assert filled != Request(epochs=epochs, recipe=name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_user_gave_stays(name: str) -> None:
+    given: dict[str, Any] = {"augment": ("flip",), "learning_rate": 0.5, "epochs": 3, "ema": 0.5}
+    filled = with_recipe(Request(recipe=name, **given), set(given))
+    assert {key: getattr(filled, key) for key in given} == given
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_objective_takes_nothing_of_the_recipes_own(name: str) -> None:
+    filled = with_recipe(Request(recipe=name, objective="clean"), {"objective"})
+    usual = Request()
+    assert filled.objective == "clean"
+    assert (filled.modifier, filled.eps_warmup, filled.adv_start_epoch) == (
+        usual.modifier, usual.eps_warmup, usual.adv_start_epoch
+    )  # fmt: skip
+
+
+def test_pretrained_weights_without_an_objective_take_the_default_recipe(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.h5"
+    weights.touch()
+    (usual,) = (name for name in NAMES if registry.component("recipes", name).default)
+    assert with_recipe(Request(weights=str(weights)), {"weights"}).recipe == usual
+    assert with_recipe(Request(weights=str(weights)), {"weights", "objective"}).recipe is None
+    assert with_recipe(Request(), ()).recipe is None
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="robus"):
+        Request(recipe="robus")
+
+
+def test_a_run_records_every_option_of_its_recipe(tmp_path: Path) -> None:
+    make("tutorial", tmp_path)
+    request = request_for(tmp_path / "model.keras", data(tmp_path), recipe="robust")
+    list(make_job(request, Execution(out=tmp_path / "run"), asked={"model", "data", "recipe", "epochs", "eps"}).events())
+    written = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
+    expected = registry.build("recipes", "robust")(1)
+    assert written["recipe"] == "robust"
+    assert {key: written[key] for key in expected if key != "augment"} == {
+        key: value for key, value in expected.items() if key != "augment"
+    }
+    assert ",".join(written["augment"]) == expected["augment"]
+
+
+def test_a_plan_compares_the_recipes(tmp_path: Path) -> None:
+    make("tutorial", tmp_path)
+    request = request_for(tmp_path / "model.keras", data(tmp_path))
+    asked = {"model", "data", "eps"}
+    planned = [
+        record for record in make_job(request, Execution(plan=True, out=tmp_path / "run"), asked).events()
+        if isinstance(record, Planned)
+    ]  # fmt: skip
+    assert sorted(str(record.recipe) for record in planned) == sorted(NAMES)
+    assert all(record.seconds > 0 and record.epochs > 1 for record in planned)
