@@ -9,11 +9,12 @@ from skimage import data, transform
 
 from advcli import registry
 from advcli.backend import tf
+from advcli.data.image_operations import OPERATIONS, operated
 from advcli.errors import UsageError
 from advcli.objectives import InnerMaximization
-from advcli.objectives._augmix import OPERATIONS, _dirichlet, mixtures, operated
+from advcli.objectives._augmix import mixtures
 from advcli.objectives.augmix import divergence
-from advcli.threat.rng import ImageRng
+from advcli.threat.rng import ImageRng, dirichlet
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -165,7 +166,7 @@ def test_mixtures_are_between_the_image_and_its_chains() -> None:
 
 
 def test_dirichlet_weights_are_even_over_the_simplex() -> None:
-    weights = _dirichlet(rng(5000).scalars(3)).numpy()
+    weights = dirichlet(rng(5000).scalars(3)).numpy()
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
     for column in weights.T:
         assert stats.kstest(column, stats.beta(1, 2).cdf).pvalue > 1e-3

@@ -46,6 +46,18 @@ DEFAULTS = {
         },
         "trades": {"beta": 6, "steps": 10},
     },
+    "augmentations": {
+        "prime": {
+            "width": 3,
+            "depth": 0,
+            "cut": 100,
+            "kernel": 3,
+            "sigma": 4,
+            "frequencies": 500,
+            "bandwidth": 20,
+            "temperature": 0.05,
+        },
+    },
     "modifiers": {"awp": {"gamma": 0.005}, "gradalign": {"weight": 0.2}},
     "explainers": {
         "activation-maximization": {"steps": 128, "rate": 0.02, "smoothness": 0.2, "jitter": 4},
