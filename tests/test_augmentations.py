@@ -71,7 +71,7 @@ def test_seeds_decide(name: str, cats: np.ndarray) -> None:
 
 
 # A steep or broken function of the values, by which the last bit of what an earlier augmentation did can matter.
-STEEP = {"prime"}
+STEEP = {"pixmix", "prime"}
 
 
 @pytest.mark.parametrize("steep", [False, True])
@@ -290,6 +290,7 @@ def test_noise_falls_on_half_of_the_images(name: str) -> None:
         *("gaussian:std=-1", "gaussian:probability=-1", "poisson:peak=0", "poisson:probability=2"),
         *("salt-pepper:amount=1.2", "salt-pepper:salt=-0.1", "salt-pepper:probability=7"),
         *("prime:width=0", "prime:depth=-1", "prime:cut=2", "prime:kernel=2", "prime:sigma=-1"),
+        *("pixmix:rounds=-1", "pixmix:beta=0", "pixmix:severity=0", "pixmix:severity=11", "pixmix:fractals=0"),
         *("prime:frequencies=0", "prime:bandwidth=0", "prime:temperature=-0.1"),
     ],
 )

@@ -47,6 +47,7 @@ DEFAULTS = {
         "trades": {"beta": 6, "steps": 10},
     },
     "augmentations": {
+        "pixmix": {"rounds": 4, "beta": 4, "severity": 1, "fractals": 128},
         "prime": {
             "width": 3,
             "depth": 0,
