@@ -30,6 +30,7 @@ DEFAULTS = {
     },
     "objectives": {
         "augmix": {"width": 3, "depth": 0, "severity": 3, "jsd": 12},
+        "augmix-at": {"width": 3, "depth": 0, "severity": 3, "jsd": 12, "step": 0},
         "clean": {"smoothing": 0},
         "free": {"replays": 8},
         "gaussian": {"sigma": 0.25},

@@ -5,7 +5,22 @@ Hendrycks, Mu, Cubuk, Zoph, Gilmer and Lakshminarayanan 2020, https://arxiv.org/
 
 from advcli.backend import Tensor, tf
 from advcli.data.image_operations import OPERATIONS, operated
+from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng, dirichlet
+
+
+def refuse_bad_mixtures(width: int, depth: int, severity: int) -> None:
+    """Refuse options of a mixture that mean nothing.
+
+    Raises:
+        UsageError: one of them does.
+    """
+    if width < 1:
+        raise UsageError(f"width is less than one: {width}")
+    if depth < 0:
+        raise UsageError(f"depth is negative: {depth}", "give 0 for a random depth from one to three")
+    if not 1 <= severity <= 10:
+        raise UsageError(f"severity is between 1 and 10, not {severity}")
 
 
 def mixtures(images: Tensor, rng: ImageRng, *, versions: int, width: int, depth: int, severity: float) -> Tensor:
