@@ -9,11 +9,12 @@ from skimage import data, transform
 
 from advcli import registry
 from advcli.backend import tf
+from advcli.data.image_operations import OPERATIONS, operated
 from advcli.errors import UsageError
 from advcli.objectives import InnerMaximization
-from advcli.objectives._augmix import OPERATIONS, _dirichlet, mixtures, operated
-from advcli.objectives.augmix import divergence
-from advcli.threat.rng import ImageRng
+from advcli.objectives._augmix import mixtures
+from advcli.objectives._divergence import jensen_shannon
+from advcli.threat.rng import ImageRng, dirichlet
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
@@ -165,7 +166,7 @@ def test_mixtures_are_between_the_image_and_its_chains() -> None:
 
 
 def test_dirichlet_weights_are_even_over_the_simplex() -> None:
-    weights = _dirichlet(rng(5000).scalars(3)).numpy()
+    weights = dirichlet(rng(5000).scalars(3)).numpy()
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
     for column in weights.T:
         assert stats.kstest(column, stats.beta(1, 2).cdf).pvalue > 1e-3
@@ -179,17 +180,17 @@ def test_divergence_is_that_of_jensen_and_shannon() -> None:
     answers = special.softmax(logits.astype(float), axis=2)
     mean = answers.mean(axis=0)
     expected = special.rel_entr(answers, mean).sum(axis=2).mean(axis=0)
-    np.testing.assert_allclose(divergence(list(logits)), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(jensen_shannon(list(logits)), expected, rtol=1e-4, atol=1e-6)
     distances = [jensenshannon(*pair) for pair in answers[:2].transpose(1, 0, 2)]
-    np.testing.assert_allclose(divergence(list(logits[:2])), np.square(distances), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(divergence([logits[0]] * 3), 0, atol=1e-6)
+    np.testing.assert_allclose(jensen_shannon(list(logits[:2])), np.square(distances), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(jensen_shannon([logits[0]] * 3), 0, atol=1e-6)
 
 
 def test_divergence_is_finite_where_answers_are_certain() -> None:
     certain = 500 * tf.eye(3)
     with tf.GradientTape() as tape:
         tape.watch(certain)
-        value = divergence([certain, certain[::-1], certain])
+        value = jensen_shannon([certain, certain[::-1], certain])
     assert np.isfinite(value).all()
     assert np.isfinite(tape.gradient(value, certain)).all()
 
@@ -230,10 +231,35 @@ def test_loss_falls(pictures: np.ndarray) -> None:
     assert values[-1] < values[0]
 
 
+@pytest.mark.parametrize("name", ["augmix", "augmix-at"])
 @pytest.mark.parametrize("option", ["width=0", "depth=-1", "severity=0", "severity=11", "jsd=-1"])
-def test_options_that_mean_nothing_are_refused(option: str) -> None:
+def test_options_that_mean_nothing_are_refused(option: str, name: str) -> None:
     with pytest.raises(UsageError):
-        registry.build("objectives", f"augmix:{option}")
+        registry.build("objectives", f"{name}:{option}")
+
+
+def test_adversarial_training_perturbs_the_image_and_mixes_the_clean_one(pictures: np.ndarray) -> None:
+    classifier = make_classifier()
+    images, labels = tf.constant(pictures), tf.constant([0, 1, 2, 3, 0])
+    ball = Threat(Norm.LINF, 0.02)
+    search = InnerMaximization(classifier.logits, lambda x, y: x, ball, rng(5))
+    perturbed = registry.build("objectives", "augmix-at").perturb(search, images, labels)
+    assert perturbed.shape == (5, 3, 8, 8, 3)
+    fast = registry.build("objectives", "fgsm-rs").perturb(search, images, labels)
+    np.testing.assert_array_equal(perturbed[:, 0], fast)
+    np.testing.assert_array_equal(
+        perturbed[:, 1:], registry.build("objectives", "augmix").perturb(search, images, labels)
+    )
+
+
+def test_the_adversarial_image_takes_the_place_of_the_clean_one(pictures: np.ndarray) -> None:
+    classifier = make_classifier()
+    images, labels = tf.constant(pictures), tf.constant([0, 1, 2, 3, 0])
+    perturbed = tf.constant(np.random.default_rng(4).uniform(size=(5, 3, 8, 8, 3)), tf.float32)
+    found = registry.build("objectives", "augmix-at")(classifier.model, images, perturbed, labels)
+    expected = registry.build("objectives", "augmix")(classifier.model, perturbed[:, 0], perturbed[:, 1:], labels)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("option", ["width=1", "depth=1", "depth=4", "severity=10"])

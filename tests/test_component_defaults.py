@@ -30,6 +30,7 @@ DEFAULTS = {
     },
     "objectives": {
         "augmix": {"width": 3, "depth": 0, "severity": 3, "jsd": 12},
+        "augmix-at": {"width": 3, "depth": 0, "severity": 3, "jsd": 12, "step": 0},
         "clean": {"smoothing": 0},
         "free": {"replays": 8},
         "gaussian": {"sigma": 0.25},
@@ -45,6 +46,19 @@ DEFAULTS = {
             "clip": True,
         },
         "trades": {"beta": 6, "steps": 10},
+    },
+    "augmentations": {
+        "pixmix": {"rounds": 4, "beta": 4, "severity": 1, "fractals": 128},
+        "prime": {
+            "width": 3,
+            "depth": 0,
+            "cut": 100,
+            "kernel": 3,
+            "sigma": 4,
+            "frequencies": 500,
+            "bandwidth": 20,
+            "temperature": 0.05,
+        },
     },
     "modifiers": {"awp": {"gamma": 0.005}, "gradalign": {"weight": 0.2}},
     "explainers": {

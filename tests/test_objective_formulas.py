@@ -226,3 +226,29 @@ def test_the_perturbed_stay_in_the_box(spec: str, sure: Classifier) -> None:
     assert found.min() == 0
     assert found.max() == 1
     assert (np.abs(found - images) > 0.01).mean() > 0.2
+
+
+def test_the_loss_of_adversarial_training_with_augmix(
+    sure: Classifier, pictures: np.ndarray, perturbed: np.ndarray
+) -> None:
+    third = pictures[::-1].copy()
+    fourth = np.roll(pictures, 1, axis=0)
+    logs = np.stack([logarithms(sure, images) for images in (perturbed, third, fourth)])
+    p = np.exp(logs)
+
+    def loss(sides: np.ndarray = p, logarithm: np.ndarray = logs, on: np.ndarray = logs[0]) -> Any:
+        return -(OWN * on).sum(axis=1) + 12 * (sides * (logarithm - np.log(sides.mean(axis=0)))).sum(axis=2).mean(
+            axis=0
+        )
+
+    clean = logarithms(sure, pictures)
+    with_clean = np.stack([clean, *logs[1:]])
+    check(
+        loss_of("augmix-at", sure, pictures, np.stack([perturbed, third, fourth], axis=1)),
+        loss(),
+        {
+            "clean cross-entropy": loss(on=clean),
+            "divergence from the clean image": loss(np.exp(with_clean), with_clean),
+            "cross-entropy of a mixture": loss(on=logs[1]),
+        },
+    )

@@ -53,6 +53,12 @@ def perturbed_by(objective: Objective, inner: InnerMaximization, images: np.ndar
     return np.asarray(objective.perturb(inner, tf.constant(images), labels))
 
 
+def searched(name: str, inner: InnerMaximization, images: np.ndarray) -> np.ndarray:
+    """The result of the search in the ball, without what else an objective makes of an image."""
+    perturbed = perturbed_by(build(name), inner, images)
+    return perturbed[:, 0] if perturbed.ndim == 5 else perturbed
+
+
 def log_softmax(logits: Any) -> np.ndarray:
     shifted = np.asarray(logits, np.float64)
     shifted = shifted - shifted.max(axis=1, keepdims=True)
@@ -174,7 +180,7 @@ def test_an_objective_that_does_nothing_fails_the_battery() -> None:
 def test_a_search_moves_the_images_inside_the_ball_and_the_box(name: str, norm: Norm, small: Classifier) -> None:
     pictures = np.random.default_rng(3).random((5, 8, 8, 3)).astype(np.float32)
     threat = Threat(norm, EPS[norm])
-    perturbed = perturbed_by(build(name), make_inner_maximization(small, threat), pictures)
+    perturbed = searched(name, make_inner_maximization(small, threat), pictures)
     assert perturbed.dtype == np.float32
     size = threat.size(tf.constant(perturbed - pictures)).numpy()
     assert (size > 0.5 * threat.eps).all()
@@ -185,7 +191,7 @@ def test_a_search_moves_the_images_inside_the_ball_and_the_box(name: str, norm: 
 
 @pytest.mark.parametrize(("name", "norm"), SEARCHING)
 def test_a_radius_of_zero_changes_nothing(name: str, norm: Norm, small: Classifier, pictures: np.ndarray) -> None:
-    perturbed = perturbed_by(build(name), make_inner_maximization(small, Threat(norm, 0.0)), pictures)
+    perturbed = searched(name, make_inner_maximization(small, Threat(norm, 0.0)), pictures)
     np.testing.assert_array_equal(perturbed, pictures)
 
 
@@ -193,7 +199,7 @@ def test_a_radius_of_zero_changes_nothing(name: str, norm: Norm, small: Classifi
 def test_a_search_raises_what_it_is_to_raise(name: str, norm: Norm, small: Classifier, pictures: np.ndarray) -> None:
     threat = Threat(norm, EPS[norm])
     inner = make_inner_maximization(small, threat)
-    perturbed = perturbed_by(build(name), inner, pictures)
+    perturbed = searched(name, inner, pictures)
     # The control: random points of the same reach.
     reach = replace(threat, eps=REACH.get(name, 1.0) * threat.eps)
     random = reach.sample(tf.constant(pictures), inner.rng.fold(3)).numpy()
@@ -243,6 +249,7 @@ def test_other_draws_make_something_else(spec: str, small: Classifier, pictures:
     [
         "clean:smoothing=1",
         "fgsm-rs:step=-1",
+        "augmix-at:step=-1",
         "n-fgsm:noise_ratio=-1",
         "n-fgsm:step=-1",
         "free:replays=0",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
-from advcli.objectives._augmix import mixtures
+from advcli.objectives._augmix import mixtures, refuse_bad_mixtures
+from advcli.objectives._divergence import jensen_shannon
 from advcli.threat.inner_maximization import InnerMaximization
 
 
@@ -33,12 +34,7 @@ class AugMix(Objective):
     jsd: float = 12.0
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise UsageError(f"width is less than one: {self.width}")
-        if self.depth < 0:
-            raise UsageError(f"depth is negative: {self.depth}", "give 0 for a random depth from one to three")
-        if not 1 <= self.severity <= 10:
-            raise UsageError(f"severity is between 1 and 10, not {self.severity}")
+        refuse_bad_mixtures(self.width, self.depth, self.severity)
         if self.jsd < 0:
             raise UsageError(f"jsd is negative: {self.jsd:g}")
 
@@ -51,15 +47,7 @@ class AugMix(Objective):
         together = tf.concat([images, *tf.unstack(perturbed, num=2, axis=1)], axis=0)
         logits = tf.split(model(together, training=True), 3)
         clean = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits[0])
-        return clean + self.jsd * divergence(logits), logits[0]
-
-
-def divergence(logits: list[Tensor]) -> Tensor:
-    """Return the Jensen-Shannon divergence of predictions for each image: a list of (N, K) logits -> (N,), in nats."""
-    answers = tf.nn.log_softmax(tf.stack(logits))
-    # The lower bound is that of the authors' code. Without it the logarithm of a zero probability is infinite.
-    mean = tf.math.log(tf.clip_by_value(tf.reduce_mean(tf.exp(answers), axis=0), 1e-7, 1.0))
-    return tf.reduce_mean(tf.reduce_sum(tf.exp(answers) * (answers - mean), axis=2), axis=0)
+        return clean + self.jsd * jensen_shannon(logits), logits[0]
 
 
 COMPONENT = AugMix

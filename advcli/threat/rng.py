@@ -90,6 +90,13 @@ class ImageRng:
         )
 
 
+def dirichlet(uniform: Tensor) -> Tensor:
+    """Turn uniform numbers into samples of the symmetric Dirichlet distribution, alpha = 1: (..., K) -> (..., K)."""
+    # In float32 the last bit of the logarithm depends on the image's position in the batch.
+    exponential = -tf.math.log(1 - tf.cast(uniform, tf.float64))
+    return tf.cast(exponential / tf.reduce_sum(exponential, axis=-1, keepdims=True), tf.float32)
+
+
 # A counter and a mixing function form a counter-based generator, which needs no loop over the images:
 # Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195, with the constants of their SplitMix64.
 _GOLDEN = 0x9E3779B97F4A7C15
