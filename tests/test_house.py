@@ -105,7 +105,21 @@ NAMED = {("tasks/train/validation.py", "fgsm"), ("tasks/train/validation.py", "p
 DEFAULTS = {"tasks/request.py", "tasks/train/request.py", "tasks/benchmark/request.py"}
 DEFAULT_NAMES = r"DEFAULT_\w+|ATTACKS"
 # Words that also name something else: a view of an image, a way of unfreezing, a field of a record.
-WORDS = {"clean", "plateau", "contrast", "flip", "noise", "digits", "input-range", "zero-gradients", "small", "folder"}
+WORDS = {
+    "clean",
+    "plateau",
+    "contrast",
+    "flip",
+    "noise",
+    "digits",
+    "input-range",
+    "zero-gradients",
+    "small",
+    "folder",
+    "article",
+    "corruptions",
+    "robust",
+}
 
 
 @pytest.mark.parametrize(

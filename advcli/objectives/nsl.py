@@ -22,7 +22,8 @@ class NSL(Objective):
     Equals ``nsl.keras.AdversarialRegularization`` with the same options. Two options work that fail there: the library
     ignores bounds given as numbers, and its random start needs a known batch size. The clean pass provides the first
     gradient, so k iterations cost k + 1 forward passes, k backward passes for the input gradient and two for the
-    weights; a random start costs one more of each. BatchNorm is in training mode in all passes, as in the library.
+    weights; a random start costs one more of each. BatchNorm is in the same mode in all passes: in training mode from
+    scratch, as in the library, and in inference mode from pretrained weights.
     Known failure: a single large step without a random start can lead to gradient masking.
 
     Args:

@@ -25,8 +25,10 @@ CURABLE = (CATASTROPHIC, DIVERGED, UNFREEZING)
 MOST_ROLLBACKS = 3
 
 _COLLAPSE = 0.2
-# A larger gap between one step and ten means gradient masking, which may be there from the beginning.
+# A larger gap between one step and ten means gradient masking, which may be there from the beginning, if one step
+# leaves nearly all images correct. An undefended network has a gap, too, but one step fools it on many images.
 _MASKED = 0.3
+_NEARLY_ALL = 0.7
 _BELOW_BEST = 0.02
 _EPOCHS_BELOW = 3
 _STILL = 0.98
@@ -65,7 +67,8 @@ def _catastrophic(history: Sequence[Epoch]) -> Alarm | None:
     best = max((epoch.robust for epoch in before), default=0.0)
     collapsed = _gap(last) > _COLLAPSE and last.robust < best - _COLLAPSE
     # While the radius still grows, validation at the full radius is no evidence.
-    masked = len(before) > 0 and before[-1].eps == last.eps and min(_gap(before[-1]), _gap(last)) > _MASKED
+    steady = len(before) > 0 and before[-1].eps == last.eps and min(_gap(before[-1]), _gap(last)) > _MASKED
+    masked = steady and last.single_step > _NEARLY_ALL * last.clean
     if not collapsed and not masked:
         return None
     fall = f"PGD-10 fell from {best:.1%} to" if collapsed else "PGD-10 leaves"

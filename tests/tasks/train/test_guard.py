@@ -42,6 +42,8 @@ def test_the_first_epoch_alone_gives_no_alarm_of_overfitting() -> None:
         # It was never robust, and one step has been far too good for two epochs.
         ([0.02, 0.03], [0.5, 0.6], True),
         ([0.02, 0.03], [0.5, 0.2], False),
+        # A network without a defence: one step fools half of what ten steps fool.
+        ([0.02, 0.03], [0.45, 0.42], False),
         # It is over.
         ([0.5, 0.05, 0.5], [0.55, 0.7, 0.55], False),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_from_a_model import data, request_for
 
 from advcli import registry
 from advcli.errors import UsageError
@@ -12,7 +13,6 @@ from advcli.records import Planned
 from advcli.tasks.train.named_recipe import with_recipe
 from advcli.tasks.train.request import Execution, Request
 from advcli.tasks.train.run import make_job
-from test_from_a_model import data, request_for
 from test_matrix import make
 
 NAMES = registry.names("recipes")
@@ -60,7 +60,9 @@ def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
 def test_a_run_records_every_option_of_its_recipe(tmp_path: Path) -> None:
     make("tutorial", tmp_path)
     request = request_for(tmp_path / "model.keras", data(tmp_path), recipe="robust")
-    list(make_job(request, Execution(out=tmp_path / "run"), asked={"model", "data", "recipe", "epochs", "eps"}).events())
+    list(
+        make_job(request, Execution(out=tmp_path / "run"), asked={"model", "data", "recipe", "epochs", "eps"}).events()
+    )
     written = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
     expected = registry.build("recipes", "robust")(1)
     assert written["recipe"] == "robust"
