@@ -195,6 +195,8 @@ class Trainer:
             fitted = fit_head(
                 self.classifier, self.linear_head, data.train, data.validation, self.recipe.augment, self.recipe.seed
             )
+        if self.averages is not None:
+            self.averages.begin()
         images = steps * self.batches.size
         return replace(checkpoint, step=steps, loss=fitted.loss * images, right=round(fitted.accuracy * images))
 

@@ -23,6 +23,11 @@ class Averages:
         self._decay = decay
         self.values = [tf.Variable(weight, trainable=False) for weight in weights]
 
+    def begin(self) -> None:
+        """Begin with the weights as they are now."""
+        for value, weight in zip(self.values, self._weights, strict=True):
+            value.assign(tf.convert_to_tensor(weight))
+
     def move(self, steps: Tensor) -> None:
         """Update the averages; the decay is lower at first, so that they forget the initial weights."""
         steps = tf.cast(steps, tf.float32)
