@@ -65,7 +65,10 @@ class Planned(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Trained(Record):
-    """A finished run: its folder, its best epoch, and the command line that measures it on test images."""
+    """A finished run: its folder and its best epoch.
+
+    ``averaged``: the best weights are the averaged ones; ``measure``: the command line that measures on test images.
+    """
 
     type: ClassVar[str] = "trained"
 
@@ -81,6 +84,7 @@ class Trained(Record):
     robust_images: int
     best_clean_epoch: int
     ema_epoch: int | None
+    averaged: bool = False
     recipe: str | None = None
     measure: str = ""
     start: str | None = None

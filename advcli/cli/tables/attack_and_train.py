@@ -169,7 +169,8 @@ def _trained(record: Trained) -> Table:
     table = new_table(
         f"Trained {record.backbone} with {record.objective}",
         f"validation on {record.validation_images} images; "
-        f"robust: PGD-10, {spell_threat(record.norm, record.eps)}, on {record.robust_images} of them",
+        f"robust: PGD-10, {spell_threat(record.norm, record.eps)}, on {record.robust_images} of them"
+        + (f"\non test images: {record.measure}" if record.measure else ""),
     )
     for heading in ("best epoch", "clean", "robust", "seconds", "run"):
         table.add_column(heading, justify="left" if heading == "run" else "right", overflow="fold")

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from advcli import registry
 from advcli.backend import keras, tf
@@ -198,6 +199,15 @@ def _runs(recipe: Recipe, data: TrainingData, run: Run, devices: Devices, resume
         yield from compare([base, run.folder], data.dataset, threats, recipe.seed, unsafe=recipe.unsafe_load)
 
 
+class _Chosen(NamedTuple):
+    """The weights of ``model.keras``: their file, their epoch and their validation accuracies."""
+
+    file: str
+    epoch: int
+    clean: float
+    robust: float
+
+
 class _Training:
     """One training run."""
 
@@ -329,16 +339,16 @@ class _Training:
     def _keep(self, checkpoint: Checkpoint) -> None:
         """Write the files of an epoch, the checkpoint last, so that a run killed before repeats the epoch."""
         trainer, run = self.trainer, self.run
-        chosen = "best-robust" if trainer.objective.robust else "best-clean"
         for name, columns in (("best-robust", ("robust", "clean")), ("best-clean", ("clean", "robust"))):
             if checkpoint.best(*columns) == checkpoint.epoch:
                 self._save(name)
-                if self.writes and name == chosen:
-                    run.choose_model(name)
         if trainer.averages is not None and self._best_average(checkpoint) == checkpoint.epoch:
             with trainer.averages.in_place():
                 self._save("ema")
         if self.writes:
+            chosen = self._chosen(checkpoint)
+            if chosen.epoch == checkpoint.epoch:
+                run.choose_model(chosen.file)
             run.write_history(checkpoint.history)
             if self.board is not None:
                 events.write_events(self.board, checkpoint.history[-1])
@@ -349,6 +359,17 @@ class _Training:
         with self.trainer.stages.as_given():
             if self.writes:
                 self.run.save_model(self.trainer.classifier, name)
+
+    def _chosen(self, checkpoint: Checkpoint) -> _Chosen:
+        """Return the best of the epochs and of their averaged weights, by what the objective aims at."""
+        columns = ("robust", "clean") if self.trainer.objective.robust else ("clean", "robust")
+        best = checkpoint.history[checkpoint.best(*columns) - 1]
+        weights = _Chosen(f"best-{columns[0]}", best.epoch, best.clean, best.robust)
+        if self.trainer.averages is None:
+            return weights
+        best = checkpoint.history[self._best_average(checkpoint) - 1]
+        averages = _Chosen("ema", best.epoch, best.ema_clean or 0.0, best.ema_robust or 0.0)
+        return max(weights, averages, key=lambda chosen: tuple(getattr(chosen, column) for column in columns))
 
     def _best_average(self, checkpoint: Checkpoint) -> int:
         columns = ("ema_robust", "ema_clean") if self.trainer.objective.robust else ("ema_clean", "ema_robust")
@@ -392,8 +413,7 @@ class _Training:
         return shlex.join([*words, *chosen, "--eps", f"{self.recipe.eps:g}", "--corruptions", "all"])
 
     def _trained(self, checkpoint: Checkpoint) -> Trained:
-        columns = ("robust", "clean") if self.trainer.objective.robust else ("clean", "robust")
-        best = checkpoint.history[checkpoint.best(*columns) - 1]
+        best = self._chosen(checkpoint)
         return Trained(
             output=str(self.run.folder),
             backbone=self.recipe.backbone or self.trainer.classifier.name,
@@ -408,6 +428,7 @@ class _Training:
             best_clean_epoch=checkpoint.best("clean", "robust"),
             start=self.recipe.model,
             start_sha256=self.recipe.model_sha256 or None,
+            averaged=best.file == "ema",
             ema_epoch=self._best_average(checkpoint) if self.trainer.averages is not None else None,
             recipe=self.recipe.recipe,
             measure=self._measuring_command(),

@@ -84,9 +84,9 @@ def test_a_run_fits_its_new_head_in_the_first_epoch_and_unfreezes_then(tmp_path:
     inputs = keras.Input((foreign.EDGE, foreign.EDGE, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3, activation="relu")(inputs))
     keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(x)).save(tmp_path / "seven.keras")
-    request = request_for(tmp_path / "seven.keras", data(tmp_path, 3), objective="clean", eps=None, epochs=3)
+    request = request_for(tmp_path / "seven.keras", data(tmp_path, 3), objective="clean", eps=None, epochs=3, ema=0.9)
     events = make_job(replace(request, input_range=(0.0, 1.0)), Execution(out=tmp_path / "run")).events()
     epochs = [event for event in events if isinstance(event, Epoch) and not event.guard]
     assert [(epoch.stage, epoch.stages) for epoch in epochs] == [(1, 2), (2, 2), (2, 2)]
     # Brightness is the class, so that the mean colour decides it.
-    assert epochs[0].clean == 1.0
+    assert epochs[0].clean == epochs[0].ema_clean == 1.0
