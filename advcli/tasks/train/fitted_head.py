@@ -112,7 +112,7 @@ def linear_head(classifier: Classifier, images: Images) -> KerasLayer | None:
     pixels, _ = images.at(slice(0, 2))
     with called(layers) as order:
         classifier.logits(pixels)
-    head = order[-1] if order else None
+    head: KerasLayer = order[-1] if order else None
     if not isinstance(head, keras.layers.Dense) or head.bias is None:
         return None
     features, logits = _pass(classifier, head, tf.constant(pixels))
@@ -162,6 +162,6 @@ def _all_classes(regression: "LogisticRegression", count: int) -> tuple[np.ndarr
         kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
     whole = np.zeros((len(kernel), count))
     # A class that is never seen is never likely.
-    biases = np.full(count, bias.min() - 5.0)
+    biases = np.full(count, np.min(bias) - 5.0)
     whole[:, classes], biases[classes] = kernel, bias
     return whole, biases

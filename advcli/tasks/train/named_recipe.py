@@ -24,7 +24,7 @@ def with_recipe(request: Request, given: Collection[str]) -> Request:
     skipped = {*given, *(OF_OBJECTIVE if "objective" in given else ())}
     kept = {option: value for option, value in values.items() if option not in skipped}
     if "augment" in kept:
-        kept["augment"] = read_augmentations(kept["augment"], ())
+        kept["augment"] = read_augmentations(str(kept["augment"]), ())
     return replace(request, recipe=registry.canonical(name), **kept)
 
 
