@@ -49,7 +49,7 @@ REFUSED = [
     ("--average finished other --epochs 3", "--epochs has no effect here", "leave it out"),
     ("--average finished other --plan", "--plan has no effect here", "leave it out"),
     ("--average finished other --labels names.txt", "--labels has no effect here", "leave it out"),
-    ("--average finished mine.keras", "'mine.keras' does not say what it was trained on", "run folders"),
+    ("--average mine.keras finished", "'mine.keras' does not say what it was trained on", "run folders"),
     ("--average mobilenetv2 finished", "'mobilenetv2' is not a run", "run folders"),
     ("--resume run --average", "--average has no effect here", "leave it out"),
     ("--labels names.txt", "--labels is for a model to start from", "--model"),

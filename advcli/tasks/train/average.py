@@ -273,10 +273,12 @@ def make_average(request: Request, how: Execution, asked: Collection[str] | None
         UsageError: the request is invalid, the runs had other images, or the run folder exists.
     """
     given = check_average(request, how, asked)
-    members = tuple(_member(text, request.unsafe_load) for text in how.runs)
-    for i, member in enumerate(members):
-        if member.path.resolve() in [other.path.resolve() for other in members[:i]]:
-            raise UsageError(f"'{member.name}' is given twice", "leave one out")
+    files = [_file_of(text, request.unsafe_load) for text in how.runs]
+    for i, (choice, path) in enumerate(files):
+        if path.resolve() in [other.resolve() for _, other in files[:i]]:
+            raise UsageError(f"'{choice.name}' is given twice", "leave one out")
+    members = tuple(_member(*file) for file in files)
+    for member in members[1:]:
         _refuse_other_images(members[0], member)
     if "norm" in given and "eps" not in given:
         raise UsageError(
@@ -304,13 +306,17 @@ def make_average(request: Request, how: Execution, asked: Collection[str] | None
     return AverageJob(members, recipe, select, dataset, run, bytes_of(how.memory))
 
 
-def _member(text: str, unsafe: bool) -> Member:
+def _file_of(text: str, unsafe: bool) -> tuple[ModelChoice, Path]:
     choice = ModelChoice.read(text, unsafe=unsafe)
     path = None if choice.access != "gradient" else choice.path
     if path is None:
         raise UsageError(f"'{text}' is not a run", "give run folders, or .keras files that advcli trained")
+    return choice, path
+
+
+def _member(choice: ModelChoice, path: Path) -> Member:
     if not choice.recipe:
-        message = f"'{text}' does not say what it was trained on: advcli did not train it"
+        message = f"'{choice.value}' does not say what it was trained on: advcli did not train it"
         raise UsageError(message, "give run folders, or .keras files that advcli trained")
     return Member(choice, path, Recipe.from_json(choice.recipe))
 
