@@ -48,11 +48,13 @@ def test_mixings_are_those_of_the_paper() -> None:
     generator = np.random.default_rng(1)
     x, z = generator.uniform(0.05, 1, (2, 6, 4, 4, 3)).astype(np.float32)
     a, b = generator.uniform(0.2, 1.8, 6), generator.uniform(-0.8, 0.8, 6)
-    first, second = (weight[:, None, None, None].astype(np.float32) for weight in (a, b))
-    sums = ((first * (2 * x - 1) + second * (2 * z - 1)) + 1) / 2
-    products = (2 * x) ** first * (2 * z) ** second / 2
-    np.testing.assert_allclose(added(x, z, first, second), sums.clip(0, 1), atol=1e-6)
-    np.testing.assert_allclose(multiplied_by(x, z, first, second), products.clip(0, 1), atol=1e-6)
+    first, second = (tf.constant(weight[:, None, None, None], tf.float32) for weight in (a, b))
+    sums = ((first.numpy() * (2 * x - 1) + second.numpy() * (2 * z - 1)) + 1) / 2
+    products = (2 * x) ** first.numpy() * (2 * z) ** second.numpy() / 2
+    np.testing.assert_allclose(added(tf.constant(x), tf.constant(z), first, second), sums.clip(0, 1), atol=1e-6)
+    np.testing.assert_allclose(
+        multiplied_by(tf.constant(x), tf.constant(z), first, second), products.clip(0, 1), atol=1e-6
+    )
     assert 0 < (sums > 1).mean() < 1
 
 
@@ -60,7 +62,7 @@ def test_weights_one_and_zero_leave_the_image() -> None:
     x = np.linspace(0, 1, 256, dtype=np.float32).reshape(1, 16, 16, 1)
     one, zero = tf.ones((1, 1, 1, 1)), tf.zeros((1, 1, 1, 1))
     for mixing in (added, multiplied_by):
-        np.testing.assert_allclose(mixing(x, 1 - x, one, zero), x, atol=1e-6)
+        np.testing.assert_allclose(mixing(tf.constant(x), tf.constant(1 - x), one, zero), x, atol=1e-6)
 
 
 def test_black_stays_finite() -> None:

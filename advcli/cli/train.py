@@ -27,12 +27,13 @@ def train(context: typer.Context, request: Request, how: Execution, display: Dis
     """Train a classifier, by default an adversarially regularized one: advcli train --backbone mobilenetv2."""
     from advcli.cli.output import Output
     from advcli.errors import Interrupted
+    from advcli.tasks.train.average import make_average
     from advcli.tasks.train.run import make_job
     from advcli.tasks.train.validate import WITH_RESUME
 
     if how.resume is not None:
         refuse_options(context, WITH_RESUME, "--resume reads it from the run")
-    job = make_job(request, how, given(context))
+    job = (make_average if how.average else make_job)(request, how, given(context))
     with Output(display.json, display.quiet, silent=not job.writes) as output:
         try:
             return output.show(job.events())

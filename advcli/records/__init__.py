@@ -21,10 +21,11 @@ from advcli.records.benchmarking import (
     Verdicts,
 )
 from advcli.records.explaining import Explained, Flipped, Layer, Shift, Shifted, Trusted
-from advcli.records.training import Epoch, Planned, Trained
+from advcli.records.training import Averaged, Epoch, Mixed, Planned, Trained
 
 __all__ = [
     "Attacked",
+    "Averaged",
     "Certified",
     "Change",
     "Checked",
@@ -42,6 +43,7 @@ __all__ = [
     "Group",
     "Layer",
     "Measurement",
+    "Mixed",
     "Planned",
     "Prediction",
     "Progress",

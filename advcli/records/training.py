@@ -64,6 +64,40 @@ class Planned(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mixed(Record):
+    """A weighted mean of the weights of some runs, with the validation accuracies of an epoch."""
+
+    type: ClassVar[str] = "mixed"
+
+    runs: tuple[str, ...]
+    weights: tuple[float, ...]
+    clean: float
+    robust: float
+    single_step: float
+    zero_gradients: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averaged(Record):
+    """The mix that was saved: its folder, its weights, and by which of its validation accuracies it was chosen."""
+
+    type: ClassVar[str] = "averaged"
+
+    output: str
+    runs: tuple[str, ...]
+    weights: tuple[float, ...]
+    select: str
+    norm: str
+    eps: float
+    clean: float
+    robust: float
+    validation_images: int
+    robust_images: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trained(Record):
     """A finished run: its folder and its best epoch.
 

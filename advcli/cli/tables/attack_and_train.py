@@ -9,7 +9,7 @@ from rich.text import Text
 from advcli.cli.tables.benchmark import benchmark_tables
 from advcli.cli.tables.explain import explain_tables
 from advcli.cli.tables.style import new_table
-from advcli.records import Attacked, Crafted, Epoch, Planned, Prediction, Record, Trained
+from advcli.records import Attacked, Averaged, Crafted, Epoch, Mixed, Planned, Prediction, Record, Trained
 from advcli.threat.spelling import spell_norm, spell_threat
 
 _FEW = 4
@@ -31,6 +31,8 @@ def tables(records: Sequence[Record]) -> Iterator[Table]:
     for record in records:
         if isinstance(record, Trained):
             yield _trained(record)
+        if isinstance(record, Averaged):
+            yield _averaged(record, [mix for mix in records if isinstance(mix, Mixed)])
     yield from benchmark_tables(records)
     yield from explain_tables(records)
 
@@ -181,6 +183,23 @@ def _trained(record: Trained) -> Table:
         f"{record.seconds:.0f}",
         Text(record.output),
     )
+    return table
+
+
+def _averaged(record: Averaged, mixes: Sequence[Mixed]) -> Table:
+    """Return the table of all mixes, the saved one marked."""
+    table = new_table(
+        f"Averages of {len(record.runs)} runs, the best by {record.select} accuracy in {record.output}",
+        f"validation on {record.validation_images} images; "
+        f"robust: PGD-10, {spell_threat(record.norm, record.eps)}, on {record.robust_images} of them",
+    )
+    for heading in (*(f"share of {run}" for run in record.runs), "clean", "robust", "one step"):
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("")
+    for mix in mixes:
+        accuracies = (mix.clean, mix.robust, mix.single_step)
+        saved = "saved" if mix.weights == record.weights else ""
+        table.add_row(*(f"{weight:.2g}" for weight in mix.weights), *(f"{part:.1%}" for part in accuracies), saved)
     return table
 
 

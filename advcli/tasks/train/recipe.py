@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from advcli.augmentations import read as read_augmentations
-from advcli.data.dataset import Dataset, Images, decode, split_off
+from advcli.data.dataset import Dataset, Images, Split, decode, split_off
 from advcli.errors import UsageError
 from advcli.objectives import standard_objective
 from advcli.records.base import Fields, Json
@@ -140,6 +142,22 @@ class TrainingData:
     start: "Start | None" = None
 
 
+def split_images(recipe: Recipe, dataset: Dataset) -> tuple[Split, np.ndarray, np.ndarray]:
+    """Choose a run's images, and which of them it learns from and validates on: -> images, indices, indices.
+
+    Raises:
+        UsageError: there are fewer than two images.
+    """
+    images = dataset.train.sample(recipe.limit, recipe.first, recipe.seed)
+    if len(images) < 2:
+        raise UsageError(
+            f"{len(images)} of the {len(dataset.train)} training images: too few to train and to validate on",
+            "give a higher --limit" if recipe.limit is not None else "give a higher --first" if recipe.first else "",
+        )
+    rest, validation = split_off(images.labels, recipe.validation, seed=0)
+    return images, rest, validation
+
+
 def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None, start: "Start | None" = None) -> TrainingData:
     """Split the training images into training and validation images, and decode them.
 
@@ -152,13 +170,7 @@ def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None, start: 
     Raises:
         UsageError: there are fewer than two images.
     """
-    images = dataset.train.sample(recipe.limit, recipe.first, recipe.seed)
-    if len(images) < 2:
-        raise UsageError(
-            f"{len(images)} of the {len(dataset.train)} training images: too few to train and to validate on",
-            "give a higher --limit" if recipe.limit is not None else "give a higher --first" if recipe.first else "",
-        )
-    rest, validation = split_off(images.labels, recipe.validation, seed=0)
+    images, rest, validation = split_images(recipe, dataset)
     unseen = len(dataset.labels) - len(set(images.labels[rest].tolist()))
     if unseen:
         log.warning("no image of %d of the %d classes is trained on", unseen, len(dataset.labels))

@@ -24,6 +24,7 @@ Unfreeze = Literal["plateau", "all", "head"]
 BatchNorm = Literal["inference", "frozen", "training"]
 NewHead = Literal["fit", "steps"]
 Guard = Literal["warn", "rollback", "stop"]
+Select = Literal["clean", "robust", "both"]
 
 # The value that selects the data set's default augmentations.
 AUTO = "auto"
@@ -166,6 +167,9 @@ class Execution(Validated):
     Args:
         memory: decoded images that take more are kept on disk.
         plan: only time a few steps and estimate the cost of the run; nothing is written.
+        average: average the weights of the RUNs, of one network and the same data, and save the best mix.
+        runs: with --average: two or more run folders or their .keras files.
+        select: with --average: the accuracy on validation images that the best mix has most of, or the sum of both.
         resume: continue a run from its checkpoint; its options are read from the run.
         out: the run's folder.
         tensorboard: write event files into the run's folder (needs advcli[tensorboard]).
@@ -174,6 +178,9 @@ class Execution(Validated):
 
     memory: float | None = memory_option()
     plan: bool = option(False)
+    average: bool = option(False)
+    runs: tuple[str, ...] = option((), metavar="RUN...", argument=True)
+    select: Select | None = option(None, shown="robust if a run was trained to be robust, else clean")
     resume: Path | None = option(None, metavar="RUN")
     out: Path | None = out_option(None, metavar="DIR", shown="runs/DATA-BACKBONE-OBJECTIVE")
     tensorboard: bool = option(False, panel=OUTPUT)

@@ -131,7 +131,12 @@ class Run:
         Raises:
             UsageError: there is no run to resume.
         """
-        return dict(self._description()["recipe"])
+        description = self._description()
+        if "average" in description["resolved"]:
+            raise UsageError(
+                f"'{self.folder}' is an average of runs: there is nothing to resume", "start from it with --model"
+            )
+        return dict(description["recipe"])
 
     def refuse_other_data(self, resolved: Mapping[str, Json]) -> None:
         """Refuse to resume with images other than those of the earlier epochs.

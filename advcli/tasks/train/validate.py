@@ -19,6 +19,13 @@ from advcli.tasks.train.start_choice import choose_start
 WITH_RESUME = ("resume", "epochs", "strategy", "memory", "tensorboard", "json", "quiet", "offline")
 
 
+# The options allowed with --average.
+WITH_AVERAGE = (
+    *("average", "runs", "select", "norm", "eps", "robust_images", "unsafe_load", "memory", "out", "overwrite"),
+    *("json", "quiet", "offline"),
+)
+
+
 def check(request: Request) -> None:
     """Validate a request independently of the data.
 
@@ -27,7 +34,8 @@ def check(request: Request) -> None:
     """
     if request.augment and request.augment != (AUTO,):
         read_augmentations(",".join(request.augment), ())
-    refuse_two_starts(request, ())
+    if request.model is not None:
+        refuse_two_starts(request, ())
     recipe = draft(request)
     refuse_unknown(recipe)
     refuse_contradictions(recipe)
@@ -46,6 +54,12 @@ def check_execution(request: Request, how: Execution, asked: Collection[str] | N
     """
     if how.tensorboard and find_spec("tensorboard") is None:
         raise UsageError("tensorboard is not installed", 'pip install "advcli[tensorboard]"')
+    if how.runs and not how.average:
+        raise UsageError(
+            f"'{how.runs[0]}' is given without an option", "--average averages runs, --model starts from one"
+        )
+    if how.select is not None and not how.average:
+        raise UsageError("--select is of --average", "leave it out")
     given = changed_options(request, how) if asked is None else asked
     if how.resume is not None:
         for name in sorted(changed_options(request, how) - set(WITH_RESUME)) if asked is None else ():
@@ -55,6 +69,21 @@ def check_execution(request: Request, how: Execution, asked: Collection[str] | N
     refuse_without_effect(draft(request), given)
     if request.against is not None and how.out is not None and Path(request.against).resolve() == how.out.resolve():
         raise UsageError(f"'{how.out}' cannot be compared with itself", "give another --out")
+
+
+def check_average(request: Request, how: Execution, asked: Collection[str] | None) -> set[str]:
+    """Refuse too few runs to average, and options that are read from them; return the options that were given.
+
+    Raises:
+        UsageError: there is such an option, or less than two runs.
+    """
+    given = changed_options(request, how) | set(asked or ())
+    for name in sorted(given - set(WITH_AVERAGE)):
+        option = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{option} has no effect here: --average reads it from the runs", "leave it out")
+    if len(how.runs) < 2:
+        raise UsageError(f"{len(how.runs)} runs are too few to average", "--average takes two or more run folders")
+    return given
 
 
 def refuse_unknown(recipe: Recipe) -> None:
