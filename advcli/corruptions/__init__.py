@@ -14,8 +14,12 @@ from advcli.backend import Nest
 from advcli.errors import UsageError, nearest
 from advcli.threat.rng import hash_pixels
 
-# In the order in which benchmarks list them; the last group is for validation.
-GROUPS = ("noise", "blur", "weather", "digital", "extra")
+# In the order in which benchmarks list them. The group "extra" of ImageNet-C is for validation; "bar" is ImageNet-C-bar,
+# which was chosen to be dissimilar from ImageNet-C and from the usual augmentations.
+GROUPS = ("noise", "blur", "weather", "digital", "extra", "bar")
+
+# No augmentation or objective uses or imitates this group, so that no training has seen it.
+UNSEEN = "bar"
 
 # The corruptions of ImageNet-C, in its order.
 PUBLISHED = (
@@ -107,17 +111,18 @@ class _Generators(Sequence[np.random.Generator]):
 
 
 def chosen(text: str) -> tuple[str, ...]:
-    """Read ``--corruptions``: ``all`` (the published 15), groups and names, separated by commas.
+    """Read ``--corruptions``: ``all`` (the published 15), groups, ``unseen`` and names, separated by commas.
 
     Returns:
-        The names, with underscores and without duplicates; those of ``PUBLISHED`` first, in its order.
+        The names, with underscores and without duplicates; those of ``PUBLISHED`` first, in its order, then by group.
 
     Raises:
         UsageError: an item is neither a group nor a corruption, or the list is empty.
     """
     every = tuple(name.replace("-", "_") for name in registry.names("corruptions"))
     groups = {group: [name for name in every if _group(name) == group] for group in GROUPS}
-    groups["all"] = list(PUBLISHED)
+    ordered = (*PUBLISHED, *(name for group in GROUPS for name in groups[group]), *every)
+    groups |= {"all": list(PUBLISHED), "unseen": groups[UNSEEN]}
     wanted: set[str] = set()
     for item in filter(None, (part.strip() for part in text.split(","))):
         name = item.lower().replace("-", "_")
@@ -125,8 +130,8 @@ def chosen(text: str) -> tuple[str, ...]:
             raise UsageError(f"unknown corruption '{item}'", nearest(name, (*groups, *PUBLISHED, *every)))
         wanted.update(groups.get(name, [name]))
     if not wanted:
-        raise UsageError("--corruptions is empty", f"give all, {', '.join(GROUPS)}, or names")
-    return tuple(dict.fromkeys(name for name in (*PUBLISHED, *every) if name in wanted))
+        raise UsageError("--corruptions is empty", f"give all, unseen, {', '.join(GROUPS)}, or names")
+    return tuple(name for name in dict.fromkeys(ordered) if name in wanted)
 
 
 def _group(name: str) -> str:
