@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from advcli.data import images
 from advcli.errors import AdvcliError, UsageError
@@ -142,9 +142,77 @@ def test_first_picture_of_an_animation(kind: str, options: dict[str, Any]) -> No
     assert tuple(read(saved(first, kind, save_all=True, append_images=[second], **options))[0, 0]) == (255, 0, 0)
 
 
-def test_values_that_are_no_numbers_do_not_spoil_the_others() -> None:
-    pixels = read(tiff(np.array([[np.nan, 0.2], [np.inf, -np.inf]], np.float32)), 1)
-    assert pixels.ravel().tolist() == [0, 51, 255, 0]
+@pytest.mark.parametrize(
+    ("value", "name"), [(np.nan, "NaN"), (np.inf, "infinite values"), (-np.inf, "infinite values"), (1j, "complex")]
+)
+@pytest.mark.parametrize("size", [4, 8])
+def test_values_that_are_no_real_numbers_are_refused_by_name(value: complex, name: str, size: int) -> None:
+    kind = f"complex{16 * size}" if isinstance(value, complex) else f"float{8 * size}"
+    with pytest.raises(AdvcliError, match=f"an image (with|of) {name}"):
+        read(tiff(np.array([[0.2, 0.5], [0.5, value]], kind)))
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize(
+    "content", [EPS, saved(COLOUR, "ICO"), saved(COLOUR, "PCX"), saved(COLOUR, "SGI"), b"%PDF-1.4\n" * 9, b"8BPS" * 9]
+)
+def test_only_formats_on_the_list_are_decoded(content: bytes) -> None:
+    with pytest.raises(AdvcliError, match="its content is none of PNG, JPEG, BMP"):
+        read(content)
+
+
+@pytest.mark.parametrize("kind", ["png", "png 16", "tiff 16 in planes", "tiff 16", "tiff float 64", "bmp", "webp"])
+def test_no_decoder_takes_more_pixels_than_allowed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADVCLI_MAX_PIXELS", "47")
+    with pytest.raises(AdvcliError, match=r"more than 47 pixels \(see --max-pixels\)"):
+        read(COLOURED[kind] if kind in COLOURED else GREY[kind])
+    monkeypatch.setenv("ADVCLI_MAX_PIXELS", "48")
+    assert read(COLOURED[kind] if kind in COLOURED else GREY[kind]).shape == (6, 8, 3)
+    assert Image.MAX_IMAGE_PIXELS != 48
+
+
+def with_size(content: bytes, width: int, height: int) -> bytes:
+    """Change the size in the header of a PNG file of 8 x 6 pixels."""
+    header = content[12:29].replace(struct.pack(">II", 8, 6), struct.pack(">II", width, height))
+    return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+
+
+def test_a_photograph_of_100_megapixels_is_allowed() -> None:
+    grey = saved(RAMP, "PNG")
+    with pytest.raises(AdvcliError) as error:
+        read(with_size(grey, 11648, 8736))
+    assert "pixels" not in error.value.message
+    with pytest.raises(AdvcliError, match="more than 120,000,000 pixels"):
+        read(with_size(grey, 13000, 13000))
+
+
+@pytest.mark.parametrize("tag", [256, 257])
+def test_a_tiff_without_pixels_is_an_error(tag: int) -> None:
+    content = saved(COLOUR, "TIFF")
+    entry = content.index(struct.pack("<HH", tag, 4))
+    with pytest.raises(AdvcliError):
+        read(content[: entry + 8] + bytes(4) + content[entry + 12 :])
+
+
+def test_a_text_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    text = b"advcli\0\0" + zlib.compress(bytes(50_000_000))
+    chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))
+    content = saved(COLOUR, "PNG")
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+    with pytest.raises(AdvcliError, match="a text in the image unpacks to more than 1 MB"):
+        images.read(tmp_path / "a.png")
+    assert images.size(tmp_path / "a.png") == (0, 0)
+    assert png.record_in(tmp_path / "a.png") == {} and png.kind_in(tmp_path / "a.png") is None
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[1]", "9" * 5000])
+def test_a_text_that_is_no_record_is_none(tmp_path: Path, text: str) -> None:
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text("advcli", text)
+    Image.fromarray(COLOUR).save(tmp_path / "a.png", pnginfo=chunks)
+    assert png.record_in(tmp_path / "a.png") == {}
 
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -205,6 +273,25 @@ def test_plan_gives_each_file_its_own_output(tmp_path: Path) -> None:
     assert len({stem.name.casefold() for stem in stems.values()}) == len(files)
     with pytest.raises(UsageError, match="would have the same output"):
         paths.plan_outputs([*files, Path("x/b/cat.jpg")], tmp_path, [".adv.png"], overwrite=False)
+
+
+@pytest.mark.parametrize("endings", [[".a b.png", ".A b.png"], [".x.png", ".x.png"]])
+def test_plan_refuses_one_name_for_two_outputs(tmp_path: Path, endings: list[str]) -> None:
+    with pytest.raises(UsageError, match="same name"):
+        paths.plan_outputs([Path("cat.png")], tmp_path, endings, overwrite=True)
+    with pytest.raises(UsageError, match="same output"):
+        paths.plan_outputs([Path("cat.png"), Path("cat.adv.png")], tmp_path, [".adv.x.png", ".x.png"], overwrite=True)
+
+
+def test_plan_refuses_names_that_are_too_long(tmp_path: Path) -> None:
+    fits = "é" * 123 + "x"
+    assert paths.plan_outputs([Path(f"{fits}.png")], tmp_path, [".adv.png"], overwrite=True)
+    png.write(tmp_path / f"{fits}.adv.png", NOISE)
+    for out in (tmp_path, tmp_path / "new" / "folder"):
+        with pytest.raises(UsageError, match="255 are possible"):
+            paths.plan_outputs([Path(f"{fits}x.png")], out, [".adv.png"], overwrite=True)
+    with pytest.raises(UsageError, match="path is too long"):
+        paths.plan_outputs([Path("cat.png")], tmp_path.joinpath(*["long" * 50] * 30), [".adv.png"], overwrite=True)
 
 
 def test_plan_refuses_what_is_there(tmp_path: Path) -> None:

@@ -5,10 +5,6 @@ the one named ``.weights.h5`` counts them by class. Neither looks at layer names
 from ``keras.applications`` fits the network that advcli builds around the same layers.
 """
 
-import contextlib
-import io
-import logging
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +12,8 @@ from typing import Any
 
 from advcli.backend import KerasModel, keras
 from advcli.errors import AdvcliError, UsageError
-from advcli.files.download import offline
-
-log = logging.getLogger(__name__)
+from advcli.files.download import fetch, keras_folder
+from advcli.files.hdf5 import check_hdf5
 
 IMAGENET_CLASSES = 1000
 
@@ -29,13 +24,13 @@ class Published:
 
     Args:
         url: where they are.
-        md5: the hash that Keras checks the download by; None where Keras knows none.
-        megabytes: roughly how much is downloaded.
+        sha256: their hash; where none is known they are not downloaded.
+        size: how many bytes they have.
     """
 
     url: str
-    md5: str | None
-    megabytes: int
+    sha256: str = ""
+    size: int = 0
 
     @property
     def file(self) -> str:
@@ -59,35 +54,17 @@ def find_weights(
             raise UsageError(f"there are no ImageNet weights for '{name}'", "use --weights none")
         if channels != 3:
             raise UsageError(f"ImageNet weights take RGB images, not {channels} channel(s)", "use --weights none")
-        return _fetch(name, published)
+        if not published.sha256:
+            message = f"the ImageNet weights of {name} cannot be checked: no SHA-256 of them is known"
+            raise UsageError(message, f"download {published.url} yourself and give the file with --weights")
+        instead = "give a file: --weights FILE"
+        return fetch(published.url, published.file, published.sha256, published.size, instead, keras_folder())
     file = Path(weights).expanduser()
     if not file.is_file():
         raise UsageError(f"no such file: '{file}'", "--weights is imagenet, none or a weights file")
     if file.suffix not in (".h5", ".hdf5"):
         raise UsageError(f"not a weights file: '{file}'", "weights files end in .weights.h5 or .h5")
     return file
-
-
-def _fetch(name: str, published: Published) -> Path:
-    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
-    cached = folder.expanduser() / published.file
-    if offline():
-        if cached.is_file():
-            return cached
-        raise AdvcliError(f"the ImageNet weights of {name} are not in {folder}", "give a file: --weights FILE")
-    if not cached.is_file():
-        log.info("downloading ImageNet weights of %s (about %d MB) to %s", name, published.megabytes, folder)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            file = keras.utils.get_file(
-                published.file, published.url, cache_subdir="models", file_hash=published.md5, hash_algorithm="md5"
-            )
-    except Exception as error:  # Keras raises Exception itself
-        reason = str(error).partition("\n")[0]
-        raise AdvcliError(
-            f"cannot download the ImageNet weights of {name}: {reason}", "give a file: --weights FILE"
-        ) from error
-    return Path(file)
 
 
 def head_size(file: Path | None) -> int | None:
@@ -116,6 +93,7 @@ def _shapes(file: Path) -> list[tuple[int, ...]]:
         if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and not path.startswith("optimizer"):
             found.append(item.shape)
 
+    check_hdf5(file, str(file))
     try:
         with h5py.File(file) as opened:
             layers: Any = opened.get("layers", opened)

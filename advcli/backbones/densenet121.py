@@ -16,8 +16,6 @@ _NETWORK = Application("densenet121", "DenseNet121", IMAGENET_MEAN, IMAGENET_STD
 _PUBLISHED = Published(
     "https://storage.googleapis.com/tensorflow/keras-applications/densenet/"
     "densenet121_weights_tf_dim_ordering_tf_kernels.h5",
-    md5="9d60b8095a5708f2dcce2bca79d332c7",
-    megabytes=33,
 )
 
 

@@ -33,8 +33,6 @@ class EfficientNet:
     bn_momentum: float = 0.9
 
     size: ClassVar[str]
-    md5: ClassVar[str]
-    megabytes: ClassVar[int]
 
     def __post_init__(self) -> None:
         _options.check(self)
@@ -52,7 +50,7 @@ class EfficientNet:
             mean=(0.0, 0.0, 0.0),
             std=(1 / 255, 1 / 255, 1 / 255),
         )
-        published = Published(_URL.format(size=self.size), self.md5, self.megabytes)
+        published = Published(_URL.format(size=self.size))
         model = network.build(self, classes, edge, channels, weights, published)
         return normalised(model, pretrained=weights is not None)
 
@@ -63,8 +61,6 @@ class EfficientNetB2(EfficientNet):
 
     dropout: float = 0.3
     size: ClassVar[str] = "b2"
-    md5: ClassVar[str] = "b15cce36ff4dcbd00b6dd88e7857a6ad"
-    megabytes: ClassVar[int] = 36
 
 
 @dataclass(frozen=True)
@@ -73,8 +69,6 @@ class EfficientNetB4(EfficientNet):
 
     dropout: float = 0.4
     size: ClassVar[str] = "b4"
-    md5: ClassVar[str] = "18c95ad55216b8f92d7e70b3a046e2fc"
-    megabytes: ClassVar[int] = 75
 
 
 @dataclass(frozen=True)
@@ -83,8 +77,6 @@ class EfficientNetB6(EfficientNet):
 
     dropout: float = 0.5
     size: ClassVar[str] = "b6"
-    md5: ClassVar[str] = "165f6e37dce68623721b423839de8be5"
-    megabytes: ClassVar[int] = 166
 
 
 def normalised(model: KerasModel, pretrained: bool) -> KerasModel:

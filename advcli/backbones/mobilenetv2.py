@@ -14,12 +14,13 @@ from advcli.backend import KerasModel
 from advcli.errors import UsageError
 
 _NETWORK = Application("mobilenetv2", "MobileNetV2", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-_URL = (
+# Those of the other widths and of smaller images have no hash that is known.
+_PUBLISHED = Published(
     "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
-    "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{edge}.h5"
+    "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5",
+    sha256="3e195a2857356cfc092cbbb460beb2a5bce279015d7792598b8d3d9e451902e3",
+    size=14_536_120,
 )
-_PUBLISHED_EDGES = (96, 128, 160, 192, 224)
-_MEGABYTES = {0.35: 7, 0.5: 8, 0.75: 11, 1.0: 14, 1.3: 22, 1.4: 25}
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,10 @@ class MobileNetV2:
 
     def __call__(self, classes: int | None, edge: int, channels: int, weights: str | Path | None) -> KerasModel:
         """Build the network: (N, edge, edge, channels) in [0, 1] -> (N, classes) logits."""
-        if weights == "imagenet" and self.alpha not in _MEGABYTES:
-            hint = f"ImageNet weights exist for alpha {', '.join(map(str, _MEGABYTES))}"
+        if weights == "imagenet" and self.alpha != 1:
+            hint = "there are some for alpha 1.0; of others, give a file with --weights"
             raise UsageError(f"no ImageNet weights for mobilenetv2 with alpha {self.alpha}", hint)
-        # Keras publishes weights for several edges, and takes those for 224 in all other cases.
-        # It knows no hash of any of them.
-        url = _URL.format(alpha=float(self.alpha), edge=edge if edge in _PUBLISHED_EDGES else 224)
-        published = Published(url, None, _MEGABYTES.get(self.alpha, 0))
-        return _NETWORK.build(self, classes, edge, channels, weights, published, alpha=self.alpha)
+        return _NETWORK.build(self, classes, edge, channels, weights, _PUBLISHED, alpha=self.alpha)
 
 
 COMPONENT = MobileNetV2

@@ -29,8 +29,6 @@ class NASNet:
     bn_momentum: float = 0.9
 
     size: ClassVar[str]
-    md5: ClassVar[str]
-    megabytes: ClassVar[int]
 
     def __post_init__(self) -> None:
         _options.check(self)
@@ -48,7 +46,7 @@ class NASNet:
             std=(0.5, 0.5, 0.5),
             padded_stem=False,
         )
-        published = Published(_URL.format(size=self.size), self.md5, self.megabytes)
+        published = Published(_URL.format(size=self.size))
         return network.build(self, classes, edge, channels, weights, published)
 
 
@@ -57,8 +55,6 @@ class NASNetLarge(NASNet):
     """NASNet-A (6 @ 4032): cells found by search, in the large size; 85 million weights, for a GPU."""
 
     size: ClassVar[str] = "large"
-    md5: ClassVar[str] = "11577c9a518f0070763c2b964a382f17"
-    megabytes: ClassVar[int] = 343
 
 
 @dataclass(frozen=True)
@@ -66,8 +62,6 @@ class NASNetMobile(NASNet):
     """NASNet-A (4 @ 1056): cells found by search, in the size for phones; 4 million weights."""
 
     size: ClassVar[str] = "mobile"
-    md5: ClassVar[str] = "020fb642bf7360b370c678b08e0adf61"
-    megabytes: ClassVar[int] = 23
 
 
 COMPONENTS = {"nasnetlarge": NASNetLarge, "nasnetmobile": NASNetMobile}

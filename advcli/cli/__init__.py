@@ -1,6 +1,7 @@
 """The command line: the one place where errors become messages and exit codes."""
 
 import errno
+import logging
 import os
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ def _run() -> int:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  it lasts as long as the process
         # A class name may be in any script, a terminal's encoding may not be.
         getattr(sys, name).reconfigure(errors="backslashreplace")
+    _silence_libraries()
     import typer
 
     from advcli.cli import attack, benchmark, explain, train  # noqa: F401  they register themselves
@@ -57,6 +59,17 @@ def _run() -> int:
     return result if isinstance(result, int) else ExitStatus.DONE
 
 
+def _silence_libraries() -> None:
+    """Keep back what libraries say about their own code, which a user cannot mend; errors are raised in any case."""
+    logging.captureWarnings(True)
+    for name in ("py.warnings", "tifffile", "PIL"):
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+    # Without any handler, Python writes the warnings of other loggers to standard error.
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
 def _wrong_usage(error: Exception) -> int:
     from advcli.cli.output import write_error
 
@@ -74,19 +87,20 @@ def _wrong_usage(error: Exception) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    from advcli.cli.output import PipeClosed, write_error
+    from advcli.cli.output import PipeClosed, write_error, write_traceback
 
     if isinstance(error, PipeClosed):
         return _pipe_closed()
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         write_error(f"cannot write: {error.strerror}")
         return ExitStatus.FAILED
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        write_error(f"'{error.filename}': {error.strerror}")
+        return ExitStatus.USAGE
     if type(error).__name__ == "ResourceExhaustedError" or isinstance(error, MemoryError):
         write_error("out of memory", "give a smaller --batch")
         return ExitStatus.FAILED
-    import traceback
-
-    traceback.print_exc()
+    write_traceback()
     write_error("this is a bug in advcli", "please report it with the lines above")
     return ExitStatus.FAILED
 

@@ -1,13 +1,13 @@
 """``--config``: options of a command from a file, below those of the command line."""
 
-import json
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
 
 import typer
 
-from advcli.errors import UsageError, nearest
+from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.files.bounded import parse_json, read_text
 
 _WHOLE = "advcli.whole"
 
@@ -77,14 +77,14 @@ def _normal(context: typer.Context, key: str) -> str:
 
 def _content(path: Path) -> dict[str, object]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
+    except AdvcliError as error:
+        raise UsageError(error.message, "--config names a .toml file or a run.json") from error
+    try:
         if path.suffix != ".json":
             return tomllib.loads(text)
-        recipe = json.loads(text)["recipe"]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"cannot read '{path}': {reason}", "--config names a .toml file or a run.json") from error
-    except (ValueError, KeyError, TypeError) as error:
+        recipe: dict[str, object] = parse_json(text)["recipe"]  # type: ignore[index]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"'{path}' cannot be read: {error}", "--config names a .toml file or a run.json") from error
     empty = {"augment": "none"}
     found = {key: value if value != [] else empty.get(key) for key, value in recipe.items() if key not in _RESULTS}

@@ -14,7 +14,8 @@ from typer.core import TyperCommand
 
 from advcli import registry
 from advcli.cli.app import app
-from advcli.options import OUTPUT, PANELS, Option, choices_of, helps_of, name_of, option, options_of, read_choice
+from advcli.files.image_file import MAX_PIXELS, allow_pixels
+from advcli.options import OUTPUT, PANELS, RUN, Option, choices_of, helps_of, name_of, option, options_of, read_choice
 from advcli.records.base import Fields
 
 if TYPE_CHECKING:
@@ -28,17 +29,19 @@ def _offline(asked: bool) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """The output options of every command.
+    """The options of every command.
 
     Args:
         json: write only JSON Lines to standard output.
         quiet: show no progress and no notes.
         offline: never use the network.
+        max_pixels: refuse images of more pixels than this, before they are decoded.
     """
 
     json: bool = option(False, panel=OUTPUT)
     quiet: bool = option(False, "--quiet", "-q", panel=OUTPUT)
     offline: bool = option(False, env="ADVCLI_OFFLINE", callback=_offline)
+    max_pixels: int = option(MAX_PIXELS, panel=RUN, metavar="N", min=1, env="ADVCLI_MAX_PIXELS", callback=allow_pixels)
 
 
 def command(*families: str) -> Callable[[Callable[..., int]], Callable[..., int]]:

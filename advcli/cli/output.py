@@ -2,14 +2,18 @@
 
 import logging
 import sys
+import traceback
+import unicodedata
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass, replace
 from types import TracebackType
-from typing import IO
+from typing import IO, TypeVar
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -20,12 +24,60 @@ from advcli.records import Epoch, Failed, Gate, Progress, Record
 
 _WIDE = 100_000
 
+# A record, or a value of one.
+Parts = TypeVar("Parts")
+
 
 class PipeClosed(Exception):
     """The reader of standard output has closed the pipe."""
 
 
+# They make a name longer or join its letters, and change nothing else.
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+
+
+def visible(text: str, kept: str = "") -> str:
+    r"""Show the characters that could command a terminal, or reorder what it shows, as escapes: ``\x1b``, ``\u202e``.
+
+    Args:
+        text: names and messages that others wrote, too.
+        kept: characters that stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode() if _is_hidden(character) and character not in kept else character
+        for character in text
+    )
+
+
+def _is_hidden(character: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in _JOINERS)
+
+
+def _visible_parts(value: Parts) -> Parts:
+    """Make all texts in a record visible, so that tables can count their characters."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, list | tuple):
+        # A named tuple takes its items one by one.
+        parts = [_visible_parts(item) for item in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if isinstance(value, dict):
+        return {_visible_parts(key): _visible_parts(item) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [each.name for each in fields(value) if each.init]
+        return replace(value, **{name: _visible_parts(getattr(value, name)) for name in names})
+    return value
+
+
 class _Terminal(Console):
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render something for a terminal: every text passes through here."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text, "\n"), segment.style)
+
     def on_broken_pipe(self) -> None:
         raise PipeClosed
 
@@ -39,9 +91,14 @@ def console(file: IO[str]) -> Console:
 def write_error(message: str, hint: str = "") -> None:
     """Write an error and its hint to standard error."""
     stderr = console(sys.stderr)
-    stderr.print(Text.assemble(("advcli: error: ", "bold red"), message))
+    stderr.print(Text.assemble(("advcli: error: ", "bold red"), visible(message)))
     if hint:
-        stderr.print(Text.assemble(("hint: ", "cyan"), hint))
+        stderr.print(Text.assemble(("hint: ", "cyan"), visible(hint)))
+
+
+def write_traceback() -> None:
+    """Write the traceback of the current exception to standard error."""
+    console(sys.stderr).print(Text(traceback.format_exc()))
 
 
 class _Notes(logging.Handler):
@@ -53,7 +110,7 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         warning = ("warning: ", "yellow") if record.levelno >= logging.WARNING else ("", "")
-        self._output.stderr.print(Text.assemble("advcli: ", warning, record.getMessage()))
+        self._output.stderr.print(Text.assemble("advcli: ", warning, visible(record.getMessage())))
 
 
 class Output:
@@ -84,7 +141,7 @@ class Output:
         logger.addHandler(self._notes)
         if self.stderr.is_terminal and not self.quiet:
             self._bar = Bar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
@@ -119,11 +176,11 @@ class Output:
                 what = f"{event.model}, {title(event)}"
                 write_error(f"{what}: accuracy {event.accuracy:.1%} is less than {event.least:.1%}")
             if isinstance(event, Epoch) and not self.quiet:
-                self.stderr.print(tables.epoch_line(event))
+                self.stderr.print(tables.epoch_line(_visible_parts(event)))
             if self.json:
                 self._write_line(event.to_json())
             else:
-                self._records.append(event)
+                self._records.append(_visible_parts(event))
         return ExitStatus.FAILED if self._failures else ExitStatus.UNMET if self._unmet else ExitStatus.DONE
 
     def status(self, what: str) -> None:
@@ -133,6 +190,7 @@ class Output:
     def _advance(self, progress: Progress) -> None:
         if self._bar is None:
             return
+        progress = replace(progress, what=visible(progress.what))
         total = progress.of or None
         task = next(iter(self._bar.tasks), None)
         if task is None or task.total != total or progress.done < task.completed:

@@ -1,16 +1,22 @@
 """Image files and pixel arrays: read, resize, convert channels."""
 
-import io
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
 from advcli.errors import AdvcliError
+from advcli.files import image_file
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from tifffile import TiffFile
 
 _ORIENTATION = 0x0112
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Conversions take several copies of the pixels that they work on together.
+_PIXELS_AT_ONCE = 4_000_000
 
 # How an image is brought to the size of a model: to its proportions, or by cutting out its centre.
 Fit = Literal["squash", "crop"]
@@ -23,54 +29,64 @@ def read(source: Path | BinaryIO, channels: int = 3) -> np.ndarray:
     and 16-bit and floating-point values are scaled to 8 bits.
 
     Raises:
-        AdvcliError: the file is not an image that Pillow or scikit-image can read.
+        AdvcliError: the file is not an image of a known format and size, or its values are no real numbers.
     """
-    try:
-        content = source.read_bytes() if isinstance(source, Path) else source.read()
-    except OSError as error:
-        raise AdvcliError(f"cannot read the file: {error.strerror or error}") from error
-    if not content:
-        raise AdvcliError("not an image: the file is empty")
-    try:
-        array = _read_with_pillow(content)
-    except Exception as error:  # noqa: BLE001  a damaged file makes its decoder raise almost anything
-        array = _read_with_skimage(content, error)
+    with image_file.open_source(source) as file:
+        start = file.read(4)
+        file.seek(0)
+        if not start:
+            raise AdvcliError("not an image: the file is empty")
+        try:
+            array = _read_with_pillow(file)
+        except Exception as error:
+            refused = isinstance(error, AdvcliError) and not isinstance(error, image_file.UnknownFormat)
+            if isinstance(error, MemoryError) or refused:
+                raise
+            if start not in _TIFF:
+                raise _unreadable(error) from error
+            file.seek(0)
+            array = _read_with_tifffile(file, error)
     return to_channels(array, channels)
 
 
 def size(file: Path) -> tuple[int, int]:
     """Return an image's height and width from its header; (0, 0) if Pillow cannot read it."""
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(file) as opened:
-                width, height = opened.size
-                turned = opened.getexif().get(_ORIENTATION, 1) >= 5
+        with image_file.open_image(file) as opened:
+            width, height = opened.size
+            turned = opened.getexif().get(_ORIENTATION, 1) >= 5
     except Exception:  # noqa: BLE001  a damaged file makes its decoder raise almost anything
         return (0, 0)
     return (width, height) if turned else (height, width)
 
 
-def _read_with_pillow(content: bytes) -> np.ndarray:
-    from PIL import Image, ImageOps
+def _read_with_pillow(file: BinaryIO) -> np.ndarray:
+    from PIL import ImageOps
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(content)) as opened:
-            if opened.format == "TIFF" and _is_misread(opened.tag_v2):  # type: ignore[attr-defined]
-                raise ValueError("a kind of TIFF that Pillow does not read")
-            opened.load()
-            image = ImageOps.exif_transpose(opened)
+    with image_file.open_image(file) as image:
+        if image.format == "TIFF" and _is_misread(image.tag_v2):  # type: ignore[attr-defined]
+            raise ValueError("a kind of TIFF that Pillow does not read")
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
         if image.mode[0] in "IF":
             return _to_eight_bits(np.asarray(image))
         if image.has_transparency_data:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
+            return _on_white(image)
         grey = image.mode in ("1", "L")
         return np.asarray(image.convert("L" if grey else "RGB"))
+
+
+def _on_white(image: "Image.Image") -> np.ndarray:
+    """Composite an image with transparency on white, some rows at a time: -> (H, W, 3) uint8."""
+    from PIL import Image
+
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _PIXELS_AT_ONCE // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(image.height, top + rows))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        pixels[top : top + rows] = np.asarray(Image.alpha_composite(white, strip).convert("RGB"))
+    return pixels
 
 
 def _is_misread(tags: Mapping[int, Any]) -> bool:
@@ -81,43 +97,87 @@ def _is_misread(tags: Mapping[int, Any]) -> bool:
     return (deepest > 8 and in_planes) or (deepest == 32 and unsigned)
 
 
-def _read_with_skimage(content: bytes, cause: Exception) -> np.ndarray:
-    from PIL import UnidentifiedImageError
-    from skimage import io as skimage_io
+def _read_with_tifffile(file: BinaryIO, cause: Exception) -> np.ndarray:
+    """Read the kinds of TIFF that Pillow does not read: deep colours, colours in planes, numbers of 64 bits."""
+    import tifffile
 
-    is_tiff = content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    most = image_file.max_pixels()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            array = np.asarray(skimage_io.imread(io.BytesIO(content), plugin="tifffile" if is_tiff else "imageio"))
+        with tifffile.TiffFile(file) as opened:
+            page = opened.pages.first
+            axes, shape = page.axes, page.shape
+            several = _has_page(opened, 1)
+            width, height = page.imagewidth, page.imagelength
+            sizes = (width * height * page.imagedepth, page.tilewidth * page.tilelength)
+            if not several and axes in ("YX", "YXS", "SYX") and max(sizes) <= most and page.samplesperpixel <= 4:
+                array = page.asarray()
+                array = np.moveaxis(array, 0, -1) if axes == "SYX" else array
+            else:
+                array = None
+    except MemoryError:
+        raise
     except Exception as error:
-        reason = "of no known kind" if isinstance(cause, UnidentifiedImageError) else _first_line(cause)
-        raise AdvcliError(f"not a readable image ({reason})") from error
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
-        raise AdvcliError(f"not one picture: an array of shape {array.shape}")
+        raise _unreadable(cause) from error
+    if max(sizes) > most:
+        raise AdvcliError(f"an image of more than {most:,} pixels (see --max-pixels)")
+    if not width or not height:
+        raise AdvcliError(f"an image of {width} x {height} pixels")
+    if array is None:
+        what = f"{len(shape)}-dimensional array" if not several else "stack of pages"
+        raise AdvcliError(f"not one picture: a {what}")
     if array.ndim == 2 or array.shape[-1] in (1, 3):
         return _to_eight_bits(array)
-    opacity = _to_eight_bits(array[..., -1:]) / 255
-    return (_to_eight_bits(array[..., :-1]) * opacity + 255 * (1 - opacity)).round().astype(np.uint8)
+    colours, opacity = _to_eight_bits(array[..., :-1]), _to_eight_bits(array[..., -1:])
+    from PIL import Image
+
+    bands = [*np.moveaxis(colours, -1, 0), opacity[..., 0]]
+    return _on_white(Image.merge("LA" if len(bands) == 2 else "RGBA", [Image.fromarray(band) for band in bands]))
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _has_page(opened: "TiffFile", number: int) -> bool:
+    try:
+        opened.pages[number]
+    except IndexError:
+        return False
+    return True
+
+
+def _unreadable(error: Exception) -> AdvcliError:
+    if isinstance(error, AdvcliError):
+        return error
+    return AdvcliError(f"not a readable image ({(str(error).strip() or type(error).__name__).splitlines()[0]})")
 
 
 def _to_eight_bits(array: np.ndarray) -> np.ndarray:
+    """Scale values to 8 bits, some rows at a time.
+
+    Raises:
+        AdvcliError: some are complex, NaN or infinite.
+    """
     if array.dtype == np.uint8:
         return array
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
-    values = array.astype(np.float64)
-    largest = values.max(initial=0, where=np.isfinite(values))
+    if array.dtype.kind not in "iuf":
+        raise AdvcliError(f"an image of {'complex numbers' if array.dtype.kind == 'c' else array.dtype}")
+    rows = max(1, _PIXELS_AT_ONCE // max(1, array[0].size))
+    blocks = range(0, len(array), rows)
+    if array.dtype.kind == "f":
+        for start in blocks:
+            part = array[start : start + rows]
+            if not np.isfinite(part).all():
+                raise AdvcliError(f"an image with {'NaN' if np.isnan(part).any() else 'infinite values'} in it")
+    largest = float(array.max(initial=0))
     fulls = (1.0, 255.0, 65535.0) if array.dtype.kind == "f" else (255.0, 65535.0, 2.0**32 - 1)
     full = next((full for full in fulls if largest <= full), largest)
     if array.dtype in (np.uint16, np.uint32):
         # The type defines white, independently of the image's brightness.
         full = float(np.iinfo(array.dtype).max)
-    return (np.nan_to_num(values / full, nan=0, posinf=1, neginf=0) * 255).round().clip(0, 255).astype(np.uint8)
+    pixels = np.empty(array.shape, np.uint8)
+    for start in blocks:
+        part = array[start : start + rows].astype(np.float64)
+        pixels[start : start + rows] = (part / full * 255).round().clip(0, 255)
+    return pixels
 
 
 def to_channels(array: np.ndarray, channels: int) -> np.ndarray:

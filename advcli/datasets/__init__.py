@@ -12,6 +12,7 @@ from advcli import registry
 from advcli.data.class_order import ClassOrder
 from advcli.data.dataset import Dataset
 from advcli.errors import UsageError, nearest
+from advcli.files.bounded import refuse_special
 
 
 class Source(Protocol):
@@ -48,7 +49,7 @@ def find(value: str, order: ClassOrder | None = None) -> Source:
 def _find(value: str) -> Any:
     name = registry.canonical(value)
     known = registry.names("datasets")
-    path = Path(value).expanduser()
+    path = refuse_special(Path(value).expanduser())
     if name in known and not (path.exists() and hasattr(registry.component("datasets", name), "claims")):
         return registry.build("datasets", value)
     if not path.exists():

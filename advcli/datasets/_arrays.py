@@ -1,15 +1,16 @@
 """Arrays of images and labels as people save them, checked and brought to the form used here."""
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from advcli.data.dataset import Dataset, Split
-from advcli.errors import UsageError
+from advcli.errors import AdvcliError, UsageError
+from advcli.files.bounded import DAMAGED, Archive, refuse_special
 
 _KEYS = "the file needs x_train, y_train, x_test and y_test (or x_val and y_val for the last two)"
+_MOST_CLASSES = 1_000_000
 _VALUES = "save them as uint8 in 0..255, or as floats in 0..1"
 
 
@@ -19,7 +20,11 @@ def read_npz(path: Path) -> tuple[Split, Split, tuple[str, ...] | None]:
     Raises:
         UsageError: the file is not one, arrays are missing, or they are not labelled images.
     """
+    refuse_special(path)
     try:
+        if zipfile.is_zipfile(path):
+            with Archive(path) as packed:
+                packed.check()
         # Pickled objects in a file could run any code: they are refused.
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -33,7 +38,11 @@ def read_npz(path: Path) -> tuple[Split, Split, tuple[str, ...] | None]:
             # An array is unpacked each time it is asked for, so each is asked for once.
             splits = [labelled(archive[x], archive[y], x, y) for x, y in (keys[:2], keys[2:])]
             names = tuple(str(name) for name in archive["labels"].ravel()) if "labels" in archive else None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except MemoryError as error:
+        raise UsageError(f"an array in '{path}' does not fit into memory") from error
+    except (AdvcliError, *DAMAGED) as error:
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(f"'{path}' is not a readable .npz file of plain arrays: {error}", _KEYS) from error
     return splits[0], splits[1], names
 
@@ -65,12 +74,15 @@ def _pixels(array: np.ndarray, what: str) -> np.ndarray:
         hint = "the colours come last" if array.ndim == 4 and array.shape[1] in (1, 3) else ""
         raise UsageError(f"{what} has shape {array.shape}, not (N, H, W), (N, H, W, 1) or (N, H, W, 3)", hint)
     if array.dtype.kind not in "buif":
-        raise UsageError(f"{what} holds {array.dtype}, not numbers", _VALUES)
+        held = "complex numbers" if array.dtype.kind == "c" else f"{array.dtype}, not numbers"
+        raise UsageError(f"{what} holds {held}", _VALUES)
     if array.dtype.kind == "b":
         return array.astype(np.float32)
     low, high = array.min(), array.max()
-    # Any comparison with NaN is false, so it is refused too.
-    if not (low >= 0 and high <= 255):
+    # The least and the largest of values with NaN are NaN.
+    if np.isnan(low):
+        raise UsageError(f"{what} holds NaN", _VALUES)
+    if low < 0 or high > 255:
         raise UsageError(f"{what} has values from {low} to {high}", _VALUES)
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
@@ -93,7 +105,7 @@ def _classes(array: np.ndarray, what: str) -> np.ndarray:
     if array.ndim not in (1, 2):
         raise UsageError(f"{what} has shape {array.shape}, not (N,), (N, 1) or one-hot (N, K)", hint)
     array = array.reshape(-1)
-    if not (array == np.floor(array)).all() or array.min(initial=0) < 0:
+    if not (array == np.floor(array)).all() or array.min(initial=0) < 0 or array.max(initial=0) >= _MOST_CLASSES:
         raise UsageError(f"{what} has labels that are no class numbers", hint)
     return array.astype(np.int32)
 

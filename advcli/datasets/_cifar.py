@@ -1,7 +1,5 @@
 """The binary form of CIFAR: plain bytes, where the Python form is pickles, which could run any code."""
 
-import tarfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +7,12 @@ import numpy as np
 
 from advcli.data.dataset import Split
 from advcli.datasets._arrays import labelled
-from advcli.errors import UsageError
+from advcli.errors import AdvcliError, UsageError
+from advcli.files.bounded import MEGA, read_tar
 
 URL = "https://www.cs.toronto.edu/~kriz/"
 _PIXELS = 3 * 32 * 32
+_MOST_UNPACKED = 256 * MEGA
 
 
 def members(path: Path, names: Sequence[str]) -> list[bytes]:
@@ -21,16 +21,10 @@ def members(path: Path, names: Sequence[str]) -> list[bytes]:
     Raises:
         UsageError: it is no such archive, or a file is missing.
     """
-    contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                name = member.name.rpartition("/")[2]
-                file = archive.extractfile(member) if name in names else None
-                if file is not None:
-                    contents[name] = file.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"'{path}' is not a readable .tar.gz archive: {error}") from error
+        contents = read_tar(path, names, _MOST_UNPACKED)
+    except AdvcliError as error:
+        raise UsageError(error.message, error.hint) from error
     for name in names:
         if name not in contents:
             raise UsageError(f"no {name} in '{path}'", "the binary version is needed: cifar-...-binary.tar.gz")

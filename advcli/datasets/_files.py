@@ -1,35 +1,36 @@
 """Local files that hold a data set: a named file, a folder, a .zip archive read as it is."""
 
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from advcli.errors import AdvcliError, UsageError
+from advcli.files.bounded import Archive, read_bytes, refuse_special
 from advcli.files.download import fetch
+
+_MOST_IN_A_FILE = 1 << 31
 
 
 def existing(path: str, hint: str = "") -> Path:
     """Return the path of a file or folder that a user names.
 
     Raises:
-        UsageError: it does not exist.
+        UsageError: it does not exist, or is a pipe, a device or a socket.
     """
-    found = Path(path).expanduser()
+    found = refuse_special(Path(path).expanduser())
     if not found.exists():
         raise UsageError(f"no such file or folder: '{path}'", hint)
     return found
 
 
-def local_or_fetched(path: str, url: str, filename: str, checksum: str, size: str, instead: str) -> Path:
+def local_or_fetched(path: str, url: str, filename: str, sha256: str, size: int, instead: str) -> Path:
     """Return the file that a user names, or else the one on the network (see ``download.fetch``).
 
     Raises:
         UsageError: the named file does not exist.
         AdvcliError: the file cannot be downloaded.
     """
-    return existing(path, instead) if path else fetch(url, filename, checksum, size, instead)
+    return existing(path, instead) if path else fetch(url, filename, sha256, size, instead)
 
 
 def title(path: Path) -> str:
@@ -82,16 +83,9 @@ def open_tree(path: Path) -> Tree:
     """
     if path.is_dir():
         names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        return Tree(tuple(names), lambda name: (path / name).read_bytes())
+        return Tree(tuple(names), lambda name: read_bytes(path / name, _MOST_IN_A_FILE))
     try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UsageError(f"'{path}' is not a readable .zip archive: {error}", "download or pack it again") from error
-
-    def read(name: str) -> bytes:
-        try:
-            return archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            raise AdvcliError(f"'{name}' in '{path}' is damaged: {error}") from error
-
-    return Tree(tuple(sorted(name for name in archive.namelist() if not name.endswith("/"))), read)
+        archive = Archive(path)
+    except AdvcliError as error:
+        raise UsageError(error.message, "download or pack it again") from error
+    return Tree(tuple(sorted(archive.names)), archive.read)

@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 colour images of 32 x 32 pixels in 10 classes, downloaded (162 MB).
+"""CIFAR-10: 60,000 colour images of 32 x 32 pixels in 10 classes, downloaded (170 MB).
 
 Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
 """
@@ -10,7 +10,7 @@ from advcli.datasets._cifar import URL, members, split
 from advcli.datasets._files import local_or_fetched
 
 _FILE = "cifar-10-binary.tar.gz"
-_CHECKSUM = "md5:c32a1d4ab5d03f1284b67883e8d87530"
+_SHA256, _SIZE = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", 170_052_171
 _LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -27,7 +27,7 @@ class Cifar10:
     def __call__(self) -> Dataset:
         """Return the data set; its images are (32, 32, 3) uint8."""
         hint = f"give a local copy: --data cifar10:path={_FILE}"
-        archive = local_or_fetched(self.path, URL + _FILE, _FILE, _CHECKSUM, "162 MB", hint)
+        archive = local_or_fetched(self.path, URL + _FILE, _FILE, _SHA256, _SIZE, hint)
         *train, test = members(archive, [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"])
         return Dataset(
             name="cifar10",

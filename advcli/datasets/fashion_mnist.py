@@ -3,8 +3,6 @@
 Xiao, Rasul and Vollgraf 2017, https://arxiv.org/abs/1708.07747.
 """
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +11,20 @@ import numpy as np
 from advcli.data.dataset import Dataset, Split
 from advcli.datasets._arrays import grey_28, labelled, read_npz
 from advcli.datasets._files import existing, local_or_fetched
-from advcli.errors import UsageError
+from advcli.errors import AdvcliError, UsageError
+from advcli.files.bounded import MEGA, gunzip
 
 _URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+_MOST_UNPACKED = 64 * MEGA
 _LOCAL = "give a local copy: --data fashion-mnist:path=fashion-mnist.npz, or =FOLDER with the four .gz files"
-# The file of the images and that of the labels, with what each hashes to.
+# The file of the images and that of the labels, with the SHA-256 and the size of each.
 _TRAIN = (
-    ("train-images-idx3-ubyte.gz", "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d", "26 MB"),
-    ("train-labels-idx1-ubyte.gz", "md5:25c81989df183df01b3e8a0aad5dffbe", "29 kB"),
+    ("train-images-idx3-ubyte.gz", "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84", 26_421_880),
+    ("train-labels-idx1-ubyte.gz", "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", 29_515),
 )
 _TEST = (
-    ("t10k-images-idx3-ubyte.gz", "md5:bef4ecab320f06d8554ea6380940ec79", "4.3 MB"),
-    ("t10k-labels-idx1-ubyte.gz", "md5:bb300cfdad3c16e7a12a480ee83cd310", "5 kB"),
+    ("t10k-images-idx3-ubyte.gz", "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", 4_422_102),
+    ("t10k-labels-idx1-ubyte.gz", "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", 5_148),
 )
 _LABELS = (
     "T-shirt/top",
@@ -59,11 +59,11 @@ class FashionMnist:
             train, test = self._split(_TRAIN), self._split(_TEST)
         return grey_28("fashion-mnist", _LABELS, train, test, eps=0.1, augment=("flip", "crop"))
 
-    def _split(self, files: tuple[tuple[str, str, str], ...]) -> Split:
+    def _split(self, files: tuple[tuple[str, str, int], ...]) -> Split:
         arrays = []
-        for name, checksum, size in files:
+        for name, sha256, size in files:
             local = str(Path(self.path) / name) if self.path else ""
-            path = local_or_fetched(local, _URL + name, f"fashion-mnist/{name}", checksum, size, _LOCAL)
+            path = local_or_fetched(local, _URL + name, f"fashion-mnist/{name}", sha256, size, _LOCAL)
             arrays.append(_read_idx(path))
         return labelled(*arrays, *(name for name, _, _ in files))
 
@@ -71,13 +71,13 @@ class FashionMnist:
 def _read_idx(path: Path) -> np.ndarray:
     """Read an array of bytes: two zeros, the type 8, the number of dimensions, their lengths, the values."""
     try:
-        content = gzip.decompress(path.read_bytes())
+        content = gunzip(path, _MOST_UNPACKED)
         dimensions = content[3] if content[:3] == b"\0\0\x08" else 0
         shape = np.frombuffer(content, ">u4", count=dimensions, offset=4)
         if not dimensions:
             raise ValueError("not an array of bytes")
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (AdvcliError, ValueError) as error:
         raise UsageError(f"'{path}' is not a readable .gz file of MNIST's kind: {error}", _LOCAL) from error
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from advcli.data import images
 from advcli.data.class_order import ClassOrder
@@ -132,14 +131,9 @@ def _split(classes: dict[str, list[Path]], labels: tuple[str, ...]) -> Split:
 
 def _edge(files: list[Path]) -> int:
     """Choose a size from some of the images: that of photographs, or the images' own if they are small."""
-    sides = []
-    for index in np.linspace(0, len(files) - 1, num=min(20, len(files)), dtype=int):
-        try:
-            # Opening reads the header only.
-            with Image.open(files[index]) as image:
-                sides.append(min(image.size))
-        except Exception:  # noqa: BLE001  a damaged image is reported when it is decoded
-            log.debug("no size to be read from '%s'", files[index])
+    chosen = np.linspace(0, len(files) - 1, num=min(20, len(files)), dtype=int)
+    # A damaged image is reported when it is decoded.
+    sides = [side for side in (min(images.size(files[index])) for index in chosen) if side]
     middle = statistics.median(sides) if sides else 224
     return 224 if middle >= 160 else max(32, int(middle))
 

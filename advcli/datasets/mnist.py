@@ -10,7 +10,8 @@ from advcli.datasets._arrays import grey_28, read_npz
 from advcli.datasets._files import local_or_fetched
 
 _URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
-_CHECKSUM = "sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+_SIZE = 11_490_434
 _LOCAL = "give a local copy: --data mnist:path=mnist.npz"
 
 
@@ -26,7 +27,7 @@ class Mnist:
 
     def __call__(self) -> Dataset:
         """Return the data set; its images are (28, 28, 1) uint8."""
-        path = local_or_fetched(self.path, _URL, "mnist.npz", _CHECKSUM, "11 MB", _LOCAL)
+        path = local_or_fetched(self.path, _URL, "mnist.npz", _SHA256, _SIZE, _LOCAL)
         train, test, _ = read_npz(path)
         return grey_28("mnist", tuple("0123456789"), train, test, eps=0.3)
 

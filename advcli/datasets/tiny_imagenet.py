@@ -1,6 +1,6 @@
-"""Tiny ImageNet: 110,000 colour images of 64 x 64 pixels in 200 classes, downloaded (237 MB).
+"""Tiny ImageNet: 110,000 colour images of 64 x 64 pixels in 200 classes, downloaded (248 MB).
 
-Le and Yang 2015, Stanford CS231n, http://cs231n.stanford.edu/tiny-imagenet-200.zip. Its test images
+Le and Yang 2015, Stanford CS231n, https://cs231n.stanford.edu/tiny-imagenet-200.zip. Its test images
 have no labels, so the validation images are the ones to test on. Their labels are in
 ``val/val_annotations.txt`` only, or in the folders of the widespread layout ``val/<wnid>/``.
 """
@@ -18,8 +18,8 @@ from advcli.datasets._files import Tree, folder_holding, has_tiny_imagenet, loca
 from advcli.errors import UsageError
 from advcli.files import paths
 
-_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
-_CHECKSUM = "md5:90528d7ca1a48142e341f4ef8d21d0de"
+_URL = "https://cs231n.stanford.edu/tiny-imagenet-200.zip"
+_SHA256, _SIZE = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821", 248_100_043
 _LOCAL = "give a local copy: --data tiny-imagenet-200.zip, or the folder it was unpacked to"
 _WHOLE = "unpack tiny-imagenet-200.zip again, or give the .zip itself"
 
@@ -41,7 +41,7 @@ class TinyImageNet:
 
     def __call__(self) -> Dataset:
         """Return the data set; its images are (64, 64, 3) uint8."""
-        path = local_or_fetched(self.path, _URL, "tiny-imagenet-200.zip", _CHECKSUM, "237 MB", _LOCAL)
+        path = local_or_fetched(self.path, _URL, "tiny-imagenet-200.zip", _SHA256, _SIZE, _LOCAL)
         tree = open_tree(path)
         top = folder_holding("wnids.txt", tree.names)
         if top is None:

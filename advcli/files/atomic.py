@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from advcli.errors import AdvcliError
+from advcli.files.paths import cut_name
+
+# Of the final name in the temporary one, which is longer.
+_MOST_OF_NAME = 200
 
 
 @contextlib.contextmanager
@@ -20,7 +24,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{cut_name(path.name, _MOST_OF_NAME)}.", delete=False
+        ) as file:
             temporary = file.name
             yield file  # type: ignore[misc]
         os.chmod(temporary, 0o666 & ~_umask())

@@ -4,9 +4,11 @@ import hashlib
 import http.client
 import logging
 import os
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from advcli.errors import AdvcliError
 
@@ -29,52 +31,81 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "advcli"
 
 
-def fetch(url: str, filename: str, checksum: str, size: str, instead: str) -> Path:
+def keras_folder() -> Path:
+    """Return the folder in which Keras keeps the weights that it downloads."""
+    return (Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models").expanduser()
+
+
+def fetch(url: str, filename: str, sha256: str, size: int, instead: str, folder: Path | None = None) -> Path:
     """Return a file from the cache, after downloading it if necessary.
 
     Args:
-        url: where the file is.
-        filename: its path below the cache folder.
-        checksum: its hash, as ``sha256:...`` or ``md5:...``.
-        size: the size of the file, for messages.
+        url: where the file is; an https address.
+        filename: its path below the folder.
+        sha256: its hash.
+        size: how many bytes it has.
         instead: a hint for users without a network.
+        folder: where it is kept; None: the cache folder.
 
     Raises:
-        AdvcliError: the download failed, is forbidden, or has a wrong hash.
+        AdvcliError: the download failed, is forbidden, or has a wrong size or hash.
     """
     # Imported here, because it imports NumPy, which offline() must not need.
     from advcli.files.atomic import whole_file
 
-    algorithm, _, expected = checksum.partition(":")
-    path = cache_folder() / filename
+    path = (folder or cache_folder()) / filename
     if path.is_file():
-        with path.open("rb") as cached:
-            if hashlib.file_digest(cached, lambda: _digest(algorithm)).hexdigest() == expected:
-                return path
+        if path.stat().st_size == size:
+            with path.open("rb") as cached:
+                if hashlib.file_digest(cached, "sha256").hexdigest() == sha256:
+                    return path
         log.warning("'%s' is damaged and has to be downloaded again", path)
     if offline():
         raise AdvcliError(f"'{filename}' is not in the cache, and --offline forbids downloading it", instead)
-    log.info("downloading %s (%s) to %s", url, size, path)
-    digest = _digest(algorithm)
+    log.info("downloading %s (%s) to %s", url, _text(size), path)
+    digest, received = hashlib.sha256(), 0
     with whole_file(path) as file:
         for block in _blocks(url, instead):
             digest.update(block)
+            received += len(block)
+            if received > size:
+                raise AdvcliError(f"cannot download '{url}': it has more than {size} bytes", instead)
             file.write(block)
-        if digest.hexdigest() != expected:
-            raise AdvcliError(f"cannot download '{url}': the hash of the downloaded file is wrong", instead)
+        if received != size or digest.hexdigest() != sha256:
+            raise AdvcliError(f"cannot download '{url}': the size or hash of the downloaded file is wrong", instead)
     return path
 
 
-def _digest(algorithm: str) -> "hashlib._Hash":
-    # Some systems allow MD5 only if it is declared as not used for security.
-    return hashlib.new(algorithm, usedforsecurity=False)
+def _text(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
 
 
 def _blocks(url: str, instead: str) -> Iterator[bytes]:
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
+        _refuse_insecure(url)
+        with urllib.request.build_opener(_SecureRedirects).open(url, timeout=_TIMEOUT) as response:
             while block := response.read(_BLOCK):
                 yield block
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise AdvcliError(f"cannot download '{url}': {reason}", instead) from error
+
+
+class _SecureRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to https addresses only."""
+
+    def redirect_request(self, *arguments: object) -> "urllib.request.Request | None":
+        """Return the request for the new address, the last argument."""
+        _refuse_insecure(str(arguments[-1]))
+        return super().redirect_request(*arguments)  # type: ignore[arg-type]
+
+
+def _refuse_insecure(url: str) -> None:
+    """Refuse an address that is not https; this machine needs none.
+
+    Raises:
+        URLError: it is another one.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise urllib.error.URLError(f"'{url}' is not an https address")

@@ -1,21 +1,27 @@
 """Find image files, and choose output paths."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from advcli.errors import UsageError
+from advcli.files.bounded import refuse_special
 
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .jfif .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .jp2 .avif".split()  # noqa: SIM905
 )
+
+_RENAME = "give shorter names, or another folder"
+# A temporary file in the same folder has a few more characters.
+_TEMPORARY = 16
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:
     """List the given image files and those in the given folders.
 
     Raises:
-        UsageError: a path does not exist, or a folder contains no image.
+        UsageError: a path does not exist or is no regular file, or a folder contains no image.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -25,7 +31,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
                 raise UsageError(f"no images in folder '{path}'", f"known suffixes: {' '.join(sorted(SUFFIXES))}")
             found.update(dict.fromkeys(files))
         elif path.exists():
-            found[path] = None
+            found[refuse_special(path)] = None
         else:
             raise UsageError(f"no such file: '{path}'", _sibling_hint(path))
     return list(found)
@@ -51,8 +57,10 @@ def plan_outputs(files: Sequence[Path], out: Path, endings: Sequence[str], overw
     """Choose each file's output path: file -> output path without its suffix.
 
     Raises:
-        UsageError: two files would have the same output, or an output exists and ``overwrite`` is false.
+        UsageError: two files would have the same output, a name is too long, or an output exists and ``overwrite``
+        is false.
     """
+    refuse_long_name(out / "x")
     for folder in (out, *out.parents):
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"'{folder}' is a file, not a folder", "--out names the folder for the outputs")
@@ -67,20 +75,66 @@ def plan_outputs(files: Sequence[Path], out: Path, endings: Sequence[str], overw
         raise UsageError(f"'{clash[0]}' and '{clash[1]}' would have the same output", "give them in two calls")
     stems = {file: out / name for file, name in names.items()}
     inputs = {file.resolve() for file in files}
-    for stem in stems.values():
+    made_from: dict[str, Path] = {}
+    for file, stem in stems.items():
         for ending in endings:
             output = refuse_existing_file(stem.with_name(stem.name + ending), overwrite)
             if output.resolve() in inputs:
                 raise UsageError(f"output '{output}' is one of the inputs", "give another folder with --out")
+            other = made_from.setdefault(output.name.casefold(), file)
+            if other is not file:
+                raise UsageError(f"'{other}' and '{file}' would have the same output", "give them in two calls")
+        if len({ending.casefold() for ending in endings}) < len(endings):
+            raise UsageError(f"two outputs of '{file}' would have the same name", "ask for them in two calls")
     return stems
+
+
+def refuse_long_name(output: Path) -> Path:
+    """Return a path whose names the file system can hold.
+
+    Raises:
+        UsageError: one is too long.
+    """
+    existing = next((folder for folder in output.absolute().parents if _is_there(folder)), Path())
+    most, whole = _limit(existing, "PC_NAME_MAX", 255), _limit(existing, "PC_PATH_MAX", 4096)
+    for name in output.parts:
+        size = len(os.fsencode(name))
+        if size > most:
+            raise UsageError(f"an output name has {size} bytes, and at most {most} are possible: '{name}'", _RENAME)
+    if len(os.fsencode(output.absolute())) + _TEMPORARY >= whole:
+        raise UsageError(f"an output path is too long: '{output}'", _RENAME)
+    return output
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:
+        return False
+
+
+def _limit(folder: Path, name: str, usual: int) -> int:
+    try:
+        return os.pathconf(folder, name)
+    except (AttributeError, OSError, ValueError):
+        return usual
+
+
+def cut_name(name: str, most: int) -> str:
+    """Return the first characters of a file name that take at most so many bytes."""
+    name = name[:most]
+    while len(os.fsencode(name)) > most:
+        name = name[:-1]
+    return name
 
 
 def refuse_existing_file(output: Path, overwrite: bool) -> Path:
     """Return a path that can be written.
 
     Raises:
-        UsageError: the file exists and ``overwrite`` is false.
+        UsageError: the file exists and ``overwrite`` is false, or its name is too long.
     """
+    refuse_long_name(output)
     if output.exists() and not overwrite:
         raise UsageError(f"output exists: '{output}'", "give --overwrite to replace it, or another --out")
     return output

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ import numpy as np
 
 from advcli.errors import AdvcliError
 from advcli.files.atomic import whole_file
+from advcli.files.bounded import parse_json
+from advcli.files.image_file import UnknownFormat, open_image
 from advcli.records import Record
 from advcli.records.base import Json
 
@@ -50,21 +51,27 @@ def read(file: Path) -> np.ndarray:
     Raises:
         AdvcliError: the file is not an 8-bit PNG.
     """
-    from PIL import Image
-
     try:
-        with Image.open(file) as opened:
-            if opened.format != "PNG" or opened.mode not in ("L", "LA", "RGB", "RGBA"):
+        with open_image(file, "PNG") as opened:
+            if opened.mode not in ("L", "LA", "RGB", "RGBA"):
                 raise AdvcliError(f"'{file}' is not an 8-bit PNG file")
             pixels = np.asarray(opened)
-    except OSError as error:
-        raise AdvcliError(f"cannot read '{file}': {error.strerror or error}") from error
+    except UnknownFormat as error:
+        raise AdvcliError(f"'{file}' is not an 8-bit PNG file") from error
+    except AdvcliError:
+        raise
+    except Exception as error:
+        raise AdvcliError(f"cannot read '{file}': {error}") from error
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def record_in(file: Path) -> dict[str, Json]:
     """Return the content of the record that a PNG file carries; empty if it carries none."""
-    return json.loads(_text_in(file, _RECORD) or "{}")
+    try:
+        content = parse_json(_text_in(file, _RECORD) or "{}")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def kind_in(file: Path) -> str | None:
@@ -73,12 +80,10 @@ def kind_in(file: Path) -> str | None:
 
 
 def _text_in(file: Path, key: str) -> str | None:
-    from PIL import Image
-
     try:
-        with Image.open(file) as opened:
+        with open_image(file) as opened:
             return getattr(opened, "text", {}).get(key)
-    except OSError:
+    except Exception:  # noqa: BLE001  a damaged file makes its decoder raise almost anything
         return None
 
 

@@ -279,6 +279,19 @@ def reporting_failures(models: Iterable[KerasModel]) -> Iterator[None]:
             raise
 
 
+def failure_of_image(error: Exception, models: Iterable[KerasModel]) -> str | None:
+    """Return why an image cannot be worked on; None if the error concerns the whole call: of a black box, or a bug."""
+    if any(isinstance(model, BlackBox) and model.failure is not None for model in models):
+        return None
+    if isinstance(error, AdvcliError):
+        return f"{error.message} ({error.hint})" if error.hint else error.message
+    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+        return "out of memory"
+    if isinstance(error, tf.errors.InvalidArgumentError):
+        return str(error).strip().partition("\n")[0][:300]
+    return None
+
+
 @contextlib.contextmanager
 def _sigint_seen() -> Iterator[Callable[[], bool]]:
     """Tell another thread whether Ctrl-C was pressed: Python's own handler waits until TensorFlow returns."""

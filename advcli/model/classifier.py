@@ -17,6 +17,7 @@ from advcli.data.class_order import generic_names
 from advcli.data.images import Fit, crop_window
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import atomic
+from advcli.files.bounded import TEXT, Archive, parse_json, read_text
 from advcli.model import keras_file, output_head
 from advcli.model.black_box import CLASSES_ONLY, Access, BlackBox
 from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement, switched_off
@@ -433,9 +434,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
         AdvcliError: the file contains no class names.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        labels = _labels_in_json(json.loads(text)) if text.lstrip().startswith(("{", "[")) else text.splitlines()
-    except (OSError, ValueError, LookupError) as error:
+        text = read_text(path)
+        labels = _labels_in_json(parse_json(text)) if text.lstrip().startswith(("{", "[")) else text.splitlines()
+    except (AttributeError, TypeError, ValueError, LookupError) as error:
         raise AdvcliError(f"cannot read class names from '{path}': {keras_file.first_line(error)}") from error
     labels = tuple(label.strip() for label in labels if label.strip())
     if not labels:
@@ -458,8 +459,8 @@ def _labels_in_json(content: Json) -> list[str]:
 def _own_content(path: Path) -> dict[str, Json] | None:
     if not zipfile.is_zipfile(path):
         return None
-    with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.read(_MEMBER)) if _MEMBER in archive.namelist() else None
+    with Archive(path) as archive:
+        return parse_json(archive.read(_MEMBER, TEXT)) if _MEMBER in archive.names else None
 
 
 def _image_size(adapted: Adapted, name: str, wanted: int | None) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.files.bounded import parse_json, read_text
 from advcli.files.download import offline
 from advcli.model.black_box import Access, ScoreFunction
 from advcli.model.http_session import HttpSession
@@ -107,8 +108,8 @@ class HttpEndpoint:
             UsageError: it describes no endpoint.
         """
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content = tomllib.loads(read_text(path))
+        except (AdvcliError, ValueError, RecursionError) as error:
             raise UsageError(f"'{path}' cannot be read: {error}", _WHAT) from error
         known = get_type_hints(cls)
         for key, value in content.items():
@@ -176,7 +177,7 @@ class HttpEndpoint:
 
     def _scores(self, answer: bytes) -> np.ndarray:
         try:
-            content = json.loads(answer)
+            content = parse_json(answer)
         except ValueError as error:
             raise AdvcliError(f"'{self.name}' answers with something that is not JSON: {error}") from error
         found = self._found(content, self.response.split(".") if self.response else [])

@@ -20,6 +20,8 @@ _RETRIED = (
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
+# The scores of a thousand images of ten thousand classes, in digits.
+_LONGEST_ANSWER = 256_000_000
 _FIRST_PAUSE, _LONGEST_PAUSE, _LONGEST_ASKED = 0.5, 30.0, 600.0
 
 
@@ -92,7 +94,10 @@ class HttpSession:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             self._connection.request(self.method, target, body, dict(self.headers))
             answer = self._connection.getresponse()
-            return answer.status, answer.headers, answer.read()  # type: ignore[return-value]
+            content = answer.read(_LONGEST_ANSWER + 1)
+            if len(content) > _LONGEST_ANSWER:
+                raise AdvcliError(f"'{self.name}' answers with more than {_LONGEST_ANSWER // 1_000_000} MB")
+            return answer.status, answer.headers, content  # type: ignore[return-value]
         except BaseException:
             # What is left of an answer must not be taken for the next one.
             self._connection.close()

@@ -4,7 +4,6 @@ Every weight of the file is used once, at its place: the layer, the name and the
 equal in Keras 3 is known is refused.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import h5py
 import numpy as np
 
 from advcli.backend import KerasLayer, Nest, Tensor, keras
+from advcli.files.bounded import parse_json
 from advcli.model import keras2_layers
 from advcli.model.keras2_layers import Unknown
 from advcli.records.base import Json
@@ -24,14 +24,24 @@ _CALLS = ("TFOpLambda", "SlicingOpLambda")
 
 def configuration(path: Path) -> dict[str, Json] | None:
     """Return the configuration of the model in an .h5 file of Keras 2; None if it is another file."""
+    return _stored(path, newest=2)
+
+
+def stored_configuration(path: Path) -> dict[str, Json] | None:
+    """Return the configuration of the model in an .h5 file of any Keras; None if it is another file."""
+    return _stored(path, newest=1000)
+
+
+def _stored(path: Path, newest: int) -> dict[str, Json] | None:
     try:
         with h5py.File(path) as file:
             version, config = file.attrs.get("keras_version"), file.attrs.get("model_config")
-    except OSError:
+        if version is None or config is None or int(_text(version).partition(".")[0]) > newest:
+            return None
+        return parse_json(_text(config))
+    except (OSError, RuntimeError, ValueError):
+        # A damaged file: the reader of Keras 3 says what is wrong.
         return None
-    if version is None or config is None:
-        return None
-    return None if int(_text(version).partition(".")[0]) >= 3 else json.loads(_text(config))
 
 
 def _text(value: Json) -> str:

@@ -1,7 +1,6 @@
 """Read a model from a Keras file, with clear errors for files that cannot be read."""
 
 import importlib
-import json
 import logging
 import re
 import zipfile
@@ -10,11 +9,15 @@ from pathlib import Path
 
 from advcli.backend import KerasLayer, KerasModel, keras
 from advcli.errors import AdvcliError
+from advcli.files.bounded import TEXT, Archive, open_file, parse_json
+from advcli.files.hdf5 import check_hdf5
 from advcli.model import keras2_layers, keras2_model, keras2_process, saved_model
+from advcli.model.named_code import reaching_name
 from advcli.records.base import Json
 
 log = logging.getLogger(__name__)
 
+_CONFIG = "config.json"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TRUST = "if you trust the file, give --unsafe-load"
 _WHOLE_MODEL = "give a Keras 3 .keras file or a legacy .h5 file of a whole model"
@@ -22,8 +25,8 @@ _WHOLE_MODEL = "give a Keras 3 .keras file or a legacy .h5 file of a whole model
 
 def _is_torch(path: Path, start: bytes) -> bool:
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/data.pkl") for name in archive.namelist())
+        with Archive(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.names)
     return start[:2] == b"\x80\x02"
 
 
@@ -65,7 +68,7 @@ def _read_keras_2(config: Mapping[str, Json], path: Path, unsafe: bool) -> Keras
     """Read an .h5 file of Keras 2: built with the layers of Keras 3, or by Keras 2 itself in a second process."""
     code = keras2_layers.code_in(config)
     if code and not unsafe:
-        raise AdvcliError(f"cannot load model '{path}': it contains {code}", _TRUST)
+        raise AdvcliError(f"cannot load model '{path}': it contains {code}", _trusting(_TRUST, config))
     try:
         return keras2_model.build_model(config, path)
     except keras2_layers.Unknown as error:
@@ -112,11 +115,8 @@ def _check_kind(path: Path) -> None:
     if path.is_dir():
         hint = "give a .keras file, or the SavedModel folder that contains saved_model.pb"
         raise AdvcliError(f"'{path}' is a folder, not a model file", hint)
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_HDF5))
-    except OSError as error:
-        raise AdvcliError(f"cannot read model '{path}': {error.strerror or error}") from error
+    with open_file(path, 1 << 62) as file:
+        start = file.read(len(_HDF5))
     for kind, is_kind, hint in _FOREIGN:
         if is_kind(path, start):
             raise AdvcliError(f"'{path}' is {kind}, not a Keras model", hint)
@@ -127,6 +127,28 @@ def _check_kind(path: Path) -> None:
         raise AdvcliError(
             f"the suffix of '{path}' does not match its format", f"rename it to '{path.stem}{endings[0]}'"
         )
+    if start == _HDF5:
+        check_hdf5(path, str(path))
+    else:
+        _check_archive(path)
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a .keras file that unpacks to much more than it is.
+
+    Raises:
+        AdvcliError: it is such a file.
+    """
+    with Archive(path) as archive:
+        archive.check()
+        if _CONFIG in archive.names:
+            archive.read(_CONFIG, TEXT)
+        for name in archive.names:
+            if name.endswith((".h5", ".hdf5")):
+                check_hdf5(archive.random_access(name), f"{path}: {name}")
+            elif name.endswith(".npz"):
+                with Archive(path / name, archive.random_access(name)) as inner:
+                    inner.check()
 
 
 def _check_saved_models(path: Path, unsafe: bool) -> None:
@@ -135,7 +157,7 @@ def _check_saved_models(path: Path, unsafe: bool) -> None:
     Raises:
         AdvcliError: a folder is missing, or may not be loaded.
     """
-    for folder in _saved_models_in(_member(path, "config.json")):
+    for folder in _saved_models_in(_member(path, _CONFIG)):
         inside = f"cannot load model '{path}': its TFSMLayer reads the SavedModel '{folder}'"
         if not saved_model.is_saved_model(Path(folder)):
             beside = saved_model.is_saved_model(path.parent / folder)
@@ -146,7 +168,7 @@ def _check_saved_models(path: Path, unsafe: bool) -> None:
             raise AdvcliError(f"{inside}, which is not there", start)
         if not unsafe:
             hint = f"if you trust both, give --unsafe-load; or give the SavedModel itself: --model {folder}"
-            raise AdvcliError(f"{inside}, which can contain code", hint)
+            raise AdvcliError(f"{inside}, which can contain code", _trusting(hint, _member(path, _CONFIG)))
 
 
 def _saved_models_in(config: Json) -> Iterator[str]:
@@ -162,7 +184,7 @@ def _saved_models_in(config: Json) -> Iterator[str]:
 def _own_classes(path: Path) -> dict[str, object]:
     """Import the custom classes and functions that a .keras file names; Keras does not import them."""
     found = {}
-    for module, name, registered in _named(_member(path, "config.json")):
+    for module, name, registered in _named(_member(path, _CONFIG)):
         try:
             found[registered] = getattr(importlib.import_module(module), name, None)
         except Exception as error:
@@ -189,22 +211,34 @@ def _named(config: Json) -> Iterator[tuple[str, str, str]]:
 def _member(path: Path, name: str) -> Json:
     """Read a JSON member of a .keras file; None if there is none."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(name))
-    except (zipfile.BadZipFile, KeyError, ValueError):
+        with Archive(path) as archive:
+            return parse_json(archive.read(name, TEXT))
+    except (AdvcliError, KeyError, ValueError):
         return None
+
+
+def _whole_config(path: Path) -> Json:
+    """Return the configuration of the model in a .keras or .h5 file; None if it cannot be read."""
+    return _member(path, _CONFIG) if zipfile.is_zipfile(path) else keras2_model.stored_configuration(path)
+
+
+def _trusting(hint: str, config: Json) -> str:
+    """Return a hint that advises to run the code in a file, unless that names what reaches beyond a model."""
+    name = reaching_name(config)
+    return f"it names '{name}', which reaches beyond a model: load it nowhere" if name else hint
 
 
 def _explained(error: Exception, path: Path, unsafe: bool) -> AdvcliError:
     text = str(error)
     missing = re.search(r"(?:Could not (?:locate|deserialize) \w+|Unknown [\w ]+:) '([^']+)'", text)
     if "is a Python lambda" in text and not unsafe:
-        message, hint = "it contains Python code (a Lambda layer)", _TRUST
+        message, hint = "it contains Python code (a Lambda layer)", _trusting(_TRUST, _whole_config(path))
     elif missing:
         message = f"it needs the Python class or function '{missing[1]}'"
-        homes = [module for module, name, _ in _named(_member(path, "config.json")) if name == missing[1]]
+        homes = [module for module, name, _ in _named(_member(path, _CONFIG)) if name == missing[1]]
         if homes and homes[0] != "__main__" and not unsafe:
             hint = f"if you trust it, put the folder of {homes[0]} on PYTHONPATH and give --unsafe-load"
+            hint = _trusting(hint, _whole_config(path))
         else:
             # An .h5 file does not name modules, and no format names the modules of functions.
             hint = "save the model as .keras, with custom layers as classes that are imported from a module"

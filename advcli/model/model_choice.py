@@ -1,7 +1,6 @@
 """Choose a model: a run folder, a model file, or a backbone with pretrained weights."""
 
 import contextlib
-import io
 import logging
 import os
 import re
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Self
 
 from advcli import registry
-from advcli.backend import keras
 from advcli.data.class_order import generic_names
 from advcli.data.images import Fit
 from advcli.errors import AdvcliError, UsageError, nearest
-from advcli.files.download import offline
+from advcli.files.bounded import refuse_special
+from advcli.files.download import fetch, keras_folder, offline
 from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
 from advcli.model.classifier import Classifier, load, read_labels, recipe_of
@@ -32,7 +31,8 @@ _LEAST_SIZE = 8
 _CLASS_INDEX = (
     "imagenet_class_index.json",
     "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
-    "c2c37ea517e94d9795004a39431a14cb",
+    "a1e7a966a1f601d39e4b43e119b3e7dd4a2ad3ea08cf69847cbaf021013767bc",
+    35_363,
 )
 
 
@@ -65,6 +65,9 @@ class ModelChoice:
     text: str = ""
 
     def __post_init__(self) -> None:
+        for file in (self.labels, Path(self.value).expanduser(), Path(self.weights)):
+            if file is not None:
+                refuse_special(file)
         if self.labels is not None and not self.labels.is_file():
             raise UsageError(f"no such file: '{self.labels}'", "--labels names a file with one class name a line")
         if self.black_box is not None:
@@ -267,7 +270,7 @@ def load_all(choices: Sequence[ModelChoice]) -> list[Classifier]:
 
 
 def _imagenet_labels(classes: int, weights: str) -> tuple[str, ...]:
-    cached = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / _CLASS_INDEX[0]
+    cached = keras_folder() / _CLASS_INDEX[0]
     if classes == 1000:
         # Class names are downloaded only if the weights were: a local weights file must not need the network.
         if not cached.is_file() and weights == "imagenet" and not offline():
@@ -279,6 +282,6 @@ def _imagenet_labels(classes: int, weights: str) -> tuple[str, ...]:
 
 
 def _fetch_class_index() -> None:
-    name, url, md5 = _CLASS_INDEX
-    with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
-        keras.utils.get_file(name, url, cache_subdir="models", file_hash=md5)
+    name, url, sha256, size = _CLASS_INDEX
+    with contextlib.suppress(AdvcliError):
+        fetch(url, name, sha256, size, "give class names with --labels", keras_folder())

@@ -10,6 +10,7 @@ import numpy as np
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.black_box import Access, ScoreFunction
 from advcli.model.keras_file import first_line
+from advcli.model.named_code import is_reaching
 
 PREFIX = "python:"
 
@@ -34,7 +35,8 @@ class PythonFunction:
         if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
             raise UsageError(f"'{self.value}' names no function", "write python:module:function")
         if not self.unsafe:
-            raise UsageError(f"'{self.value}' runs code of yours", "allow that with --unsafe-load")
+            hint = "name a module of yours" if is_reaching(module) else "allow that with --unsafe-load"
+            raise UsageError(f"'{self.value}' runs code of yours", hint)
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from advcli.backend import Graph, Tensor, keras, tf
 from advcli.errors import AdvcliError
+from advcli.files.bounded import refuse_special
 from advcli.model import graph_safety
 from advcli.model.final_activation import final_activation
 
@@ -86,6 +87,8 @@ def read(folder: Path, *, unsafe: bool = False, source: Path | None = None) -> G
     Raises:
         AdvcliError: the folder contains no SavedModel that maps one image to scores.
     """
+    for file in folder.rglob("*"):
+        refuse_special(file)
     if not unsafe:
         graph_safety.check(folder)
     try:

@@ -46,3 +46,10 @@ def test_numbers_are_worded_as_by_hand() -> None:
     assert wording.count_noun(1, "image") == "1 image"
     assert wording.count_noun(1200, "image") == "1,200 images"
     assert wording.count_noun(2, "class", "classes") == "2 classes"
+
+
+def test_no_control_character_reaches_a_page() -> None:
+    controls = "".join(map(chr, (*range(9), *range(11, 32), *range(127, 160))))
+    drawn = page(f"a{controls}b", controls, [(controls, [controls])], [])
+    assert not set(controls) & set(drawn)
+    assert "a" + "\ufffd" * len(controls) + "b" in drawn

@@ -16,7 +16,7 @@ from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import paths, png
-from advcli.model.black_box import end_batch, reporting_failures
+from advcli.model.black_box import end_batch, failure_of_image, reporting_failures
 from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress, Queried
 from advcli.records.base import Fields
@@ -180,7 +180,7 @@ def attack_files(
                 yield Failed(image=str(picture.file), error=f"{error.message} ({error.hint})", **common)
             done += len(group)
             continue
-        for record in _attack_group(classifier, find, group, outputs, request, pattern, common):
+        for record in _attack_apart(classifier, find, group, outputs, request, pattern, common):
             yield record
             done += 1
         end_batch(classifier.model)
@@ -208,6 +208,33 @@ def _search_elsewhere(find: Search, surrogate: Surrogate, originals: np.ndarray,
 def _search_smallest(smallest: MinimumRadius, originals: np.ndarray, labels: np.ndarray) -> Found:
     pixels, queries, radii = smallest(originals, labels)
     return Found(pixels, queries, [float(radius) for radius in radii])
+
+
+def _attack_apart(
+    classifier: Classifier,
+    find: Search,
+    pictures: Sequence[Picture],
+    outputs: Mapping[Path, Path],
+    request: Resolved,
+    pattern: Path | None,
+    common: Fields,
+) -> Iterator[Attacked | Failed]:
+    """Attack some images together; if that fails, one by one, so that each failure is that of its image."""
+    reported = set()
+    try:
+        for record in _attack_group(classifier, find, pictures, outputs, request, pattern, common):
+            reported.add(record.image)
+            yield record
+    except Exception as error:
+        reason = failure_of_image(error, [classifier.model])
+        if reason is None:
+            raise
+        if len(pictures) == 1:
+            yield Failed(image=str(pictures[0].file), error=reason, **common)
+            return
+        for picture in pictures:
+            if str(picture.file) not in reported:
+                yield from _attack_apart(classifier, find, [picture], outputs, request, pattern, common)
 
 
 def _attack_group(
@@ -273,8 +300,12 @@ def _attack_group(
             seconds=seconds,
             **common,
         )
-        _write(record, paths, originals[i], found.pixels[i])
-        yield record
+        try:
+            _write(record, paths, originals[i], found.pixels[i])
+        except AdvcliError as error:
+            yield Failed(image=str(picture.file), error=error.message, **common)
+        else:
+            yield record
 
 
 def _with_numbers(

@@ -12,6 +12,7 @@ from advcli.attacks import Universal
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
+from advcli.files.bounded import refuse_special
 from advcli.model.classifier import Classifier
 from advcli.records import Crafted, Progress
 from advcli.records.base import Fields, Json
@@ -87,7 +88,7 @@ def pattern_of(
     Raises:
         UsageError: the file is no universal perturbation, or does not match the requested options.
     """
-    if not file.is_file():
+    if not refuse_special(file).is_file():
         raise UsageError(f"no such file: '{file}'", "--apply takes the .pattern.png that an attack has written")
     content = png.record_in(file)
     if not content or png.kind_in(file) != "pattern":

@@ -9,6 +9,7 @@ from advcli.data.dataset import decode, to_eight_bits
 from advcli.datasets import find
 from advcli.errors import UsageError
 from advcli.files import png
+from advcli.files.paths import cut_name
 from advcli.records import Exported, Progress
 from advcli.tasks.benchmark.request import Request, Shard
 
@@ -68,5 +69,5 @@ def export(request: Request, folder: Path, shard: Shard) -> Iterator[Exported | 
 
 def _folder_names(labels: tuple[str, ...]) -> list[str]:
     """Turn class names into valid and unique folder names."""
-    names = [_FORBIDDEN.sub("_", label).strip(" .") or "class" for label in labels]
+    names = [cut_name(_FORBIDDEN.sub("_", label), 200).strip(" .") or "class" for label in labels]
     return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names)]

@@ -23,7 +23,7 @@ from advcli.tasks.benchmark.transfer import evaluate_transfers
 _SHARDS_A_CORE = 2
 _TRIES = 5
 # The environment variables that are passed to the workers.
-_PASSED_ON = ("PYTHONPATH", "ADVCLI_OFFLINE", "ADVCLI_CACHE", "KERAS_HOME")
+_PASSED_ON = ("PYTHONPATH", "ADVCLI_OFFLINE", "ADVCLI_MAX_PIXELS", "ADVCLI_CACHE", "KERAS_HOME")
 
 
 def measure_on_ray(prepared: Prepared, results: Results, keep: Keep, address: str) -> Iterator[Progress]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from advcli.errors import UsageError
+from advcli.files.bounded import refuse_special
 from advcli.records import Protocol, Score, Smoothed, Verdicts
 from advcli.records.base import Fields
 
@@ -21,7 +22,7 @@ def read_protocol(path: Path) -> Protocol:
         UsageError: there is no such file, or it is no results file.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with refuse_special(path).open(encoding="utf-8") as file:
             content = json.loads(file.readline())
         if content.get("type") != Protocol.type:
             raise ValueError("its first line is not a protocol")
@@ -39,7 +40,7 @@ def read_batches(path: Path) -> Iterator[Verdicts | Smoothed]:
     Raises:
         UsageError: an earlier line is damaged.
     """
-    with path.open("rb") as file:
+    with refuse_special(path).open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
@@ -63,7 +64,7 @@ def read_scores(path: Path) -> list[Score]:
         UsageError: there are no scores.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = refuse_special(path).read_text(encoding="utf-8").splitlines()
         found = [_record(Score, item) for item in map(json.loads, lines) if item.get("type") == "score"]
     except FileNotFoundError:
         raise UsageError(

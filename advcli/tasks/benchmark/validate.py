@@ -16,7 +16,7 @@ from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.benchmark.report import ReportFiles
 from advcli.tasks.benchmark.request import Execution, Request
 
-_OF_ONE_CALL = frozenset({"json", "quiet", "offline"})
+_OF_ONE_CALL = frozenset({"json", "quiet", "offline", "max_pixels"})
 _OF_RESULTS = frozenset(
     name for part in (Request, Execution) for name, each in options_of(part).items() if each.of_results
 )

@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from advcli.model.black_box import end_batch, reporting_failures
+from advcli.errors import AdvcliError
+from advcli.model.black_box import end_batch, failure_of_image, reporting_failures
 from advcli.model.classifier import Classifier
 from advcli.records import Explained, Failed, Flipped, Progress, Queried, Shifted, Trusted
 from advcli.records.base import Fields
 from advcli.report.explanations import Entry, ExplanationPage, Outcome
 from advcli.report.sheet import Sheet
 from advcli.report.wording import radius
-from advcli.search.image_batches import by_size
+from advcli.search.image_batches import Picture, by_size
 from advcli.tasks.explain.captions import missed
 from advcli.tasks.explain.check_cache import CheckCache
 from advcli.tasks.explain.explain_model import ExplainedModel, explain_images
@@ -89,7 +90,7 @@ def _explain_files(
                 yield Failed(image=str(chunk[0]), error=chunk[1], **common)
                 done += 1
                 continue
-            found = [explain_images(model, chunk) for model in models]
+            found = [_explain_apart(model, chunk) for model in models]
             for model in models:
                 end_batch(model.classifier.model)
             for picture, *outcomes in zip(chunk, *found, strict=True):
@@ -105,8 +106,13 @@ def _explain_files(
                         _note_missing(missing, outcome)
                         explanations[suffix] = outcome
                 if explanations:
+                    try:
+                        sheet, records = write_files(outputs[picture.file], request, explanations, notes, common)
+                    except AdvcliError as error:
+                        yield Failed(image=str(picture.file), error=error.message, **common)
+                        done += 1
+                        continue
                     shown += 1
-                    sheet, records = write_files(outputs[picture.file], request, explanations, notes, common)
                     if pages is not None:
                         pages.add(_entry(picture.file, sheet, list(explanations.values())))
                     yield from records
@@ -123,6 +129,19 @@ def _explain_files(
             title = f"What {' and '.join(names)} look{'s' if len(names) == 1 else ''} at"
             pages.finish(title, _facts(models, request, groups, shown), shifted, trusted)
             log.info("page: '%s'", report)
+
+
+def _explain_apart(model: ExplainedModel, pictures: Sequence[Picture]) -> list[Explanation | str]:
+    """Explain some images together; if that fails, one by one; for one that cannot be explained return the reason."""
+    try:
+        return explain_images(model, pictures)
+    except Exception as error:
+        reason = failure_of_image(error, [model.classifier.model])
+        if reason is None:
+            raise
+        if len(pictures) == 1:
+            return [reason]
+    return [each for picture in pictures for each in _explain_apart(model, [picture])]
 
 
 def _log_true_classes(classifier: Classifier, files: Sequence[Path], request: Request) -> None:

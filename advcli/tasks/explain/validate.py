@@ -10,6 +10,7 @@ from advcli.attacks import Attack, Suite, Universal, refuse_pattern, refuse_radi
 from advcli.errors import UsageError
 from advcli.explainers import Explainer
 from advcli.files import paths
+from advcli.files.bounded import refuse_special
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
 from advcli.tasks.explain.adversarial_pairs import check_kind
@@ -164,7 +165,7 @@ def adversarial_files(outputs: Mapping[Path, Path], adversarial: Path | None) ->
     else:
         found = dict.fromkeys(outputs, adversarial)
     for file in found.values():
-        if not file.is_file():
+        if not refuse_special(file).is_file():
             raise UsageError(f"no such file: '{file}'", "--adversarial takes what advcli attack wrote")
         check_kind(file)
     return found

@@ -20,6 +20,7 @@ from advcli.backend import Variable
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.atomic import whole_file
 from advcli.files.lock import lock
+from advcli.files.paths import refuse_long_name
 from advcli.model.classifier import Classifier
 from advcli.records import Epoch
 from advcli.records.base import Json
@@ -75,6 +76,7 @@ class Run:
         Raises:
             UsageError: the folder holds something.
         """
+        refuse_long_name(self.folder / "history.csv")
         there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         if not there.is_dir():
             raise UsageError(f"'{there}' is a file, not a folder", "--out names the run's folder")

@@ -16,7 +16,7 @@ from advcli.tasks.train.request import AUTO, Execution, Request
 from advcli.tasks.train.start_choice import choose_start
 
 # The options allowed with --resume.
-WITH_RESUME = ("resume", "epochs", "strategy", "memory", "tensorboard", "json", "quiet", "offline")
+WITH_RESUME = ("resume", "epochs", "strategy", "memory", "tensorboard", "json", "quiet", "offline", "max_pixels")
 
 
 # The options allowed with --average.

@@ -1,0 +1,108 @@
+"""Open image files: which formats are decoded, and up to which size."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from advcli.errors import AdvcliError, UsageError
+from advcli.files.bounded import MEGA, open_file
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+# Pillow's decoders that run in this process; others start a program, such as Ghostscript for PostScript.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "AVIF")
+
+# What a photograph of 100 megapixels needs, with its margins.
+MAX_PIXELS = 120 * MEGA
+_VARIABLE = "ADVCLI_MAX_PIXELS"
+# Four channels of 32 bits.
+_BYTES_PER_PIXEL = 16
+
+
+def max_pixels() -> int:
+    """Return how many pixels an image may have (``--max-pixels`` sets the environment variable).
+
+    Raises:
+        UsageError: the variable is not a number.
+    """
+    text = os.environ.get(_VARIABLE, "")
+    if text and not (text.isdecimal() and text.isascii() and len(text) < 19 and int(text)):
+        raise UsageError(f"{_VARIABLE} is not a number of pixels: '{text}'")
+    return int(text or MAX_PIXELS)
+
+
+def allow_pixels(count: int) -> None:
+    """Set how many pixels an image may have, also for the processes that this one starts."""
+    os.environ[_VARIABLE] = str(count)
+
+
+@contextlib.contextmanager
+def open_source(source: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Open an image file, or take one that is open; it is not decoded.
+
+    Raises:
+        AdvcliError: it cannot be read, is larger than any image may be, or is no regular file.
+    """
+    if isinstance(source, Path):
+        with open_file(source, _BYTES_PER_PIXEL * max_pixels() + 64 * MEGA) as file:
+            yield file
+    else:
+        yield source
+
+
+@contextlib.contextmanager
+def open_image(source: Path | BinaryIO, *formats: str) -> "Iterator[ImageFile]":
+    """Open an image with Pillow, to be decoded inside the block; only its header is read so far.
+
+    Args:
+        source: the file.
+        formats: the formats to read, as Pillow names them; none: ``FORMATS``.
+
+    Raises:
+        AdvcliError: it is of another format, is too large, or has no pixels.
+        Exception: it is damaged; a decoder raises almost anything.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    most = max_pixels()
+    too_large = f"an image of more than {most:,} pixels (see --max-pixels)"
+    before = Image.MAX_IMAGE_PIXELS
+    with open_source(source) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Pillow warns from this size on, and refuses from twice this size on.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        Image.MAX_IMAGE_PIXELS = most
+        try:
+            with Image.open(file, formats=formats or FORMATS) as opened:
+                width, height = opened.size
+                if not width or not height:
+                    raise AdvcliError(f"an image of {width} x {height} pixels")
+                if width * height > most or _largest_tile(opened) > max(most, 1 << 24):
+                    raise AdvcliError(too_large)
+                yield opened
+        except UnidentifiedImageError as error:
+            raise UnknownFormat(f"not a readable image: its content is none of {', '.join(FORMATS)}") from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise AdvcliError(too_large) from error
+        except ValueError as error:
+            if "MAX_TEXT" not in str(error):
+                raise
+            raise AdvcliError("a text in the image unpacks to more than 1 MB") from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+class UnknownFormat(AdvcliError):
+    """Pillow knows the content of a file as none of the formats."""
+
+
+def _largest_tile(opened: "ImageFile") -> int:
+    """Return the pixels of a tile of a TIFF file, which may be larger than the image."""
+    if opened.format != "TIFF":
+        return 0
+    tags = opened.tag_v2  # type: ignore[attr-defined]
+    return int(tags.get(322, 0)) * int(tags.get(323, 0))
