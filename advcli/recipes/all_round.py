@@ -1,4 +1,4 @@
-"""Adversarial training with AugMix in half the ball: for attacks and corruptions together, at little clean accuracy."""
+"""Small-radius adversarial training with AugMix: for attacks and corruptions together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Adversarial regularization with the article's values and augmentations, where layers unfreeze from the top down.
+"""The article: adversarial regularization with all six augmentations.
 
 Kept: the multiplier and the step of 0.2 in the infinity norm, all six augmentations, one more stage at each plateau.
 Changed, because pretrained weights do not survive it otherwise: the optimizer and BatchNorm's mode, by the defaults

@@ -1,4 +1,4 @@
-"""Adversarial training in the ball of --eps, with a growing radius and averaged weights: the strongest under attack."""
+"""Adversarial training with a growing radius and averaged weights: the strongest under attack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
