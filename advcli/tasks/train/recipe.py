@@ -103,12 +103,20 @@ def draft(request: Request) -> Recipe:
         learning_rate=_usual_rate(optimizer, pretrained) if request.learning_rate is None else request.learning_rate,
         augment=() if request.augment == (AUTO,) else request.augment,
         unfreeze=unfreeze,
-        batchnorm=request.batchnorm or ("inference" if pretrained else "training"),
+        batchnorm=request.batchnorm or _usual_batchnorm(request, optimizer),
         new_head=request.new_head or "fit",
         stages=2 if request.stages is None else request.stages,
         guard=request.guard or ("rollback" if unfreeze == "plateau" else "warn"),
     )
     return Recipe(**filled)
+
+
+def _usual_batchnorm(request: Request, optimizer: str) -> BatchNorm:
+    if request.model is not None:
+        return "inference"
+    # At usual rates sgd destroys the weights of some networks whose statistics are kept: in training mode the scale of
+    # a kernel does not matter.
+    return "inference" if request.weights != "none" and optimizer != "sgd" else "training"
 
 
 def _usual_rate(optimizer: str, pretrained: bool) -> float:

@@ -114,7 +114,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
         None, panel=LEARNING, shown="plateau with pretrained weights or a new head, else all"
     )
     batchnorm: BatchNorm | None = option(
-        None, panel=LEARNING, shown="inference with pretrained weights or --model, else training"
+        None, panel=LEARNING, shown="inference with --model or pretrained weights; training from scratch and with sgd"
     )
     new_head: NewHead | None = option(None, panel=LEARNING, shown="fit, on several machines steps")
     stages: int | None = option(None, panel=LEARNING, metavar="N", min=2, shown="2: the head, then all")

@@ -12,7 +12,8 @@ from advcli.backend import keras
 from advcli.errors import UsageError
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.optimizer import LearningRate, decays, make_optimizer, refuse_unknown_optimizer
-from advcli.tasks.train.recipe import Recipe
+from advcli.tasks.train.recipe import Recipe, draft
+from advcli.tasks.train.request import Request
 from tiny_runs import TINY, data_for, epoch_record, trainer_for
 
 # Every step sees all images, so that their order is of no account.
@@ -157,3 +158,25 @@ def test_every_schedule_drives_a_run_from_its_first_step_to_its_last(name: str) 
     rates = np.array([rate.at(step, [1.0] * (step // 7)) for step in range(rate.steps)])
     assert rates.max() == pytest.approx(TINY.learning_rate, rel=0.02)
     assert rates[-1] < 0.1 * rates.max() or name == "constant"
+
+
+def test_the_rate_rises_again_when_more_layers_begin_to_learn() -> None:
+    rate = LearningRate(0.8, registry.build("schedules", "constant"), 0, 100, restart=4)
+    assert [rate.at(step, [], 10) for step in (10, 11, 13, 14)] == pytest.approx([0.2, 0.4, 0.8, 0.8])
+    assert rate.at(0, []) == 0.8
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ("sgd", 0.05, "training", "all", "warn")),
+        ({"weights": "imagenet"}, ("scaled-adam", 0.001, "inference", "plateau", "rollback")),
+        ({"weights": "imagenet", "optimizer": "sgd"}, ("sgd", 0.01, "training", "plateau", "rollback")),
+        ({"weights": "imagenet", "optimizer": "adamw"}, ("adamw", 0.0002, "inference", "plateau", "rollback")),
+        ({"weights": "imagenet", "unfreeze": "all"}, ("scaled-adam", 0.001, "inference", "all", "warn")),
+    ],
+)
+def test_rate_mode_and_weights_belong_together(options: dict[str, Any], expected: tuple[object, ...]) -> None:
+    recipe = draft(Request(objective="clean", **options))
+    found = (recipe.optimizer, recipe.learning_rate, recipe.batchnorm, recipe.unfreeze, recipe.guard)
+    assert found == expected

@@ -315,3 +315,10 @@ def test_what_was_saved_frozen_learns_but_for_batchnorm_and_is_frozen_again_in_t
         assert top.trainable
     assert stem.trainable
     assert len(model.trainable_variables) == 8 == len(stages.weights)
+
+
+def test_scale_and_shift_of_normalization_can_stay_frozen(residual: Any) -> None:
+    stages = Stages(residual, "plateau", 2, normalization_learns=False)
+    assert not {"stem_norm", "one_norm", "two_norm"} & {weight.path.partition("/")[0] for weight in stages.weights}
+    stages.enter(1)
+    assert learning(residual) == {"stem", "one_conv", "two_conv", "logits"}
