@@ -16,8 +16,8 @@ class AdversarialWeightPerturbation(WeightPerturbation):
     """Perturb each weight w by ``gamma * ||w|| * g / ||g||``, g = d loss / d w; biases are unchanged.
 
     Cost: one more forward and backward pass for each update, about a tenth more with ten steps of PGD. The published
-    code computes g on a copy of the network. Known failure: with a large gamma, or from the first epoch of a difficult
-    training on, the loss does not decrease.
+    code computes g on a copy of the network; here too the pass for g does not change the statistics of BatchNorm. Known
+    failure: with a large gamma, or from the first epoch of a difficult training on, the loss does not decrease.
 
     Args:
         gamma: norm of the perturbation as a fraction of the weight's norm; the paper uses 0.005 for TRADES and 0.01 for

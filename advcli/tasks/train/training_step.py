@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from advcli.attacks import Attack
-from advcli.backend import Optimizer, Tensor, tf
+from advcli.backend import Optimizer, Tensor, Variable, tf
 from advcli.model.classifier import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
 from advcli.objectives import InnerMaximization, Objective, Replaying
@@ -90,8 +90,12 @@ class Update:
         """
         inner = self._opponent(seeds, kept, eps)
         perturbed = tf.stop_gradient(self.objective.perturb(inner, images, labels))
+        statistics = [tf.identity(weight) for weight in self._statistics()] if self.displacing else []
         losses, logits, gradients, upwards = self._gradients(inner, images, perturbed, labels)
         if self.displacing:
+            # They move once in an update, in the passes at the displaced weights.
+            for weight, value in zip(self._statistics(), statistics, strict=True):
+                weight.assign(value)
             gradients = self._displaced_gradients(inner, images, perturbed, labels, gradients)
         self._apply(self._summed(gradients))
         self._equalize()
@@ -199,8 +203,7 @@ class Update:
 
     def _equalize(self) -> None:
         """Give all devices the mean of BatchNorm's moving statistics, each having moved its own."""
-        layers = [layer for layer in self.model.layers if layer.trainable]
-        statistics = [weight for layer in layers for weight in layer.non_trainable_weights]
+        statistics = self._statistics()
         if self.devices == 1 or not statistics:
             return
         means = tf.distribute.get_replica_context().all_reduce(
@@ -208,3 +211,8 @@ class Update:
         )
         for weight, mean in zip(statistics, means, strict=True):
             weight.assign(mean)
+
+    def _statistics(self) -> list[Variable]:
+        """Return BatchNorm's moving statistics, of the layers that learn."""
+        layers = [layer for layer in self.model.layers if layer.trainable]
+        return [weight for layer in layers for weight in layer.non_trainable_weights]
