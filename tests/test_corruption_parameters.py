@@ -1,4 +1,4 @@
-"""Every parameter of every corruption, beside those of ImageNet-C, Tiny ImageNet-C and CIFAR-10-C."""
+"""Every parameter of every corruption, beside those of ImageNet-C, Tiny ImageNet-C and CIFAR-10-C, and of C-bar."""
 
 import sys
 
@@ -120,6 +120,27 @@ PUBLISHED = {
         64: ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
         32: ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
     },
+    # ImageNet-C-bar and CIFAR-10-C-bar.
+    "blue_noise_sample": {224: (0.8, 1.6, 2.4, 4.0, 5.6), 32: (0.7, 1.4, 2.1, 3.5, 4.2)},
+    "brownish_noise": {224: (1, 2, 3, 4, 5), 32: (2.5, 4, 5.5, 6.5, 7)},
+    "checkerboard_cutout": {224: (2, 3, 4, 5, 6), 32: (1, 2, 3, 4, 5)},
+    "inverse_sparkles": {224: (1, 2, 4, 9, 10), 32: (1, 1.5, 2.5, 4.5, 5)},
+    "sparkles": {224: (1, 2, 3, 5, 6), 32: (0.7, 3.5, 5.6, 6.3, 7)},
+    # These five are not in CIFAR-10-C-bar; CANDIDATES has what the authors chose from.
+    "caustic_refraction": {224: (2.35, 3.2, 4.9, 6.6, 9.15), 32: (1.4, 1.8, 2.6, 3.4, 4.6)},
+    "cocentric_sine_waves": {224: (3, 5, 8, 9, 10), 32: (1.5, 2.5, 4, 4.5, 5)},
+    "perlin_noise": {224: (4.6, 5.2, 5.8, 7.6, 8.8), 32: (4.6, 5.2, 5.8, 7.6, 8.8)},
+    "plasma_noise": {224: (4.75, 7, 8.5, 9.25, 10), 32: (2.1, 4.2, 5.6, 6.3, 7)},
+    "single_frequency_greyscale": {224: (1, 1.5, 2, 4.5, 5), 32: (0.6, 0.9, 1.2, 2.7, 3)},
+}
+
+# The first of ten evenly spaced levels, and their distance, at 224 and at 32 pixels.
+CANDIDATES = {
+    "caustic_refraction": ((2.35, 0.85), (1.4, 0.4)),
+    "cocentric_sine_waves": ((1, 1), (0.5, 0.5)),
+    "perlin_noise": ((4.6, 0.6), (4.6, 0.6)),
+    "plasma_noise": ((3.25, 0.75), (0.7, 0.7)),
+    "single_frequency_greyscale": ((0.5, 0.5), (0.3, 0.3)),
 }
 
 
@@ -131,9 +152,18 @@ def test_every_corruption_is_here() -> None:
 def test_parameters_are_the_published_ones(name: str) -> None:
     module = sys.modules[registry.component("corruptions", name).__module__]
     (parameters,) = (
-        value for value in vars(module).values() if isinstance(value, dict) and set(value) == {224, 64, 32}
+        value for value in vars(module).values() if isinstance(value, dict) and set(value) == set(PUBLISHED[name])
     )
     for side, rows in PUBLISHED[name].items():
         for severity, row in enumerate(rows, start=1):
             expected = row if isinstance(row, tuple) else (row,)
             assert table(side, severity, parameters) == pytest.approx(expected), (side, severity)
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_small_images_have_the_candidates_of_the_same_ranks(name: str) -> None:
+    (first, step), (small_first, small_step) = CANDIDATES[name]
+    for level, small in zip(*PUBLISHED[name].values(), strict=True):
+        rank = (level - first) / step
+        assert rank == pytest.approx(round(rank), abs=1e-9)
+        assert small == pytest.approx(small_first + small_step * rank)

@@ -57,7 +57,7 @@ def photos() -> np.ndarray:
 
 def test_the_folder_holds_the_published_ones() -> None:
     assert len(PUBLISHED) == 15
-    assert set(NAMES) == {*PUBLISHED, "speckle_noise", "gaussian_blur", "spatter", "saturate"}
+    assert set(NAMES) == {*PUBLISHED, "speckle_noise", "gaussian_blur", "spatter", "saturate", *chosen("bar")}
     assert all(registry.component("corruptions", name).group in GROUPS for name in NAMES)
 
 

@@ -15,7 +15,7 @@ from advcli.errors import UsageError, nearest
 from advcli.threat.rng import hash_pixels
 
 # In the order in which benchmarks list them. The group "extra" of ImageNet-C is for validation; "bar" is
-# ImageNet-C-bar, which was chosen to be dissimilar from ImageNet-C and from the usual augmentations.
+# ImageNet-C-bar, which was chosen to be dissimilar from ImageNet-C.
 GROUPS = ("noise", "blur", "weather", "digital", "extra", "bar")
 
 # No augmentation or objective uses or imitates this group, so that no training has seen it.

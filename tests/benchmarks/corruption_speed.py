@@ -3,10 +3,12 @@
     pip install -e ".[bench]"
     python tests/benchmarks/corruption_speed.py                       # all 19, five severities, 64 x 64
     python tests/benchmarks/corruption_speed.py --edge 224 --images 8
+    python tests/benchmarks/corruption_speed.py --corruptions bar --own --alone
 
 Each gets 8-bit photos and returns a batch in float32, as a network takes it. They are run in turn, round
 by round, in one thread, and the medians of the CPU time are printed with their ratio. The peer takes its
 parameters for 224 pixels at every size, and so does ours here, unless `--own` asks for those of the size.
+The peer does not have the corruptions of ImageNet-C-bar: `--alone` measures ours without it.
 The `bench` extra installs the fork imagecorruptions-imaug, which has the same import name, runs on NumPy 2,
 and compiles its glass blur; the original imagecorruptions 1.1.2 of 2020 imports names that NumPy 2 and
 SciPy dropped, which are given back to it here where it is the one that is installed.
@@ -75,6 +77,23 @@ def take_parameters_for_224(corruption: str) -> None:
     module.table = lambda side, severity, published: _parameters.table(224, severity, published)
 
 
+def _alone(options: argparse.Namespace, pictures: np.ndarray) -> None:
+    print(f"images a second at {options.edge} px, mean of severities 1 to 5, NumPy {np.__version__}")
+    for corruption in chosen(options.corruptions):
+        if not options.own:
+            take_parameters_for_224(corruption)
+        seconds = []
+        for severity in range(1, 6):
+            times = []
+            for _ in range(options.rounds + 1):
+                start = time.process_time()
+                corrupted(corruption, pictures / np.float32(255), severity, 0)
+                times.append(time.process_time() - start)
+            seconds.append(median(times[1:]))
+        rates = [options.images / each for each in (sum(seconds) / 5, max(seconds))]
+        print(f"{corruption:26} {rates[0]:8.0f}, the slowest severity {rates[1]:8.0f}", flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -85,9 +104,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=32, help="in a batch (default: 32)")
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is run (default: 5)")
     parser.add_argument("--own", action="store_true", help="take advcli's parameters for the size")
+    parser.add_argument("--alone", action="store_true", help="measure without the peer")
     options = parser.parse_args()
-    name, theirs = peer()
     pictures = photos(options.images, options.edge)
+    if options.alone:
+        _alone(options, pictures)
+        return
+    name, theirs = peer()
     print(f"images a second at {options.edge} px, mean of severities 1 to 5, beside {name}, NumPy {np.__version__}")
     print(f"{'':18} {'advcli':>8} {'peer':>8}  ratio  lowest of a severity")
     for corruption in chosen(options.corruptions):

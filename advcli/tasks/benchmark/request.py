@@ -93,7 +93,8 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         class_order: how names of class folders number the outputs of a model without class names: 1, 10, 2 or 1, 2, 10.
         attacks: an attack and its options; may be given several times; none for no attack.
         noises: random noise and its options, such as gaussian:std=0.2; may be given several times.
-        corruptions: all 15 of ImageNet-C, the groups noise, blur, weather, digital, extra, or some by name.
+        corruptions: all 15 of ImageNet-C, unseen (bar, the ten of ImageNet-C-bar), the groups noise, blur, weather,
+            digital, extra, or some by name.
         severities: of corruptions: 3, 1,3,5 or 1-5.
         norms: the norm perturbations are measured in; may be given several times.
         eps: the radius of a perturbation: 8/255, or several for a curve: 0,2/255,4/255; of one norm: l2=0.5,1.
