@@ -1,5 +1,7 @@
 """Class names and their indices."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
 from advcli.errors import UsageError, nearest
@@ -33,5 +35,10 @@ def class_index(labels: Sequence[str], value: str) -> int:
 
 
 def label_key(label: str) -> str:
-    """Return a normalised class name: equal for different spellings."""
-    return label.strip().casefold().replace("_", " ")
+    """Return a normalised class name: equal for different spellings and Unicode forms."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", label).strip().casefold()).replace("_", " ")
+
+
+def is_wordnet_id(name: str) -> bool:
+    """Return whether a class name is a WordNet id, such as n01440764."""
+    return re.fullmatch(r"n\d{8}", name) is not None

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
+from advcli.data.formats import HEAD_BYTES, register_reader
 from advcli.errors import AdvcliError
 
 _ORIENTATION = 0x0112
@@ -45,6 +46,8 @@ def size(file: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            with file.open("rb") as start:
+                register_reader(start.read(HEAD_BYTES))
             with Image.open(file) as opened:
                 width, height = opened.size
                 turned = opened.getexif().get(_ORIENTATION, 1) >= 5
@@ -56,6 +59,7 @@ def size(file: Path) -> tuple[int, int]:
 def _read_with_pillow(content: bytes) -> np.ndarray:
     from PIL import Image, ImageOps
 
+    register_reader(content[:HEAD_BYTES])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(content)) as opened:

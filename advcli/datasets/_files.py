@@ -1,10 +1,12 @@
 """Local files that hold a data set: a named file, a folder, a .zip archive read as it is."""
 
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.download import fetch
@@ -48,10 +50,26 @@ def folder_holding(name: str, files: Iterable[str]) -> str | None:
     return near[0] if len(near) == 1 else None
 
 
-def has_tiny_imagenet(folder: Path) -> bool:
-    """Return whether a folder has the layout of Tiny ImageNet, which no other data set uses."""
-    near = (file for pattern in ("wnids.txt", "*/wnids.txt") for file in folder.glob(pattern))
-    return folder_holding("wnids.txt", (file.relative_to(folder).as_posix() for file in near)) is not None
+def list_files(path: Path) -> list[str] | None:
+    """List the files of a folder or a .zip archive, sorted, with a slash between the parts; None if it is neither."""
+    if not path.is_dir():
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return sorted(name for name in archive.namelist() if not name.endswith("/"))
+        except (zipfile.BadZipFile, OSError):
+            return None
+    found, seen = [], set()
+    for folder, below, files in os.walk(path, followlinks=True):
+        # A link to a folder above it would never end.
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        part = Path(folder).relative_to(path).as_posix()
+        prefix = "" if part == "." else f"{part}/"
+        found += [f"{prefix}{name}" for name in files if os.path.isfile(os.path.join(folder, name))]  # noqa: PTH113, PTH118
+    return sorted(found)
 
 
 @dataclass(frozen=True)
@@ -61,17 +79,19 @@ class Tree:
     Args:
         names: their paths below the top, sorted, with a slash between the parts.
         read: name -> content.
+        open: name -> an open file.
     """
 
     names: tuple[str, ...]
     read: Callable[[str], bytes]
+    open: Callable[[str], BinaryIO]
 
     def below(self, folder: str) -> "Tree":
         """Return the part of the tree in one folder, '' for all of it."""
         if not folder:
             return self
         names = tuple(name.removeprefix(f"{folder}/") for name in self.names if name.startswith(f"{folder}/"))
-        return Tree(names, lambda name: self.read(f"{folder}/{name}"))
+        return Tree(names, lambda name: self.read(f"{folder}/{name}"), lambda name: self.open(f"{folder}/{name}"))
 
 
 def open_tree(path: Path) -> Tree:
@@ -81,8 +101,8 @@ def open_tree(path: Path) -> Tree:
         UsageError: the file is no .zip archive.
     """
     if path.is_dir():
-        names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        return Tree(tuple(names), lambda name: (path / name).read_bytes())
+        names = list_files(path) or []
+        return Tree(tuple(names), lambda name: (path / name).read_bytes(), lambda name: (path / name).open("rb"))
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
@@ -94,4 +114,5 @@ def open_tree(path: Path) -> Tree:
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise AdvcliError(f"'{name}' in '{path}' is damaged: {error}") from error
 
-    return Tree(tuple(sorted(name for name in archive.namelist() if not name.endswith("/"))), read)
+    names = sorted(name for name in archive.namelist() if not name.endswith("/"))
+    return Tree(tuple(names), read, lambda name: cast(BinaryIO, archive.open(name)))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from advcli.corruptions import corrupted
 from advcli.data.dataset import decode, to_eight_bits
-from advcli.datasets import find
 from advcli.errors import UsageError
 from advcli.files import png
 from advcli.records import Exported, Progress
+from advcli.tasks.benchmark.load import read_data
 from advcli.tasks.benchmark.request import Request, Shard
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
@@ -33,9 +33,7 @@ def export(request: Request, folder: Path, shard: Shard) -> Iterator[Exported | 
     Images are resized to --image-size, or to the data's own size, before they are corrupted.
     """
     yield Progress("loading the data", 0, 0)
-    dataset = find(request.data)()
-    if request.classes:
-        dataset = dataset.restrict(request.classes)
+    dataset = read_data(request)
     sample = dataset.test.sample(request.limit, request.first, request.seed)
     rows = shard.rows(len(sample))
     side = request.edge or dataset.edge

@@ -21,6 +21,7 @@ from advcli.model.model_choice import load_all
 from advcli.model.range_check import refuse_other_range, sample_rows
 from advcli.records import Progress, Protocol
 from advcli.search.surrogate import surrogate_for
+from advcli.tasks.benchmark.held_out import measured_part
 from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, fingerprint, measured
 from advcli.tasks.benchmark.numbering import note_order
 from advcli.tasks.benchmark.plan import Plan
@@ -102,9 +103,7 @@ def prepare_evaluation(
         memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
     """
     yield Progress("loading the data", 0, 0)
-    dataset = find(request.data, request.class_order)()
-    if request.classes:
-        dataset = dataset.restrict(request.classes)
+    dataset = read_data(request)
     sample = dataset.test.sample(request.limit, request.first, request.seed)
     yield Progress("loading the models", 0, 0)
     classifiers = load_all(request.choices)
@@ -148,6 +147,20 @@ def prepare_evaluation(
         request.smoothing,
     )
     return Prepared(request, shard, dataset, sample, tuple(models), plan)
+
+
+def read_data(request: Request) -> Dataset:
+    """Return the data set of a request with the chosen classes, and with the images to measure in ``test``.
+
+    Raises:
+        UsageError: there is no such data or class, or something is wrong with one of the classes.
+    """
+    dataset = find(request.data, request.class_order)()
+    dataset = measured_part(dataset, request.data, [(choice.name, choice.recipe) for choice in request.choices])
+    if request.classes:
+        dataset = dataset.restrict(request.classes)
+    dataset.refuse_faults()
+    return dataset
 
 
 def _check_lengths(request: Request, classifiers: Sequence[Classifier]) -> None:
