@@ -7,8 +7,16 @@ from collections.abc import Sequence
 from advcli.errors import UsageError, nearest
 
 
-def class_named(labels: Sequence[str], name: str) -> int | None:
-    """Return the index of a class by its name, or by a synonym in a label such as 'goldfish, Carassius auratus'."""
+def class_named(labels: Sequence[str], name: str, wordnet_ids: Sequence[str] = ()) -> int | None:
+    """Return the index of a class by its name, or by a synonym in a label such as 'goldfish, Carassius auratus'.
+
+    Args:
+        labels: the class names.
+        name: what is looked for.
+        wordnet_ids: another name of each class, if there is one.
+    """
+    if name in wordnet_ids:
+        return list(wordnet_ids).index(name)
     folded = [label_key(label) for label in labels]
     if label_key(name) in folded:
         return folded.index(label_key(name))

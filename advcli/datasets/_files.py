@@ -1,9 +1,10 @@
 """Local files that hold a data set: a named file, a folder, a .zip archive read as it is."""
 
+import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -70,6 +71,14 @@ def list_files(path: Path) -> list[str] | None:
         prefix = "" if part == "." else f"{part}/"
         found += [f"{prefix}{name}" for name in files if os.path.isfile(os.path.join(folder, name))]  # noqa: PTH113, PTH118
     return sorted(found)
+
+
+def identity_of_files(files: Sequence[Path]) -> str:
+    """Return a hash of the names and sizes of files, wherever they are."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,15 @@ def picture_split(
         labels: the class of each.
         columns: what else is known of each.
     """
+    there = frozenset(tree.names)
 
     def read(index: int) -> np.ndarray:
         file = where / names[index]
-        return images.read(file if where.is_dir() else io.BytesIO(tree.read(names[index])))
+        if where.is_dir():
+            return images.read(file)
+        if names[index] not in there:
+            raise AdvcliError("there is no such file")
+        return images.read(io.BytesIO(tree.read(names[index])))
 
     def found_format(index: int) -> str | None:
         try:

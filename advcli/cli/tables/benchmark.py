@@ -20,6 +20,7 @@ from advcli.records import (
     Group,
     Record,
     Score,
+    SliceScore,
     Transferred,
 )
 from advcli.threat.spelling import spell_threat
@@ -164,6 +165,7 @@ _TABLES = {
     CorruptionError: _corruption_errors,
     Compared: finding.compared_table,
     ClassScore: finding.classes_table,
+    SliceScore: finding.slices_table,
     Confused: finding.confused_table,
     Transferred: finding.transfer_table,
     Certified: finding.certified_table,

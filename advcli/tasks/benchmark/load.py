@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import platform
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +23,13 @@ from advcli.model.range_check import refuse_other_range, sample_rows
 from advcli.records import Progress, Protocol
 from advcli.search.surrogate import surrogate_for
 from advcli.tasks.benchmark.held_out import measured_part
-from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, fingerprint, measured
+from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, class_indices, fingerprint, measured
 from advcli.tasks.benchmark.numbering import note_order
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.request import Request, Shard
+from advcli.tasks.benchmark.slices import refuse_unknown_columns
+
+log = logging.getLogger(__name__)
 
 # So many images show which input range a model wants.
 _COMPARED = 128
@@ -62,6 +66,7 @@ class Prepared:
                     "input_range": list(model.classifier.input_range),
                     "labels": list(model.subject.labels),
                     "recipe": json.loads(json.dumps(model.subject.recipe)),
+                    **({"outputs": list(model.classifier.only)} if model.classifier.only else {}),
                     # Older results files do not have this field.
                     **({"class_order": model.subject.class_order} if model.subject.class_order else {}),
                 }
@@ -107,6 +112,8 @@ def prepare_evaluation(
     sample = dataset.test.sample(request.limit, request.first, request.seed)
     yield Progress("loading the models", 0, 0)
     classifiers = load_all(request.choices)
+    if request.classes_only:
+        classifiers = [only_classes_of(classifier, dataset) for classifier in classifiers]
     if request.transfer and len({classifier.channels for classifier in classifiers}) > 1:
         raise UsageError(
             "some models take grey images, some colour images: --transfer is not possible", "leave --transfer out"
@@ -122,7 +129,11 @@ def prepare_evaluation(
             yield Progress(f"{classifier.name}: reading the images", 0, 0)
             decoded[size] = decode(sample.take(rows), *size, request.skip_bad, memory, request.fit)
     images = [decoded[classifier.image_size, classifier.channels] for classifier in classifiers]
-    models = measured(classifiers, dataset, images, rows, order_chosen=request.class_order is not None)
+    chosen = sample.take(rows)
+    refuse_unknown_columns(request.by, sample.columns)
+    models = measured(
+        classifiers, dataset, images, rows, order_chosen=request.class_order is not None, columns=chosen.columns
+    )
     choice = request.choose_surrogate()
     if choice is not None:
         yield Progress("loading the surrogate", 0, 0)
@@ -161,6 +172,16 @@ def read_data(request: Request) -> Dataset:
         dataset = dataset.restrict(request.classes)
     dataset.refuse_faults()
     return dataset
+
+
+def only_classes_of(classifier: Classifier, dataset: Dataset) -> Classifier:
+    """Return a classifier that decides between the classes of a data set alone."""
+    indices = class_indices(classifier, dataset)
+    if len(indices) == len(classifier.labels):
+        log.info("'%s' has no other classes than '%s': --classes-only changes nothing", classifier.name, dataset.name)
+        return classifier
+    log.info("'%s' decides between %d of its %d classes", classifier.name, len(indices), len(classifier.labels))
+    return replace(classifier.restricted_to(indices.tolist()), labels=dataset.labels)
 
 
 def _check_lengths(request: Request, classifiers: Sequence[Classifier]) -> None:

@@ -1,7 +1,7 @@
 """Measure the missing predictions batch by batch, and compute the scores."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -88,7 +88,8 @@ def _shared(
             predicted = ask(pixels)
             labels = model.labels[places] if perturbation is CLEAN else None
             seconds = time.perf_counter() - start + making / len(asked)
-            add(plan, model, perturbation, rows, predicted, results, keep, seconds, labels=labels)
+            columns = {name: values[places] for name, values in model.columns.items()} if perturbation is CLEAN else {}
+            add(plan, model, perturbation, rows, predicted, results, keep, seconds, labels=labels, columns=columns)
 
 
 def _attacked(
@@ -127,6 +128,7 @@ def add(
     seconds: float,
     *,
     labels: np.ndarray | None = None,
+    columns: Mapping[str, np.ndarray] | None = None,
     crafted_on: str | None = None,
     members: np.ndarray | None = None,
 ) -> None:
@@ -139,6 +141,7 @@ def add(
         indices=tuple(rows.tolist()),
         predicted=tuple(predicted.tolist()),
         labels=() if labels is None else tuple(labels.tolist()),
+        columns={name: tuple(values.tolist()) for name, values in (columns or {}).items()},
         crafted_on=crafted_on,
         members=() if members is None else tuple(members.tolist()),
         queries=model.queries,

@@ -28,6 +28,7 @@ class Subject:
         recipe: how it was trained; empty if unknown.
         fingerprint: a hash of its weights.
         class_order: the order of the class folders for a model without class names; None where it does not matter.
+        classes_only: the number of its outputs that are decided between; None for all.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Subject:
     recipe: Mapping[str, Json]
     fingerprint: str
     class_order: str | None = None
+    classes_only: int | None = None
 
 
 @dataclass(frozen=True)

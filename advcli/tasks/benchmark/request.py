@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from advcli.data.class_order import ClassOrder
 from advcli.errors import UsageError
 from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed_options, option, options_of
-from advcli.parsing import read_duration, read_severities
+from advcli.parsing import read_duration, read_list, read_severities
 from advcli.records.base import Json
 from advcli.tasks.request import (
     DEFAULT_ATTACKS,
@@ -98,17 +98,21 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         norms: the norm perturbations are measured in; may be given several times.
         eps: the radius of a perturbation: 8/255, or several for a curve: 0,2/255,4/255; of one norm: l2=0.5,1.
         threats: norm and radius of each ball; None means that the options above and the models determine them.
+        classes_only: only the data's classes count: the model's other outputs are left out of every decision.
         transfer: craft on each model, score on all: the transfer matrix.
         certify: certify l2 radii by randomized smoothing; also n0=100 and alpha=0.001.
         per_class: accuracy of each class, and the most frequent confusions.
+        by: accuracy of each value of a column of the data's manifest; the lowest is tested against the others.
         relative_to: the reference model of the relative corruption errors.
-        fail_under: exit with 3 if an accuracy is lower: clean=0.9, pgd=0.40, worst=0.3; may be given several times.
+        fail_under: exit with 3 if an accuracy is lower: clean=0.9, pgd=0.40, worst=0.3; for each value of a column of
+            --by: clean@light=0.8; may be given several times.
         baseline: earlier results: report regressions (the exit code stays 0).
         checks: check the evaluation for known evaluation errors.
     """
 
     models: tuple[str, ...] = option((), metavar="MODEL...", argument=True, of_results=True)
     data: str = data_option("", shown="what the first model was trained on")
+    classes_only: bool = option(False, panel=WHAT)
     class_order: ClassOrder | None = option(None, panel=WHAT, shown="alphabetical, as Keras sorts folders")
     attacks: tuple[str, ...] = attack_option(
         _DEFAULT, "fgsm and pgd; without gradients square", parse=_read_attacks, several=True
@@ -135,6 +139,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     batch: int = batch_option(64)
     checks: bool = option(True, "--checks/--no-checks", panel=SUMMARY, of_results=True)
     per_class: bool = option(False, panel=SUMMARY, of_results=True)
+    by: tuple[str, ...] = option((), panel=SUMMARY, metavar="COLUMN,...", parse=read_list, of_results=True)
     relative_to: str | None = option(
         None, panel=SUMMARY, metavar="MODEL", of_results=True, shown="the first model, if there are several"
     )
@@ -269,6 +274,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
             self.relative_to,
             tuple(Least.read(text) for text in self.fail_under),
             () if self.baseline is None else tuple(read_scores(self.baseline)),
+            self.by,
         )
 
     @cached_property

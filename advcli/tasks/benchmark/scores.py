@@ -45,6 +45,7 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
         not_a_number=_undefined(results, subject.name, measured, plan.rows),
         seen=None if isinstance(measured, Worst) else was_seen(subject.recipe, measured),
         class_order=subject.class_order,
+        classes_only=subject.classes_only,
         queries=_queries(results, subject.name, measured),
         surrogate=None if isinstance(measured, Worst) else measured.surrogate,
         fooled_by=None if isinstance(measured, Worst) else _fooled_by(plan, results, subject.name, measured),

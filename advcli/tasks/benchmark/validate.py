@@ -150,4 +150,4 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     relative_to = request.relative_to
     if relative_to is not None and names and relative_to not in names:
         raise UsageError(f"--relative-to names no model that is measured: '{relative_to}'", nearest(relative_to, names))
-    refuse_unmeasured(request.summary.gates, request.perturbations)
+    refuse_unmeasured(request.summary.gates, request.perturbations, request.by)
