@@ -129,6 +129,7 @@ class Dataset:
         faults: what is wrong with some of the classes.
         left_out: the files that are not read.
         given: corrupted versions of the test images.
+        has_clean: whether the test images are the clean ones; else they are the first of the given ones.
         indexed: whether the class names are indices of a model's outputs, where the model has other names.
     """
 
@@ -146,6 +147,7 @@ class Dataset:
     faults: tuple[ClassFault, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     given: tuple[Given, ...] = ()
+    has_clean: bool = True
     indexed: bool = False
 
     def measured_whole(self) -> "Dataset":

@@ -1,4 +1,4 @@
-"""Parquet files of Hugging Face data sets, as downloaded: encoded images with their classes (needs advcli[parquet]).
+"""Parquet files of Hugging Face data sets: encoded images with their classes (needs advcli[parquet]).
 
 https://huggingface.co/docs/datasets/image_dataset: the image is a struct of ``bytes`` and ``path``, the class names
 are in the schema.

@@ -1,4 +1,4 @@
-"""TFRecord files of encoded images with their classes, such as a folder that TensorFlow Datasets prepared.
+"""TFRecord files of encoded images with their classes, as TensorFlow Datasets prepares them.
 
 https://www.tensorflow.org/datasets: ``features.json`` says which feature is the image, ``label.labels.txt`` names the
 classes.

@@ -101,8 +101,9 @@ class Score(Counted, Measurement):
     """The accuracy of a model under one perturbation.
 
     ``accuracy`` is correct images / all images, with its Wilson 95% interval ``low`` to ``high``;
-    ``accuracy_of_clean_correct`` is correct images / images that are correct without any perturbation. Where a time
-    budget ran out, ``searched`` images were attacked completely and the others count as correct: an upper bound.
+    ``accuracy_of_clean_correct`` is correct images / images that are correct without any perturbation
+    (null without clean images). Where a time budget ran out, ``searched`` images were attacked completely and the
+    others count as correct: an upper bound.
     For ``not_a_number`` of the perturbed images the model returned NaN: under an attack these count as correct, since
     no other class was reached, otherwise as wrong. ``seen`` is whether the model was trained with the perturbation;
     null if that is not known.
@@ -117,7 +118,7 @@ class Score(Counted, Measurement):
     type: ClassVar[str] = "score"
 
     protocol: str
-    accuracy_of_clean_correct: float
+    accuracy_of_clean_correct: float | None
     searched: int | None = None
     not_a_number: int = 0
     seen: bool | None = None

@@ -97,7 +97,7 @@ def _score(record: Score | None, best: float, several: bool, between: str = "\n"
     bound = "" if record.searched is None else "<= "
     interval = f" [{100 * record.low:.1f}, {100 * record.high:.1f}]"
     text = Text.assemble((f"{bound}{record.accuracy:.1%}", style), interval)
-    if record.norm:
+    if record.norm and record.accuracy_of_clean_correct is not None:
         text.append(f"{between}({record.accuracy_of_clean_correct:.1%})", "dim")
         if record.searched is not None:
             text.append(f"{between}{record.searched} of {record.images} searched", "yellow")

@@ -22,6 +22,8 @@ from advcli.model.model_choice import load_all
 from advcli.model.range_check import refuse_other_range, sample_rows
 from advcli.records import Progress, Protocol
 from advcli.search.surrogate import surrogate_for
+from advcli.tasks.benchmark.gates import refuse_unmeasured
+from advcli.tasks.benchmark.given import with_given
 from advcli.tasks.benchmark.held_out import measured_part
 from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, class_indices, fingerprint, measured
 from advcli.tasks.benchmark.numbering import note_order
@@ -109,6 +111,8 @@ def prepare_evaluation(
     """
     yield Progress("loading the data", 0, 0)
     dataset = read_data(request)
+    request = request.with_given(dataset)
+    refuse_unmeasured(request.summary.gates, request.perturbations, request.by)
     sample = dataset.test.sample(request.limit, request.first, request.seed)
     yield Progress("loading the models", 0, 0)
     classifiers = load_all(request.choices)
@@ -134,6 +138,11 @@ def prepare_evaluation(
     models = measured(
         classifiers, dataset, images, rows, order_chosen=request.class_order is not None, columns=chosen.columns
     )
+    given = {
+        (each.corruption, each.severity): each.split.sample(request.limit, request.first, request.seed)
+        for each in dataset.given
+    }
+    models = [replace(model, given=given) for model in models]
     choice = request.choose_surrogate()
     if choice is not None:
         yield Progress("loading the surrogate", 0, 0)
@@ -168,9 +177,19 @@ def read_data(request: Request) -> Dataset:
     """
     dataset = find(request.data, request.class_order)()
     dataset = measured_part(dataset, request.data, [(choice.name, choice.recipe) for choice in request.choices])
+    if request.given:
+        dataset = with_given(dataset, _given_data(request.given))
     if request.classes:
         dataset = dataset.restrict(request.classes)
     dataset.refuse_faults()
+    return dataset
+
+
+def _given_data(path: str) -> Dataset:
+    dataset = find(path)()
+    if not dataset.given:
+        hint = "CORRUPTION/SEVERITY/CLASS/IMAGE, or labels.npy and one .npy for each corruption"
+        raise UsageError(f"there are no corrupted images in '{path}'", f"--given names a folder with {hint}")
     return dataset
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from advcli.data.class_names import is_wordnet_id
 from advcli.data.class_order import ClassOrder, has_names
-from advcli.data.dataset import Dataset, Images
+from advcli.data.dataset import Dataset, Images, Split, decode
 from advcli.errors import AdvcliError, nearest
 from advcli.model import saved_model
 from advcli.model.black_box import BlackBox, end_batch
@@ -39,6 +39,7 @@ class EvaluatedModel:
         orders: the order of the class folders of a model without class names, if another order would differ.
         surrogate: the model that attacks see, if it is another one.
         columns: what the data says of each image besides its class: name -> (N,) texts.
+        given: (corruption, severity) -> the whole sample under this perturbation, where that is given.
     """
 
     classifier: Classifier
@@ -48,6 +49,19 @@ class EvaluatedModel:
     orders: "Orders | None" = None
     surrogate: Surrogate | None = None
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    given: Mapping[tuple[str, int], Split] = field(default_factory=dict)
+
+    def given_pixels(self, corruption: str, severity: int, rows: np.ndarray) -> np.ndarray:
+        """Read given images at the model's size: (n,) indices in the whole sample -> (n, H, W, C) in [0, 1].
+
+        Raises:
+            AdvcliError: one cannot be read.
+        """
+        split = self.given[corruption, severity].take(rows)
+        found = decode(split, *self.size, fit=self.classifier.fitting)
+        if len(found) < len(rows):
+            raise AdvcliError(f"some images of '{corruption}' at severity {severity} are unreadable", "repair them")
+        return found.at(slice(None))[0]
 
     @property
     def queries(self) -> int | None:

@@ -95,7 +95,17 @@ class Plan:
     @property
     def shared(self) -> list[Perturbation]:
         """The perturbations that are the same for every model."""
-        return self.of_kind(Kind.CLEAN, Kind.NOISE, Kind.CORRUPTION)
+        return self.of_kind(Kind.CLEAN, Kind.GIVEN, Kind.NOISE, Kind.CORRUPTION)
+
+    @property
+    def has_clean(self) -> bool:
+        """Whether clean images are measured."""
+        return bool(self.of_kind(Kind.CLEAN))
+
+    @property
+    def unattacked(self) -> list[Perturbation]:
+        """The clean images; without any, those that are given."""
+        return self.of_kind(Kind.CLEAN) or self.of_kind(Kind.GIVEN)
 
     def of_kind(self, *kinds: Kind) -> list[Perturbation]:
         """The perturbations of some kinds."""

@@ -9,7 +9,7 @@ from advcli.errors import UsageError, nearest
 from advcli.records import SliceScore
 from advcli.tasks.benchmark.intervals import counted
 from advcli.tasks.benchmark.perturbations import Kind
-from advcli.tasks.benchmark.plan import CLEAN, Plan, above_zero
+from advcli.tasks.benchmark.plan import Plan, above_zero
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.scores import correct_under
 
@@ -40,7 +40,7 @@ def by_value(plan: Plan, results: Results, by: Sequence[str]) -> Iterator[SliceS
     columns = results.columns()
     refuse_unknown_columns(by, columns)
     for subject in plan.subjects:
-        for measured in (CLEAN, *above_zero(plan.of_kind(Kind.ATTACK)), *above_zero(plan.worsts)):
+        for measured in (*plan.unattacked, *above_zero(plan.of_kind(Kind.ATTACK)), *above_zero(plan.worsts)):
             correct = correct_under(results, subject.name, measured)[plan.rows]
             for column in by:
                 values = columns[column][plan.rows]
