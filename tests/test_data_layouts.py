@@ -401,3 +401,31 @@ def test_parquet_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch, t
 
 def test_sources_of_paths_are_components() -> None:
     assert {"folder", "manifest", "parquet", "tfrecord"} <= set(registry.names("datasets"))
+
+
+_READ = """
+import resource, sys
+from advcli.datasets import find
+split = find(sys.argv[1])().measured_whole().test
+total = sum(int(split.read(i)[0, 0, 0]) for i in range(len(split)))
+print(len(split), total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", [by_id, zipped, manifest, parquet, tfds], ids=lambda write: write.__name__)
+def test_memory_does_not_grow_with_the_images(write: Callable[..., Path], tmp_path: Path) -> None:
+    """Read images of 30 kB one by one: a tenth of them at once would be seen."""
+    import subprocess
+    import sys
+
+    content = png(np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8))
+    used = []
+    for count in (1_000, 20_000):
+        pictures = [Picture(f"{i:05}.png", content, i % 4) for i in range(count)]
+        data = write(pictures, IDS, tmp_path / str(count))
+        found = subprocess.run([sys.executable, "-c", _READ, str(data)], capture_output=True, text=True, check=True)
+        images, _, megabytes = map(int, found.stdout.split())
+        assert images == count
+        used.append(megabytes)
+    assert used[1] - used[0] < 60, used

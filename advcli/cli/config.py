@@ -15,7 +15,7 @@ _WHOLE = "advcli.whole"
 _NOT_IN_A_FILE = ("config", "resume", "plan", "overwrite", "json", "quiet", "help")
 
 # Fields of a recipe that follow from its options.
-_RESULTS = ("model_sha256",)
+_RESULTS = ("model_sha256", "data_identity")
 
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:

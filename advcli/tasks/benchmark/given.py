@@ -11,14 +11,9 @@ from advcli.errors import UsageError
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 
 
-def given_perturbations(sets: tuple[tuple[str, int], ...], data: str) -> list[Perturbation]:
-    """Describe perturbations that are given as images.
-
-    Args:
-        sets: name and severity of each.
-        data: where they are.
-    """
-    return [Perturbation(name, Kind.GIVEN, severity=severity, source=data) for name, severity in sets]
+def given_perturbations(sets: tuple[tuple[str, int], ...]) -> list[Perturbation]:
+    """Describe perturbations that are given as images, by name and severity."""
+    return [Perturbation(name, Kind.GIVEN, severity=severity) for name, severity in sets]
 
 
 def with_given(clean: Dataset, corrupted: Dataset) -> Dataset:

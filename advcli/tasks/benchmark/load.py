@@ -1,10 +1,11 @@
 """Prepare an evaluation: load the models, read the images, build the plan."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import platform
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from advcli import __version__, registry
 from advcli.data.class_order import has_names
 from advcli.data.dataset import Dataset, Images, Split, decode
 from advcli.datasets import find
-from advcli.errors import UsageError
+from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
 from advcli.model.range_check import refuse_other_range, sample_rows
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 # So many images show which input range a model wants.
 _COMPARED = 128
+# So many images of each given perturbation show which it is.
+_HASHED = 4
 _PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -76,7 +79,7 @@ class Prepared:
             ),
             classes=self.plan.classes,
             images=self.plan.images,
-            sample=_identity(self.sample),
+            sample=_identity(self.sample, self.models[0].given.values()),
             pixels={
                 f"{height}x{width}x{channels}": digest for ((height, width), channels), digest in self._pixels.items()
             },
@@ -100,7 +103,7 @@ class Prepared:
 
 
 def prepare_evaluation(
-    request: Request, shard: Shard, memory: int | None = None
+    request: Request, shard: Shard, memory: int | None = None, name: str = ""
 ) -> Generator[Progress, None, Prepared]:
     """Load the models and read the images.
 
@@ -108,9 +111,11 @@ def prepare_evaluation(
         request: the options of the evaluation.
         shard: the part of the images.
         memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
+        name: of the data, if it is not its own.
     """
     yield Progress("loading the data", 0, 0)
     dataset = read_data(request)
+    dataset = replace(dataset, name=name or dataset.name)
     request = request.with_given(dataset)
     refuse_unmeasured(request.summary.gates, request.perturbations, request.by)
     sample = dataset.test.sample(request.limit, request.first, request.seed)
@@ -219,11 +224,15 @@ def _width(size: tuple[int, int]) -> dict[str, int]:
     return {} if size[0] == size[1] else {"width": size[1]}
 
 
-def _identity(sample: Split) -> str:
-    """Return a hash of a sample of images, without reading them."""
+def _identity(sample: Split, given: Iterable[Split]) -> str:
+    """Return a hash of a sample of images, without reading them, and of a few of those that are given corrupted."""
     digest = hashlib.sha256(np.ascontiguousarray(sample.labels, np.int32).tobytes())
     for index in range(len(sample)):
         digest.update(Path(sample.name(index)).name.encode() + b"\n")
+    for split in given:
+        for index in np.linspace(0, len(split) - 1, min(_HASHED, len(split)), dtype=int):
+            with contextlib.suppress(AdvcliError):
+                digest.update(np.ascontiguousarray(split.read(int(index))).tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -42,7 +42,6 @@ class Perturbation:
         threat: the ball of an attack.
         severity: how strong a corruption is, from 1 to 5.
         surrogate: the model that an attack sees, if it is another one.
-        source: where given images are.
     """
 
     spec: str
@@ -51,7 +50,6 @@ class Perturbation:
     threat: Threat | None = None
     severity: int | None = None
     surrogate: str | None = None
-    source: str = ""
 
     @property
     def bounded(self) -> bool:
@@ -72,7 +70,7 @@ class Perturbation:
     def protocol(self, classes: int) -> str:
         """Write its spec with all options, a suite with all its members."""
         if self.kind is Kind.GIVEN:
-            return f"images given in {self.source}, severity {self.severity}"
+            return f"given images, severity {self.severity}"
         if self.method is None:
             return "no perturbation"
         spelled = protocol_of(self.spec, self.method, classes)

@@ -282,7 +282,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         methods = {spec: registry.build("attacks", spec) for spec in self.attacks}
         return (
             *((CLEAN,) if self.has_clean else ()),
-            *given_perturbations(self.given_sets, self.given or self.data),
+            *given_perturbations(self.given_sets),
             *perturbations.noises_of(self.noises),
             *perturbations.corruptions_of(self.corruptions, self.severities),
             *perturbations.attacks_under(methods, self.balls, self.surrogate),

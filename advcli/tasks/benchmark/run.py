@@ -56,9 +56,11 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
 def _resumed(file: Path, summary: Request, how: Execution) -> Iterator[Record | Progress]:
     protocol = read_protocol(file)
     request = Request.from_json(protocol.options).summed_up_as(summary)
+    # The data may have moved; that they are the same is checked.
+    request = replace(request, data=summary.data or request.data, given=summary.given or request.given)
     how = replace(how, shard=Shard() if protocol.shard is None else Shard.read(protocol.shard))
     check_whole(request, how)
-    return run(request, how)
+    return run(request, how, data=protocol.data)
 
 
 def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
@@ -71,20 +73,21 @@ def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
     return merge(files, request, how)
 
 
-def run(request: Request, how: Execution, note: str = "") -> Iterator[Record | Progress]:
+def run(request: Request, how: Execution, note: str = "", data: str = "") -> Iterator[Record | Progress]:
     """Run an evaluation.
 
     Args:
         request: the options of the evaluation.
         how: the options of this call.
         note: what to say at the start.
+        data: the name of the data in earlier results; empty for its own.
 
     Yields:
         Each score as soon as it is measured, then the summary.
     """
     if note:
         log.info("%s", note)
-    prepared = yield from prepare_evaluation(request, how.shard, bytes_of(how.memory))
+    prepared = yield from prepare_evaluation(request, how.shard, bytes_of(how.memory), data)
     if how.export is not None:
         yield from _export(prepared, how.export)
     if request.surrogate is None:
