@@ -4,6 +4,7 @@ Hendrycks and Dietterich 2019, https://arxiv.org/abs/1903.12261. Each array hold
 once for each severity.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +17,8 @@ from advcli.datasets._files import existing, title
 from advcli.datasets._layout import Layout, layout_of
 from advcli.datasets._pictures import describe, others
 from advcli.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 _SEVERITIES = 5
 
@@ -53,7 +56,7 @@ class CorruptionArrays:
         height, width = given[0].split.read(0).shape[:2]
         left_out = others([file.name for file in folder.iterdir() if file.suffix != ".npy" and file.is_file()], folder)
         for each in left_out:
-            describe(each)
+            log.warning("%s", describe(each))
         return corrupted_dataset(
             title(path), labels, before, given, max(28, height, width), left_out=left_out, indexed=True
         )
