@@ -1,5 +1,6 @@
 """Text forms of values that options take: lists, ranges, radii, severities, times."""
 
+import csv
 import re
 from collections.abc import Collection
 
@@ -10,8 +11,16 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def read_list(text: str | None) -> tuple[str, ...]:
-    """Read a list with commas between its items."""
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
+    """Read a list with commas between its items; an item that has one itself stands in double quotes."""
+    if not text:
+        return ()
+    if '"' not in text:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        (items,) = csv.reader([text], skipinitialspace=True, strict=True)
+    except (csv.Error, ValueError) as error:
+        raise UsageError(f"a quote is not closed in '{text}'", "write it as '\"crane, a bird\",dog'") from error
+    return tuple(item.strip() for item in items if item.strip())
 
 
 def read_choices(text: str, known: Collection[str], option: str) -> tuple[str, ...]:

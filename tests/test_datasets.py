@@ -158,7 +158,7 @@ def test_folder_tests_on_the_split_that_has_labels(tmp_path: Path, caplog: pytes
         assert len(find(str(tmp_path))().test) == 3
     assert "test' is left out" in caplog.text
     folder_of_classes(tmp_path / "test", count=4)
-    refused(find(str(tmp_path)), "class 'images'")
+    refused(find(str(tmp_path))().refuse_faults, "class 'images'")
 
 
 def test_folder_refuses_what_has_no_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -171,7 +171,9 @@ def test_folder_refuses_what_has_no_classes(tmp_path: Path, caplog: pytest.LogCa
     (tmp_path / "dog").mkdir()
     refused(source, "only one class, 'cat'")
     paint(tmp_path / "dog" / "1.png", 0)
-    refused(source, "class 'dog' has only one image")
+    single = source()
+    single.refuse_faults()
+    refused(lambda: single.refuse_faults(training=True), "class 'dog' has only one image")
     paint(tmp_path / "dog" / "2.png", 0)
     caplog.clear()
     with caplog.at_level(logging.WARNING):
@@ -183,7 +185,12 @@ def test_folder_refuses_what_has_no_classes(tmp_path: Path, caplog: pytest.LogCa
 def test_folder_names_the_class_that_is_not_trained_on(tmp_path: Path) -> None:
     folder_of_classes(tmp_path / "train", count=1)
     paint(tmp_path / "test" / "emu" / "1.png", 0)
-    refused(find(str(tmp_path)), "class 'emu'")
+    data = find(str(tmp_path))()
+    refused(data.refuse_faults, "class 'emu'")
+    # A class that is left out is nobody's concern.
+    few = data.restrict(("cat", "dog"))
+    few.refuse_faults(training=True)
+    assert few.labels == ("cat", "dog")
 
 
 def test_folder_in_a_folder_is_pointed_to(tmp_path: Path) -> None:
@@ -312,7 +319,8 @@ def test_tiny_imagenet_needs_its_training_images(tmp_path: Path) -> None:
 
 def test_tiny_imagenet_archives_that_are_none(tmp_path: Path) -> None:
     folder_of_classes(tmp_path / "pets", count=1)
-    refused(find(str(pack(tmp_path / "pets", tmp_path / "pets.zip"))), "no wnids.txt", "unpack it")
+    packed = pack(tmp_path / "pets", tmp_path / "pets.zip")
+    refused(find(f"tiny-imagenet:path={packed}"), "no wnids.txt")
     (tmp_path / "half.zip").write_bytes((tmp_path / "pets.zip").read_bytes()[:200])
     refused(find(str(tmp_path / "half.zip")), "not a readable .zip")
 

@@ -15,7 +15,7 @@ _WHOLE = "advcli.whole"
 _NOT_IN_A_FILE = ("config", "resume", "plan", "overwrite", "json", "quiet", "help")
 
 # Fields of a recipe that follow from its options, and the name whose values it holds already.
-_RESULTS = ("model_sha256", "recipe")
+_RESULTS = ("model_sha256", "data_identity", "recipe")
 
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:

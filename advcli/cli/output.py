@@ -173,7 +173,7 @@ class Output:
                 write_error(f"'{event.image}': {event.error}")
             if isinstance(event, Gate) and not event.met:
                 self._unmet += 1
-                what = f"{event.model}, {title(event)}"
+                what = f"{event.model}, {title(event)}" + (f", {event.by} {event.value}" if event.by else "")
                 write_error(f"{what}: accuracy {event.accuracy:.1%} is less than {event.least:.1%}")
             if isinstance(event, Epoch) and not self.quiet:
                 self.stderr.print(tables.epoch_line(_visible_parts(event)))

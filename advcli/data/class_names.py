@@ -1,12 +1,22 @@
 """Class names and their indices."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
 from advcli.errors import UsageError, nearest
 
 
-def class_named(labels: Sequence[str], name: str) -> int | None:
-    """Return the index of a class by its name, or by a synonym in a label such as 'goldfish, Carassius auratus'."""
+def class_named(labels: Sequence[str], name: str, wordnet_ids: Sequence[str] = ()) -> int | None:
+    """Return the index of a class by its name, or by a synonym in a label such as 'goldfish, Carassius auratus'.
+
+    Args:
+        labels: the class names.
+        name: what is looked for.
+        wordnet_ids: another name of each class, if there is one.
+    """
+    if name in wordnet_ids:
+        return list(wordnet_ids).index(name)
     folded = [label_key(label) for label in labels]
     if label_key(name) in folded:
         return folded.index(label_key(name))
@@ -33,5 +43,10 @@ def class_index(labels: Sequence[str], value: str) -> int:
 
 
 def label_key(label: str) -> str:
-    """Return a normalised class name: equal for different spellings."""
-    return label.strip().casefold().replace("_", " ")
+    """Return a normalised class name: equal for different spellings and Unicode forms."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", label).strip().casefold()).replace("_", " ")
+
+
+def is_wordnet_id(name: str) -> bool:
+    """Return whether a class name is a WordNet id, such as n01440764."""
+    return re.fullmatch(r"n\d{8}", name) is not None

@@ -5,8 +5,9 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,11 +28,15 @@ class Split:
         labels: (N,) int32 class of each image.
         read: index -> (H, W, C) uint8, or float32 in [0, 1].
         name: index -> the image's name in messages.
+        columns: what else is known of each image: name of the column -> (N,) texts.
+        format: index -> the format of the image's content if its suffix stands for another one, else None.
     """
 
     labels: np.ndarray
     read: Callable[[int], np.ndarray]
     name: Callable[[int], str]
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    format: Callable[[int], str | None] = lambda index: None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -39,12 +44,70 @@ class Split:
     def take(self, indices: np.ndarray) -> "Split":
         """Return the images at some indices, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
-        return Split(self.labels[chosen], lambda i: self.read(int(chosen[i])), lambda i: self.name(int(chosen[i])))
+        return Split(
+            self.labels[chosen],
+            lambda i: self.read(int(chosen[i])),
+            lambda i: self.name(int(chosen[i])),
+            {name: values[chosen] for name, values in self.columns.items()},
+            lambda i: self.format(int(chosen[i])),
+        )
 
     def sample(self, limit: int | None, first: int | None, seed: int) -> "Split":
         """Return a seeded stratified sample of ``limit`` images from the ``first`` images of the data set."""
         kept = self if first is None else self.take(np.arange(min(first, len(self))))
         return kept if limit is None else kept.take(stratified(kept.labels, limit, seed))
+
+
+@dataclass(frozen=True)
+class ClassFault:
+    """What is wrong with one class of a data set; it does not matter where the class is left out.
+
+    Args:
+        label: the class.
+        message: what is wrong.
+        hint: what to do.
+        training: whether it matters for training only.
+    """
+
+    label: str
+    message: str
+    hint: str = ""
+    training: bool = False
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files of a data set that are not read.
+
+    Args:
+        where: the folder.
+        reason: why they are not read.
+        suffixes: how many there are of each suffix.
+    """
+
+    where: str
+    reason: str
+    suffixes: Mapping[str, int]
+
+    @property
+    def files(self) -> int:
+        """How many files there are."""
+        return sum(self.suffixes.values())
+
+
+@dataclass(frozen=True)
+class Given:
+    """Images that were corrupted before, in the order of the test images.
+
+    Args:
+        corruption: the name of the corruption.
+        severity: how strong it is, from 1 to 5.
+        split: the corrupted images.
+    """
+
+    corruption: str
+    severity: int
+    split: Split
 
 
 @dataclass(frozen=True)
@@ -61,6 +124,13 @@ class Dataset:
         eps: the usual linf radius for this data, in units of [0, 1].
         augment: the default augmentations for training, which preserve the class of an image.
         order: the sort order of the folder names that numbers the classes; None if the data defines the numbers.
+        whole: all images in their order, if ``test`` is a part of them that was set aside here.
+        identity: a hash of the names and sizes of these files, wherever they are.
+        faults: what is wrong with some of the classes.
+        left_out: the files that are not read.
+        given: corrupted versions of the test images.
+        has_clean: whether the test images are the clean ones; else they are the first of the given ones.
+        indexed: whether the class names are indices of a model's outputs, where the model has other names.
     """
 
     name: str
@@ -72,6 +142,38 @@ class Dataset:
     eps: float = 8 / 255
     augment: tuple[str, ...] = ("flip", "crop", "jitter")
     order: ClassOrder | None = None
+    whole: Split | None = None
+    identity: str = ""
+    faults: tuple[ClassFault, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    given: tuple[Given, ...] = ()
+    has_clean: bool = True
+    indexed: bool = False
+
+    def measured_whole(self) -> "Dataset":
+        """Return the data set with all its images for testing, if a part of them was set aside."""
+        if self.whole is None:
+            return self
+        return replace(self, train=self.whole.take(np.arange(0)), test=self.whole, whole=None)
+
+    def refuse_faults(self, *, training: bool = False) -> None:
+        """Refuse classes with which something is wrong.
+
+        Raises:
+            UsageError: there is one.
+        """
+        for fault in self.faults:
+            if training or not fault.training:
+                raise UsageError(fault.message, fault.hint)
+
+    def _with_splits(self, change: Callable[[Split], Split]) -> "Dataset":
+        return replace(
+            self,
+            train=change(self.train),
+            test=change(self.test),
+            whole=None if self.whole is None else change(self.whole),
+            given=tuple(replace(each, split=change(each.split)) for each in self.given),
+        )
 
     def in_order(self, order: ClassOrder) -> "Dataset":
         """Renumber the classes by the order of their names; the images and their order are unchanged."""
@@ -81,7 +183,7 @@ class Dataset:
         def renumbered(split: Split) -> Split:
             return replace(split, labels=number[split.labels])
 
-        return replace(self, labels=labels, train=renumbered(self.train), test=renumbered(self.test), order=order)
+        return replace(self._with_splits(renumbered), labels=labels, order=order)
 
     def restrict(self, classes: Sequence[str]) -> "Dataset":
         """Return the data set with a subset of the classes, given by name or index.
@@ -99,13 +201,9 @@ class Dataset:
             chosen = split.take(np.flatnonzero(number[split.labels] >= 0))
             return replace(chosen, labels=number[chosen.labels])
 
-        return replace(
-            self,
-            labels=tuple(self.labels[i] for i in kept),
-            train=restricted(self.train),
-            test=restricted(self.test),
-            order=None,
-        )
+        labels = tuple(self.labels[i] for i in kept)
+        faults = tuple(fault for fault in self.faults if fault.label in labels)
+        return replace(self._with_splits(restricted), labels=labels, order=None, faults=faults)
 
 
 @dataclass(frozen=True)
@@ -217,8 +315,11 @@ def decode(
     """
     pixels: np.ndarray | None = None
     good: list[int] = []
+    others: dict[str, str] = {}
     for index in range(len(split)):
         try:
+            if (other := split.format(index)) is not None:
+                others[split.name(index)] = other
             image = images.resize(images.to_channels(split.read(index), channels), size, fit)
         except (AdvcliError, OSError) as error:
             log.warning("unreadable image '%s': %s", split.name(index), error)
@@ -228,6 +329,11 @@ def decode(
         pixels[len(good)] = image
         good.append(index)
     bad = len(split) - len(good)
+    if others:
+        first = next(iter(others))
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(Counter(others.values()).items()))
+        what = "file has" if len(others) == 1 else "files have"
+        log.warning("%d %s another format than the suffix says: %s; such as '%s'", len(others), what, kinds, first)
     if pixels is None:
         raise AdvcliError("no readable image in the data" if bad else "no images are left in the data")
     if bad > 0.01 * len(split) and not skip_bad:

@@ -1,7 +1,7 @@
 """Sources of labelled images: one file a source.
 
 A component is called without arguments and returns a ``Dataset``. One that reads files also
-has a ``path`` option and a static ``claims(path)``, by which ``--data PATH`` finds it.
+has a ``path`` option and a static ``claims(layout)``, by which ``--data PATH`` finds it.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from advcli import registry
 from advcli.data.class_order import ClassOrder
 from advcli.data.dataset import Dataset
+from advcli.datasets._layout import layout_of
 from advcli.errors import UsageError, nearest
 from advcli.files.bounded import refuse_special
 
@@ -54,8 +55,10 @@ def _find(value: str) -> Any:
         return registry.build("datasets", value)
     if not path.exists():
         raise UsageError(f"no data called '{value}', and no such file", nearest(name, known))
+    layout = layout_of(path)
     for name in known:
         source = registry.component("datasets", name)
-        if hasattr(source, "claims") and source.claims(path):
+        if hasattr(source, "claims") and source.claims(layout):
             return source(path=str(path))
-    raise UsageError(f"cannot tell what data '{value}' is", "give a folder, a Tiny ImageNet .zip or an .npz file")
+    hint = "give a folder or .zip of images, a manifest (.csv, .jsonl), or an .npz, .parquet or .tfrecord file"
+    raise UsageError(f"cannot tell what data '{value}' is", hint)

@@ -1,14 +1,18 @@
 """Local files that hold a data set: a named file, a folder, a .zip archive read as it is."""
 
-from collections.abc import Callable, Iterable
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from advcli.errors import AdvcliError, UsageError
-from advcli.files.bounded import Archive, read_bytes, refuse_special
+from advcli.files.bounded import Archive, open_file, read_bytes, refuse_special
 from advcli.files.download import fetch
 
-_MOST_IN_A_FILE = 1 << 31
+MOST_IN_A_FILE = 1 << 31
 
 
 def existing(path: str, hint: str = "") -> Path:
@@ -49,10 +53,35 @@ def folder_holding(name: str, files: Iterable[str]) -> str | None:
     return near[0] if len(near) == 1 else None
 
 
-def has_tiny_imagenet(folder: Path) -> bool:
-    """Return whether a folder has the layout of Tiny ImageNet, which no other data set uses."""
-    near = (file for pattern in ("wnids.txt", "*/wnids.txt") for file in folder.glob(pattern))
-    return folder_holding("wnids.txt", (file.relative_to(folder).as_posix() for file in near)) is not None
+def list_files(path: Path) -> list[str] | None:
+    """List the files of a folder or a .zip archive, sorted, with a slash between the parts; None if it is neither."""
+    if not path.is_dir():
+        refuse_special(path)
+        try:
+            with Archive(path) as archive:
+                return sorted(archive.names)
+        except AdvcliError:
+            return None
+    found, seen = [], set()
+    for folder, below, files in os.walk(path, followlinks=True):
+        # A link to a folder above it would never end.
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        part = Path(folder).relative_to(path).as_posix()
+        prefix = "" if part == "." else f"{part}/"
+        found += [f"{prefix}{name}" for name in files if os.path.isfile(os.path.join(folder, name))]  # noqa: PTH113, PTH118
+    return sorted(found)
+
+
+def identity_of_files(files: Sequence[Path]) -> str:
+    """Return a hash of the names and sizes of files, wherever they are."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -62,17 +91,19 @@ class Tree:
     Args:
         names: their paths below the top, sorted, with a slash between the parts.
         read: name -> content.
+        open: name -> an open file.
     """
 
     names: tuple[str, ...]
     read: Callable[[str], bytes]
+    open: Callable[[str], AbstractContextManager[BinaryIO]]
 
     def below(self, folder: str) -> "Tree":
         """Return the part of the tree in one folder, '' for all of it."""
         if not folder:
             return self
         names = tuple(name.removeprefix(f"{folder}/") for name in self.names if name.startswith(f"{folder}/"))
-        return Tree(names, lambda name: self.read(f"{folder}/{name}"))
+        return Tree(names, lambda name: self.read(f"{folder}/{name}"), lambda name: self.open(f"{folder}/{name}"))
 
 
 def open_tree(path: Path) -> Tree:
@@ -82,10 +113,14 @@ def open_tree(path: Path) -> Tree:
         UsageError: the file is no .zip archive.
     """
     if path.is_dir():
-        names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        return Tree(tuple(names), lambda name: read_bytes(path / name, _MOST_IN_A_FILE))
+        names = list_files(path) or []
+        return Tree(
+            tuple(names),
+            lambda name: read_bytes(path / name, MOST_IN_A_FILE),
+            lambda name: open_file(path / name, MOST_IN_A_FILE),
+        )
     try:
         archive = Archive(path)
     except AdvcliError as error:
         raise UsageError(error.message, "download or pack it again") from error
-    return Tree(tuple(sorted(archive.names)), archive.read)
+    return Tree(tuple(sorted(archive.names)), archive.read, archive.open)

@@ -1,19 +1,20 @@
 """A folder with one sub-folder of image files for each class, with train/ and test/ on top or without.
 
-Without them a fifth of each class is set aside to test on, always the same one.
+Without them a fifth of each class is set aside to test on, always the same one. An archive (.zip) is read as it is.
 """
 
 import logging
-import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from advcli.data import images
 from advcli.data.class_order import ClassOrder
-from advcli.data.dataset import Dataset, Split, split_off
-from advcli.datasets._files import existing, has_tiny_imagenet, title
+from advcli.data.dataset import ClassFault, Dataset, LeftOut, Split, split_off
+from advcli.datasets._files import Tree, existing, open_tree, title
+from advcli.datasets._layout import Layout, layout_of
+from advcli.datasets._pictures import by_part, class_name, describe, edge_of, identity_of, others, picture_split
 from advcli.errors import UsageError, nearest
 from advcli.files import paths
 
@@ -29,7 +30,7 @@ class Folder:
     """Classes are the sub-folders in sorted order, whatever folders are further down.
 
     Args:
-        path: the folder.
+        path: the folder, or a .zip archive of it.
         order: alphabetical (1, 10, 2), as Keras sorts folders, or natural (1, 2, 10); the test images are the same.
     """
 
@@ -41,101 +42,179 @@ class Folder:
             raise UsageError(f"folder has no order '{self.order}'", nearest(self.order, list(ClassOrder)))
 
     @staticmethod
-    def claims(path: Path) -> bool:
-        """Tell whether this is a folder without the layout of Tiny ImageNet."""
-        return path.is_dir() and not has_tiny_imagenet(path)
+    def claims(layout: Layout) -> bool:
+        """Tell whether these are class folders, as far as no other layout shows."""
+        return layout.source == "folder"
 
     def __call__(self) -> Dataset:
         """Return the data set; its images are (H, W, 3) uint8 of any size."""
-        top = existing(self.path)
-        if not top.is_dir():
+        path = existing(self.path)
+        if not path.is_dir() and path.suffix.lower() != ".zip":
             raise UsageError(f"'{self.path}' is not a folder", _LAYOUT)
-        train_folder, test_folder = _splits(top)
-        classes = _classes(train_folder)
-        if len(classes) == 1:
-            (only,) = classes
-            nested = len(_folders(train_folder / only)) > 1
-            hint = f"if its sub-folders are the classes, give '{train_folder / only}'" if nested else _LAYOUT
-            raise UsageError(f"only one class, '{only}', in folder '{train_folder}'", hint)
-        labels = tuple(classes)
-        train = _split(classes, labels)
-        if test_folder == train_folder:
-            train, test = train.take(np.arange(0)), train
-        elif test_folder is None:
-            small = min(classes, key=lambda label: len(classes[label]))
-            if len(classes[small]) < 2:
-                raise UsageError(f"class '{small}' has only one image", "two are needed: to train on and to test on")
-            rest, part = split_off(train.labels, 0.2, seed=0)
-            train, test = train.take(rest), train.take(part)
+        layout = layout_of(path)
+        tree = open_tree(path).below(layout.top)
+        top = path / layout.top
+        listing = _Listing.of(tree, top)
+        train, test = listing.train, listing.test
+        labels = tuple(train)
+        number = {
+            label: index
+            for index, label in enumerate((*labels, *(label for label in test or () if label not in train)))
+        }
+        faults = [
+            ClassFault(label, f"class '{label}' is in '{listing.test_name}' but not in '{listing.train_name}'", _LAYOUT)
+            for label in test or ()
+            if label not in train
+        ]
+        split, whole, identity = _split(tree, top, train, number), None, ""
+        if test is None:
+            whole, identity = split, identity_of(tree, [name for members in train.values() for name in members])
+            rest, part = split_off(split.labels, 0.2, seed=0)
+            learnt, measured = split.take(rest), split.take(part)
+            faults += [
+                ClassFault(
+                    label, f"class '{label}' has only one image", "two are needed: to train on and to test on", True
+                )
+                for label, members in train.items()
+                if len(members) < 2
+            ]
+        elif listing.only_test:
+            learnt, measured = split.take(np.arange(0)), split
         else:
-            tested = _classes(test_folder)
-            for label in tested:
-                if label not in classes:
-                    raise UsageError(f"class '{label}' is in '{test_folder}' but not in '{train_folder}'", _LAYOUT)
-            test = _split(tested, labels)
-        files = [file for members in classes.values() for file in members]
-        dataset = Dataset(name=title(top), labels=labels, train=train, test=test, edge=_edge(files))
+            learnt, measured = split, _split(tree, top, test, number)
+        files = [name for members in train.values() for name in members]
+        for each in listing.left_out:
+            log.warning("%s", describe(each))
+        dataset = Dataset(
+            name=title(path),
+            labels=tuple(number),
+            train=learnt,
+            test=measured,
+            edge=edge_of(tree, files),
+            whole=whole,
+            identity=identity,
+            faults=tuple(faults),
+            left_out=listing.left_out,
+            indexed=all(label.isdecimal() for label in labels),
+        )
         # The classes are numbered last: which images are set aside to test on depends on the numbers before.
         return dataset.in_order(ClassOrder(self.order))
 
 
-def _folders(path: Path) -> dict[str, Path]:
-    return {folder.name: folder for folder in sorted(path.iterdir()) if folder.is_dir() and folder.name[0] != "."}
+@dataclass(frozen=True)
+class _Listing:
+    """The images of each class to train on and to test on, and the files that are neither."""
+
+    train: Mapping[str, Sequence[str]]
+    test: Mapping[str, Sequence[str]] | None
+    left_out: tuple[LeftOut, ...]
+    train_name: str
+    test_name: str
+    only_test: bool = False
+
+    @classmethod
+    def of(cls, tree: Tree, top: Path) -> "_Listing":
+        """List class folders.
+
+        Raises:
+            UsageError: there are no classes, or only one.
+        """
+        visible = [name for name in tree.names if not paths.is_hidden(PurePosixPath(name))]
+        hidden = [name for name in tree.names if paths.is_hidden(PurePosixPath(name))]
+        train_folder, test_folder = _splits(visible)
+        gone = others(hidden, top)
+        if train_folder is None:
+            train, missed = _classes(visible, top)
+            return cls(_two(train, visible, top), None, (*gone, *missed), str(top), "")
+        gone += _unused(visible, top, train_folder, test_folder)
+        train, missed = _classes(tree.below(train_folder).names, top / train_folder, f"{train_folder}/")
+        gone += missed
+        train_name = str(top / train_folder)
+        _two(train, tree.below(train_folder).names, top / train_folder)
+        if test_folder is None or test_folder == train_folder:
+            return cls(train, train, tuple(gone), train_name, train_name, only_test=True)
+        test, missed = _classes(tree.below(test_folder).names, top / test_folder, f"{test_folder}/")
+        return cls(train, test, (*gone, *missed), train_name, str(top / test_folder))
 
 
-def _splits(top: Path) -> tuple[Path, Path | None]:
-    """Find the folders to train and to test on; without any the top holds the classes itself."""
-    by_name = {name.lower(): folder for name, folder in _folders(top).items()}
+def _splits(names: Sequence[str]) -> tuple[str | None, str | None]:
+    """Find the folders to train and to test on; None for a top that holds the classes itself."""
+    folders: dict[str, set[str]] = {}
+    for name in names:
+        parts = name.split("/")
+        if len(parts) > 1:
+            folders.setdefault(parts[0], set()).add(class_name(parts[1]) if len(parts) > 2 else "")
+    by_name = {folder.lower(): folder for folder in sorted(folders)}
     train = next((by_name[name] for name in _TRAIN if name in by_name), None)
     candidates = [by_name[name] for name in _TEST if name in by_name]
     if train is None and candidates and len(by_name) == 1:
         # There are only test images.
         return candidates[0], candidates[0]
     if train is None or not candidates:
-        return top, None
+        return None, None
     # The test images of many competitions are unlabelled: then the validation images are what can be measured on.
-    test = next((folder for folder in candidates if _folders(folder).keys() & _folders(train).keys()), candidates[0])
-    for folder in by_name.values():
-        if folder not in (train, test):
-            log.warning("'%s' is left out: '%s' is trained on and '%s' tested on", folder, train.name, test.name)
-    return train, test
+    known = folders[train] - {""}
+    return train, next((folder for folder in candidates if (folders[folder] - {""}) & known), candidates[0])
 
 
-def _classes(path: Path) -> dict[str, list[Path]]:
-    """List the images of each class.
+def _unused(names: Sequence[str], top: Path, train: str, test: str | None) -> list[LeftOut]:
+    """Count the files beside the folders of the two splits."""
+    found = []
+    beside: dict[str, list[PurePosixPath]] = {}
+    for name in names:
+        first = name.partition("/")[0] if "/" in name else ""
+        if first not in (train, test):
+            beside.setdefault(first, []).append(PurePosixPath(name))
+    for folder, files in beside.items():
+        place = str(top / folder) if folder else str(top)
+        if folder:
+            log.warning("'%s' is left out: '%s' is trained on and '%s' tested on", place, train, test)
+        found.append(LeftOut(place, "other", paths.suffixes_of(files)))
+    return found
+
+
+def _classes(names: Sequence[str], top: Path, prefix: str = "") -> tuple[dict[str, list[str]], list[LeftOut]]:
+    """List the images of each class, and the files that are no images of a class.
 
     Raises:
         UsageError: there is no class with images.
     """
-    classes: dict[str, list[Path]] = {}
-    for name, folder in _folders(path).items():
-        files = paths.inside(folder)
-        if files:
-            classes[name] = files
+    names = [name for name in names if not paths.is_hidden(PurePosixPath(name))]
+    classes: dict[str, list[str]] = {}
+    loose = []
+    for name in by_part(names):
+        if not paths.is_image(PurePosixPath(name)):
+            continue
+        folder, separator, _ = name.partition("/")
+        if separator:
+            classes.setdefault(class_name(folder), []).append(prefix + name)
         else:
-            log.warning("'%s' is left out: no images in it", folder)
-    loose = sum(paths.is_image(file) for file in path.iterdir() if file.is_file())
+            loose.append(PurePosixPath(name))
+    for folder in dict.fromkeys(name.partition("/")[0] for name in names if "/" in name):
+        if class_name(folder) not in classes:
+            log.warning("'%s' is left out: no images in it", top / folder)
     if not classes:
         where = "images lie directly in it" if loose else "no images in it"
-        raise UsageError(f"no classes in folder '{path}': {where}", _LAYOUT)
+        raise UsageError(f"no classes in folder '{top}': {where}", _LAYOUT)
+    left_out = others(names, top)
     if loose:
-        log.warning("%d images directly in '%s' have no class and are left out", loose, path)
+        log.warning("%d images directly in '%s' have no class and are left out", len(loose), top)
+        left_out.append(LeftOut(str(top), "unlabelled", paths.suffixes_of(loose)))
+    return dict(sorted(classes.items())), left_out
+
+
+def _two(classes: Mapping[str, Sequence[str]], names: Sequence[str], top: Path) -> Mapping[str, Sequence[str]]:
+    if len(classes) == 1:
+        (only,) = classes
+        below = {name.split("/")[1] for name in names if name.count("/") > 1 and class_name(name.split("/")[0]) == only}
+        hint = f"if its sub-folders are the classes, give '{top / only}'" if len(below) > 1 else _LAYOUT
+        raise UsageError(f"only one class, '{only}', in folder '{top}'", hint)
     return classes
 
 
-def _split(classes: dict[str, list[Path]], labels: tuple[str, ...]) -> Split:
-    files = [file for members in classes.values() for file in members]
-    numbers = [labels.index(label) for label, members in classes.items() for _ in members]
-    return Split(np.array(numbers, dtype=np.int32), lambda i: images.read(files[i]), lambda i: str(files[i]))
-
-
-def _edge(files: list[Path]) -> int:
-    """Choose a size from some of the images: that of photographs, or the images' own if they are small."""
-    chosen = np.linspace(0, len(files) - 1, num=min(20, len(files)), dtype=int)
-    # A damaged image is reported when it is decoded.
-    sides = [side for side in (min(images.size(files[index])) for index in chosen) if side]
-    middle = statistics.median(sides) if sides else 224
-    return 224 if middle >= 160 else max(32, int(middle))
+def _split(tree: Tree, top: Path, classes: Mapping[str, Sequence[str]], number: Mapping[str, int]) -> Split:
+    names = [name for members in classes.values() for name in members]
+    return picture_split(tree, top, names, [number[label] for label, members in classes.items() for _ in members])
 
 
 COMPONENT = Folder

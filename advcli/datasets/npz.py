@@ -1,11 +1,11 @@
 """An .npz file with the arrays x_train, y_train, x_test, y_test and, if you like, labels (class names)."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from advcli.data.dataset import Dataset
 from advcli.datasets._arrays import read_npz
 from advcli.datasets._files import existing, title
+from advcli.datasets._layout import Layout
 from advcli.errors import UsageError
 
 
@@ -20,9 +20,9 @@ class Npz:
     path: str
 
     @staticmethod
-    def claims(path: Path) -> bool:
+    def claims(layout: Layout) -> bool:
         """Tell whether this is an .npz file."""
-        return path.is_file() and path.suffix.lower() == ".npz"
+        return layout.source == "npz"
 
     def __call__(self) -> Dataset:
         """Return the data set; its images are uint8 or float32 in [0, 1], grey or RGB as in the file."""

@@ -14,7 +14,8 @@ import numpy as np
 
 from advcli.data import images
 from advcli.data.dataset import Dataset, Split
-from advcli.datasets._files import Tree, folder_holding, has_tiny_imagenet, local_or_fetched, open_tree, title
+from advcli.datasets._files import Tree, folder_holding, local_or_fetched, open_tree, title
+from advcli.datasets._layout import Layout
 from advcli.errors import UsageError
 from advcli.files import paths
 
@@ -35,9 +36,9 @@ class TinyImageNet:
     path: str = ""
 
     @staticmethod
-    def claims(path: Path) -> bool:
-        """Tell whether this is a .zip archive, or a folder with the layout of Tiny ImageNet."""
-        return has_tiny_imagenet(path) if path.is_dir() else path.suffix.lower() == ".zip"
+    def claims(layout: Layout) -> bool:
+        """Tell whether this is a folder or an archive with the layout of Tiny ImageNet."""
+        return layout.source == "tiny-imagenet"
 
     def __call__(self) -> Dataset:
         """Return the data set; its images are (64, 64, 3) uint8."""
@@ -45,7 +46,7 @@ class TinyImageNet:
         tree = open_tree(path)
         top = folder_holding("wnids.txt", tree.names)
         if top is None:
-            hint = "other data is read from a folder with one sub-folder a class: unpack it and give the folder"
+            hint = "give other data by its path alone: what it is is found out"
             raise UsageError(f"no wnids.txt in '{path}', so this is not Tiny ImageNet", hint)
         tree = tree.below(top)
         # The file is unsorted; sorted, the order is that of a directory listing, which other tools go by.

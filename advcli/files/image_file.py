@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import MEGA, open_file
+from advcli.files.formats import HEAD_BYTES, register_reader
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 # Pillow's decoders that run in this process; others start a program, such as Ghostscript for PostScript.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "AVIF")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
 
 # What a photograph of 100 megapixels needs, with its margins.
 MAX_PIXELS = 120 * MEGA
@@ -77,7 +78,9 @@ def open_image(source: Path | BinaryIO, *formats: str) -> "Iterator[ImageFile]":
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         Image.MAX_IMAGE_PIXELS = most
         try:
-            with Image.open(file, formats=formats or FORMATS) as opened:
+            head = file.read(HEAD_BYTES)
+            file.seek(0)
+            with Image.open(file, formats=formats or (*FORMATS, *register_reader(head))) as opened:
                 width, height = opened.size
                 if not width or not height:
                     raise AdvcliError(f"an image of {width} x {height} pixels")

@@ -1,16 +1,26 @@
 """Find image files, and choose output paths."""
 
+import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path, PurePath
 
 from advcli.errors import UsageError
 from advcli.files.bounded import refuse_special
 
+log = logging.getLogger(__name__)
+
 SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .jp2 .avif".split()  # noqa: SIM905
+    (  # noqa: SIM905
+        ".png .jpg .jpeg .jpe .jfif .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .ico .avif "
+        ".jp2 .j2k .jpx .jpf .j2c .jpc"
+    ).split()
 )
+# Suffixes of images that a package of the extra "heif" reads.
+EXTRA_SUFFIXES: Mapping[str, str] = {".heic": "pillow_heif", ".heif": "pillow_heif", ".jxl": "pillow_jxl"}
 
 _RENAME = "give shorter names, or another folder"
 # A temporary file in the same folder has a few more characters.
@@ -29,6 +39,9 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
             files = inside(path)
             if not files:
                 raise UsageError(f"no images in folder '{path}'", f"known suffixes: {' '.join(sorted(SUFFIXES))}")
+            others = [file for file in path.rglob("*") if file.is_file() and not is_hidden(file.relative_to(path))]
+            if unknown := suffixes_of(file for file in others if not is_image(file)):
+                log.warning("%s", describe_unknown(path, unknown))
             found.update(dict.fromkeys(files))
         elif path.exists():
             found[refuse_special(path)] = None
@@ -42,15 +55,39 @@ def inside(folder: Path) -> list[Path]:
     return sorted(
         file
         for file in folder.rglob("*")
-        if is_image(file)
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and file.is_file()
+        if is_image(file) and not is_hidden(file.relative_to(folder)) and file.is_file()
     )
 
 
-def is_image(path: Path) -> bool:
-    """Return whether a file's suffix is that of an image."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def is_image(path: PurePath) -> bool:
+    """Return whether a file's suffix is that of an image which can be read here."""
+    suffix = path.suffix.lower()
+    known = suffix in SUFFIXES or (suffix in EXTRA_SUFFIXES and _is_installed(EXTRA_SUFFIXES[suffix]))
+    return known and not path.name.startswith(".")
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Return whether a file or a folder that it is in is hidden."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def suffixes_of(files: Iterable[PurePath]) -> Counter[str]:
+    """Count files by their suffix in lower case."""
+    return Counter(file.suffix.lower() or "none" for file in files)
+
+
+def describe_unknown(where: object, suffixes: Mapping[str, int]) -> str:
+    """Say how many files of a folder are not read as images, by suffix."""
+    counts = ", ".join(f"{suffix} {count}" for suffix, count in sorted(suffixes.items(), key=lambda each: each[0]))
+    missing = sorted(set(suffixes) & EXTRA_SUFFIXES.keys())
+    hint = f'; {", ".join(missing)} can be read after: pip install "advcli[heif]"' if missing else ""
+    total = sum(suffixes.values())
+    return f"{total} {'file' if total == 1 else 'files'} in '{where}' of no known kind: {counts}{hint}"
+
+
+@cache
+def _is_installed(package: str) -> bool:
+    return find_spec(package) is not None
 
 
 def plan_outputs(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bool) -> dict[Path, Path]:

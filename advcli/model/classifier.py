@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from advcli.backend import ArrayLike, KerasModel, Tensor, TracedFunction, tf
-from advcli.data.class_names import class_index
+from advcli.data.class_names import class_index, class_named, is_wordnet_id
 from advcli.data.class_order import generic_names
 from advcli.data.images import Fit, crop_window
 from advcli.errors import AdvcliError, UsageError
@@ -63,6 +63,8 @@ class Classifier:
         range_given: whether the user, or advcli's own file, gave the input range; else it was inferred or assumed.
         adapted: how the model as it was read became ``model``; None if it is the same.
         source: for an inference copy: the classifier that it is a copy of, whose predictions count.
+        wordnet_ids: the WordNet id of each class, if known.
+        only: the indices of the model's outputs that are classes; empty if all are.
     """
 
     name: str
@@ -77,6 +79,26 @@ class Classifier:
     range_given: bool = True
     adapted: Adapted | None = field(default=None, compare=False, repr=False)
     source: "Classifier | None" = None
+    wordnet_ids: tuple[str, ...] = ()
+    only: tuple[int, ...] = ()
+
+    def restricted_to(self, indices: Sequence[int]) -> "Classifier":
+        """Return the classifier with some of its classes: the other outputs are left out of every decision.
+
+        Args:
+            indices: of the classes, in their new order.
+
+        Raises:
+            UsageError: the model returns its class alone.
+        """
+        if self.access == "class":
+            raise UsageError(f"'{self.name}' returns a class alone, which cannot be another one", "leave it out")
+        return replace(
+            self,
+            labels=tuple(self.labels[i] for i in indices),
+            wordnet_ids=tuple(self.wordnet_ids[i] for i in indices) if self.wordnet_ids else (),
+            only=tuple(self.only[i] if self.only else int(i) for i in indices),
+        )
 
     def fit(self, pixels: ArrayLike) -> Tensor:
         """Resize images to the model's input size: (N, H, W, C) -> (N, h, w, C)."""
@@ -117,14 +139,21 @@ class Classifier:
         Entries of the gradient with respect to the pixels that are not finite are replaced by zero.
         """
         pixels = _finite_gradient(pixels) if finite_gradient else pixels
-        return self.head.logits(self.model(self.to_input(pixels), training=False))
+        logits = self.head.logits(self.model(self.to_input(pixels), training=False))
+        return tf.gather(logits, self.only, axis=1) if self.only else logits
 
     def scores(self, pixels: Tensor) -> Tensor:
         """Return the model's own score of each class: (N, H, W, C) in [0, 1] -> (N, K) in [0, 1]."""
         if self.source is not None:
             return self.source.scores(pixels)
         with self.head.put_back():
-            return self.head.scores(self.model(self.to_input(pixels), training=False))
+            scores = self.head.scores(self.model(self.to_input(pixels), training=False))
+        if not self.only:
+            return scores
+        scores = tf.gather(scores, self.only, axis=1)
+        if self.head.activation not in ("", "softmax"):
+            return scores
+        return tf.math.divide_no_nan(scores, tf.reduce_sum(scores, axis=1, keepdims=True))
 
     @cached_property
     def inference_copy(self) -> "Classifier":
@@ -277,7 +306,13 @@ class Classifier:
         Raises:
             UsageError: the model has no such class.
         """
+        if value in self.wordnet_ids:
+            return self.wordnet_ids.index(value)
         return class_index(self.labels, value)
+
+    def class_named(self, name: str) -> int | None:
+        """Return the index of a class by its name or its WordNet id; None if there is none."""
+        return class_named(self.labels, name, self.wordnet_ids)
 
     def save(self, path: Path) -> None:
         """Write the model as it was read, with its own output, its labels and its recipe as one .keras file."""
@@ -290,6 +325,8 @@ class Classifier:
             "head": self.head.name,
             "recipe": dict(self.recipe),
         }
+        if self.wordnet_ids:
+            content["wordnet_ids"] = self.wordnet_ids
         if width != height:
             content["width"] = width
         if self.adapted is not None:
@@ -356,6 +393,7 @@ def load(
                 "leave --input-range, --image-size and --output out",
             )
         names = tuple(labels) or tuple(own["labels"])
+        ids = () if labels else tuple(own.get("wordnet_ids", ()))
         size = (own["edge"], own.get("width", own["edge"]))
         saved_range = tuple(own.get("input_range", (0.0, 1.0)))
         if own.get("head", LOGITS.name) != LOGITS.name or "output" in own:
@@ -363,8 +401,10 @@ def load(
             wrapped = wrap(
                 model, name, labels=names, input_range=saved_range, image_size=square, output=own.get("output")
             )
-            return replace(wrapped, recipe=own["recipe"])
-        classifier = Classifier(name, model, names, size, own["channels"], saved_range, recipe=own["recipe"])
+            return replace(wrapped, recipe=own["recipe"], wordnet_ids=ids)
+        classifier = Classifier(
+            name, model, names, size, own["channels"], saved_range, recipe=own["recipe"], wordnet_ids=ids
+        )
         check_labels(classifier, model.output_shape[-1])
         return classifier
     return wrap(model, name, labels=labels, input_range=input_range, image_size=image_size, output=output)
@@ -442,6 +482,17 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if not labels:
         raise AdvcliError(f"'{path}' contains no class names", "write one name a line")
     return labels
+
+
+def read_wordnet_ids(path: Path) -> tuple[str, ...]:
+    """Read the WordNet ids of a file of class names in the form of Keras' class index; empty for other files."""
+    try:
+        content = parse_json(read_text(path))
+        entries = [content[str(i)] for i in range(len(content))] if isinstance(content, dict) else content
+        ids = tuple(entry[0] for entry in entries if isinstance(entry, list) and is_wordnet_id(str(entry[0])))
+    except (OSError, ValueError, LookupError, TypeError):
+        return ()
+    return ids if len(ids) == len(entries) else ()
 
 
 def _labels_in_json(content: Json) -> list[str]:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Self
 
 from advcli import registry
-from advcli.data.class_order import generic_names
+from advcli.data.class_order import generic_names, has_names
 from advcli.data.images import Fit
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.bounded import refuse_special
 from advcli.files.download import fetch, keras_folder, offline
 from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
-from advcli.model.classifier import Classifier, load, read_labels, recipe_of
+from advcli.model.classifier import Classifier, load, read_labels, read_wordnet_ids, recipe_of
 from advcli.model.saved_model import is_saved_model
 from advcli.parsing import read_range
 from advcli.records.base import Json
@@ -164,7 +164,9 @@ class ModelChoice:
         Raises:
             AdvcliError: the model cannot be read.
         """
-        return replace(self._loaded(), name=self.name, fitting=self.fit)
+        found = replace(self._loaded(), name=self.name, fitting=self.fit)
+        ids = read_wordnet_ids(self.labels) if self.labels else ()
+        return replace(found, wordnet_ids=ids) if len(ids) == len(found.labels) else found
 
     def _loaded(self) -> Classifier:
         labels = read_labels(self.labels) if self.labels else ()
@@ -192,7 +194,10 @@ class ModelChoice:
                 f"{len(labels)} class names for the {classes} classes of '{self.value}'",
                 f"'{self.labels}' must hold one name a class",
             )
-        return Classifier(self.name, model, tuple(labels), (size, size))
+        known = _class_index_file()
+        named = not self.labels and known.is_file() and has_names(labels) and read_labels(known) == tuple(labels)
+        ids = read_wordnet_ids(known) if named else ()
+        return Classifier(self.name, model, tuple(labels), (size, size), wordnet_ids=ids)
 
 
 def _split_options(text: str) -> tuple[str, dict[str, str]]:
@@ -270,7 +275,7 @@ def load_all(choices: Sequence[ModelChoice]) -> list[Classifier]:
 
 
 def _imagenet_labels(classes: int, weights: str) -> tuple[str, ...]:
-    cached = keras_folder() / _CLASS_INDEX[0]
+    cached = _class_index_file()
     if classes == 1000:
         # Class names are downloaded only if the weights were: a local weights file must not need the network.
         if not cached.is_file() and weights == "imagenet" and not offline():
@@ -279,6 +284,10 @@ def _imagenet_labels(classes: int, weights: str) -> tuple[str, ...]:
             return read_labels(cached)
     log.warning("no class names are available: classes are named by their index (see --labels)")
     return generic_names(classes)
+
+
+def _class_index_file() -> Path:
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / _CLASS_INDEX[0]
 
 
 def _fetch_class_index() -> None:

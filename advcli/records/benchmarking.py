@@ -1,6 +1,6 @@
 """What ``advcli benchmark`` reports."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from advcli.records.base import Json, Record
@@ -65,7 +65,8 @@ class Verdicts(Measurement):
     """The predictions for one finished batch; only in results files.
 
     ``indices`` are the images' indices in the whole sample, not in the shard. ``labels`` are the true classes as
-    indices of the model's outputs, recorded with the clean images only. ``crafted_on`` is the model that the
+    indices of the model's outputs, recorded with the clean images only; so are ``columns``, what the data says of each
+    image besides its class. ``crafted_on`` is the model that the
     images were perturbed against, in a transfer evaluation. ``members`` is recorded for a suite of attacks: the
     index of the member that fooled each image, -1 where none did. ``queries`` counts the different images that a
     remote model was asked about for this batch; null for other models.
@@ -76,6 +77,7 @@ class Verdicts(Measurement):
     indices: tuple[int, ...]
     predicted: tuple[int, ...]
     labels: tuple[int, ...] = ()
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     crafted_on: str | None = None
     members: tuple[int, ...] = ()
     queries: int | None = None
@@ -99,8 +101,9 @@ class Score(Counted, Measurement):
     """The accuracy of a model under one perturbation.
 
     ``accuracy`` is correct images / all images, with its Wilson 95% interval ``low`` to ``high``;
-    ``accuracy_of_clean_correct`` is correct images / images that are correct without any perturbation. Where a time
-    budget ran out, ``searched`` images were attacked completely and the others count as correct: an upper bound.
+    ``accuracy_of_clean_correct`` is correct images / images that are correct without any perturbation
+    (null without clean images). Where a time budget ran out, ``searched`` images were attacked completely and the
+    others count as correct: an upper bound.
     For ``not_a_number`` of the perturbed images the model returned NaN: under an attack these count as correct, since
     no other class was reached, otherwise as wrong. ``seen`` is whether the model was trained with the perturbation;
     null if that is not known.
@@ -108,13 +111,14 @@ class Score(Counted, Measurement):
     or both orders are the same. ``fooled_by`` is recorded for a suite: how many images each member fooled, in the
     order in which they ran, among the images that the members before it did not fool. ``queries`` counts the images
     that a remote model was asked about, each once a batch; null for other models. ``surrogate`` is the model that the
-    images were crafted on; null for the model itself.
+    images were crafted on; null for the model itself. ``classes_only`` is the number of the model's outputs that were
+    decided between, where the others were left out; null for all.
     """
 
     type: ClassVar[str] = "score"
 
     protocol: str
-    accuracy_of_clean_correct: float
+    accuracy_of_clean_correct: float | None
     searched: int | None = None
     not_a_number: int = 0
     seen: bool | None = None
@@ -122,6 +126,7 @@ class Score(Counted, Measurement):
     fooled_by: dict[str, int] | None = None
     queries: int | None = None
     surrogate: str | None = None
+    classes_only: int | None = None
     seconds: float
 
 
@@ -189,6 +194,23 @@ class ClassScore(Counted, Measurement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SliceScore(Counted, Measurement):
+    """The accuracy on the images that have one value in a column of the data, with its Wilson 95% interval.
+
+    ``p_value`` is Fisher's exact test against all other images, ``corrected_p_value`` is corrected by Holm's method for
+    the values of the column. ``worst`` is whether the accuracy is the lowest of the column.
+    """
+
+    type: ClassVar[str] = "slice_score"
+
+    by: str
+    value: str
+    p_value: float
+    corrected_p_value: float
+    worst: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Confused(Measurement):
     """How many images of class ``label`` are predicted as class ``taken_for``."""
 
@@ -239,9 +261,15 @@ class Checked(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Gate(Measurement):
-    """Whether an accuracy reaches the minimum that ``--fail-under`` requires."""
+    """Whether an accuracy reaches the minimum that ``--fail-under`` requires.
+
+    With ``by`` it is the accuracy on the images that have ``value`` in this column of the data.
+    """
 
     type: ClassVar[str] = "gate"
+
+    by: str | None = None
+    value: str | None = None
 
     accuracy: float
     least: float

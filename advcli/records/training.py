@@ -13,7 +13,7 @@ class Epoch(Record):
     ``clean``, ``robust`` (under PGD-10) and ``single_step`` (under FGSM) are validation accuracies,
     ``zero_gradients`` the share of validation images without any gradient, ``ema_...`` the same of the
     averaged weights; ``eps`` is the radius at the epoch's end, ``guard`` the alarms of the epoch, ``rollbacks``
-    how often the run was rolled back before.
+    how often the run was rolled back before. ``class_weights`` and ``sampler`` say how classes are balanced.
     """
 
     type: ClassVar[str] = "epoch"
@@ -34,6 +34,8 @@ class Epoch(Record):
     eps: float
     guard: tuple[str, ...]
     rollbacks: int
+    class_weights: str = "none"
+    sampler: str = "shuffle"
     seconds: float
 
 

@@ -18,6 +18,7 @@ from advcli.records import (
     Protocol,
     Record,
     Score,
+    SliceScore,
     Transferred,
 )
 from advcli.report import class_scores, heat_map, protocol, score_table, wording
@@ -57,6 +58,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
         heat_map.transfer(of(Transferred)),
         _certified(of(Certified)),
         class_scores.classes(of(ClassScore), of(Confused)),
+        _simple("slices", "Accuracy by value", slices=of(SliceScore)),
         pictures.gallery(gallery),
         _simple("checks", "Checks that passed", checks=passed),
         protocol.protocol(of(Protocol), scores),

@@ -116,7 +116,7 @@ class DataOptions(Validated):
 
     Args:
         data: a named data set, a folder of class folders, a Tiny ImageNet folder or .zip, an .npz file.
-        classes: only these classes, by name or index.
+        classes: only these classes, by name or index; a name with a comma in double quotes: 'cat,"crane, a bird"'.
         limit: only a seeded stratified sample.
         first: only the first ones in the data's order.
         skip_bad: go on if more than 1% of the images are unreadable.

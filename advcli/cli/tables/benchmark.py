@@ -20,6 +20,7 @@ from advcli.records import (
     Group,
     Record,
     Score,
+    SliceScore,
     Transferred,
 )
 from advcli.threat.spelling import spell_threat
@@ -96,7 +97,7 @@ def _score(record: Score | None, best: float, several: bool, between: str = "\n"
     bound = "" if record.searched is None else "<= "
     interval = f" [{100 * record.low:.1f}, {100 * record.high:.1f}]"
     text = Text.assemble((f"{bound}{record.accuracy:.1%}", style), interval)
-    if record.norm:
+    if record.norm and record.accuracy_of_clean_correct is not None:
         text.append(f"{between}({record.accuracy_of_clean_correct:.1%})", "dim")
         if record.searched is not None:
             text.append(f"{between}{record.searched} of {record.images} searched", "yellow")
@@ -164,6 +165,7 @@ _TABLES = {
     CorruptionError: _corruption_errors,
     Compared: finding.compared_table,
     ClassScore: finding.classes_table,
+    SliceScore: finding.slices_table,
     Confused: finding.confused_table,
     Transferred: finding.transfer_table,
     Certified: finding.certified_table,

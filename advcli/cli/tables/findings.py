@@ -6,7 +6,18 @@ from rich.table import Table
 from rich.text import Text
 
 from advcli.cli.tables.style import new_table, title
-from advcli.records import Certified, Change, Checked, ClassScore, Compared, Confused, Exported, Gate, Transferred
+from advcli.records import (
+    Certified,
+    Change,
+    Checked,
+    ClassScore,
+    Compared,
+    Confused,
+    Exported,
+    Gate,
+    SliceScore,
+    Transferred,
+)
 
 _SURE = 0.05
 # With more comparisons, those of each corruption are only in --json and the report.
@@ -53,6 +64,34 @@ def classes_table(records: Sequence[ClassScore]) -> Table:
         cells = ["" if r is None else f"{r.accuracy:.0%} [{100 * r.low:.0f}, {100 * r.high:.0f}]" for r in row]
         table.add_row(Text(label), str(images), *cells)
     return table
+
+
+def slices_table(records: Sequence[SliceScore]) -> Table:
+    """Show the accuracy of each value of a column."""
+    table = new_table(
+        "Accuracy by value, the lowest first",
+        f"[Wilson 95% interval]; p: Fisher's exact test against all other images, corrected by Holm; *: p < {_SURE}",
+    )
+    for heading in ("model", "perturbation", "column", "value", "images", "accuracy", "p"):
+        right = heading in ("images", "accuracy", "p")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+    for record in records:
+        sure = record.worst and record.corrected_p_value < _SURE
+        table.add_row(
+            *map(Text, (record.model, title(record), record.by, record.value)),
+            str(record.images),
+            Text(
+                f"{record.accuracy:.1%} [{100 * record.low:.1f}, {100 * record.high:.1f}]", "bold red" if sure else ""
+            ),
+            p_value_text(record.corrected_p_value) + (" *" if sure else ""),
+            end_section=record is not records[-1] and _next_is_other(records, record),
+        )
+    return table
+
+
+def _next_is_other(records: Sequence[SliceScore], record: SliceScore) -> bool:
+    after = records[records.index(record) + 1]
+    return (after.model, title(after), after.by) != (record.model, title(record), record.by)
 
 
 def confused_table(records: Sequence[Confused]) -> Table:
@@ -133,7 +172,8 @@ def gates_table(records: Sequence[Gate]) -> Table:
         table.add_column(heading, justify="right" if heading in ("accuracy", "least") else "left", overflow="fold")
     for record in records:
         met = Text("yes", "green") if record.met else Text("no", "bold red")
-        table.add_row(Text(record.model), Text(title(record)), f"{record.accuracy:.1%}", f"{record.least:.1%}", met)
+        what = title(record) + (f", {record.by} {record.value}" if record.by else "")
+        table.add_row(Text(record.model), Text(what), f"{record.accuracy:.1%}", f"{record.least:.1%}", met)
     return table
 
 

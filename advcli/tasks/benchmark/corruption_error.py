@@ -38,12 +38,12 @@ class Reference:
     Args:
         name: of the model.
         errors: corruption -> its mean error over the severities.
-        clean: its error on clean images.
+        clean: its error on clean images; None if there are none.
     """
 
     name: str
     errors: Mapping[str, float]
-    clean: float
+    clean: float | None
 
 
 ALEXNET = Reference("alexnet", _ALEXNET, 0.435)
@@ -86,14 +86,14 @@ def alexnet_for(errors: Mapping[str, Collection[int]], imagenet_at_224: bool) ->
 
 
 def corruption_error(
-    errors: Mapping[str, Mapping[int, float]], clean: float, reference: Reference | None = None
+    errors: Mapping[str, Mapping[int, float]], clean: float | None, reference: Reference | None = None
 ) -> Errors:
     """Compute the mean corruption errors of a model.
 
     Args:
         errors: corruption -> severity -> 1 - accuracy. All corruptions have the same severities,
             those of the reference.
-        clean: its error on clean images.
+        clean: its error on clean images; None if there are none.
         reference: another model, measured under the same corruptions at least.
     """
     own = mean_errors(errors)
@@ -102,6 +102,8 @@ def corruption_error(
         return Errors(own, mean)
     # By name: the order in which corruptions are listed is not the same everywhere.
     shares = [(error, reference.errors[name]) for name, error in own.items()]
+    if clean is None or reference.clean is None:
+        return Errors(own, mean, reference.name, _mean_share(shares))
     lost = [(error - clean, other - reference.clean) for error, other in shares]
     return Errors(own, mean, reference.name, _mean_share(shares), _mean_share(lost))
 

@@ -1,10 +1,13 @@
 """The corruption errors of each model, from its scores."""
 
+import logging
 from collections.abc import Iterator, Sequence
 
 from advcli.records import CorruptionError, Score
 from advcli.tasks.benchmark.corruption_error import Reference, alexnet_for, corruption_error, mean_errors
 from advcli.tasks.benchmark.plan import CLEAN, Plan
+
+log = logging.getLogger(__name__)
 
 # The image size and the number of classes that AlexNet was measured with.
 _EDGE, _CLASSES = 224, 1000
@@ -21,18 +24,21 @@ def corruption_errors(plan: Plan, scores: Sequence[Score], relative_to: str | No
     errors = {subject.name: _errors(scores, subject.name) for subject in plan.subjects}
     if not any(errors.values()):
         return
+    if len({tuple(sorted(severities)) for own in errors.values() for severities in own.values()}) > 1:
+        log.warning("the corruptions have different severities: no mean corruption error is defined")
+        return
     clean = {score.model: 1 - score.accuracy for score in scores if score.perturbation == CLEAN.spec}
     if relative_to is None and len(plan.subjects) > 1:
         relative_to = plan.subjects[0].name
     other = None
     if relative_to is not None:
-        other = Reference(relative_to, mean_errors(errors[relative_to]), clean[relative_to])
+        other = Reference(relative_to, mean_errors(errors[relative_to]), clean.get(relative_to))
     severities = tuple(sorted({score.severity for score in scores if score.severity}))
     for subject in plan.subjects:
         own = errors[subject.name]
         published = alexnet_for(own, subject.image_size == (_EDGE, _EDGE) and len(plan.classes) == _CLASSES)
         for reference in (other, published) if published else (other,):
-            found = corruption_error(own, clean[subject.name], reference)
+            found = corruption_error(own, clean.get(subject.name), reference)
             yield CorruptionError(
                 model=subject.name,
                 data=plan.data,

@@ -1,16 +1,19 @@
 """Export corrupted images as folders."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from advcli.corruptions import corrupted
 from advcli.data.dataset import decode, to_eight_bits
-from advcli.datasets import find
 from advcli.errors import UsageError
 from advcli.files import png
+from advcli.files.atomic import whole_file
 from advcli.files.paths import cut_name
 from advcli.records import Exported, Progress
+from advcli.tasks.benchmark.load import read_data
+from advcli.tasks.benchmark.models import ImageShape
 from advcli.tasks.benchmark.request import Request, Shard
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
@@ -28,23 +31,34 @@ def refuse_existing(folder: Path, overwrite: bool) -> None:
         raise UsageError(f"'{folder}' is not empty", "give --overwrite to write into it, or another --export")
 
 
-def export(request: Request, folder: Path, shard: Shard) -> Iterator[Exported | Progress]:
-    """Write every image under every corruption: FOLDER/corruption/severity/class/image.png.
+def export(
+    request: Request, folder: Path, shard: Shard, shape: ImageShape | None = None
+) -> Iterator[Exported | Progress]:
+    """Write every image under every corruption: FOLDER/corruption/severity/class/image.png, and the class names.
 
-    Images are resized to --image-size, or to the data's own size, before they are corrupted.
+    Images are resized to the size of the model that is measured, to --image-size, or to the data's own size, before
+    they are corrupted.
+
+    Args:
+        request: the data and the corruptions.
+        folder: where the images are written.
+        shard: the part of the images.
+        shape: size and channels of the model's images, if there is a model.
     """
     yield Progress("loading the data", 0, 0)
-    dataset = find(request.data)()
-    if request.classes:
-        dataset = dataset.restrict(request.classes)
+    dataset = read_data(request)
     sample = dataset.test.sample(request.limit, request.first, request.seed)
     rows = shard.rows(len(sample))
     side = request.edge or dataset.edge
-    images = decode(sample.take(rows), (side, side), dataset.channels, request.skip_bad, fit=request.fit)
+    size, channels = shape or ((side, side), dataset.channels)
+    images = decode(sample.take(rows), size, channels, request.skip_bad, fit=request.fit)
     if images.places is not None:
         rows = rows[images.places]
     classes = _folder_names(dataset.labels)
     digits = len(str(len(sample)))
+    with whole_file(folder / "classes.json") as file:
+        content = {"labels": dataset.labels, "folders": dict(zip(classes, dataset.labels, strict=True))}
+        file.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
     for corruption in request.corruptions:
         for severity in request.severities:
             place = folder / corruption / str(severity)

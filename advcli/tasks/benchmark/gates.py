@@ -1,11 +1,11 @@
 """The minimum accuracies that ``--fail-under`` requires."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from advcli import registry
 from advcli.errors import UsageError, nearest
-from advcli.records import Gate, Score
+from advcli.records import Gate, Score, SliceScore
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import WORST
 
@@ -17,10 +17,12 @@ class Least:
     Args:
         name: a perturbation's spec, or its name without options.
         accuracy: from 0 to 1.
+        column: a column of the data, each of whose values must reach it; empty for all images.
     """
 
     name: str
     accuracy: float
+    column: str = ""
 
     @classmethod
     def read(cls, text: str) -> "Least":
@@ -36,7 +38,8 @@ class Least:
         accuracy = accuracy / 100 if value.strip().endswith("%") else accuracy
         if not 0 <= accuracy <= 1:
             raise UsageError(f"--fail-under is not an accuracy from 0 to 1: '{text}'", "write 40% as 0.40")
-        return cls(name.strip(), accuracy)
+        spec, _, column = name.strip().partition("@")
+        return cls(spec, accuracy, column)
 
     def is_about(self, perturbation: str) -> bool:
         """Return whether the minimum applies to a perturbation."""
@@ -45,8 +48,8 @@ class Least:
         )
 
 
-def refuse_unmeasured(gates: Sequence[Least], perturbations: Sequence[Perturbation]) -> None:
-    """Refuse a minimum for a perturbation that is not measured.
+def refuse_unmeasured(gates: Sequence[Least], perturbations: Sequence[Perturbation], by: Collection[str] = ()) -> None:
+    """Refuse a minimum for a perturbation that is not measured, or for a column that is not scored.
 
     Raises:
         UsageError: a perturbation is not measured.
@@ -57,18 +60,23 @@ def refuse_unmeasured(gates: Sequence[Least], perturbations: Sequence[Perturbati
     for gate in gates:
         if not any(gate.is_about(name) for name in known):
             raise UsageError(f"--fail-under names '{gate.name}', which is not measured", nearest(gate.name, known))
+        if gate.column and gate.column not in by:
+            raise UsageError(f"--fail-under names column '{gate.column}'", f"give --by {gate.column}, too")
 
 
-def judged(gates: Sequence[Least], scores: Sequence[Score]) -> Iterator[Gate]:
+def judged(gates: Sequence[Least], scores: Sequence[Score], slices: Sequence[SliceScore] = ()) -> Iterator[Gate]:
     """Compare every score with the minimums that apply to it."""
     for gate in gates:
-        for score in scores:
+        found: Sequence[Score | SliceScore] = [each for each in slices if each.by == gate.column]
+        for score in found if gate.column else scores:
             if gate.is_about(score.perturbation):
                 yield Gate(
                     model=score.model,
                     data=score.data,
                     seed=score.seed,
                     **score.place,
+                    by=score.by if isinstance(score, SliceScore) else None,
+                    value=score.value if isinstance(score, SliceScore) else None,
                     accuracy=score.accuracy,
                     least=gate.accuracy,
                     met=score.accuracy >= gate.accuracy,

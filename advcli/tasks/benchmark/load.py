@@ -1,9 +1,11 @@
 """Prepare an evaluation: load the models, read the images, build the plan."""
 
+import contextlib
 import hashlib
 import json
+import logging
 import platform
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -15,19 +17,27 @@ from advcli import __version__, registry
 from advcli.data.class_order import has_names
 from advcli.data.dataset import Dataset, Images, Split, decode
 from advcli.datasets import find
-from advcli.errors import UsageError
+from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
 from advcli.model.range_check import refuse_other_range, sample_rows
 from advcli.records import Progress, Protocol
 from advcli.search.surrogate import surrogate_for
-from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, fingerprint, measured
+from advcli.tasks.benchmark.gates import refuse_unmeasured
+from advcli.tasks.benchmark.given import with_given
+from advcli.tasks.benchmark.held_out import measured_part
+from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, class_indices, fingerprint, measured
 from advcli.tasks.benchmark.numbering import note_order
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.request import Request, Shard
+from advcli.tasks.benchmark.slices import refuse_unknown_columns
+
+log = logging.getLogger(__name__)
 
 # So many images show which input range a model wants.
 _COMPARED = 128
+# So many images of each given perturbation show which it is.
+_HASHED = 4
 _PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -61,6 +71,7 @@ class Prepared:
                     "input_range": list(model.classifier.input_range),
                     "labels": list(model.subject.labels),
                     "recipe": json.loads(json.dumps(model.subject.recipe)),
+                    **({"outputs": list(model.classifier.only)} if model.classifier.only else {}),
                     # Older results files do not have this field.
                     **({"class_order": model.subject.class_order} if model.subject.class_order else {}),
                 }
@@ -68,7 +79,7 @@ class Prepared:
             ),
             classes=self.plan.classes,
             images=self.plan.images,
-            sample=_identity(self.sample),
+            sample=_identity(self.sample, self.models[0].given.values()),
             pixels={
                 f"{height}x{width}x{channels}": digest for ((height, width), channels), digest in self._pixels.items()
             },
@@ -92,7 +103,7 @@ class Prepared:
 
 
 def prepare_evaluation(
-    request: Request, shard: Shard, memory: int | None = None
+    request: Request, shard: Shard, memory: int | None = None, name: str = ""
 ) -> Generator[Progress, None, Prepared]:
     """Load the models and read the images.
 
@@ -100,14 +111,18 @@ def prepare_evaluation(
         request: the options of the evaluation.
         shard: the part of the images.
         memory: how many bytes of decoded images may be held in memory; the rest is kept on disk.
+        name: of the data, if it is not its own.
     """
     yield Progress("loading the data", 0, 0)
-    dataset = find(request.data, request.class_order)()
-    if request.classes:
-        dataset = dataset.restrict(request.classes)
+    dataset = read_data(request)
+    dataset = replace(dataset, name=name or dataset.name)
+    request = request.with_given(dataset)
+    refuse_unmeasured(request.summary.gates, request.perturbations, request.by)
     sample = dataset.test.sample(request.limit, request.first, request.seed)
     yield Progress("loading the models", 0, 0)
     classifiers = load_all(request.choices)
+    if request.classes_only:
+        classifiers = [only_classes_of(classifier, dataset) for classifier in classifiers]
     if request.transfer and len({classifier.channels for classifier in classifiers}) > 1:
         raise UsageError(
             "some models take grey images, some colour images: --transfer is not possible", "leave --transfer out"
@@ -123,7 +138,16 @@ def prepare_evaluation(
             yield Progress(f"{classifier.name}: reading the images", 0, 0)
             decoded[size] = decode(sample.take(rows), *size, request.skip_bad, memory, request.fit)
     images = [decoded[classifier.image_size, classifier.channels] for classifier in classifiers]
-    models = measured(classifiers, dataset, images, rows, order_chosen=request.class_order is not None)
+    chosen = sample.take(rows)
+    refuse_unknown_columns(request.by, sample.columns)
+    models = measured(
+        classifiers, dataset, images, rows, order_chosen=request.class_order is not None, columns=chosen.columns
+    )
+    given = {
+        (each.corruption, each.severity): each.split.sample(request.limit, request.first, request.seed)
+        for each in dataset.given
+    }
+    models = [replace(model, given=given) for model in models]
     choice = request.choose_surrogate()
     if choice is not None:
         yield Progress("loading the surrogate", 0, 0)
@@ -150,6 +174,40 @@ def prepare_evaluation(
     return Prepared(request, shard, dataset, sample, tuple(models), plan)
 
 
+def read_data(request: Request) -> Dataset:
+    """Return the data set of a request with the chosen classes, and with the images to measure in ``test``.
+
+    Raises:
+        UsageError: there is no such data or class, or something is wrong with one of the classes.
+    """
+    dataset = find(request.data, request.class_order)()
+    dataset = measured_part(dataset, request.data, [(choice.name, choice.recipe) for choice in request.choices])
+    if request.given:
+        dataset = with_given(dataset, _given_data(request.given))
+    if request.classes:
+        dataset = dataset.restrict(request.classes)
+    dataset.refuse_faults()
+    return dataset
+
+
+def _given_data(path: str) -> Dataset:
+    dataset = find(path)()
+    if not dataset.given:
+        hint = "CORRUPTION/SEVERITY/CLASS/IMAGE, or labels.npy and one .npy for each corruption"
+        raise UsageError(f"there are no corrupted images in '{path}'", f"--given names a folder with {hint}")
+    return dataset
+
+
+def only_classes_of(classifier: Classifier, dataset: Dataset) -> Classifier:
+    """Return a classifier that decides between the classes of a data set alone."""
+    indices = class_indices(classifier, dataset)
+    if len(indices) == len(classifier.labels):
+        log.info("'%s' has no other classes than '%s': --classes-only changes nothing", classifier.name, dataset.name)
+        return classifier
+    log.info("'%s' decides between %d of its %d classes", classifier.name, len(indices), len(classifier.labels))
+    return replace(classifier.restricted_to(indices.tolist()), labels=dataset.labels)
+
+
 def _check_lengths(request: Request, classifiers: Sequence[Classifier]) -> None:
     """Refuse radii that are too large for a model's images, and warn of steps that are too long for their ball."""
     searches = {spec: registry.build("attacks", spec) for spec in request.attacks}
@@ -166,11 +224,15 @@ def _width(size: tuple[int, int]) -> dict[str, int]:
     return {} if size[0] == size[1] else {"width": size[1]}
 
 
-def _identity(sample: Split) -> str:
-    """Return a hash of a sample of images, without reading them."""
+def _identity(sample: Split, given: Iterable[Split]) -> str:
+    """Return a hash of a sample of images, without reading them, and of a few of those that are given corrupted."""
     digest = hashlib.sha256(np.ascontiguousarray(sample.labels, np.int32).tobytes())
     for index in range(len(sample)):
         digest.update(Path(sample.name(index)).name.encode() + b"\n")
+    for split in given:
+        for index in np.linspace(0, len(split) - 1, min(_HASHED, len(split)), dtype=int):
+            with contextlib.suppress(AdvcliError):
+                digest.update(np.ascontiguousarray(split.read(int(index))).tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -1,7 +1,7 @@
 """Measure the missing predictions batch by batch, and compute the scores."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from advcli.records import Progress, Score, Verdicts
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.numbering import refuse_other_order
 from advcli.tasks.benchmark.perturb import changed, searched, unsearched
-from advcli.tasks.benchmark.perturbations import Perturbation
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.scores import score_model
@@ -39,8 +39,8 @@ def evaluate_shared(
         for size in dict.fromkeys(model.size for model in models):
             same = [model for model in models if model.size == size]
             yield from _shared(plan, same, perturbation, results, keep, batch)
-        if perturbation is CLEAN:
-            refuse_other_order(models, results)
+        if perturbation is plan.perturbations[0]:
+            refuse_other_order(models, results, perturbation)
         for subject in plan.subjects:
             yield score_model(plan, results, subject, perturbation)
 
@@ -72,23 +72,29 @@ def _shared(
 ) -> Iterator[Progress]:
     """Classify the same perturbed images with all models of one image size."""
     first = models[0]
-    change = changed(perturbation, plan.seed)
+    change = None if perturbation.kind is Kind.GIVEN else changed(perturbation, plan.seed)
+    # Labels and columns are recorded once.
+    is_first = perturbation is plan.perturbations[0]
     for done, places in enumerate(first.parts(first.rows, batch)):
         rows = first.rows[places]
         asked = [model for model in models if len(results.missing(model.name, perturbation, rows))]
         if not asked:
             continue
         start = time.perf_counter()
-        pixels = change(first.images.at(places)[0])
+        if change is None:
+            pixels = first.given_pixels(perturbation.spec, perturbation.severity or 0, rows)
+        else:
+            pixels = change(first.images.at(places)[0])
         making = time.perf_counter() - start
         for model in asked:
             yield Progress(f"{model.name}: {spell_perturbation(**perturbation.place)}", done * batch, len(first.rows))
             start = time.perf_counter()
             ask = model.classifier.predicted if perturbation is CLEAN else model.classifier.classes
             predicted = ask(pixels)
-            labels = model.labels[places] if perturbation is CLEAN else None
+            labels = model.labels[places] if is_first else None
             seconds = time.perf_counter() - start + making / len(asked)
-            add(plan, model, perturbation, rows, predicted, results, keep, seconds, labels=labels)
+            columns = {name: values[places] for name, values in model.columns.items()} if is_first else {}
+            add(plan, model, perturbation, rows, predicted, results, keep, seconds, labels=labels, columns=columns)
 
 
 def _attacked(
@@ -127,6 +133,7 @@ def add(
     seconds: float,
     *,
     labels: np.ndarray | None = None,
+    columns: Mapping[str, np.ndarray] | None = None,
     crafted_on: str | None = None,
     members: np.ndarray | None = None,
 ) -> None:
@@ -139,6 +146,7 @@ def add(
         indices=tuple(rows.tolist()),
         predicted=tuple(predicted.tolist()),
         labels=() if labels is None else tuple(labels.tolist()),
+        columns={name: tuple(values.tolist()) for name, values in (columns or {}).items()},
         crafted_on=crafted_on,
         members=() if members is None else tuple(members.tolist()),
         queries=model.queries,

@@ -69,6 +69,7 @@ def plan_of(protocol: Protocol, results: Results) -> Plan:
             model["recipe"],
             model["fingerprint"],
             model.get("class_order"),
+            len(model.get("outputs", ())) or None,
         )
         for model in protocol.models
     )

@@ -1,15 +1,16 @@
 """The models of an evaluation, each with the images at its own size and its own class indices."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
-from advcli.data.class_names import class_named
+from advcli.data.class_names import is_wordnet_id
 from advcli.data.class_order import ClassOrder, has_names
-from advcli.data.dataset import Dataset, Images
+from advcli.data.dataset import Dataset, Images, Split, decode
 from advcli.errors import AdvcliError, nearest
 from advcli.model import saved_model
 from advcli.model.black_box import BlackBox, end_batch
@@ -17,6 +18,10 @@ from advcli.model.classifier import Classifier
 from advcli.model.introspection import operations
 from advcli.search.surrogate import Surrogate
 from advcli.tasks.benchmark.plan import Subject
+
+log = logging.getLogger(__name__)
+
+_CLASS_INDEX = "give Keras' class index, which holds these names: --labels imagenet_class_index.json"
 
 # ((height, width), channels).
 ImageShape = tuple[tuple[int, int], int]
@@ -33,6 +38,8 @@ class EvaluatedModel:
         rows: (N,) their indices in the whole sample.
         orders: the order of the class folders of a model without class names, if another order would differ.
         surrogate: the model that attacks see, if it is another one.
+        columns: what the data says of each image besides its class: name -> (N,) texts.
+        given: (corruption, severity) -> the whole sample under this perturbation, where that is given.
     """
 
     classifier: Classifier
@@ -41,6 +48,20 @@ class EvaluatedModel:
     rows: np.ndarray
     orders: "Orders | None" = None
     surrogate: Surrogate | None = None
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    given: Mapping[tuple[str, int], Split] = field(default_factory=dict)
+
+    def given_pixels(self, corruption: str, severity: int, rows: np.ndarray) -> np.ndarray:
+        """Read given images at the model's size: (n,) indices in the whole sample -> (n, H, W, C) in [0, 1].
+
+        Raises:
+            AdvcliError: one cannot be read.
+        """
+        split = self.given[corruption, severity].take(rows)
+        found = decode(split, *self.size, fit=self.classifier.fitting)
+        if len(found) < len(rows):
+            raise AdvcliError(f"some images of '{corruption}' at severity {severity} are unreadable", "repair them")
+        return found.at(slice(None))[0]
 
     @property
     def queries(self) -> int | None:
@@ -83,6 +104,7 @@ class EvaluatedModel:
             dict(self.classifier.recipe),
             fingerprint(self.classifier),
             self.orders.taken.value if self.orders else None,
+            len(self.classifier.only) or None,
         )
 
 
@@ -110,6 +132,7 @@ def measured(
     rows: np.ndarray,
     *,
     order_chosen: bool = False,
+    columns: Mapping[str, np.ndarray] | None = None,
 ) -> list[EvaluatedModel]:
     """Combine models and images.
 
@@ -119,6 +142,7 @@ def measured(
         images: for each model, the images at its size.
         rows: (N,) their indices in the whole sample, including unreadable images.
         order_chosen: whether the user chose the order of the class folders.
+        columns: what the data says of each of these images besides its class.
 
     Raises:
         AdvcliError: the classes of a model and of the data differ.
@@ -130,6 +154,9 @@ def measured(
             class_indices(classifier, dataset)[own.labels],
             rows if own.places is None else rows[own.places],
             None if has_names(classifier.labels) else _orders(dataset, order_chosen),
+            columns={
+                name: values if own.places is None else values[own.places] for name, values in (columns or {}).items()
+            },
         )
         for classifier, own in zip(classifiers, images, strict=True)
     ]
@@ -157,6 +184,7 @@ def fingerprint(classifier: Classifier) -> str:
     height, width = classifier.image_size
     size = height if height == width else (height, width)
     told = (size, classifier.channels, classifier.input_range, classifier.head.name, classifier.labels)
+    told = (*told, classifier.only) if classifier.only else told
     digest = hashlib.sha256(repr(told).encode())
     if isinstance(classifier.model, BlackBox):
         digest.update(classifier.model.function.identity)
@@ -174,22 +202,35 @@ def class_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
     Raises:
         AdvcliError: the classifier does not have these classes.
     """
+    of_wordnet = all(is_wordnet_id(label) for label in dataset.labels)
+    by_index = dataset.indexed and max(map(int, dataset.labels)) < len(classifier.labels)
     if not has_names(classifier.labels):
-        if len(dataset.labels) == len(classifier.labels):
+        if len(dataset.labels) == len(classifier.labels) and not (by_index and dataset.order is None):
             return np.arange(len(classifier.labels))
+        if by_index:
+            return _as_indices(classifier, dataset)
         raise AdvcliError(
             f"'{classifier.name}' has {len(classifier.labels)} classes without names, "
             f"'{dataset.name}' has {len(dataset.labels)}",
-            "give the model's class names with --labels",
+            _CLASS_INDEX if of_wordnet else "give the model's class names with --labels",
         )
+    found = [classifier.class_named(label) for label in dataset.labels]
+    if by_index and not any(index is not None for index in found):
+        return _as_indices(classifier, dataset)
     indices = []
-    for label in dataset.labels:
-        index = class_named(classifier.labels, label)
+    for label, index in zip(dataset.labels, found, strict=True):
         if index is None:
+            unknown = of_wordnet and not classifier.wordnet_ids
             raise AdvcliError(
-                f"'{classifier.name}' has no class '{label}' of '{dataset.name}'", nearest(label, classifier.labels)
+                f"'{classifier.name}' has no class '{label}' of '{dataset.name}'",
+                _CLASS_INDEX if unknown else nearest(label, classifier.labels),
             )
         indices.append(index)
     if len(set(indices)) < len(indices):
         raise AdvcliError(f"two classes of '{dataset.name}' are one class of '{classifier.name}'")
     return np.array(indices)
+
+
+def _as_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
+    log.info("the classes of '%s' are taken as indices of the outputs of '%s'", dataset.name, classifier.name)
+    return np.array([int(label) for label in dataset.labels])

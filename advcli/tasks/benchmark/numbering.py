@@ -9,6 +9,7 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.records import Score
 from advcli.tasks.benchmark.intervals import mcnemar
 from advcli.tasks.benchmark.models import EvaluatedModel, Orders
+from advcli.tasks.benchmark.perturbations import Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Subject
 from advcli.tasks.benchmark.predictions import Results
 
@@ -36,7 +37,7 @@ def note_order(models: Sequence[EvaluatedModel]) -> None:
         )
 
 
-def refuse_other_order(models: Sequence[EvaluatedModel], results: Results) -> None:
+def refuse_other_order(models: Sequence[EvaluatedModel], results: Results, perturbation: Perturbation = CLEAN) -> None:
     """Refuse an order of the class folders if the other order gives a far higher clean accuracy.
 
     The other order must be correct at least twice as often, beyond chance, on the images of those classes whose
@@ -45,6 +46,7 @@ def refuse_other_order(models: Sequence[EvaluatedModel], results: Results) -> No
     Args:
         models: the models, whose clean images are measured.
         results: their predictions.
+        perturbation: the one that shows it.
 
     Raises:
         AdvcliError: the other order fits better for one of the models.
@@ -52,12 +54,14 @@ def refuse_other_order(models: Sequence[EvaluatedModel], results: Results) -> No
     for model in models:
         if model.orders is None:
             continue
-        predicted, labels = results.predicted(model.name, CLEAN)[model.rows], results.labels(model.name)[model.rows]
+        labels = results.labels(model.name)[model.rows]
+        predicted = results.predicted(model.name, perturbation)[model.rows]
         correct, right_in_other = predicted == labels, predicted == model.orders.other[labels]
         if not _fits_far_better(correct, right_in_other, model.orders, labels):
             continue
         taken = model.orders.taken
-        found = f"clean accuracy is {correct.mean():.1%}, and {right_in_other.mean():.1%} in {taken.other} order"
+        in_other = f"{right_in_other.mean():.1%} in {taken.other} order"
+        found = f"{perturbation.spec} accuracy is {correct.mean():.1%}, and {in_other}"
         if model.orders.chosen:
             log.warning("the classes of '%s' may not be the class folders in %s order: %s", model.name, taken, found)
             continue

@@ -20,7 +20,7 @@ def by_class(plan: Plan, results: Results) -> Iterator[ClassScore]:
     """Score each class of the data, clean and in the worst case."""
     for subject in plan.subjects:
         labels = results.labels(subject.name)[plan.rows]
-        for measured in (CLEAN, *above_zero(plan.worsts)):
+        for measured in (*plan.unattacked, *above_zero(plan.worsts)):
             correct = correct_under(results, subject.name, measured)[plan.rows]
             for index in np.unique(labels):
                 own = correct[labels == index]
@@ -36,9 +36,9 @@ def confusions(plan: Plan, results: Results) -> Iterator[Confused]:
     """Count the most frequent confusions of one class with another, clean and under every attack."""
     for subject in plan.subjects:
         labels = results.labels(subject.name)[plan.rows]
-        for measured in (CLEAN, *above_zero(plan.of_kind(Kind.ATTACK))):
+        for measured in (*plan.unattacked, *above_zero(plan.of_kind(Kind.ATTACK))):
             predicted = results.predicted(subject.name, measured)[plan.rows]
-            if measured is not CLEAN:
+            if measured.kind is Kind.ATTACK:
                 # Images that are wrong when clean are not attacked.
                 clean = results.predicted(subject.name, CLEAN)[plan.rows]
                 predicted = np.where(predicted == UNKNOWN, clean, predicted)

@@ -19,13 +19,14 @@ from advcli.threat.threat import Threat
 class Kind(StrEnum):
     """The kind of a perturbation.
 
-    ``CLEAN``, ``NOISE`` and ``CORRUPTION`` do not depend on the model; the images of an ``ATTACK`` are
-    classified by the model that was attacked, those of a ``TRANSFER`` by every model.
+    ``CLEAN``, ``NOISE``, ``CORRUPTION`` and ``GIVEN`` (images corrupted before) do not depend on the model; the
+    images of an ``ATTACK`` are classified by the model that was attacked, those of a ``TRANSFER`` by every model.
     """
 
     CLEAN = "clean"
     NOISE = "noise"
     CORRUPTION = "corruption"
+    GIVEN = "given"
     ATTACK = "attack"
     TRANSFER = "transfer"
 
@@ -68,6 +69,8 @@ class Perturbation:
 
     def protocol(self, classes: int) -> str:
         """Write its spec with all options, a suite with all its members."""
+        if self.kind is Kind.GIVEN:
+            return f"given images, severity {self.severity}"
         if self.method is None:
             return "no perturbation"
         spelled = protocol_of(self.spec, self.method, classes)

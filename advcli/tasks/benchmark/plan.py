@@ -28,6 +28,7 @@ class Subject:
         recipe: how it was trained; empty if unknown.
         fingerprint: a hash of its weights.
         class_order: the order of the class folders for a model without class names; None where it does not matter.
+        classes_only: the number of its outputs that are decided between; None for all.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Subject:
     recipe: Mapping[str, Json]
     fingerprint: str
     class_order: str | None = None
+    classes_only: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,17 @@ class Plan:
     @property
     def shared(self) -> list[Perturbation]:
         """The perturbations that are the same for every model."""
-        return self.of_kind(Kind.CLEAN, Kind.NOISE, Kind.CORRUPTION)
+        return self.of_kind(Kind.CLEAN, Kind.GIVEN, Kind.NOISE, Kind.CORRUPTION)
+
+    @property
+    def has_clean(self) -> bool:
+        """Whether clean images are measured."""
+        return bool(self.of_kind(Kind.CLEAN))
+
+    @property
+    def unattacked(self) -> list[Perturbation]:
+        """The clean images; without any, those that are given."""
+        return self.of_kind(Kind.CLEAN) or self.of_kind(Kind.GIVEN)
 
     def of_kind(self, *kinds: Kind) -> list[Perturbation]:
         """The perturbations of some kinds."""

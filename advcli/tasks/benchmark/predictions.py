@@ -24,6 +24,7 @@ class Results:
         self._labels: dict[str, np.ndarray] = defaultdict(self._unknown)
         self._predicted: dict[tuple[object, ...], np.ndarray] = defaultdict(self._unknown)
         self._members: dict[tuple[object, ...], np.ndarray] = defaultdict(self._unknown)
+        self._columns: dict[str, np.ndarray] = defaultdict(lambda: np.full(images, "", dtype=object))
         self._seconds: dict[tuple[object, ...], float] = defaultdict(float)
         self._queries: dict[tuple[object, ...], int] = {}
         self._radii: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(images))
@@ -40,6 +41,8 @@ class Results:
                 self._members[key][rows] = record.members
             if record.labels:
                 self._labels[record.model][rows] = record.labels
+            for name, values in record.columns.items():
+                self._columns[name][rows] = values
         self._predicted[key][rows] = record.predicted
         self._seconds[key] += record.seconds
         if isinstance(record, Verdicts) and record.queries is not None:
@@ -48,6 +51,10 @@ class Results:
     def labels(self, model: str) -> np.ndarray:
         """Return the true classes as indices of a model's outputs: -> (N,)."""
         return self._labels[model]
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return what the data says of each image besides its class: name -> (N,) texts."""
+        return dict(self._columns)
 
     def predicted(self, model: str, perturbation: Perturbation, crafted_on: str | None = None) -> np.ndarray:
         """Return the predicted class of each image: -> (N,), ``UNKNOWN`` where not measured yet."""

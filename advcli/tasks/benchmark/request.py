@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from advcli.data.class_order import ClassOrder
 from advcli.errors import UsageError
-from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed_options, option, options_of
-from advcli.parsing import read_duration, read_severities
+from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed_options, name_of, option, options_of
+from advcli.parsing import read_duration, read_list, read_severities
 from advcli.records.base import Json
 from advcli.tasks.request import (
     DEFAULT_ATTACKS,
@@ -29,6 +29,7 @@ from advcli.threat.threat import Norm, Threat
 if TYPE_CHECKING:
     import numpy as np
 
+    from advcli.data.dataset import Dataset
     from advcli.model.black_box import Access
     from advcli.model.model_choice import ModelChoice
     from advcli.tasks.benchmark.perturbations import Perturbation
@@ -99,17 +100,24 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         norms: the norm perturbations are measured in; may be given several times.
         eps: the radius of a perturbation: 8/255, or several for a curve: 0,2/255,4/255; of one norm: l2=0.5,1.
         threats: norm and radius of each ball; None means that the options above and the models determine them.
+        classes_only: only the data's classes count: the model's other outputs are left out of every decision.
+        given: the data's images, corrupted before: CORRUPTION/SEVERITY/CLASS folders, or CIFAR-10-C's .npy files.
+        given_sets: name and severity of the given perturbations; the data determine them.
+        has_clean: whether there are clean images; the data determine it.
         transfer: craft on each model, score on all: the transfer matrix.
         certify: certify l2 radii by randomized smoothing; also n0=100 and alpha=0.001.
         per_class: accuracy of each class, and the most frequent confusions.
+        by: accuracy of each value of a column of the data's manifest; the lowest is tested against the others.
         relative_to: the reference model of the relative corruption errors.
-        fail_under: exit with 3 if an accuracy is lower: clean=0.9, pgd=0.40, worst=0.3; may be given several times.
+        fail_under: exit with 3 if an accuracy is lower: clean=0.9, pgd=0.40, worst=0.3; for each value of a column of
+            --by: clean@light=0.8; may be given several times.
         baseline: earlier results: report regressions (the exit code stays 0).
         checks: check the evaluation for known evaluation errors.
     """
 
     models: tuple[str, ...] = option((), metavar="MODEL...", argument=True, of_results=True)
     data: str = data_option("", shown="what the first model was trained on")
+    classes_only: bool = option(False, panel=WHAT)
     class_order: ClassOrder | None = option(None, panel=WHAT, shown="alphabetical, as Keras sorts folders")
     attacks: tuple[str, ...] = attack_option(
         _DEFAULT, "fgsm and pgd; without gradients square", parse=_read_attacks, several=True
@@ -123,6 +131,9 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     severities: tuple[int, ...] = option(
         (1, 2, 3, 4, 5), "--severity", panel=THREAT, metavar="1-5", parse=read_severities, shown="1-5"
     )
+    given: str = option("", panel=THREAT, metavar="PATH")
+    given_sets: tuple[tuple[str, int], ...] = ()
+    has_clean: bool = True
     norms: tuple[Norm, ...] = option((), "--norm", panel=THREAT, shown="what the models were trained for, or linf")
     eps: tuple[str, ...] = option(
         (),
@@ -136,6 +147,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     batch: int = batch_option(64)
     checks: bool = option(True, "--checks/--no-checks", panel=SUMMARY, of_results=True)
     per_class: bool = option(False, panel=SUMMARY, of_results=True)
+    by: tuple[str, ...] = option((), panel=SUMMARY, metavar="COLUMN,...", parse=read_list, of_results=True)
     relative_to: str | None = option(
         None, panel=SUMMARY, metavar="MODEL", of_results=True, shown="the first model, if there are several"
     )
@@ -196,6 +208,28 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
             self, data=self.data or trained_on["data"], classes=tuple(classes), threats=balls, attacks=attacks
         )
 
+    def with_given(self, dataset: "Dataset") -> "Request":
+        """Return the request with the perturbations that the data give.
+
+        Raises:
+            UsageError: something needs clean images and there are none, or a corruption is measured twice.
+        """
+        sets = tuple((each.corruption, each.severity) for each in dataset.given)
+        request = replace(self, given_sets=sets, has_clean=dataset.has_clean)
+        if not dataset.has_clean:
+            if self.attacks is _DEFAULT or not self.attacks:
+                request = replace(request, attacks=())
+            for name in ("attacks", "noises", "corruptions", "transfer", "certify"):
+                if getattr(request, name):
+                    raise UsageError(
+                        f"there are no clean images in '{self.data}' for {name_of(name, options_of(self)[name])}",
+                        f"give the clean ones with --data, and these with --given {self.data}",
+                    )
+        twice = {name for name, _ in sets} & set(self.corruptions)
+        if twice:
+            raise UsageError(f"'{min(twice)}' is given and made as well", "leave it out of --corruptions")
+        return request
+
     @cached_property
     def choices(self) -> list["ModelChoice"]:
         """The models to load.
@@ -243,11 +277,13 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         """All perturbations of the evaluation, clean images first."""
         from advcli import registry
         from advcli.tasks.benchmark import perturbations
+        from advcli.tasks.benchmark.given import given_perturbations
         from advcli.tasks.benchmark.plan import CLEAN
 
         methods = {spec: registry.build("attacks", spec) for spec in self.attacks}
         return (
-            CLEAN,
+            *((CLEAN,) if self.has_clean else ()),
+            *given_perturbations(self.given_sets),
             *perturbations.noises_of(self.noises),
             *perturbations.corruptions_of(self.corruptions, self.severities),
             *perturbations.attacks_under(methods, self.balls, self.surrogate),
@@ -270,6 +306,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
             self.relative_to,
             tuple(Least.read(text) for text in self.fail_under),
             () if self.baseline is None else tuple(read_scores(self.baseline)),
+            self.by,
         )
 
     @cached_property

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from advcli.errors import UsageError
@@ -49,16 +48,19 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
     request = request.resolved()
     check_whole(request, how)
     check_export(request, how)
-    exported = export(request, how.export, how.shard) if how.export is not None else ()
-    return chain(exported, run(request, how, note) if request.models else ())
+    if request.models or how.export is None:
+        return run(request, how, note)
+    return export(request, how.export, how.shard)
 
 
 def _resumed(file: Path, summary: Request, how: Execution) -> Iterator[Record | Progress]:
     protocol = read_protocol(file)
     request = Request.from_json(protocol.options).summed_up_as(summary)
+    # The data may have moved; that they are the same is checked.
+    request = replace(request, data=summary.data or request.data, given=summary.given or request.given)
     how = replace(how, shard=Shard() if protocol.shard is None else Shard.read(protocol.shard))
     check_whole(request, how)
-    return run(request, how)
+    return run(request, how, data=protocol.data)
 
 
 def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
@@ -71,20 +73,23 @@ def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
     return merge(files, request, how)
 
 
-def run(request: Request, how: Execution, note: str = "") -> Iterator[Record | Progress]:
+def run(request: Request, how: Execution, note: str = "", data: str = "") -> Iterator[Record | Progress]:
     """Run an evaluation.
 
     Args:
         request: the options of the evaluation.
         how: the options of this call.
         note: what to say at the start.
+        data: the name of the data in earlier results; empty for its own.
 
     Yields:
         Each score as soon as it is measured, then the summary.
     """
     if note:
         log.info("%s", note)
-    prepared = yield from prepare_evaluation(request, how.shard, bytes_of(how.memory))
+    prepared = yield from prepare_evaluation(request, how.shard, bytes_of(how.memory), data)
+    if how.export is not None:
+        yield from _export(prepared, how.export)
     if request.surrogate is None:
         refuse_blind_attacks(request, [(model.classifier.access, model.name) for model in prepared.models])
     refuse_mixed(prepared.plan.subjects, request.summary.baseline)
@@ -114,6 +119,14 @@ def run(request: Request, how: Execution, note: str = "") -> Iterator[Record | P
     if journal is not None:
         journal.append(*final)
     yield from write_report(ReportFiles(how.report, how.figure), prepared.protocol, final, prepared, results)
+
+
+def _export(prepared: Prepared, folder: Path) -> Iterator[Record | Progress]:
+    first, *others = prepared.models
+    if any(model.size != first.size for model in others):
+        height, width = first.size[0]
+        log.info("the exported images are of %d x %d pixels, as '%s' takes them", height, width, first.name)
+    yield from export(prepared.request, folder, prepared.shard, first.size)
 
 
 def _measured(

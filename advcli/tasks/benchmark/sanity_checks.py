@@ -32,6 +32,10 @@ def checks(
     prepared: Prepared, results: Results, scores: Sequence[Score], *, after: bool
 ) -> Iterator[Checked | Progress]:
     """Check the evaluation of every model, before it is attacked or after."""
+    if not prepared.plan.has_clean:
+        if not after:
+            log.info("there are no clean images: no checks")
+        return
     overlaps: dict[ImageShape, Overlap | None] = {}
     for number, model in enumerate(prepared.models):
         yield Progress(f"{model.name}: checking the evaluation", number, len(prepared.models))

@@ -25,7 +25,7 @@ def scores(plan: Plan, results: Results) -> Iterator[Score]:
 def score_model(plan: Plan, results: Results, subject: Subject, measured: Perturbation | Worst) -> Score:
     """Score one model under one perturbation, or in the worst case of several."""
     correct = correct_under(results, subject.name, measured)[plan.rows]
-    clean = results.correct(subject.name, CLEAN)[plan.rows]
+    clean = results.correct(subject.name, CLEAN)[plan.rows] if plan.has_clean else None
     if isinstance(measured, Worst):
         protocol = "right under every one of: " + ", ".join(attack.spec for attack in measured.attacks)
         seconds = sum(results.seconds(subject.name, attack) for attack in measured.attacks)
@@ -40,11 +40,12 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
         **measured.place,
         protocol=protocol,
         **counted(correct),
-        accuracy_of_clean_correct=float(correct.sum() / clean.sum()) if clean.any() else 0.0,
+        accuracy_of_clean_correct=None if clean is None else float(correct.sum() / clean.sum()) if clean.any() else 0.0,
         searched=None if known.all() else int(known.sum()),
         not_a_number=_undefined(results, subject.name, measured, plan.rows),
         seen=None if isinstance(measured, Worst) else was_seen(subject.recipe, measured),
         class_order=subject.class_order,
+        classes_only=subject.classes_only,
         queries=_queries(results, subject.name, measured),
         surrogate=None if isinstance(measured, Worst) else measured.surrogate,
         fooled_by=None if isinstance(measured, Worst) else _fooled_by(plan, results, subject.name, measured),

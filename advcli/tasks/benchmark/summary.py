@@ -10,6 +10,7 @@ from advcli.tasks.benchmark.per_class import by_class, confusions
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.significance import changes, compare_models
+from advcli.tasks.benchmark.slices import by_value
 from advcli.tasks.benchmark.training_coverage import group_means
 
 
@@ -22,12 +23,14 @@ class Summary:
         relative_to: the reference model of the relative corruption errors.
         gates: the accuracies that must be reached.
         baseline: earlier scores.
+        by: the columns whose values are scored.
     """
 
     per_class: bool = False
     relative_to: str | None = None
     gates: tuple[Least, ...] = ()
     baseline: tuple[Score, ...] = ()
+    by: tuple[str, ...] = ()
 
 
 def summarized(plan: Plan, results: Results, scores: Sequence[Score], summary: Summary) -> Iterator[Record]:
@@ -39,5 +42,7 @@ def summarized(plan: Plan, results: Results, scores: Sequence[Score], summary: S
     if summary.per_class:
         yield from by_class(plan, results)
         yield from confusions(plan, results)
+    slices = list(by_value(plan, results, summary.by))
+    yield from slices
     yield from changes(scores, summary.baseline)
-    yield from judged(summary.gates, scores)
+    yield from judged(summary.gates, scores, slices)

@@ -21,7 +21,7 @@ _OF_RESULTS = frozenset(
     name for part in (Request, Execution) for name, each in options_of(part).items() if each.of_results
 )
 # The options allowed with --resume and --merge, which read the rest from their files.
-WITH_RESUME = _OF_RESULTS | _OF_ONE_CALL | {"resume", "budget", "memory", "ray"}
+WITH_RESUME = _OF_RESULTS | _OF_ONE_CALL | {"resume", "data", "given", "budget", "memory", "ray"}
 WITH_MERGE = _OF_RESULTS | _OF_ONE_CALL | {"merge", "out"}
 
 
@@ -119,8 +119,9 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     Raises:
         UsageError: the request is invalid.
     """
+    gives = bool(request.given)
     if loads:
-        find(request.data, request.class_order)
+        gives |= hasattr(find(request.data, request.class_order), "gives_perturbations")
         _ = request.choices
         if request.choose_surrogate() is None:
             refuse_blind_attacks(request, [(choice.access, choice.name) for choice in request.choices])
@@ -150,4 +151,6 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     relative_to = request.relative_to
     if relative_to is not None and names and relative_to not in names:
         raise UsageError(f"--relative-to names no model that is measured: '{relative_to}'", nearest(relative_to, names))
-    refuse_unmeasured(request.summary.gates, request.perturbations)
+    # Which perturbations are given is known when the data are read.
+    if not gives or not loads:
+        refuse_unmeasured(request.summary.gates, request.perturbations, request.by)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data.class_names import class_named
 from advcli.data.class_order import has_names
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError
@@ -33,7 +32,7 @@ def true_class(classifier: Classifier, file: Path, label: str | None) -> int | N
     if not has_names(classifier.labels):
         # A folder called "class 1" may hold the class of another number.
         return None
-    return class_named(classifier.labels, file.resolve().parent.name)
+    return classifier.class_named(file.resolve().parent.name)
 
 
 def is_word(word: str) -> bool:

@@ -23,10 +23,18 @@ class Batches:
         augment: the specs of the augmentations, in order.
         seed: of the run.
         part: the images of a batch that this process uses.
+        balanced: whether each epoch has equally many images of each class, instead of each image once.
     """
 
     def __init__(
-        self, images: Images, batch: int, augment: Sequence[str], seed: int, part: slice = slice(None)
+        self,
+        images: Images,
+        batch: int,
+        augment: Sequence[str],
+        seed: int,
+        part: slice = slice(None),
+        *,
+        balanced: bool = False,
     ) -> None:
         self.images = images
         self.size = min(batch, len(images))
@@ -34,7 +42,10 @@ class Batches:
         self._augment = tuple(augment)
         self._seed = seed
         self._part = part
+        self._balanced = balanced
         self._order = np.arange(len(images))
+        # How often each image of the order came before in it.
+        self._before = np.zeros(len(images), np.int64)
         self._salt = 0
         self._from_the_start = self._dataset(0)
 
@@ -46,7 +57,11 @@ class Batches:
             attempt: the number of rollbacks; each changes the order.
             start: the first batch, to continue an epoch.
         """
-        self._order = np.random.default_rng([self._seed, number, attempt]).permutation(len(self.images))
+        rng = np.random.default_rng([self._seed, number, attempt])
+        if self._balanced:
+            self._order, self._before = balanced_order(self.images.labels, rng)
+        else:
+            self._order = rng.permutation(len(self.images))
         self._salt = zlib.crc32(f"{self._seed} {number} {attempt}".encode()) & 0x7FFFFFFF
         if start:
             yield from self._dataset(start)
@@ -55,9 +70,12 @@ class Batches:
 
     def _dataset(self, start: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
         def gather(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            chosen = self._order[step * self.size : (step + 1) * self.size][self._part]
+            places = np.arange(step * self.size, (step + 1) * self.size)[self._part]
+            chosen = self._order[places]
             pixels, labels = self.images.at(chosen)
-            seeds = np.stack([chosen, np.full_like(chosen, self._salt)], axis=1)
+            # An image that comes again is augmented in another way.
+            own = chosen + len(self.images) * self._before[places]
+            seeds = np.stack([own, np.full_like(own, self._salt)], axis=1)
             return pixels, labels, seeds.astype(np.int32)
 
         def prepare(step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,3 +88,31 @@ class Batches:
 
         steps = tf.data.Dataset.range(start, self.steps)
         return steps.map(prepare, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw as many images as there are, equally many of each class, each image of a class before any comes again.
+
+    Args:
+        labels: (N,) the classes.
+        rng: the random numbers.
+
+    Returns:
+        (N,) indices in random order, and (N,) how often each came before.
+    """
+    classes = np.unique(labels)
+    each = -(-len(labels) // len(classes))
+    order, before = [], []
+    for label in classes:
+        members = np.flatnonzero(labels == label)
+        rounds = -(-each // len(members))
+        order.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:each])
+        before.append(np.repeat(np.arange(rounds), len(members))[:each])
+    shuffled = rng.permutation(each * len(classes))[: len(labels)]
+    return np.concatenate(order)[shuffled], np.concatenate(before)[shuffled]
+
+
+def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return the weight N / (K n_c) of each class c, with K the number of classes that occur: -> (classes,) float32."""
+    counts = np.bincount(labels, minlength=classes)
+    return (len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)

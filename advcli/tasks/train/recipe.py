@@ -37,6 +37,7 @@ class Recipe(Request):
     guard: Guard = "warn"
     stages: int = 4
     model_sha256: str = ""
+    data_identity: str = ""
 
     def __post_init__(self) -> None:
         # A run changes fields that a user cannot, such as its twin's objective.
@@ -134,6 +135,7 @@ def resolve(request: Request, dataset: Dataset) -> Recipe:
         eps=usual if request.eps is None else request.eps,
         edge=request.edge or (dataset.edge if request.model is None else 0),
         augment=read_augmentations(AUTO, dataset.augment) if request.augment == (AUTO,) else request.augment,
+        data_identity=dataset.identity,
     )
 
 
@@ -178,6 +180,7 @@ def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None, start: 
     Raises:
         UsageError: there are fewer than two images.
     """
+    dataset.refuse_faults(training=True)
     images, rest, validation = split_images(recipe, dataset)
     unseen = len(dataset.labels) - len(set(images.labels[rest].tolist()))
     if unseen:

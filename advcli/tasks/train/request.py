@@ -78,6 +78,8 @@ class Request(DataOptions, FileOptions, WorkOptions):
         eps_warmup: epochs in which eps grows from zero.
         adv_start_epoch: the first epoch of the objective; those before it are clean.
         validation: the fraction of the training images that chooses the best epoch.
+        class_weights: balanced: the loss of an image counts N / (K n) times, with n of all N images in its class of K.
+        sampler: balanced: each epoch has equally many images of each class, those of small classes several times.
         robust_images: how many validation images PGD-10 attacks after each epoch.
         guard: on an alarm: warn; roll back an epoch and halve the rate, where that can help; or stop.
         strategy: devices: one, all of this machine, those of the workers in TF_CONFIG, or as many as there are.
@@ -145,6 +147,8 @@ class Request(DataOptions, FileOptions, WorkOptions):
     eps_warmup: float = option(0.0, panel=THREAT, metavar="EPOCHS", min=0)
     adv_start_epoch: int = option(1, panel=THREAT, metavar="EPOCH", min=1)
     validation: float = option(0.15, min=0.01, max=0.9)
+    class_weights: Literal["none", "balanced"] = option("none", panel=LEARNING)
+    sampler: Literal["shuffle", "balanced"] = option("shuffle", panel=LEARNING)
     robust_images: int = option(256, metavar="N", min=1)
     guard: Guard | None = option(None, shown="rollback with --unfreeze plateau, else warn")
     strategy: Literal["auto", "one", "mirrored", "multiworker"] = option("auto")

@@ -120,7 +120,10 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
         run = Run(how.resume)
         recipe = Recipe.from_json(run.read_recipe())
         given = changed_options(request) if asked is None else asked
-        recipe = replace(recipe, **{name: getattr(request, name) for name in ("epochs", "strategy") if name in given})
+        recipe = replace(
+            recipe, **{name: getattr(request, name) for name in ("epochs", "strategy", "data") if name in given}
+        )
+        recipe = run.with_paths_found(recipe)
         refuse_other_start(recipe, recipe.model_sha256, run.folder)
         return Job(recipe, find(recipe.data)(), run, how, find_workers(recipe.strategy).writes)
     request = replace(request, data=data_of(request), classes=classes_of(request))
@@ -325,6 +328,8 @@ class _Training:
             ema_robust=averaged.robust if averaged else None,
             learning_rate=trainer.learning_rate(replace(checkpoint, step=checkpoint.step - 1)),
             eps=trainer.eps(number * trainer.batches.steps - 1),
+            class_weights=self.recipe.class_weights,
+            sampler=self.recipe.sampler,
             guard=(),
             rollbacks=checkpoint.rollbacks,
             seconds=time.perf_counter() - began,

@@ -4,11 +4,12 @@ import contextlib
 import csv
 import io
 import json
+import logging
 import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ from advcli.records import Epoch
 from advcli.records.base import Json
 from advcli.report.curves import draw_curves
 from advcli.tasks.train.checkpoint import Checkpoint
+from advcli.tasks.train.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+# The options of a recipe that name files.
+_PATHS = ("data", "model", "labels", "weights", "against")
 
 _COLUMNS = (
     "epoch",
@@ -44,6 +51,8 @@ _COLUMNS = (
     "rollbacks",
     "seconds",
 )
+# Only in the history of runs that balance the classes.
+_BALANCE = {"class_weights": "none", "sampler": "shuffle"}
 _FILES = (
     *("model.keras", "best-robust.keras", "best-clean.keras", "last.keras", "ema.keras"),
     *("history.csv", "curves.png", "run.json", "checkpoint/midway.npz", "checkpoint/state.npz"),
@@ -124,7 +133,7 @@ class Run:
         packages = ("tensorflow", "keras", "numpy", "neural-structured-learning")
         versions = {"advcli": __version__, "python": platform.python_version()}
         versions |= {package: version(package) for package in packages}
-        content = {"recipe": recipe, "resolved": resolved, "versions": versions}
+        content = {"recipe": recipe, "resolved": resolved, "versions": versions, "relative": self._relative(recipe)}
         self._write("run.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def read_recipe(self) -> dict[str, Json]:
@@ -140,6 +149,28 @@ class Run:
             )
         return dict(description["recipe"])
 
+    def _relative(self, recipe: Mapping[str, Json]) -> dict[str, str]:
+        """Return the paths of a recipe relative to the run's folder: a run and its data may move together."""
+        named = {name: str(recipe[name]) for name in _PATHS if recipe.get(name)}
+        there = {name: Path(value).expanduser() for name, value in named.items()}
+        return {
+            name: os.path.relpath(path.absolute(), self.folder.absolute())
+            for name, path in there.items()
+            if path.exists()
+        }
+
+    def with_paths_found(self, recipe: Recipe) -> Recipe:
+        """Return a recipe whose files that are not where they were are those at the same place beside the run."""
+        relative = self._description()["relative"]
+        found = {}
+        for name in _PATHS:
+            value = getattr(recipe, name)
+            beside = self.folder / relative[name] if name in relative else None
+            if value and beside is not None and not Path(value).expanduser().exists() and beside.exists():
+                found[name] = type(value)(beside)
+                log.info("'%s' is not there any more: '%s' is taken, where it is beside the run", value, beside)
+        return replace(recipe, **found)
+
     def refuse_other_data(self, resolved: Mapping[str, Json]) -> None:
         """Refuse to resume with images other than those of the earlier epochs.
 
@@ -153,7 +184,7 @@ class Run:
                 raise AdvcliError(
                     f"the {part} images of '{self.folder}' have changed: {was['images']} with fingerprint "
                     f"{was['fingerprint']} before, {now['images']} with {now['fingerprint']} now",
-                    "bring the data back as it was, or train it anew with --overwrite",
+                    "bring the data back as it was, say where it is now with --data, or train anew with --overwrite",
                 )
 
     def save_model(self, classifier: Classifier, name: str) -> None:
@@ -169,8 +200,10 @@ class Run:
         """Write ``history.csv`` and ``curves.png``."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows([_cell(getattr(record, column)) for column in _COLUMNS] for record in history)
+        used = [name for name, usual in _BALANCE.items() if any(getattr(each, name) != usual for each in history)]
+        columns = (*_COLUMNS, *used)
+        writer.writerow(columns)
+        writer.writerows([_cell(getattr(record, column)) for column in columns] for record in history)
         self._write("history.csv", text.getvalue())
         with whole_file(self.folder / "curves.png") as file:
             draw_curves(history, self.name, file)
@@ -216,7 +249,7 @@ class Run:
     def _description(self) -> dict[str, Json]:
         try:
             content = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-            return {"recipe": content["recipe"], "resolved": content["resolved"]}
+            return {key: content[key] for key in ("recipe", "resolved")} | {"relative": content.get("relative", {})}
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(
                 f"cannot resume '{self.folder}': no readable run.json", "--resume names the folder of a run"

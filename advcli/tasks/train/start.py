@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 
 from advcli.backend import KerasLayer, keras
-from advcli.data.class_names import class_named
 from advcli.data.class_order import has_names
 from advcli.data.dataset import Dataset, Images
 from advcli.errors import UsageError
@@ -134,7 +133,7 @@ def _numbers(classifier: Classifier, dataset: Dataset) -> np.ndarray | None:
     """Find the index of each class of the data in a model; None if the classes differ."""
     if not has_names(classifier.labels):
         return np.arange(len(dataset.labels)) if len(dataset.labels) == len(classifier.labels) else None
-    found = [class_named(classifier.labels, label) for label in dataset.labels]
+    found = [classifier.class_named(label) for label in dataset.labels]
     if None in found or len(set(found)) < len(found):
         return None
     return np.array(found)

@@ -15,7 +15,7 @@ from advcli.model.classifier import Classifier
 from advcli.objectives import Objective, Replaying, standard_objective
 from advcli.records import Progress
 from advcli.records.base import Fields, Json
-from advcli.tasks.train.batches import Batches
+from advcli.tasks.train.batches import Batches, balanced_weights
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import Devices
 from advcli.tasks.train.fitted_head import fit_head, linear_head
@@ -77,7 +77,8 @@ class Trainer:
         attacked = recipe.robust_images
         network = self.classifier.live_copy
         self.validator = Validator(network, data.validation, attacked, recipe.threat, recipe.seed, devices)
-        self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed, part)
+        balanced = recipe.sampler == "balanced"
+        self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed, part, balanced=balanced)
         self.rate = LearningRate.of(recipe, self.batches.steps)
         self.linear_head = self._linear_head()
         self.fused = self._proven_passes()
@@ -289,9 +290,15 @@ class Trainer:
                 self.devices.count,
                 self.scale,
                 self.fused,
+                self._class_weights(),
             )
             self._traced[stage, adversarial] = tf.function(self._make_step(update))
         return self._traced[stage, adversarial]
+
+    def _class_weights(self) -> Tensor | None:
+        if self.recipe.class_weights == "none":
+            return None
+        return tf.constant(balanced_weights(self.data.train.labels, len(self.classifier.labels)))
 
     def _make_step(self, update: Update) -> TracedFunction:
         def step(images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor) -> tuple[Tensor, ...]:

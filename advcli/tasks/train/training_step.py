@@ -47,6 +47,7 @@ class Update:
         devices: the number of devices.
         scale: of the loss, if the passes that train are in float16.
         fused: whether BatchNorm is computed by one operation.
+        class_weights: (K,) what the loss of an image of each class counts; None: 1.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Update:
         devices: int,
         scale: LossScale | None = None,
         fused: bool = True,
+        class_weights: Tensor | None = None,
     ) -> None:
         self.recipe = recipe
         self.classifier = classifier
@@ -75,6 +77,7 @@ class Update:
         self.devices = devices
         self.scale = scale
         self.fused = fused
+        self.class_weights = class_weights
 
     def __call__(
         self, images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor
@@ -134,6 +137,8 @@ class Update:
                 losses, logits = self.objective(self.network, images, perturbed, labels)
                 for modifier in self.penalties:
                     losses += modifier.penalty(self.network, inner, images, labels)
+            if self.class_weights is not None:
+                losses *= tf.gather(self.class_weights, labels)
             loss = tf.reduce_sum(losses) / self.batch
             if self.scale:
                 loss *= self.scale.scale

@@ -16,7 +16,18 @@ from advcli.tasks.train.request import AUTO, Execution, Request
 from advcli.tasks.train.start_choice import choose_start
 
 # The options allowed with --resume.
-WITH_RESUME = ("resume", "epochs", "strategy", "memory", "tensorboard", "json", "quiet", "offline", "max_pixels")
+WITH_RESUME = (
+    "resume",
+    "data",
+    "epochs",
+    "strategy",
+    "memory",
+    "tensorboard",
+    "json",
+    "quiet",
+    "offline",
+    "max_pixels",
+)
 
 
 # The options allowed with --average.
@@ -211,6 +222,8 @@ def refuse_contradictions(recipe: Recipe) -> None:
     # Rate 0 returns the model that a run starts from, and a network without training from scratch.
     if recipe.learning_rate < 0 or (recipe.learning_rate == 0 and recipe.model is None):
         raise UsageError("--learning-rate must be above 0")
+    if recipe.class_weights != "none" and recipe.sampler != "shuffle":
+        raise UsageError("--class-weights and --sampler balance the classes twice", "give one of them")
     if recipe.twin and recipe.against:
         raise UsageError("--twin trains what --against has already", "give one of them")
     if recipe.twin and objective.standard and not recipe.modifier:

@@ -1,0 +1,189 @@
+"""A table of images (.csv, .jsonl) with classes, alone or in a folder, as Hugging Face's imagefolder.
+
+https://huggingface.co/docs/datasets/image_dataset: ``metadata.csv`` or ``metadata.jsonl`` beside the images.
+"""
+
+import csv
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from advcli.data.dataset import Dataset, LeftOut
+from advcli.datasets._assembled import SPLITS, Labelled, assemble
+from advcli.datasets._files import Tree, existing, open_tree, title
+from advcli.datasets._layout import Layout, layout_of
+from advcli.datasets._pictures import class_name, describe, edge_of, identity_of, others, picture_split
+from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.files import paths
+
+log = logging.getLogger(__name__)
+
+_FILE = ("file_name", "filename", "file", "path", "filepath", "image", "image_path")
+_LABEL = ("label", "class", "category", "wnid", "class_index", "class_name", "name")
+_SPLIT = ("split", "subset", "partition")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows with file_name, label and, if you like, split; further columns describe the images.
+
+    Args:
+        path: the table, or a folder or .zip archive with metadata.csv, metadata.jsonl or labels.csv.
+        label: the column of the classes; empty for label, class, category, wnid, class_index or name, if there is one.
+    """
+
+    path: str
+    label: str = ""
+
+    @staticmethod
+    def claims(layout: Layout) -> bool:
+        """Tell whether a table lists the images."""
+        return layout.source == "manifest"
+
+    def __call__(self) -> Dataset:
+        """Return the data set; its images are (H, W, 3) uint8 of any size."""
+        path = existing(self.path)
+        is_table = path.is_file() and path.suffix.lower() != ".zip"
+        layout = layout_of(path)
+        top = path.parent if is_table else path / layout.top
+        tree = _beside(path) if is_table else open_tree(path).below(layout.top)
+        tables = [path.name] if is_table else _tables(tree, PurePosixPath(layout.evidence).name)
+        if not tables:
+            raise UsageError(f"no {', '.join(_NAMES)} in '{path}'", "give the table itself")
+        rows = [row for table in tables for row in self._rows(tree, table, top / table)]
+        names = [row.file for row in rows]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise UsageError(f"'{top / tables[0]}' names '{twice[0]}' twice", "leave one of its rows out")
+        known = dict.fromkeys(key for row in rows for key in row.columns)
+        columns = {key: [row.columns.get(key, "") for row in rows] for key in known}
+        images = picture_split(tree, top, names, [0] * len(rows), columns)
+        left_out = [] if is_table else _unlisted(tree, top, names, tables)
+        for each in left_out:
+            log.warning("%s", describe(each))
+        listed = frozenset(tree.names)
+        there = [name for name in names if is_table or name in listed]
+        found = Labelled(images, [row.label for row in rows], [row.split for row in rows], str(top / tables[0]))
+        identity = identity_of(tree, [name for name in there if not is_table or (top / name).is_file()])
+        return assemble(title(path), found, edge=edge_of(tree, there), identity=identity, left_out=left_out)
+
+    def _rows(self, tree: Tree, table: str, where: Path) -> Iterator["_Row"]:
+        folder = table.rpartition("/")[0]
+        on_disk = {class_name(name): name for name in tree.names}
+        content = list(_read(tree, table, where))
+        if not content:
+            raise UsageError(f"'{where}' has no rows", "the first line names the columns: file_name,label")
+        known = dict.fromkeys(key for row in content for key in row)
+        file, split = _column(known, _FILE), _column(known, _SPLIT)
+        if file is None:
+            hint = f"its columns are {', '.join(known)}; call the one with the files file_name"
+            raise UsageError(f"'{where}' does not say which files it lists", hint)
+        label = _column(known, (self.label,)) if self.label else _column(known, _LABEL)
+        if label is None and self.label:
+            raise UsageError(f"'{where}' has no column '{self.label}'", nearest(self.label, known))
+        for number, row in enumerate(content, 1):
+            given = row.get(file, "").replace("\\", "/").removeprefix("./")
+            if not given:
+                raise UsageError(f"row {number} of '{where}' names no file", "")
+            name = f"{folder}/{given}" if folder else given
+            parts = [part for part in name.split("/")[:-1] if part]
+            in_split = parts[0] if parts and parts[0].lower() in SPLITS else ""
+            folders = parts[1:] if in_split else parts
+            if label is None and not folders:
+                hint = f"its columns are {', '.join(known)}; call the one with the classes label"
+                raise UsageError(f"'{where}' does not say the class of '{given}'", hint)
+            yield _Row(
+                on_disk.get(class_name(name), name),
+                class_name(row.get(label, "").strip() if label is not None else folders[0]),
+                row.get(split, "") if split is not None else in_split,
+                {key: value for key, value in row.items() if key not in (file, label, split)},
+            )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One image: its file, its class, its split and what else is known of it."""
+
+    file: str
+    label: str
+    split: str
+    columns: Mapping[str, str]
+
+
+_NAMES = ("metadata.csv", "metadata.jsonl", "labels.csv", "labels.jsonl")
+
+
+def _tables(tree: Tree, name: str) -> list[str]:
+    """List the tables of a folder: at the top, or one for each split."""
+    wanted = (name,) if name in _NAMES else _NAMES
+    found = [each for each in tree.names if each.rpartition("/")[2] in wanted and each.count("/") <= 1]
+    at_top = [each for each in found if "/" not in each]
+    return at_top[:1] or [each for each in found if each.partition("/")[0].lower() in SPLITS]
+
+
+def _beside(table: Path) -> Tree:
+    """Return the folder of a table without listing it: only the files that the table names are read."""
+    folder = table.parent
+    return Tree(
+        (),
+        lambda name: read_bytes(folder / name, MOST_IN_A_FILE),
+        lambda name: open_file(folder / name, MOST_IN_A_FILE),
+    )
+
+
+def _unlisted(tree: Tree, top: Path, names: Sequence[str], tables: Sequence[str]) -> list[LeftOut]:
+    listed = {*names, *tables}
+    rest = [name for name in tree.names if name not in listed]
+    pictures = [PurePosixPath(name) for name in rest]
+    pictures = [name for name in pictures if paths.is_image(name) and not paths.is_hidden(name)]
+    found = others(rest, top)
+    if pictures:
+        found.append(LeftOut(str(top), f"not listed in '{tables[0]}'", paths.suffixes_of(pictures)))
+    return found
+
+
+def _column(known: Mapping[str, object], wanted: Sequence[str]) -> str | None:
+    by_name = {key.strip().lower(): key for key in known}
+    return next((by_name[name.lower()] for name in wanted if name.lower() in by_name), None)
+
+
+def _read(tree: Tree, table: str, where: Path) -> Iterator[dict[str, str]]:
+    """Read the rows of a table: column -> text.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        text = tree.read(table).decode("utf-8-sig")
+        if PurePosixPath(table).suffix.lower() == ".jsonl":
+            for number, line in enumerate(text.splitlines(), 1):
+                if line.strip():
+                    content = json.loads(line)
+                    if not isinstance(content, dict):
+                        raise UsageError(f"line {number} of '{where}' is not an object", 'write {"file_name": ...}')
+                    yield {key: _text(value) for key, value in content.items()}
+            return
+        lines = text.splitlines()
+        first = lines[0] if lines else ""
+        delimiter = max(",;\t", key=first.count)
+        for row in csv.DictReader(lines, delimiter=delimiter, strict=True):
+            if None in row or None in row.values():
+                raise UsageError(f"a row of '{where}' has not as many fields as the first: {_first(row)}", "")
+            yield {str(key): value for key, value in row.items()}
+    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+        raise UsageError(f"'{where}' cannot be read as a table: {error}", "") from error
+    except AdvcliError as error:
+        raise UsageError(error.message, error.hint) from error
+
+
+def _first(row: Mapping[str | None, object]) -> object:
+    return next((value for value in row.values() if value), "empty")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+COMPONENT = Manifest
