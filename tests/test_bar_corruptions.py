@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy import fft, ndimage, stats
+from scipy import ndimage, stats
 from skimage import data, transform
 
 from advcli import registry
@@ -63,7 +63,7 @@ def test_the_ten_are_unseen() -> None:
 @pytest.mark.parametrize("side", [32, 64, 128])
 def test_a_higher_severity_changes_more(name: str, side: int) -> None:
     picture = transform.resize(data.astronaut(), (side, side), anti_aliasing=True)
-    images = np.repeat(picture[None].astype(np.float32), 6, axis=0)
+    images = np.repeat(np.asarray(picture, np.float32)[None], 6, axis=0)
     # The random numbers are the same at each severity.
     changes = [np.abs(raw(name, images, severity) - images).mean(axis=(1, 2, 3)) for severity in (1, 2, 3, 4, 5)]
     assert (np.diff(changes, axis=0) >= 0).all()
@@ -123,7 +123,7 @@ def test_a_spectrum_has_its_slope(slope: int) -> None:
     amplitude = np.where(frequencies > 0, np.maximum(frequencies, 1.0) ** slope, 0)
     noise = _random_phase.fields(amplitude, 200, np.random.default_rng(0))
     np.testing.assert_allclose(noise.std(axis=(1, 2)), 1, rtol=1e-4)
-    power = fft.fftshift((np.abs(fft.fft2(noise)) ** 2).mean(axis=0))
+    power = np.fft.fftshift((np.abs(np.fft.fft2(noise)) ** 2).mean(axis=0))
     rings = [(frequencies >= r - 0.5) & (frequencies < r + 0.5) for r in range(1, 31)]
     found, expected = (
         np.polyfit(np.log(np.arange(1, 31)), [np.log(map_[ring].mean()) for ring in rings], 1)[0]
@@ -137,8 +137,8 @@ def test_brownish_noise_has_the_published_strength_and_spectrum() -> None:
     images = flat(0.5, 200)
     noise = (raw("brownish_noise", images, 2) - 0.5) / (6.4 / 255 * 4)
     np.testing.assert_allclose(noise.std(axis=(1, 2)), 1, atol=1e-2)
-    power = (np.abs(fft.fft2(noise, axes=(1, 2))) ** 2).mean(axis=(0, 3))
-    frequencies = fft.ifftshift(_random_phase.frequencies(SIDE))
+    power = (np.abs(np.fft.fft2(noise, axes=(1, 2))) ** 2).mean(axis=(0, 3))
+    frequencies = np.fft.ifftshift(_random_phase.frequencies(SIDE))
     for low, high in ((1, 2), (3, 5), (9, 13)):
         for inner, outer in ((low, low + 1), (high, high + 1)):
             ring = (frequencies >= inner) & (frequencies < outer)
@@ -185,7 +185,7 @@ def test_a_single_frequency_is_one_wave() -> None:
     assert stats.kstest(second / first, "uniform").pvalue > 1e-3
     assert 0.4 < (absolute[0] > absolute[1]).mean() < 0.6
     # One peak of the spectrum, with its mirror image, has nearly all of the power.
-    windowed = fft.rfft2(wave[first > 1] * np.outer(*[np.hanning(SIDE)] * 2))
+    windowed = np.fft.rfft2(wave[first > 1] * np.outer(*[np.hanning(SIDE)] * 2))
     power = np.sort((np.abs(windowed) ** 2).reshape(len(windowed), -1), axis=1)[:, ::-1]
     assert (power[:, :18].sum(axis=1) / power.sum(axis=1)).min() > 0.9
     assert np.abs(wave).max() == pytest.approx(19.6 / 255 * 0.6, rel=1e-3)
@@ -211,7 +211,7 @@ def test_rings_pixel_by_pixel(photos: np.ndarray) -> None:
 def test_plasma_pixel_by_pixel(photos: np.ndarray) -> None:
     expected = []
     for image, generator in zip(photos.astype(np.float64), generators(2), strict=True):
-        time, rounds = generator.uniform(0, 6 * np.pi), generator.integers(4, 7)
+        time, rounds = generator.uniform(0, 6 * np.pi), float(generator.integers(4, 7))
         sharpness, scale = generator.uniform(0.5, 1), generator.uniform(0.075, 0.2) * SIDE
 
         def colour(row: int, column: int, drawn: tuple[float, ...] = (time, rounds, sharpness, scale)) -> list[float]:

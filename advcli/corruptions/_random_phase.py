@@ -32,5 +32,5 @@ def fields(amplitude: np.ndarray, count: int, generator: np.random.Generator) ->
     spectra.real = np.cos(phases).reshape(spectra.shape)
     spectra.imag = np.sin(phases).reshape(spectra.shape)
     spectra *= amplitude.astype(np.float32)
-    noise = np.asarray(fft.ifft2(fft.ifftshift(spectra, axes=(1, 2)), overwrite_x=True)).real
+    noise = np.real(np.asarray(fft.ifft2(fft.ifftshift(spectra, axes=(1, 2)), overwrite_x=True)))
     return noise / noise.std(axis=(1, 2), keepdims=True)
