@@ -13,11 +13,12 @@ from pathlib import Path, PurePosixPath
 
 from advcli.data.dataset import Dataset, LeftOut
 from advcli.datasets._assembled import SPLITS, Labelled, assemble
-from advcli.datasets._files import Tree, existing, open_tree, title
+from advcli.datasets._files import MOST_IN_A_FILE, Tree, existing, open_tree, title
 from advcli.datasets._layout import Layout, layout_of
 from advcli.datasets._pictures import class_name, describe, edge_of, identity_of, others, picture_split
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files import paths
+from advcli.files.bounded import open_file, read_bytes
 
 log = logging.getLogger(__name__)
 

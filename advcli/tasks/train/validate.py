@@ -33,7 +33,7 @@ WITH_RESUME = (
 # The options allowed with --average.
 WITH_AVERAGE = (
     *("average", "runs", "select", "norm", "eps", "robust_images", "unsafe_load", "memory", "out", "overwrite"),
-    *("json", "quiet", "offline"),
+    *("json", "quiet", "offline", "max_pixels"),
 )
 
 
