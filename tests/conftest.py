@@ -77,7 +77,7 @@ def advcli(tmp_path: Path, program: tuple[str, ...]) -> Command:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=300,
+            timeout=options.pop("timeout", 300),  # type: ignore[arg-type]
             check=False,
             **options,  # type: ignore[call-overload]
         )
