@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
 from types import TracebackType
-from typing import IO, TypeVar
+from typing import IO, TypeVar, cast
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -65,7 +65,8 @@ def _visible_parts(value: Parts) -> Parts:
         parts = [_visible_parts(item) for item in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if isinstance(value, dict):
-        return {_visible_parts(key): _visible_parts(item) for key, item in value.items()}
+        shown = {_visible_parts(key): _visible_parts(item) for key, item in value.items()}
+        return cast(Parts, shown)
     if is_dataclass(value) and not isinstance(value, type):
         names = [each.name for each in fields(value) if each.init]
         return replace(value, **{name: _visible_parts(getattr(value, name)) for name in names})

@@ -117,7 +117,7 @@ def _single(found: Labelled, labels: Sequence[str]) -> tuple[ClassFault, ...]:
 def _untrained(found: Labelled, train: Split, test: Split, labels: Sequence[str]) -> tuple[ClassFault, ...]:
     if len(train) == 0:
         return ()
-    missing = sorted(set(test.labels.tolist()) - set(train.labels.tolist()))
+    missing: list[int] = sorted(set(test.labels.tolist()) - set(train.labels.tolist()))
     hint = "train on images of each class that is tested"
     return tuple(
         ClassFault(labels[i], f"class '{labels[i]}' of '{found.evidence}' has no training images", hint, training=True)

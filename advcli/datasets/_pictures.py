@@ -109,7 +109,8 @@ def identity_of(tree: Tree, names: Sequence[str]) -> str:
 def edge_of(tree: Tree, names: Sequence[str]) -> int:
     """Choose a size from some of the images: that of photographs, or the images' own if they are small."""
     sides = []
-    for index in np.linspace(0, len(names) - 1, num=min(20, len(names)), dtype=int):
+    chosen: list[int] = np.linspace(0, len(names) - 1, num=min(20, len(names))).astype(int).tolist()
+    for index in chosen:
         try:
             # Opening reads the header only.
             with tree.open(names[index]) as file, open_image(file) as image:

@@ -132,7 +132,7 @@ def _rows(file: Path, features: _Features) -> Iterator[_Row]:
             )
         texts = {name: _text(known[name]) for name in known if name not in (image, label)}
         value = _text(known[label])
-        if features.names and value.isdecimal() and int(value) < len(features.names):
+        if value is not None and features.names and value.isdecimal() and int(value) < len(features.names):
             value = features.names[int(value)]
         columns = {name: text for name, text in texts.items() if text is not None}
         yield _Row(file, start, number, image, "" if value in (None, "-1") else value, columns)

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from advcli.errors import AdvcliError
@@ -94,10 +95,18 @@ def _blocks(url: str, instead: str) -> Iterator[bytes]:
 class _SecureRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirections to https addresses only."""
 
-    def redirect_request(self, *arguments: object) -> "urllib.request.Request | None":
-        """Return the request for the new address, the last argument."""
-        _refuse_insecure(str(arguments[-1]))
-        return super().redirect_request(*arguments)  # type: ignore[arg-type]
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """Return the request for the new address."""
+        _refuse_insecure(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _refuse_insecure(url: str) -> None:

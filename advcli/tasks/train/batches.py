@@ -70,7 +70,7 @@ class Batches:
 
     def _dataset(self, start: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
         def gather(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            places = np.arange(step * self.size, (step + 1) * self.size)[self._part]
+            places = (int(step) * self.size + np.arange(self.size))[self._part]
             chosen = self._order[places]
             pixels, labels = self.images.at(chosen)
             # An image that comes again is augmented in another way.
