@@ -155,9 +155,7 @@ def test_values_that_are_no_real_numbers_are_refused_by_name(value: complex, nam
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
 
 
-@pytest.mark.parametrize(
-    "content", [EPS, saved(COLOUR, "PCX"), saved(COLOUR, "SGI"), b"%PDF-1.4\n" * 9, b"8BPS" * 9]
-)
+@pytest.mark.parametrize("content", [EPS, saved(COLOUR, "PCX"), saved(COLOUR, "SGI"), b"%PDF-1.4\n" * 9, b"8BPS" * 9])
 def test_only_formats_on_the_list_are_decoded(content: bytes) -> None:
     with pytest.raises(AdvcliError, match="its content is none of PNG, JPEG, BMP"):
         read(content)

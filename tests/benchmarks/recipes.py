@@ -3,15 +3,16 @@
     python tests/benchmarks/recipes.py DATA BASE RUN... [--first 500] [--attacked 100] [--unseen bar]
 
 Columns: clean; three noises; the fifteen corruptions of ImageNet-C at severities 1, 3 and 5; the corruptions of a group
-that no augmentation uses, at severity 3; FGSM at 0.2; PGD-20 and AutoAttack at 2/255 and 4/255; the expected
-calibration error (15 bins of equal mass) on clean images and over the unseen corruptions. Below the table: each unseen
-corruption beside the base, with the p-value of McNemar's exact test.
+that no augmentation uses, at severity 3; FGSM at 2/255, 4/255 and 0.2; PGD-20 and, on the first images (--attacked 0:
+not), AutoAttack at 2/255 and 4/255; the expected calibration error (15 bins of equal mass) on clean images and over the
+unseen corruptions. Below the table: each unseen corruption beside the base, with the p-value of McNemar's exact test.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +50,22 @@ def noisy(name: str, pixels: np.ndarray) -> np.ndarray:
     return np.round(np.clip(found, 0, 1) * 255).astype(np.float32) / 255
 
 
-def attacked(run: Path, data: str, attack: str, eps: str, first: int) -> float:
-    """Return the accuracy under an attack, by the command line."""
-    command = [sys.executable, "-m", "advcli", "benchmark", str(run), "--data", data, "--attack", attack, "--eps", eps]
+def attacked(run: Path, data: str, attacks: list[str], radii: list[str], first: int) -> dict[str, float]:
+    """Return the accuracy under attacks, by the command line: ``pgd 2/255`` and so on."""
+    chosen = [word for attack in attacks for word in ("--attack", attack)]
+    command = [sys.executable, "-m", "advcli", "benchmark", str(run), "--data", data, "--eps", ",".join(radii), *chosen]
     options = ["--first", str(first), "--no-checks", "--json"]
     lines = subprocess.run([*command, *options], capture_output=True, text=True, check=True).stdout.splitlines()
     scores = [record for record in map(json.loads, lines) if record["type"] == "score"]
-    return next(record["accuracy"] for record in scores if record["perturbation"].startswith(attack.partition(":")[0]))
+    found = {}
+    for radius in radii:
+        eps = float(Fraction(radius))
+        found |= {
+            f"{record['perturbation']} {radius}": record["accuracy"]
+            for record in scores
+            if record["eps"] is not None and abs(record["eps"] - eps) < 1e-9
+        }
+    return found
 
 
 def measure(
@@ -77,10 +87,12 @@ def measure(
     answers = [predictions(classifier, corrupted(name, pixels, 3, 0)) for name in unseen]
     correct = np.array([scores.argmax(axis=1) == labels for scores in answers])
     row["unseen"] = correct.mean()
-    row["FGSM 0.2"] = attacked(run, data, "fgsm", "0.2", len(images))
-    for eps in ("2/255", "4/255"):
-        row[f"PGD-20 {eps}"] = attacked(run, data, "pgd:steps=20", eps, len(images))
-        row[f"AutoAttack {eps}"] = attacked(run, data, "autoattack", eps, strong)
+    usual = attacked(run, data, ["fgsm", "pgd:steps=20"], ["2/255", "4/255", "0.2"], len(images))
+    for column in ("fgsm 2/255", "fgsm 4/255", "fgsm 0.2", "pgd:steps=20 2/255", "pgd:steps=20 4/255"):
+        row[column] = usual[column]
+    if strong:
+        found = attacked(run, data, ["autoattack"], ["2/255", "4/255"], strong)
+        row |= {column: accuracy for column, accuracy in found.items() if column.startswith("autoattack ")}
     row["ECE clean"] = calibration_error(clean, labels)
     row["ECE unseen"] = float(np.mean([calibration_error(scores, labels) for scores in answers]))
     return row, correct
