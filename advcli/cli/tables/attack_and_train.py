@@ -231,9 +231,7 @@ def _planned(record: Planned) -> Table:
 
 def _recipes(records: Sequence[Planned]) -> Table:
     columns = list(dict.fromkeys(column for record in records for column in record.expected or {}))
-    caption = (
-        "the right part: test accuracy in per cent where the recipes were measured, see README" if columns else ""
-    )
+    caption = "the right part: test accuracy in per cent where the recipes were measured, see README" if columns else ""
     table = new_table("Recipes", caption)
     for heading in ("recipe", "epochs", "time", "memory", *columns):
         table.add_column(heading, justify="left" if heading == "recipe" else "right", overflow="fold")

@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 # The records of finished batches, by their types.
 BATCHES: Mapping[str, type[Verdicts] | type[Smoothed]] = {kind.type: kind for kind in (Verdicts, Smoothed)}
 # Those that are computed from them.
-_SUMMARIES = {kind.type for kind in vars(advcli.records).values() if isinstance(kind, type) and issubclass(kind, Record)}
+_SUMMARIES = {
+    kind.type for kind in vars(advcli.records).values() if isinstance(kind, type) and issubclass(kind, Record)
+}
 _SUMMARIES -= {*BATCHES, Protocol.type, ""}
 
 _FILE, _LINE, _SHOWN = 1 << 40, 8 * TEXT, 10

@@ -1,7 +1,6 @@
 """A file of results loses no batch, whatever happens to it, and none that was edited is taken for a measurement."""
 
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,9 +20,7 @@ PROTOCOL = Protocol(
 )  # fmt: skip
 BATCHES: tuple[Verdicts | Smoothed, ...] = (
     *(
-        Verdicts(
-            model="m", indices=(2 * i, 2 * i + 1), predicted=(0, 1), labels=(0, 0), seconds=1.5, **PLACE, **COMMON
-        )
+        Verdicts(model="m", indices=(2 * i, 2 * i + 1), predicted=(0, 1), labels=(0, 0), seconds=1.5, **PLACE, **COMMON)
         for i in range(18)
     ),
     Smoothed(model="m", indices=(36, 37), predicted=(-1, 1), radii=(0.0, 0.5), seconds=0.5, **COMMON),

@@ -303,6 +303,8 @@ def test_what_each_member_of_a_suite_fooled_outlives_a_stop_and_shards(evaluated
     # Files from before this was kept say nothing of it.
     old = [json.loads(line) for line in content]
     stopped.write_text(
-        "".join(json.dumps({k: v for k, v in line.items() if k not in ("members", "checksum")}) + "\n" for line in old[:8])
+        "".join(
+            json.dumps({k: v for k, v in line.items() if k not in ("members", "checksum")}) + "\n" for line in old[:8]
+        )
     )
     assert suite(records(asked, resume=stopped)).fooled_by is None
