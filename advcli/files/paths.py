@@ -14,7 +14,7 @@ SUFFIXES = frozenset(
 
 _RENAME = "give shorter names, or another folder"
 # A temporary file in the same folder has a few more characters.
-_TEMPORARY = 16
+_TEMPORARY = 20
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,8 @@ def crafted(
         seconds=time.perf_counter() - start,
         **common,
     )
-    png.write(pattern, pixels, record, "pattern")
+    # The file does not depend on the folder that it is written to.
+    png.write(pattern, pixels, replace(record, output=pattern.name), "pattern")
     yield record
 
 

@@ -75,5 +75,12 @@ def check(request: Request) -> None:
     Raises:
         UsageError: the request is invalid.
     """
-    choose(request)
+    chosen = choose(request)
+    if request.overwrite and request.skip_existing:
+        raise UsageError("--overwrite and --skip-existing are opposites", "leave one of them out")
+    if request.skip_existing and isinstance(chosen.search, Universal) and request.apply is None:
+        raise UsageError(
+            f"'{chosen.spec}' crafts one perturbation over all images: none can be left out",
+            "apply the one that is there with --apply FILE, or leave --skip-existing out",
+        )
     read_choices(",".join(request.save), ENDINGS, "--save")

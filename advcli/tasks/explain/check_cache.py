@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advcli.errors import AdvcliError
-from advcli.files.atomic import whole_file
+from advcli.files.atomic import remove_leftovers, whole_file
 from advcli.files.bounded import parse_json, read_text
 from advcli.model.model_choice import ModelChoice
 from advcli.records import Trusted
@@ -53,6 +53,7 @@ class CheckCache:
         if self.folder is None:
             return
         content = self._content() | {self._key(spec): json.loads(record.to_json())}
+        remove_leftovers([self.folder / CHECK_FILE])
         try:
             with whole_file(self.folder / CHECK_FILE) as file:
                 file.write(json.dumps(content, indent=1).encode())
