@@ -85,14 +85,15 @@ def test_an_attack_is_ended_and_goes_on(advcli: Command, program: tuple[str, ...
     common = ("attack", "photos", "--model", "model.keras", "--batch", 1, "--json", "--save", "adversarial,difference")
     process = start(program, tmp_path, *common, "--out", "ended")
     assert process.stdout is not None
-    process.stdout.readline()
+    for _ in range(4):
+        process.stdout.readline()
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 143, stderr
     assert "Traceback" not in stderr
     assert temporaries(tmp_path / "ended") == []
     there = {path.name for path in (tmp_path / "ended").glob("*.adv.png")}
-    assert 0 < len(there) < COUNT
+    assert 3 < len(there) < COUNT
     # As kill -9 leaves it: of one image only a part, of another half a file.
     first, *others = sorted(there)
     (tmp_path / "ended" / first.replace(".adv.", ".diff.")).unlink()
@@ -106,10 +107,11 @@ def test_an_attack_is_ended_and_goes_on(advcli: Command, program: tuple[str, ...
     attacked = {Path(json.loads(line)["output"]).name for line in rest.stdout.splitlines()}
     assert first in attacked
     assert not set(others[:-1]) & attacked
-    assert "images are attacked already" in rest.stderr
+    assert f"advcli: {len(there) - 1} of {COUNT} images are attacked already" in rest.stderr
     assert temporaries(tmp_path / "ended") == [".notes.ab12cd_9.tmp"]
     nothing = advcli(*common, "--out", "ended", "--skip-existing")
     assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert "nothing is left to attack" in nothing.stderr
     # Undisturbed, and in another folder, the files are the same to the bit.
     whole = advcli(*common, "--out", "another/whole")
     assert whole.returncode == 0, whole.stderr
