@@ -135,10 +135,9 @@ def _single(kind: Json, value: Json, place: str, finite: bool) -> Json:
 def _number(kind: type, value: Json, place: str, finite: bool) -> Json:
     if value is None and kind is float and not finite:
         return math.nan  # as records write it
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole and (kind is int or not isinstance(value, float)):
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
         raise _wrong(place, value, "a whole number" if kind is int else "a number")
-    if whole and not -_LARGEST <= value < _LARGEST:
+    if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
         raise _Wrong(f"field '{place}' is too large a number")
     if finite and not math.isfinite(value):
         raise _Wrong(f"field '{place}' is not a finite number")

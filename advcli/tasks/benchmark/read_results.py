@@ -139,8 +139,8 @@ def read_contents(path: Path, protocol: Protocol) -> Contents:
             break
         problem = line.problem
         if not problem and line.type in BATCHES:
+            source = f"line {line.number} of '{path}'"
             try:
-                source = f"line {line.number} of '{path}'"
                 record = read_back(BATCHES[line.type], line.content, source, only_known=True)
                 problem = _misfit(record, protocol, classes)
                 if not problem:
