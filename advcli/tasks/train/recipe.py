@@ -46,7 +46,7 @@ class Recipe(Request):
         _ = Norm(self.norm), self.threat
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Json], source: str) -> "Recipe":
+    def from_json(cls, content: Mapping[str, Json], source: str = "the recipe") -> "Recipe":
         """Read the recipe of an earlier run.
 
         Args:
