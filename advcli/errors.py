@@ -20,6 +20,8 @@ class ExitStatus(IntEnum):
     """Interrupted by the user."""
     PIPE_CLOSED = 141
     """The reader of the output closed the pipe."""
+    TERMINATED = 143
+    """Ended by SIGTERM, as a time limit, a scheduler or a container sends it."""
 
 
 class AdvcliError(Exception):

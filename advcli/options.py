@@ -126,6 +126,8 @@ def refuse_out_of_bounds(request: "DataclassInstance") -> None:
         name = name_of(field_name, given)
         if value is None:
             continue
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise UsageError(f"{name} is too large a number")
         if choices := choices_of(hints[field_name]):
             several = value if isinstance(value, tuple) else (value,)
             for each in several:

@@ -199,7 +199,7 @@ def number(text: str, what: str) -> float:
     """
     try:
         value = float(Fraction(text)) if "/" in text else float(text)
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         raise UsageError(f"{what} is not a number: '{text}'", "write a number such as 0.03 or 8/255")
@@ -215,9 +215,12 @@ def _convert(text: str, kind: object, what: str) -> Any:
         raise UsageError(f"{what} is neither true nor false: '{text}'")
     if kind is int:
         try:
-            return int(text)
+            whole = int(text)
         except ValueError:
-            raise UsageError(f"{what} is not a whole number: '{text}'") from None
+            raise UsageError(f"{what} is not a whole number: '{text[:60]}'") from None
+        if abs(whole) >= 2**63:
+            raise UsageError(f"{what} is too large a number")
+        return whole
     if kind is float:
         return number(text, what)
     return text

@@ -77,6 +77,6 @@ def untimed(found: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
-    """Return what the lines of a file of results say, but for the time."""
+    """Return what the lines of a file of results say, but for the time and their checksums."""
     content = [json.loads(line) for line in file.read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in content]
+    return [{key: value for key, value in line.items() if key not in ("seconds", "checksum")} for line in content]

@@ -3,7 +3,9 @@
 import errno
 import logging
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from advcli.errors import ExitStatus
@@ -11,10 +13,14 @@ from advcli.errors import ExitStatus
 
 def main() -> None:
     """Run the command line and exit with its exit code."""
+    received: list[int] = []
     try:
+        _interrupt_on_sigterm(received)
         code = _run()
     except KeyboardInterrupt:
         code = _interrupted()
+    if received and code == ExitStatus.INTERRUPTED:
+        code = ExitStatus.TERMINATED
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -24,6 +30,24 @@ def main() -> None:
         _pipe_closed()
         code = code or ExitStatus.FAILED
     sys.exit(code)
+
+
+def _interrupt_on_sigterm(received: list[int]) -> None:
+    """Have SIGTERM end the command as Ctrl-C does, with its last whole state kept.
+
+    Args:
+        received: gets the signal when it comes.
+    """
+
+    def interrupt(number: int, _: object) -> None:
+        # A second one must not end the clearing up after the first.
+        signal.signal(number, signal.SIG_IGN)
+        received.append(number)
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def _run() -> int:

@@ -2,12 +2,15 @@
 
 import tomllib
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.bounded import parse_json, read_text
+from advcli.records.base import Json
+from advcli.records.read_back import read_back
 
 _WHOLE = "advcli.whole"
 
@@ -43,7 +46,12 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
         if name not in known:
             options = [option.replace("_", "-") for option in sorted(known)]
             raise UsageError(f"'{path}' has '{key}', which is not an option", nearest(name.replace("_", "-"), options))
-        found[name] = _as_typed(value, getattr(known[name], "multiple", False))
+        try:
+            found[name] = _as_typed(
+                value, getattr(known[name], "multiple", False), getattr(known[name], "is_flag", False)
+            )
+        except ValueError as error:
+            raise UsageError(f"'{key}' in '{path}' {error}") from error
     context.default_map = {**(context.default_map or {}), **found}
     # A run.json holds every option, also those that the user did not give.
     context.meta[_WHOLE] = path.suffix == ".json"
@@ -83,19 +91,43 @@ def _content(path: Path) -> dict[str, object]:
     try:
         if path.suffix != ".json":
             return tomllib.loads(text)
-        recipe: dict[str, object] = parse_json(text)["recipe"]  # type: ignore[index]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        recipe = read_back(_WithRecipe, parse_json(text), f"'{path}'").recipe
+    except AdvcliError as error:
+        raise UsageError(error.message, "--config names a .toml file or a run.json") from error
+    except (ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"'{path}' cannot be read: {error}", "--config names a .toml file or a run.json") from error
     empty = {"augment": "none"}
     found = {key: value if value != [] else empty.get(key) for key, value in recipe.items() if key not in _RESULTS}
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _as_typed(value: object, several: bool) -> object:
-    """Return a value as it would be typed on the command line."""
+@dataclass(frozen=True)
+class _WithRecipe:
+    """What is read of a ``run.json``."""
+
+    recipe: dict[str, Json]
+
+
+def _as_typed(value: object, several: bool, flag: bool) -> object:
+    """Return a value as it would be typed on the command line.
+
+    Raises:
+        ValueError: it cannot be typed.
+    """
     if isinstance(value, list):
-        items = [str(item) for item in value]
+        items = [_text(item) for item in value]
         return items if several else ",".join(items)
-    if isinstance(value, bool):
+    if isinstance(value, bool) and flag:
         return value
-    return [str(value)] if several else str(value)
+    return [_text(value)] if several else _text(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (list, dict)):
+        raise ValueError("holds a list or a table, not values")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("is too large a number")
+    text = str(value)
+    if "\0" in text:
+        raise ValueError("holds a null character")
+    return text

@@ -25,6 +25,9 @@ KILO, MEGA, GIGA = 10**3, 10**6, 10**9
 # What a text for people and programs may take: class names, options, a configuration, a record.
 TEXT = 16 * MEGA
 
+# Of JSON; the configuration of a model within models within models has fewer levels.
+_DEEPEST = 200
+
 # A member of an archive may unpack to this, or to so many times its packed bytes.
 _FREE, _EXPANSION = 256 * MEGA, 20
 
@@ -124,9 +127,16 @@ def parse_json(text: str | bytes) -> Json:
         ValueError: it is none, or is nested too deeply.
     """
     try:
-        return json.loads(text)
+        content = json.loads(text)
     except RecursionError as error:
         raise ValueError("JSON that is nested too deeply") from error
+    level = [content]
+    for _ in range(_DEEPEST):
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list)))
+        level = [value for values in inner for value in values if isinstance(value, (dict, list))]
+        if not level:
+            return content
+    raise ValueError("JSON that is nested too deeply")
 
 
 class Archive:

@@ -52,7 +52,7 @@ def fetch(url: str, filename: str, sha256: str, size: int, instead: str, folder:
         AdvcliError: the download failed, is forbidden, or has a wrong size or hash.
     """
     # Imported here, because it imports NumPy, which offline() must not need.
-    from advcli.files.atomic import whole_file
+    from advcli.files.atomic import remove_leftovers, whole_file
 
     path = (folder or cache_folder()) / filename
     if path.is_file():
@@ -65,6 +65,7 @@ def fetch(url: str, filename: str, sha256: str, size: int, instead: str, folder:
         raise AdvcliError(f"'{filename}' is not in the cache, and --offline forbids downloading it", instead)
     log.info("downloading %s (%s) to %s", url, _text(size), path)
     digest, received = hashlib.sha256(), 0
+    remove_leftovers([path])
     with whole_file(path) as file:
         for block in _blocks(url, instead):
             digest.update(block)

@@ -24,7 +24,7 @@ EXTRA_SUFFIXES: Mapping[str, str] = {".heic": "pillow_heif", ".heif": "pillow_he
 
 _RENAME = "give shorter names, or another folder"
 # A temporary file in the same folder has a few more characters.
-_TEMPORARY = 16
+_TEMPORARY = 20
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:

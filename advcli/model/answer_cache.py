@@ -69,11 +69,13 @@ class AnswerCache:
         self._file.truncate()
 
     def _read(self) -> None:
-        place = 0
+        place, size = 0, self._file.seek(0, 2)
+        self._file.seek(0)
         while len(head := self._file.read(_KEY_SIZE + _COUNT.size)) == _KEY_SIZE + _COUNT.size:
             (count,) = _COUNT.unpack(head[_KEY_SIZE:])
-            if len(self._file.read(4 * count)) < 4 * count:
+            if self._file.tell() + 4 * count > size:
                 break
+            self._file.seek(4 * count, 1)
             self._places[head[:_KEY_SIZE]] = place + _KEY_SIZE
             place += len(head) + 4 * count
         # A killed process may have written half of the last answer.

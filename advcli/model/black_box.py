@@ -309,7 +309,8 @@ def _sigint_seen() -> Iterator[Callable[[], bool]]:
         def seen() -> bool:
             nonlocal pressed
             with contextlib.suppress(BlockingIOError):
-                pressed |= signal.SIGINT in reading.recv(64)
+                # A command that handles SIGTERM is interrupted by it as by Ctrl-C.
+                pressed |= bool({signal.SIGINT, signal.SIGTERM} & set(reading.recv(64)))
             return pressed
 
         try:

@@ -26,6 +26,8 @@ from advcli.model.input_range import BYTES, first_resizing, infer_range
 from advcli.model.output_head import LOGITS, Head
 from advcli.records import Prediction
 from advcli.records.base import Json
+from advcli.records.read_back import read_back
+from advcli.threat.threat import Norm, Threat
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ UNDEFINED = -1
 
 # Of the images that a model of any size was probably trained on.
 _USUAL_SIZE = 224
+# No model file of advcli says that its model takes larger images.
+_LARGEST_SIZE = 2**14
 
 _Made = TypeVar("_Made")
 
@@ -392,18 +396,16 @@ def load(
                 f"'{name}' was saved by advcli with its input range, size and output",
                 "leave --input-range, --image-size and --output out",
             )
-        names = tuple(labels) or tuple(own["labels"])
-        ids = () if labels else tuple(own.get("wordnet_ids", ()))
-        size = (own["edge"], own.get("width", own["edge"]))
-        saved_range = tuple(own.get("input_range", (0.0, 1.0)))
-        if own.get("head", LOGITS.name) != LOGITS.name or "output" in own:
-            square = own["edge"] if size[0] == size[1] else None
-            wrapped = wrap(
-                model, name, labels=names, input_range=saved_range, image_size=square, output=own.get("output")
-            )
-            return replace(wrapped, recipe=own["recipe"], wordnet_ids=ids)
+        names = tuple(labels) or own.labels
+        ids = () if labels else own.wordnet_ids
+        size = (own.edge, own.edge if own.width is None else own.width)
+        if own.head != LOGITS.name or own.adapted:
+            square = own.edge if size[0] == size[1] else None
+            wrapped = wrap(model, name, labels=names, input_range=own.input_range, image_size=square, output=own.output)
+            return replace(wrapped, recipe=own.recipe, wordnet_ids=ids)
+        _refuse_other_shapes(model, (*size, own.channels), path)
         classifier = Classifier(
-            name, model, names, size, own["channels"], saved_range, recipe=own["recipe"], wordnet_ids=ids
+            name, model, names, size, own.channels, own.input_range, recipe=own.recipe, wordnet_ids=ids
         )
         check_labels(classifier, model.output_shape[-1])
         return classifier
@@ -459,12 +461,14 @@ def wrap(
 
 def recipe_of(path: Path) -> dict[str, Json]:
     """Read the training recipe in a model file; empty if advcli did not save the file."""
-    return dict((_own_content(path) or {}).get("recipe", {}))
+    own = _own_content(path)
+    return {} if own is None else own.recipe
 
 
 def labels_of(path: Path) -> tuple[str, ...]:
     """Read the class names in a model file; empty if advcli did not save the file."""
-    return tuple((_own_content(path) or {}).get("labels", ()))
+    own = _own_content(path)
+    return () if own is None else own.labels
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -507,11 +511,81 @@ def _labels_in_json(content: Json) -> list[str]:
     return [str(item[-1] if isinstance(item, list) else item) for item in content]
 
 
-def _own_content(path: Path) -> dict[str, Json] | None:
+@dataclass(frozen=True)
+class _OwnContent:
+    """What advcli writes into a model file beside the model; ``output`` is there if the model was adapted."""
+
+    labels: tuple[str, ...]
+    edge: int
+    channels: int
+    recipe: dict[str, Json]
+    width: int | None = None
+    input_range: tuple[float, float] = (0.0, 1.0)
+    head: str = LOGITS.name
+    output: str | None = None
+    adapted: bool = False
+    wordnet_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _ReadOfRecipe:
+    """What is read of a recipe wherever its model is used; the whole of it is read by training only."""
+
+    objective: str = ""
+    norm: Norm = Norm.LINF
+    eps: float = 0.0
+    data: str = ""
+    classes: tuple[str, ...] = ()
+    augment: tuple[str, ...] = ()
+    edge: int | None = None
+
+
+def _own_content(path: Path) -> _OwnContent | None:
+    """Read what advcli wrote into a model file; None if it did not.
+
+    Raises:
+        AdvcliError: it is damaged.
+    """
     if not zipfile.is_zipfile(path):
         return None
     with Archive(path) as archive:
-        return parse_json(archive.read(_MEMBER, TEXT)) if _MEMBER in archive.names else None
+        if _MEMBER not in archive.names:
+            return None
+        text = archive.read(_MEMBER, TEXT)
+    source = f"'{_MEMBER}' in '{path}'"
+    try:
+        content = parse_json(text)
+        if isinstance(content, dict):
+            content["adapted"] = "output" in content
+        own = read_back(_OwnContent, content, source)
+        recipe = read_back(_ReadOfRecipe, own.recipe, source, within="recipe")
+        Threat(recipe.norm, recipe.eps)
+    except UsageError as error:
+        raise AdvcliError(f"{source} is damaged: field 'recipe.eps': {error.message}") from error
+    except ValueError as error:
+        raise AdvcliError(f"{source} is damaged: {error}") from error
+    for field_name, good in {
+        "edge": 0 < own.edge <= _LARGEST_SIZE and own.edge * (own.width or 1) <= _LARGEST_SIZE**2,
+        "width": own.width is None or 0 < own.width <= _LARGEST_SIZE,
+        "channels": own.channels in (1, 3),
+        "input_range": own.input_range[0] < own.input_range[1],
+        "recipe.edge": recipe.edge is None or 0 <= recipe.edge <= _LARGEST_SIZE,
+    }.items():
+        if not good:
+            raise AdvcliError(f"{source} is damaged: field '{field_name}' has an impossible value")
+    return own
+
+
+def _refuse_other_shapes(model: KerasModel, shape: tuple[int, int, int], path: Path) -> None:
+    """Refuse a model that does not take the images that its file says.
+
+    Raises:
+        AdvcliError: it takes others.
+    """
+    takes, returns = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    fits = isinstance(takes, tuple) and isinstance(returns, tuple) and len(takes) == 4 and len(returns) == 2
+    if not fits or any(own not in (None, said) for own, said in zip(takes[1:], shape, strict=True)):
+        raise AdvcliError(f"'{_MEMBER}' in '{path}' is damaged: the model does not take images of {shape}")
 
 
 def _image_size(adapted: Adapted, name: str, wanted: int | None) -> tuple[int, int]:

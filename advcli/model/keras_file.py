@@ -247,7 +247,8 @@ def _explained(error: Exception, path: Path, unsafe: bool) -> AdvcliError:
     else:
         # Keras wraps the original error in one message for each level of nesting.
         message = first_line(text.rpartition("Exception encountered: ")[2] or type(error).__name__)
-        version = (_member(path, "metadata.json") or {}).get("keras_version", keras.__version__)
+        metadata = _member(path, "metadata.json")
+        version = metadata.get("keras_version", keras.__version__) if isinstance(metadata, dict) else keras.__version__
         hint = _WHOLE_MODEL
         if version != keras.__version__:
             hint += f"; the file was saved by Keras {version}, the installed version is {keras.__version__}"

@@ -36,6 +36,21 @@ class Counted(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasuredModel:
+    """What a protocol says of a model, as far as it is read back; ``width`` is null if images are square."""
+
+    name: str
+    fingerprint: str
+    edge: int
+    width: int | None = None
+    channels: int
+    labels: tuple[str, ...]
+    recipe: dict[str, Json]
+    class_order: str | None = None
+    outputs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Protocol(Record):
     """The protocol of an evaluation: the first line of a results file, checked on ``--resume``.
 

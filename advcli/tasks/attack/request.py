@@ -45,6 +45,7 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
         out: where PNG files go.
         save: files to write for each image: adversarial, clean, difference (amplified about grey).
         overwrite: replace existing outputs.
+        skip_existing: leave out images whose outputs are there.
     """
 
     files: tuple[Path, ...] = option(MISSING, metavar="IMAGE...", argument=True)
@@ -61,6 +62,7 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
         ("adversarial",), panel=OUTPUT, metavar="A,B,...", parse=_read_kinds, shown="adversarial"
     )
     overwrite: bool = overwrite_option()
+    skip_existing: bool = option(False, panel=OUTPUT)
     batch: int = batch_option(16)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import paths, png
+from advcli.files.atomic import remove_leftovers
 from advcli.model.black_box import end_batch, failure_of_image, reporting_failures
 from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Crafted, Failed, Progress, Queried
@@ -56,18 +57,38 @@ def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress | Q
     """
     chosen = choose(request)
     endings = [ENDINGS[kind] for kind in request.save]
-    outputs = paths.plan_outputs(paths.find_images(request.files), request.out, endings, request.overwrite)
+    replaces = request.overwrite or request.skip_existing
+    outputs = paths.plan_outputs(paths.find_images(request.files), request.out, endings, replaces)
     pattern = request.apply
     if isinstance(chosen.search, Universal) and pattern is None:
         pattern = paths.refuse_existing_file(
             request.out / (registry.canonical(chosen.spec) + PATTERN_ENDING), request.overwrite
         )
+        remove_leftovers([pattern])
+    remove_leftovers([stem.with_name(stem.name + ending) for stem in outputs.values() for ending in endings])
     return _run(request, chosen, outputs, pattern)
+
+
+def _without_existing(outputs: Mapping[Path, Path], endings: Sequence[str]) -> dict[Path, Path]:
+    """Leave out the images whose outputs are all there."""
+    left = {
+        file: stem
+        for file, stem in outputs.items()
+        if not all(stem.with_name(stem.name + ending).exists() for ending in endings)
+    }
+    if len(left) < len(outputs):
+        log.info("%d of %d images are attacked already", len(outputs) - len(left), len(outputs))
+    return left
 
 
 def _run(
     request: Request, chosen: Chosen, outputs: Mapping[Path, Path], pattern: Path | None
 ) -> Iterator[Attacked | Crafted | Failed | Progress | Queried]:
+    if request.skip_existing:
+        outputs = _without_existing(outputs, [ENDINGS[kind] for kind in request.save])
+        if not outputs:
+            log.info("nothing is left to attack")
+            return
     yield Progress("loading the model", 0, 0)
     classifier = request.choose(request.model).load()
     choice = request.choose_surrogate()
@@ -331,10 +352,13 @@ def _text(path: Path | None) -> str | None:
 
 def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, adversarial: np.ndarray) -> None:
     """Write the requested files of an image; each carries its kind and the record as text."""
+    # Files do not depend on the folder that they are written to.
+    places = {name: getattr(record, name) for name in ("output", "clean_output", "difference_output", "pattern")}
+    kept = replace(record, **{name: place and Path(place).name for name, place in places.items()})
     for kind, path in paths.items():
         pixels = {"adversarial": adversarial, "clean": original}.get(kind)
         if pixels is None:
             pixels = enlarged(original, adversarial, record.difference_times or 1)
-        png.write(path, pixels, record, kind)
+        png.write(path, pixels, kept, kind)
         if not np.array_equal(images.read(path, pixels.shape[-1]), pixels):
             raise AdvcliError(f"'{path}' does not hold what was written to it")

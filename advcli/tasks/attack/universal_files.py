@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from advcli.files import png
 from advcli.files.bounded import refuse_special
 from advcli.model.classifier import Classifier
 from advcli.records import Crafted, Progress
-from advcli.records.base import Fields, Json
+from advcli.records.base import Fields
+from advcli.records.read_back import read_back
 from advcli.search.image_batches import groups
 from advcli.search.universal import craft
 from advcli.tasks.attack.request import Resolved
@@ -62,7 +64,8 @@ def crafted(
         seconds=time.perf_counter() - start,
         **common,
     )
-    png.write(pattern, pixels, record, "pattern")
+    # The file does not depend on the folder that it is written to.
+    png.write(pattern, pixels, replace(record, output=pattern.name), "pattern")
     yield record
 
 
@@ -80,13 +83,12 @@ def read_pattern(classifier: Classifier, search: Universal, threat: Threat, file
     return pixels
 
 
-def pattern_of(
-    file: Path, attack: str | None, norm: Norm | None, eps: float | None, target: str | None
-) -> dict[str, Json]:
-    """Read the attack, norm, radius and target that a universal perturbation's file records.
+def pattern_of(file: Path, attack: str | None, norm: Norm | None, eps: float | None, target: str | None) -> Crafted:
+    """Read the record that a universal perturbation's file carries: its attack, norm, radius and target.
 
     Raises:
         UsageError: the file is no universal perturbation, or does not match the requested options.
+        AdvcliError: its record is damaged.
     """
     if not refuse_special(file).is_file():
         raise UsageError(f"no such file: '{file}'", "--apply takes the .pattern.png that an attack has written")
@@ -94,11 +96,14 @@ def pattern_of(
     if not content or png.kind_in(file) != "pattern":
         message = f"'{file}' is not a universal perturbation"
         raise UsageError(message, "--apply takes the .pattern.png that an attack has written")
-    made = content["attack"]
+    record = read_back(Crafted, {"seconds": 0.0} | content, f"the record in '{file}'")
+    made = record.attack
+    if not isinstance(registry.build("attacks", made), Universal) or (record.norm or Norm.LINF) not in list(Norm):
+        raise AdvcliError(f"the record in '{file}' is damaged: it names no universal attack in a norm")
     if attack is not None and registry.canonical(attack) != registry.canonical(made):
         raise UsageError(f"'{file}' was crafted by {made}, not by {attack}", "leave --attack out")
     if norm or eps is not None:
         raise UsageError(f"'{file}' has its own radius", "leave --norm and --eps out")
-    if target is not None and target != content["target"]:
-        raise UsageError(f"'{file}' was crafted towards {content['target'] or 'any wrong class'}", "leave --target out")
-    return content
+    if target is not None and target != record.target:
+        raise UsageError(f"'{file}' was crafted towards {record.target or 'any wrong class'}", "leave --target out")
+    return record

@@ -43,12 +43,14 @@ def choose(request: Request, shown: Access | None = None) -> Chosen:
     """
     choice = request.choose(request.model)
     norm, eps = request.norm, request.eps
-    crafted = {}
+    crafted = None
     if request.apply is not None:
         crafted = pattern_of(request.apply, request.attack, norm, eps, request.target)
     surrogate = request.choose_surrogate()
     access = (shown or choice.access) if surrogate is None else surrogate.access
-    spec = with_queries(request.attack or crafted.get("attack", DEFAULT_ATTACKS[access]), request.queries)
+    spec = with_queries(
+        request.attack or (DEFAULT_ATTACKS[access] if crafted is None else crafted.attack), request.queries
+    )
     search = registry.build("attacks", spec)
     if request.apply is None:
         refuse_blind(search, spec, access, choice.name, threat_for({}, norm, eps))
@@ -56,13 +58,13 @@ def choose(request: Request, shown: Access | None = None) -> Chosen:
         option = "--minimal" if request.minimal else "--apply"
         raise UsageError(f"{option} needs no surrogate: it asks the attacked model itself", "leave --surrogate out")
     refuse_radius(search, spec, norm, eps, request.minimal)
-    if crafted.get("eps"):
-        threat = threat_for({}, Norm(crafted["norm"]), crafted["eps"])
+    if crafted is not None and crafted.eps:
+        threat = threat_for({}, Norm(crafted.norm or Norm.LINF), crafted.eps)
     elif request.minimal:
         threat = widest(choice.recipe, norm, eps)
     else:
         threat = threat_for(choice.recipe, norm, eps)
-    target = crafted.get("target") if request.target is None else request.target
+    target = request.target if crafted is None or request.target is not None else crafted.target
     refuse_unsupported(search, threat if target is None else replace(threat, target=0))
     return Chosen(spec, search, threat, target)
 
@@ -73,5 +75,12 @@ def check(request: Request) -> None:
     Raises:
         UsageError: the request is invalid.
     """
-    choose(request)
+    chosen = choose(request)
+    if request.overwrite and request.skip_existing:
+        raise UsageError("--overwrite and --skip-existing are opposites", "leave one of them out")
+    if request.skip_existing and isinstance(chosen.search, Universal) and request.apply is None:
+        raise UsageError(
+            f"'{chosen.spec}' crafts one perturbation over all images: none can be left out",
+            "apply the one that is there with --apply FILE, or leave --skip-existing out",
+        )
     read_choices(",".join(request.save), ENDINGS, "--save")

@@ -14,7 +14,7 @@ from advcli.tasks.benchmark.numbering import refuse_mixed
 from advcli.tasks.benchmark.per_class import transfer_matrix
 from advcli.tasks.benchmark.plan import Plan, Subject
 from advcli.tasks.benchmark.predictions import Results
-from advcli.tasks.benchmark.read_results import read_batches, read_protocol
+from advcli.tasks.benchmark.read_results import models_of, read_contents, read_protocol
 from advcli.tasks.benchmark.report import ReportFiles, write_report
 from advcli.tasks.benchmark.request import Execution, Request, Shard
 from advcli.tasks.benchmark.results_file import Journal
@@ -39,7 +39,7 @@ def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[R
     batches = []
     for number, file in enumerate(files):
         yield Progress("reading results", number, len(files))
-        batches += read_batches(file)
+        batches += read_contents(file, protocol).batches
     for batch in batches:
         results.add(batch)
     plan = plan_of(protocol, results)
@@ -62,16 +62,16 @@ def plan_of(protocol: Protocol, results: Results) -> Plan:
     request = Request.from_json(protocol.options)
     subjects = tuple(
         Subject(
-            model["name"],
-            tuple(model["labels"]),
-            (model["edge"], model.get("width", model["edge"])),
-            model["channels"],
-            model["recipe"],
-            model["fingerprint"],
-            model.get("class_order"),
-            len(model.get("outputs", ())) or None,
+            model.name,
+            model.labels,
+            (model.edge, model.edge if model.width is None else model.width),
+            model.channels,
+            model.recipe,
+            model.fingerprint,
+            model.class_order,
+            len(model.outputs) or None,
         )
-        for model in protocol.models
+        for model in models_of(protocol)
     )
     rows = np.flatnonzero(results.labels(subjects[0].name) >= 0)
     return Plan(

@@ -60,6 +60,7 @@ def write_report(
         prepared: the models and images, for the gallery.
         results: the predictions.
     """
+    atomic.remove_leftovers([page for page in (pages.figure, pages.report) if page is not None])
     if pages.figure is not None:
         from advcli.report.accuracy_curves import accuracy_curves
 

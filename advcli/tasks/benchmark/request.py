@@ -1,5 +1,6 @@
 """The options of ``advcli benchmark``: what an evaluation measures, and how it runs."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advcli.data.class_order import ClassOrder
-from advcli.errors import UsageError
+from advcli.errors import AdvcliError, UsageError
 from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed_options, name_of, option, options_of
 from advcli.parsing import read_duration, read_list, read_severities
 from advcli.records.base import Json
+from advcli.records.read_back import read_back
 from advcli.tasks.request import (
     DEFAULT_ATTACKS,
     DataOptions,
@@ -70,7 +72,7 @@ class Shard:
             UsageError: the text is no shard.
         """
         number, _, of = text.partition("/")
-        if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        if not (re.fullmatch("[0-9]{1,9}/[0-9]{1,9}", text) and 1 <= int(number) <= int(of)):
             raise UsageError(f"--shard is not a part of a whole: '{text}'", "write 1/8 for the first of eight")
         return cls(int(number), int(of))
 
@@ -161,21 +163,25 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         check(self)
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Json]) -> "Request":
+    def from_json(cls, content: Mapping[str, Json], source: str = "the protocol") -> "Request":
         """Read the options of an earlier evaluation.
+
+        Args:
+            content: the options.
+            source: where they stand, in messages.
 
         Raises:
             UsageError: another version wrote them.
+            AdvcliError: they are damaged.
         """
         known = {each.name for each in fields(cls)}
         if not set(content) <= known:
             raise UsageError(f"the results have options unknown here: {', '.join(sorted(set(content) - known))}")
-        values = {key: _frozen(value) for key, value in content.items()}
-        for name in ("labels", "baseline"):
-            values[name] = Path(values[name]) if values.get(name) else None
-        if values.get("class_order"):
-            values["class_order"] = ClassOrder(values["class_order"])
-        return cls(**values)
+        request = read_back(cls, dict(content), source, within="options")
+        for number, (norm, _) in enumerate(request.threats or ()):
+            if norm not in list(Norm):
+                raise AdvcliError(f"{source} is damaged: field 'options.threats[{number}][0]' is no norm")
+        return request
 
     def to_json(self) -> dict[str, Json]:
         """Return the options as ``from_json`` reads them, with the resolved balls."""
@@ -346,10 +352,6 @@ class Execution(Validated):
     budget: float | None = option(None, metavar="TIME", parse=read_duration)
     memory: float | None = memory_option()
     overwrite: bool = option(False, panel=OUTPUT, of_results=True)
-
-
-def _frozen(value: Json) -> Json:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _thawed(value: object) -> Json:

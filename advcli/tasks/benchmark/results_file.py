@@ -1,7 +1,6 @@
 """The results file: the protocol, then every finished batch, then the scores."""
 
 import glob
-import json
 import os
 from pathlib import Path
 from typing import IO
@@ -9,7 +8,7 @@ from typing import IO
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.lock import lock
 from advcli.records import Protocol, Record, Smoothed, Verdicts
-from advcli.tasks.benchmark.read_results import BATCHES, read_batches, read_protocol
+from advcli.tasks.benchmark.read_results import read_contents, read_protocol, write_line
 from advcli.tasks.benchmark.same_protocol import refuse_different
 
 
@@ -47,7 +46,7 @@ class Journal:
     def resume(cls, path: Path, protocol: Protocol) -> tuple["Journal", list[Verdicts | Smoothed]]:
         """Continue a file: -> the journal, and its finished batches.
 
-        An incomplete last line and the scores are removed.
+        An incomplete last line and the scores are removed. Other lines stay, also those that cannot be used.
 
         Raises:
             UsageError: the file is of another model, other data or another protocol.
@@ -58,10 +57,15 @@ class Journal:
         except OSError as error:
             raise AdvcliError(f"cannot write '{path}': {error.strerror or error}") from error
         _lock(file, path)
-        done = list(read_batches(path))
-        journal = cls(path, file)
-        journal._cut()
-        return journal, done
+        found = read_contents(path, protocol)
+        try:
+            file.truncate(found.end)
+            file.seek(found.end)
+            if not found.whole:
+                file.write(b"\n")
+        except OSError as error:
+            raise AdvcliError(f"cannot write '{path}': {error.strerror or error}") from error
+        return cls(path, file), list(found.batches)
 
     def append(self, *lines: Record) -> None:
         """Write records, and wait until they are on the disk.
@@ -71,7 +75,7 @@ class Journal:
         """
         try:
             for line in lines:
-                self._file.write(line.to_json().encode() + b"\n")
+                self._file.write(write_line(line))
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -93,15 +97,6 @@ class Journal:
         """Remove the files of answers: all batches are finished."""
         for file in self.path.parent.glob(f"{glob.escape(self.path.name)}.*.answers"):
             file.unlink(missing_ok=True)
-
-    def _cut(self) -> None:
-        end = 0
-        for number, line in enumerate(self._file):
-            if not line.endswith(b"\n") or (number and json.loads(line)["type"] not in BATCHES):
-                break
-            end += len(line)
-        self._file.seek(end)
-        self._file.truncate()
 
 
 def _lock(file: IO[bytes], path: Path) -> None:

@@ -55,7 +55,7 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
 
 def _resumed(file: Path, summary: Request, how: Execution) -> Iterator[Record | Progress]:
     protocol = read_protocol(file)
-    request = Request.from_json(protocol.options).summed_up_as(summary)
+    request = Request.from_json(protocol.options, f"line 1 of '{file}'").summed_up_as(summary)
     # The data may have moved; that they are the same is checked.
     request = replace(request, data=summary.data or request.data, given=summary.given or request.given)
     how = replace(how, shard=Shard() if protocol.shard is None else Shard.read(protocol.shard))
@@ -68,7 +68,7 @@ def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
     if not files:
         raise UsageError("no file of results is given", "advcli benchmark --merge shards/*.jsonl")
     protocols = [read_protocol(file) for file in files]
-    request = Request.from_json(protocols[0].options).summed_up_as(summary)
+    request = Request.from_json(protocols[0].options, f"line 1 of '{files[0]}'").summed_up_as(summary)
     check_whole(request, how, loads=False)
     return merge(files, request, how)
 

@@ -12,7 +12,11 @@ from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 
 def was_seen(recipe: Mapping[str, Json], perturbation: Perturbation) -> bool | None:
     """Return whether a model was trained with a perturbation; None if unknown or not applicable."""
-    if not recipe or perturbation.kind in (Kind.CLEAN, Kind.TRANSFER) or perturbation.place["eps"] == 0:
+    if (
+        not recipe.get("objective")
+        or perturbation.kind in (Kind.CLEAN, Kind.TRANSFER)
+        or perturbation.place["eps"] == 0
+    ):
         return None
     objective = registry.component("objectives", recipe["objective"])
     if perturbation.kind is Kind.ATTACK:
@@ -22,8 +26,8 @@ def was_seen(recipe: Mapping[str, Json], perturbation: Perturbation) -> bool | N
             and threat is not None
             and isinstance(method, Search)
             and method.searches_as_training
-            and str(threat.norm) == recipe["norm"]
-            and threat.eps <= float(recipe["eps"]) * 1.001
+            and str(threat.norm) == recipe.get("norm")
+            and threat.eps <= float(recipe.get("eps", 0.0)) * 1.001
         )
     covered = set(objective.covers)
     for spec in recipe.get("augment", ()):

@@ -12,6 +12,7 @@ from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.classifier import Classifier
+from advcli.records.read_back import read_back
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.quantize import quantize_adversarial
 from advcli.threat.rng import image_generator
@@ -103,13 +104,25 @@ def read_pair(classifier: Classifier, clean: np.ndarray, file: Path) -> Pair:
             raise AdvcliError(f"'{file}' has {sizes[0]} pixels, the image it should be made of {sizes[1]}")
         clean = images.resize(clean, classifier.image_size, classifier.fitting)
     content = png.record_in(file)
-    pair = Pair(clean, adversarial, content.get("attack"), content.get("norm"), content.get("eps"))
     if not content:
         log.warning("'%s' does not say how it was made", file)
-    elif abs(pair.linf - content["linf"]) > 0.5 / 255:
-        away, told = (f"{255 * linf:.0f}/255" for linf in (pair.linf, content["linf"]))
+        return Pair(clean, adversarial)
+    made = read_back(_Made, content, f"the record in '{file}'")
+    pair = Pair(clean, adversarial, made.attack, made.norm, made.eps)
+    if abs(pair.linf - made.linf) > 0.5 / 255:
+        away, told = (f"{255 * linf:.0f}/255" for linf in (pair.linf, made.linf))
         raise AdvcliError(f"'{file}' is not made of this image: it is {away} away, not {told}")
     return pair
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What is read of the record that an adversarial image carries."""
+
+    attack: str
+    norm: Norm | None
+    eps: float | None
+    linf: float
 
 
 def check_kind(file: Path) -> None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advcli.errors import AdvcliError
-from advcli.files.atomic import whole_file
+from advcli.files.atomic import remove_leftovers, whole_file
+from advcli.files.bounded import parse_json, read_text
 from advcli.model.model_choice import ModelChoice
 from advcli.records import Trusted
 from advcli.records.base import Fields, Json
+from advcli.records.read_back import read_back
 
 log = logging.getLogger(__name__)
 
@@ -34,19 +36,24 @@ class CheckCache:
 
     def get(self, spec: str, images: int, common: Fields) -> Trusted | None:
         """Return an earlier check of a method on at least as many images, with the same weights, seed and version."""
-        found = self._content().get(self._key(spec))
-        if found is None or found["images"] < images or found["version"] != common.get("version", found["version"]):
+        content = self._content().get(self._key(spec))
+        if content is None or self.folder is None:
             return None
-        fields = {field.name for field in dataclasses.fields(Trusted)} - {"cached"}
-        values = {key: value for key, value in found.items() if key in fields}
-        values["reasons"] = tuple(values["reasons"])
-        return Trusted(**values | common, cached=True)
+        try:
+            found = read_back(Trusted, content, f"'{self.folder / CHECK_FILE}'")
+        except AdvcliError as error:
+            log.warning("%s: the check is made anew", error.message)
+            return None
+        if found.images < images or found.version != common.get("version", found.version):
+            return None
+        return dataclasses.replace(found, **common, cached=True)
 
     def put(self, spec: str, record: Trusted) -> None:
         """Keep a check; a run folder that cannot be written to is only worth a warning."""
         if self.folder is None:
             return
         content = self._content() | {self._key(spec): json.loads(record.to_json())}
+        remove_leftovers([self.folder / CHECK_FILE])
         try:
             with whole_file(self.folder / CHECK_FILE) as file:
                 file.write(json.dumps(content, indent=1).encode())
@@ -66,8 +73,8 @@ class CheckCache:
         if self.folder is None:
             return {}
         try:
-            content = json.loads((self.folder / CHECK_FILE).read_text())
-        except (OSError, ValueError):
+            content = parse_json(read_text(self.folder / CHECK_FILE))
+        except (AdvcliError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
 

@@ -10,6 +10,7 @@ from advcli.attacks import Attack, Suite, Universal, refuse_pattern, refuse_radi
 from advcli.errors import UsageError
 from advcli.explainers import Explainer
 from advcli.files import paths
+from advcli.files.atomic import remove_leftovers
 from advcli.files.bounded import refuse_special
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
@@ -130,11 +131,15 @@ def output_paths(
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing say the opposite", "leave one of them out")
     found = paths.find_images(files)
-    outputs = paths.plan_outputs(found, out, endings(request, explainers, models), overwrite or skip_existing)
+    written = endings(request, explainers, models)
+    outputs = paths.plan_outputs(found, out, written, overwrite or skip_existing)
     if report is not None:
         if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"'{report}' is not a file name for a page", "write --report index.html")
         paths.refuse_existing_file(report, overwrite)
+    remove_leftovers([stem.with_name(stem.name + ending) for stem in outputs.values() for ending in written])
+    if report is not None:
+        remove_leftovers([report])
     if skip_existing:
         left = {file: stem for file, stem in outputs.items() if not stem.with_name(stem.name + SHEET).exists()}
         if len(left) < len(outputs):

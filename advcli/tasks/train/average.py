@@ -6,7 +6,6 @@ https://arxiv.org/abs/2203.05482. Mixtures of robust runs: Croce, Rebuffi, Shelh
 https://arxiv.org/abs/2302.10164
 """
 
-import json
 import logging
 import time
 from collections.abc import Collection, Generator, Iterator, Sequence
@@ -19,6 +18,7 @@ from advcli import registry
 from advcli.data.dataset import Dataset, Images, decode
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
+from advcli.files.bounded import parse_json, read_text
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
 from advcli.model.same_network import refuse_other_network
@@ -255,9 +255,9 @@ def _values(classifier: Classifier) -> list[np.ndarray]:
 def _recorded_fingerprint(path: Path) -> str:
     """Return the fingerprint of the validation images beside a model; empty if there is none."""
     try:
-        content = json.loads((path.parent / "run.json").read_text(encoding="utf-8"))
+        content = parse_json(read_text(path.parent / "run.json"))
         return str(content["resolved"]["validation"]["fingerprint"])
-    except (OSError, ValueError, LookupError):
+    except (AdvcliError, ValueError, LookupError, TypeError):
         return ""
 
 
@@ -318,7 +318,7 @@ def _member(choice: ModelChoice, path: Path) -> Member:
     if not choice.recipe:
         message = f"'{choice.value}' does not say what it was trained on: advcli did not train it"
         raise UsageError(message, "give run folders, or .keras files that advcli trained")
-    return Member(choice, path, Recipe.from_json(choice.recipe))
+    return Member(choice, path, Recipe.from_json(choice.recipe, f"the recipe in '{path}'"))
 
 
 def _refuse_other_images(first: Member, other: Member) -> None:

@@ -49,22 +49,24 @@ def find_devices(strategy: str) -> "Devices":
     return Devices("one", tf.distribute.get_strategy(), workers)
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 def _join(workers: Workers) -> Strategy:
     """Wait for the other workers."""
     log.info("waiting for all %d workers", workers.count)
     here = threading.current_thread() is threading.main_thread()
-    # Python would not handle Ctrl-C before the workers connect, so the signal ends the process.
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL) if here else None
+    # Python would not handle Ctrl-C or SIGTERM before the workers connect, so the signal ends the process.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in _SIGNALS} if here else {}
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise AdvcliError(f"the workers cannot connect: {reason}", "look at the addresses in TF_CONFIG") from error
     finally:
-        if here:
-            signal.signal(signal.SIGINT, before)
-            # TensorFlow installs its own handler, which ignores the signal.
-            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
+        # TensorFlow installs its own handler of SIGTERM, which ignores the signal.
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 class Devices:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,9 @@ from advcli.augmentations import read as read_augmentations
 from advcli.data.dataset import Dataset, Images, Split, decode, split_off
 from advcli.errors import UsageError
 from advcli.objectives import standard_objective
+from advcli.options import refuse_out_of_bounds
 from advcli.records.base import Fields, Json
+from advcli.records.read_back import read_back
 from advcli.tasks.train.request import AUTO, BatchNorm, Guard, NewHead, Request, Unfreeze
 from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from advcli.tasks.train.start import Start
 
 log = logging.getLogger(__name__)
+
+_LEAST_EDGE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,20 +47,27 @@ class Recipe(Request):
         _ = Norm(self.norm), self.threat
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Json]) -> "Recipe":
+    def from_json(cls, content: Mapping[str, Json], source: str = "the recipe") -> "Recipe":
         """Read the recipe of an earlier run.
 
+        Args:
+            content: the recipe.
+            source: the file that it stands in, in messages.
+
         Raises:
-            UsageError: another version wrote it.
+            UsageError: another version wrote it, or a value is not one that the option may have.
+            AdvcliError: it is damaged.
         """
         known = {each.name for each in fields(cls)}
         if not set(content) <= known:
             raise UsageError(f"the run has options unknown here: {', '.join(sorted(set(content) - known))}")
-        values: Fields = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-        values["norm"] = Norm(values["norm"])
-        if values.get("labels"):
-            values["labels"] = Path(values["labels"])
-        return cls(**values)
+        try:
+            recipe = read_back(cls, dict(content), source, within="recipe")
+            # A model to start from may take smaller images than an option may ask for.
+            refuse_out_of_bounds(replace(recipe, edge=max(recipe.edge, _LEAST_EDGE)))
+        except UsageError as error:
+            raise UsageError(f"{source} is damaged: {error.message}", error.hint) from error
+        return recipe
 
     def to_json(self) -> Fields:
         """Return the options as ``from_json`` reads them."""

@@ -118,7 +118,7 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
     check_execution(request, how, asked)
     if how.resume is not None:
         run = Run(how.resume)
-        recipe = Recipe.from_json(run.read_recipe())
+        recipe = Recipe.from_json(run.read_recipe(), f"'{run.description_file}'")
         given = changed_options(request) if asked is None else asked
         recipe = replace(
             recipe, **{name: getattr(request, name) for name in ("epochs", "strategy", "data") if name in given}

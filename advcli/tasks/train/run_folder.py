@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from advcli import __version__
 from advcli.backend import Variable
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.atomic import whole_file
+from advcli.files.bounded import DAMAGED, parse_json, read_text
 from advcli.files.lock import lock
 from advcli.files.paths import refuse_long_name
 from advcli.model.classifier import Classifier
 from advcli.records import Epoch
 from advcli.records.base import Json
+from advcli.records.read_back import read_back
 from advcli.report.curves import draw_curves
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.recipe import Recipe
@@ -143,11 +145,11 @@ class Run:
             UsageError: there is no run to resume.
         """
         description = self._description()
-        if "average" in description["resolved"]:
+        if "average" in description.resolved:
             raise UsageError(
                 f"'{self.folder}' is an average of runs: there is nothing to resume", "start from it with --model"
             )
-        return dict(description["recipe"])
+        return description.recipe
 
     def _relative(self, recipe: Mapping[str, Json]) -> dict[str, str]:
         """Return the paths of a recipe relative to the run's folder: a run and its data may move together."""
@@ -161,7 +163,7 @@ class Run:
 
     def with_paths_found(self, recipe: Recipe) -> Recipe:
         """Return a recipe whose files that are not where they were are those at the same place beside the run."""
-        relative = self._description()["relative"]
+        relative = self._description().relative
         found = {}
         for name in _PATHS:
             value = getattr(recipe, name)
@@ -177,13 +179,17 @@ class Run:
         Raises:
             AdvcliError: they have changed.
         """
-        before = self._description()["resolved"]
+        source = f"'{self.description_file}'"
+        before, after = (
+            read_back(_Resolved, content, source, within="resolved")
+            for content in (self._description().resolved, resolved)
+        )
         for part in ("train", "validation"):
-            if before[part] != resolved[part]:
-                was, now = before[part], resolved[part]
+            was, now = getattr(before, part), getattr(after, part)
+            if was != now:
                 raise AdvcliError(
-                    f"the {part} images of '{self.folder}' have changed: {was['images']} with fingerprint "
-                    f"{was['fingerprint']} before, {now['images']} with {now['fingerprint']} now",
+                    f"the {part} images of '{self.folder}' have changed: {was.images} with fingerprint "
+                    f"{was.fingerprint} before, {now.images} with {now.fingerprint} now",
                     "bring the data back as it was, say where it is now with --data, or train anew with --overwrite",
                 )
 
@@ -235,24 +241,27 @@ class Run:
         if not path.exists():
             raise AdvcliError(f"no checkpoint to resume from in '{self.folder}'", "train it anew with --overwrite")
         midway = path.with_name("midway.npz")
-        if not whole and midway.exists() and _attempt(midway) == _attempt(path):
-            path = midway
-        with np.load(path, allow_pickle=False) as stored:
-            if len(stored.files) != len(variables) + 1:
-                raise AdvcliError(f"'{path}' is the checkpoint of another network")
-            state = json.loads(str(stored["state"]))
-            for i, variable in enumerate(variables):
-                variable.assign(stored[f"variable{i}"])
-        history = tuple(Epoch(**record | {"guard": tuple(record["guard"])}) for record in state.pop("history"))
-        return Checkpoint(history, **state)
+        if not whole and midway.exists():
+            try:
+                if _same_attempt(read_checkpoint(midway), read_checkpoint(path)):
+                    return read_checkpoint(midway, variables)
+            except AdvcliError as error:
+                log.warning("%s: the run goes on from its last whole epoch", error.message)
+        return read_checkpoint(path, variables)
 
-    def _description(self) -> dict[str, Json]:
+    @property
+    def description_file(self) -> Path:
+        """The file that says how the run was made."""
+        return self.folder / "run.json"
+
+    def _description(self) -> "_Description":
         try:
-            content = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-            return {key: content[key] for key in ("recipe", "resolved")} | {"relative": content.get("relative", {})}
-        except (OSError, ValueError, KeyError) as error:
+            content = parse_json(read_text(self.description_file))
+            return read_back(_Description, content, f"'{self.description_file}'")
+        except (AdvcliError, ValueError) as error:
+            reason = error.message if isinstance(error, AdvcliError) else f"'{self.description_file}': {error}"
             raise UsageError(
-                f"cannot resume '{self.folder}': no readable run.json", "--resume names the folder of a run"
+                f"cannot resume '{self.folder}': {reason}", "--resume names the folder of a run"
             ) from error
 
     def _write(self, name: str, text: str) -> None:
@@ -260,11 +269,67 @@ class Run:
             file.write(text.encode())
 
 
-def _attempt(path: Path) -> Json:
-    """Return the epochs that a checkpoint follows and the rollbacks before it: two of the same are of one epoch."""
-    with np.load(path, allow_pickle=False) as stored:
-        state = json.loads(str(stored["state"]))
-    return state["history"], state["rollbacks"]
+@dataclass(frozen=True)
+class _Description:
+    """What ``run.json`` says."""
+
+    recipe: dict[str, Json]
+    resolved: dict[str, Json]
+    relative: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the images, as ``run.json`` describes it."""
+
+    images: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    """What of ``run.json`` must not have changed when a run is resumed."""
+
+    train: _Part
+    validation: _Part
+
+
+def read_checkpoint(path: Path, variables: Sequence[Variable] | None = None) -> Checkpoint:
+    """Read the state of a run.
+
+    Args:
+        path: its file.
+        variables: those of model and optimizer, to which the stored values are assigned; None to assign none.
+
+    Raises:
+        AdvcliError: it is damaged, or of another network.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if variables is not None and len(stored.files) != len(variables) + 1:
+                raise AdvcliError(f"'{path}' is the checkpoint of another network")
+            state = parse_json(str(stored["state"]))
+            for i, variable in enumerate(variables or ()):
+                value = stored[f"variable{i}"]
+                if value.shape != tuple(variable.shape):
+                    raise AdvcliError(
+                        f"'{path}' is the checkpoint of another network: its variable {i} has {value.shape}"
+                    )
+                variable.assign(value)
+    except (*DAMAGED, LookupError, TypeError, MemoryError, SyntaxError) as error:
+        message = f"'{path}' is damaged: {str(error)[:200] or type(error).__name__}"
+        raise AdvcliError(message, "train it anew with --overwrite") from error
+    checkpoint = read_back(Checkpoint, state, f"'{path}'", finite=False)
+    numbers = [record.epoch for record in checkpoint.history]
+    if numbers != list(range(1, len(numbers) + 1)) or min(checkpoint.step, checkpoint.right, checkpoint.rollbacks) < 0:
+        raise AdvcliError(f"'{path}' is damaged: its numbers of epochs and steps are impossible")
+    return checkpoint
+
+
+def _same_attempt(one: Checkpoint, other: Checkpoint) -> bool:
+    """Return whether two checkpoints are of one epoch: they follow the same epochs and as many rollbacks."""
+    # As text: a loss that is not a number is not equal to itself.
+    return (repr(one.history), one.rollbacks) == (repr(other.history), other.rollbacks)
 
 
 def _cell(value: object) -> object:

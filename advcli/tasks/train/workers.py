@@ -1,10 +1,10 @@
 """The processes of a training run, as TF_CONFIG names them; told without TensorFlow."""
 
-import json
 import os
 from dataclasses import dataclass
 
 from advcli.errors import UsageError
+from advcli.files.bounded import parse_json
 
 _EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
@@ -41,11 +41,11 @@ def find_workers(strategy: str) -> Workers:
             return Workers()
         raise UsageError("no TF_CONFIG names the workers", f"set it for each of them, such as TF_CONFIG='{_EXAMPLE}'")
     try:
-        config = json.loads(content)
+        config = parse_json(content)
         cluster, task = config.get("cluster", {}), config.get("task", {})
         tasks = [(kind, i) for kind in ("chief", "worker") for i in range(len(cluster.get(kind, ())))]
         if strategy == "auto" and not tasks:
             return Workers()
         return Workers(len(tasks), tasks.index((task["type"], int(task["index"]))))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise UsageError("TF_CONFIG does not name this worker among all", f"it should look like {_EXAMPLE}") from error
