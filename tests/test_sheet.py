@@ -159,3 +159,27 @@ def test_every_line_of_a_caption_is_written() -> None:
         assert np.flatnonzero(np.diff(below.astype(int)) == 1).size >= lines
         heights.append(len(picture))
     assert heights[0] == heights[1] == heights[2] - 3 * 16
+
+
+@pytest.mark.parametrize("shape", [(100, 300), (300, 100), (28, 84), (84, 28), (20, 600), (600, 20)])
+def test_a_picture_is_drawn_in_its_own_proportions(shape: tuple[int, int]) -> None:
+    plain = row(8, range(5), 0)
+    panel = Panel(np.full((*shape, 3), (0, 128, 0), np.uint8), "a title", "a detail", "one\ntwo")
+    square = Panel(np.full((8, 8, 3), (128, 0, 128), np.uint8), "t")
+    rows = [replace(plain, panels=[panel] * 3), replace(plain, panels=[panel, Panel(None, "t", note="no\nmap")])]
+    for rows_, pictures in ((rows, 4), ([replace(plain, panels=[panel, square])], 1)):
+        picture = draw(Sheet("t", rows_))
+        border = np.ones(picture.shape[:2], bool)
+        border[8:-8, 8:-8] = False
+        assert (picture[border] == 255).all(), "something is cut at the edge"
+        green = (np.abs(picture.astype(int) - (0, 128, 0)).max(axis=-1) < 3)[:, : 18 + 448]
+        first = np.flatnonzero(green.any(axis=1))
+        height = int(np.argmax(np.diff(first, append=first[-1] + 2) > 1)) + 1
+        width = int(green[first[0]].sum())
+        scale = max(height, width) / max(shape)
+        assert np.abs(np.array(shape) * scale - (height, width)).max() <= 1
+        drawn = count(picture, (0, 128, 0))
+        assert drawn == pytest.approx(pictures * height * width, rel=0.03)
+        # A square one beside it stays square.
+        side = max(height, width)
+        assert count(picture, (128, 0, 128)) == pytest.approx((pictures == 1) * side**2, rel=0.03)

@@ -176,6 +176,7 @@ def _shown(row: Row) -> dict[str, object]:
                 "note": panel.note if source is None else "",
                 "source": None if source is None else data_url(source),
                 "film": panel.film is not None,
+                "ratio": None if source is None else _ratio(source),
             }
         )
     first = row.panels[0]
@@ -196,6 +197,7 @@ def _shown(row: Row) -> dict[str, object]:
         "detail": first.detail,
         "caption": first.caption.splitlines(),
         "picture": data_url(first.pixels),
+        "ratio": _ratio(first.pixels),
         "small": max(first.pixels.shape[:2]) < 128,
         "classes": classes,
         "lines": [line.strip() for line in row.lines],
@@ -215,8 +217,15 @@ def _blink(rows: Sequence[Row]) -> Mapping[str, object] | None:
     return {
         "clean": data_url(pictures["clean"]),
         "adversarial": data_url(pictures["adversarial"]),
+        "ratio": _ratio(pictures["clean"]),
         "small": max(pictures["clean"].shape[:2]) < 128,
     }
+
+
+def _ratio(pixels: np.ndarray) -> str:
+    """Return the proportions of a picture, in CSS."""
+    height, width = pixels.shape[:2]
+    return f"{width} / {height}"
 
 
 def data_url(pixels: np.ndarray) -> str:

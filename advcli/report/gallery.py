@@ -18,7 +18,8 @@ _SMALL = 128
 class Example:
     """One image, clean and adversarial: (H, W, C) uint8 each, its true class and the two predicted ones.
 
-    ``perturbation`` is the attack's spec, with the radius if there is one.
+    ``perturbation`` is the attack's spec, with the radius if there is one. ``proportions`` are the height and width of the
+    image itself, if it was squashed to the size of the model.
     """
 
     clean: np.ndarray
@@ -28,6 +29,7 @@ class Example:
     predicted_adversarial: str
     perturbation: str
     model: str
+    proportions: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Shown:
     largest: int
     width: int
     height: int
+    ratio: str
     small: bool
 
 
@@ -69,5 +72,6 @@ def _shown(example: Example) -> Shown:
         int(np.abs(change).max()),
         width,
         height,
+        "{1} / {0}".format(*(example.proportions or (height, width))),
         max(height, width) < _SMALL,
     )

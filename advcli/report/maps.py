@@ -33,6 +33,16 @@ def translucent(values: np.ndarray, maximum: float, signed: bool = False) -> np.
     return np.concatenate([colours, alpha[..., None]], axis=-1)
 
 
+def stretched(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a map by linear interpolation, with cells as areas: (h, w) -> (H, W) float32."""
+    from PIL import Image
+
+    if values.shape == size:
+        return values
+    height, width = size
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR))
+
+
 def scale_of(values: np.ndarray) -> float:
     """Return the value that is shown as the brightest: the 99.5th percentile of the magnitudes."""
     return float(np.percentile(np.abs(values), 99.5)) or float(np.abs(values).max())

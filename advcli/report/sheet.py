@@ -95,12 +95,18 @@ class _Drawing:
         from matplotlib.figure import Figure
 
         panels = [panel for row in sheet.rows for panel in row.panels]
-        edge = max(side for panel in panels if panel.pixels is not None for side in panel.pixels.shape[:2])
-        self._side = side = min(edge * -(-_LEAST_SIDE // edge), _MOST_SIDE)
+        shapes = [panel.pixels.shape[:2] for panel in panels if panel.pixels is not None]
+        longest = max(max(shape) for shape in shapes)
+        self._longest = min(longest * -(-_LEAST_SIDE // longest), _MOST_SIDE)
+        sizes = [self._size(shape) for shape in shapes]
+        self._tall = max(height for height, _ in sizes)
+        # The words around a picture need room beside a narrow one, the bars beside a low one.
+        self._side = side = max(_LEAST_SIDE, *(width for _, width in sizes))
+        self._room = max(_LEAST_SIDE, self._tall)
         maps = max(len(row.panels) - 1 for row in sheet.rows)
         self._across = -(-maps // max(1, -(-maps // _MOST_ACROSS)))
         bars = max([5, *(len(row.classes) for row in sheet.rows)])
-        self._step = side / bars
+        self._step = self._room / bars
         width = 2 * _MARGIN + (1 + self._across) * (side + _MARGIN) + _BARS
         height = 2 * _MARGIN + _LINE + sum(map(self._height, sheet.rows)) + len(sheet.notes) * _LINE
         self._figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
@@ -133,9 +139,10 @@ class _Drawing:
             self._bars(row, start, top)
         start += _BARS + _MARGIN
         for line, strip in enumerate(self._strips(row)):
-            for column, panel in enumerate(strip[line == 0 :]):
+            first = line == 0
+            for column, panel in enumerate(strip[first:]):
                 self._panel(panel, start + column * (self._side + _MARGIN), top)
-            top += self._strip_height(strip)
+            top += self._strip_height(strip, first)
 
     def _strips(self, row: Row) -> list[Sequence[Panel]]:
         """Split a row's pictures into strips; the view itself is in the first one."""
@@ -143,32 +150,42 @@ class _Drawing:
         rest = range(first, len(row.panels), max(1, self._across))
         return [row.panels[:first], *(row.panels[start : start + self._across] for start in rest)]
 
-    def _strip_height(self, strip: Sequence[Panel]) -> float:
-        return _HEAD + self._side + _FOOT + _LINE * max(2, *(len(panel.caption.splitlines()) for panel in strip))
+    def _strip_height(self, strip: Sequence[Panel], first: bool) -> float:
+        captioned = self._tall + _LINE * max(2, *(len(panel.caption.splitlines()) for panel in strip))
+        return _HEAD + _FOOT + (max(captioned, self._room) if first else captioned)
 
     def _height(self, row: Row) -> float:
-        return sum(map(self._strip_height, self._strips(row)))
+        return sum(self._strip_height(strip, place == 0) for place, strip in enumerate(self._strips(row)))
+
+    def _size(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return height and width of a picture on the sheet, in its own proportions."""
+        scale = self._longest / max(shape)
+        return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
     def _panel(self, panel: Panel, left: float, top: float) -> None:
-        side = self._side
+        side, height = self._side, self._tall
         self._write(left, top, panel.title, side, bold=True)
         self._write(left, top + _LINE, panel.detail, side)
         top += _HEAD - 6
         if panel.pixels is None:
             if panel.note:
-                self._axes.fill_between((left, left + side), top, top + side, color=_EMPTY, linewidth=0)
+                bottom = top + max(height, 24 + _LINE * len(panel.note.splitlines()))
+                self._axes.fill_between((left, left + side), top, bottom, color=_EMPTY, linewidth=0)
             for number, line in enumerate(panel.note.splitlines()):
                 self._write(left + 12, top + 12 + number * _LINE, line, side - 24)
         else:
             shown = np.repeat(panel.pixels, 3, axis=-1) if panel.pixels.shape[-1] == 1 else panel.pixels
-            smooth = "nearest" if side % shown.shape[0] == 0 else "antialiased"
-            self._axes.imshow(shown, extent=(left, left + side, top + side, top), interpolation=smooth, aspect="auto")
+            height, width = self._size(shown.shape[:2])
+            whole = height % shown.shape[0] == width % shown.shape[1] == 0
+            extent = (left, left + width, top + height, top)
+            smooth = "nearest" if whole else "antialiased"
+            self._axes.imshow(shown, extent=extent, interpolation=smooth, aspect="auto")
         for number, line in enumerate(panel.caption.splitlines()):
-            self._write(left, top + side + 4 + number * _LINE, line, side)
+            self._write(left, top + height + 4 + number * _LINE, line, side)
 
     def _lines(self, row: Row, left: float, top: float) -> None:
         top += _HEAD - 6
-        kept = min(len(row.lines), int(self._side // _LINE))
+        kept = min(len(row.lines), int(self._room // _LINE))
         # Lines that belong together are shown completely or not at all.
         while kept < len(row.lines) and row.lines[kept].startswith(" "):
             kept -= 1

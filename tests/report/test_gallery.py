@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -51,3 +52,10 @@ def test_large_images_are_not_shown_as_pixels() -> None:
     pictures = refuse_faults(benchmark_page([], [large])).all("img")
     assert all("class" not in picture for picture in pictures)
     assert np.unique(pixels(pictures[2]["src"])).tolist() == [128]
+
+
+def test_a_squashed_image_is_shown_in_its_own_proportions() -> None:
+    wide, plain = replace(examples()[0], proportions=(200, 600)), examples()[1]
+    pictures = refuse_faults(benchmark_page([], [wide, plain])).all("img")
+    assert [picture["style"] for picture in pictures] == ["aspect-ratio: 600 / 200"] * 3 + ["aspect-ratio: 8 / 8"] * 3
+    np.testing.assert_array_equal(pixels(pictures[0]["src"]), wide.clean)

@@ -92,7 +92,7 @@ def _gallery(prepared: Prepared, results: Results) -> "Generator[Progress, None,
             (places,) = model.parts(rows, len(rows))
             pixels, labels = model.images.at(places)[0], model.labels[places]
             adversarial = search(pixels, labels).points
-            names = model.classifier.labels
+            names, fit = model.classifier.labels, model.classifier.fitting
             for number, place in enumerate(places):
                 found.append(
                     Example(
@@ -103,9 +103,17 @@ def _gallery(prepared: Prepared, results: Results) -> "Generator[Progress, None,
                         predicted_adversarial=names[results.predicted(model.name, attack)[rows[number]]],
                         perturbation=spell_perturbation(**attack.place),
                         model=model.name,
+                        # What is cut out of an image has its proportions.
+                        proportions=_proportions(prepared, int(rows[number])) if fit == "squash" else None,
                     )
                 )
     return found
+
+
+def _proportions(prepared: Prepared, row: int) -> tuple[int, int]:
+    """Return the height and width of an image before it had the model's size."""
+    height, width = prepared.sample.read(row).shape[:2]
+    return height, width
 
 
 def _shown(prepared: Prepared) -> list[Perturbation]:

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from advcli.data import images
 from advcli.data.dataset import to_eight_bits
 from advcli.explainers import Explainer
 from advcli.records import Prediction
@@ -40,7 +43,7 @@ def _rows(explanation: Explanation, methods: Mapping[str, Explainer], named: boo
             for picture in map_pictures(found, scales.get(method)):
                 pixels = picture.pixels(view)
                 caption = map_caption(explanation, picture) if pixels is not None else ""
-                panels.append(Panel(pixels, picture.part, picture.detail, caption, NO_EVIDENCE, picture.film()))
+                panels.append(Panel(pixels, picture.part, picture.detail, caption, NO_EVIDENCE, picture.film(view)))
         if explanation.pair is not None:
             panels += _attack_panels(explanation, len(rows))
         repeated = view.name in shown
@@ -62,7 +65,7 @@ def _rows(explanation: Explanation, methods: Mapping[str, Explainer], named: boo
 def _view_panel(explanation: Explanation, view: View, target: Target, named: bool) -> Panel:
     labels = explanation.classifier.labels
     title = f"{explanation.classifier.name}: {view.name}" if named else view.name
-    detail = f"{view.size[1]} x {view.size[0]} pixels"
+    detail = f"{view.size[1]} x {view.size[0]} pixels" + ("" if view.whole.is_seen else ", centre seen")
     if view.name != "clean" and explanation.pair is not None:
         fooled = view.predicted != explanation.origin
         detail = explanation.pair.radius + ("" if fooled else ", not fooled")
@@ -85,7 +88,7 @@ def _attack_panels(explanation: Explanation, row: int) -> list[Panel]:
     """Show the perturbation after the clean image, and the attribution of the margin after the adversarial one."""
     clean, adversarial = explanation.views[0], explanation.views[-1]
     if row == 0:
-        times = amplification(adversarial.pixels - clean.pixels)
+        times = amplification((adversarial.picture.astype(np.int16) - clean.picture) / 255)
         pixels = enlarged(clean.picture, adversarial.picture, times)
         return [Panel(pixels, "perturbation", "about middle grey", f"times {times:g}")]
     margin = explanation.margin
@@ -94,13 +97,15 @@ def _attack_panels(explanation: Explanation, row: int) -> list[Panel]:
     labels = explanation.classifier.labels
     origin, wrong = labels[explanation.origin], labels[adversarial.predicted]
     if row == 1:
-        pixels = diverging(margin.relevance, scale_of(margin.relevance), BETWEEN_CLASSES)
+        relevance = clean.whole.stretch(margin.relevance)
+        pixels = clean.whole.lay(diverging(relevance, scale_of(margin.relevance), BETWEEN_CLASSES))
         caption = f"blue: kept it {origin}\nsum {margin.relevance.sum():.3g}: the margin went from"
         caption += f"\n{margin.before:.3g} to {margin.after:.3g}, {missed(margin.completeness)}"
         return [Panel(pixels, "flip map", f"red: made it {wrong}", caption)]
     if margin.restored is None or margin.share is None:
         return [Panel(None, "flip map", "", "", "no share of its pixels\nput back restores\n" + origin)]
-    pixels = to_eight_bits(margin.restored)
+    whole = adversarial.whole
+    pixels = whole.lay(images.resize(to_eight_bits(margin.restored), (whole.height, whole.width)))
     caption = f"restores {origin}" + (f"\n({share_text(margin.confidence)})" if margin.confidence else "")
     return [
         Panel(pixels, f"{share_text(margin.share)} of the pixels restored", "those most red in the flip map", caption)

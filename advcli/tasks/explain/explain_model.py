@@ -103,7 +103,7 @@ def _open(model: ExplainedModel, pictures: Sequence[Picture]) -> Iterator[Explan
                 shown = [pair.clean, pair.adversarial, pair.noisy(request.seed)]
                 names = ("clean", "adversarial", "noisy")
                 *views, noisy = (
-                    view_images(classifier, name, [each])[0] for name, each in zip(names, shown, strict=True)
+                    view_images(classifier, name, [each], [values])[0] for name, each in zip(names, shown, strict=True)
                 )
                 opened = replace(opened, views=tuple(views), noisy=noisy)
             adversarial = None if pair is None else opened.views[1]

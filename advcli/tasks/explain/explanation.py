@@ -11,6 +11,7 @@ from advcli.model.classifier import Classifier
 from advcli.records import Shift
 from advcli.tasks.explain.adversarial_pairs import Pair
 from advcli.tasks.explain.margin_attribution import MarginAttribution
+from advcli.tasks.explain.whole_image import WholeImage
 
 LEAST_SIDE = 8
 
@@ -24,12 +25,14 @@ class View:
         pixels: (H, W, C) in [0, 1].
         probabilities: (K,) of all classes.
         size: rows and columns of the image itself.
+        image: the image in its own proportions; None if it has those of the model's input.
     """
 
     name: str
     pixels: np.ndarray
     probabilities: np.ndarray
     size: tuple[int, int]
+    image: WholeImage | None = None
 
     @property
     def predicted(self) -> int:
@@ -37,9 +40,14 @@ class View:
         return int(self.probabilities.argmax())
 
     @property
+    def whole(self) -> WholeImage:
+        """The image in its own proportions, in 8 bits."""
+        return self.image or WholeImage(to_eight_bits(self.pixels), 0, 0, *self.pixels.shape[:2])
+
+    @property
     def picture(self) -> np.ndarray:
-        """The pixels in 8 bits."""
-        return to_eight_bits(self.pixels)
+        """The pixels of the image in its own proportions, in 8 bits."""
+        return self.whole.picture
 
 
 @dataclass(frozen=True)

@@ -54,17 +54,16 @@ class MapPicture:
             return None
         if self.map.explainer.kind == "picture":
             return to_eight_bits(self.values)
+        values = view.whole.stretch(self.values)
         if self.map.explainer.kind == "map":
-            return overlay(self.values, self.scale, view.picture, self.map.explainer.signed)
-        return self.film()
+            return view.whole.lay(overlay(values, self.scale, view.whole.seen, self.map.explainer.signed))
+        return view.whole.lay(self._coloured(values))
 
-    def film(self) -> np.ndarray | None:
+    def film(self, view: View) -> np.ndarray | None:
         """Draw it alone, to lay it over its view: -> (H, W, 3 or 4) uint8; None where there is nothing to lay."""
         if not self.map.evidence or self.map.explainer.kind == "picture":
             return None
-        if self.map.explainer.kind == "map":
-            return translucent(self.values, self.scale, self.map.explainer.signed)
-        return diverging(self.values, self.scale) if self.two_sided else sequential(self.values, self.scale)
+        return view.whole.clear_around(self._coloured(view.whole.stretch(self.values)))
 
     @property
     def detail(self) -> str:
@@ -81,6 +80,11 @@ class MapPicture:
         if self.two_sided:
             return "orange for the class, blue against"
         return "against the class" if self.sign < 0 else "what matters here"
+
+    def _coloured(self, values: np.ndarray) -> np.ndarray:
+        if self.map.explainer.kind == "map":
+            return translucent(values, self.scale, self.map.explainer.signed)
+        return diverging(values, self.scale) if self.two_sided else sequential(values, self.scale)
 
     def _greatest(self, values: np.ndarray) -> float:
         return float(np.abs(values).max() if self.two_sided else max(values.max(), 0))

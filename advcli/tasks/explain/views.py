@@ -11,18 +11,37 @@ from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier
 from advcli.tasks.explain.explanation import Target, View
 from advcli.tasks.explain.request import PREDICTED, SECOND, TRUE, Request
+from advcli.tasks.explain.whole_image import WholeImage, whole_image
 
 ORIGINAL = "original"
 
 
-def view_images(classifier: Classifier, name: str, pictures: Sequence[np.ndarray]) -> list[View]:
-    """Classify images of any sizes: (H, W, C) uint8 or float32 each."""
+def view_images(
+    classifier: Classifier, name: str, pictures: Sequence[np.ndarray], originals: Sequence[np.ndarray] = ()
+) -> list[View]:
+    """Classify images of any sizes.
+
+    Args:
+        classifier: the model.
+        name: the name of the views.
+        pictures: (H, W, C) uint8 each.
+        originals: the images that these were made of, which may have other sizes; by default these themselves.
+    """
     if not pictures:
         return []
     pixels = np.concatenate([np.asarray(classifier.fit(to_float(picture)[None])) for picture in pictures])
     probabilities = classifier.predict(pixels)
     sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
-    return [View(name, *parts) for parts in zip(pixels, probabilities, sizes, strict=True)]
+    pairs = zip(originals or pictures, pictures, strict=True)
+    wholes = [_whole(classifier, original, picture) for original, picture in pairs]
+    return [View(name, *parts) for parts in zip(pixels, probabilities, sizes, wholes, strict=True)]
+
+
+def _whole(classifier: Classifier, original: np.ndarray, picture: np.ndarray) -> WholeImage:
+    size, fit = classifier.image_size, classifier.fitting
+    if original.shape == picture.shape:
+        return whole_image(picture, size, fit)
+    return whole_image(original, size, fit, seen=picture)
 
 
 def true_class(classifier: Classifier, file: Path, label: str | None) -> int | None:

@@ -82,7 +82,7 @@ def test_saliency_is_drawn_as_two_pictures_on_one_scale(linear: Classifier, ramp
 def test_the_film_is_the_map_alone(linear: Classifier, ramp: np.ndarray, explainer: Explainer, depth: int) -> None:
     explanation = explained(linear, (view("clean", CLEAN),), None, (found("x", ramp, explainer=explainer),))
     (picture,) = map_pictures(explanation.maps[0])
-    film, pixels = picture.film(), picture.pixels(explanation.views[0])
+    film, pixels = picture.film(explanation.views[0]), picture.pixels(explanation.views[0])
     assert film is not None
     assert film.shape == (8, 8, depth)
     assert pixels is not None
@@ -95,7 +95,7 @@ def test_the_film_is_the_map_alone(linear: Classifier, ramp: np.ndarray, explain
 def test_a_flat_map_is_no_picture(linear: Classifier) -> None:
     explanation = explained(linear, (view("clean", CLEAN),), None, (found("gradcam", np.zeros((8, 8))),))
     (picture,) = map_pictures(explanation.maps[0])
-    assert picture.pixels(explanation.views[0]) is picture.film() is None
+    assert picture.pixels(explanation.views[0]) is picture.film(explanation.views[0]) is None
     (row,) = contact_sheet("t", [explanation], False).rows
     assert row.panels[1].pixels is None
     assert "no evidence" in row.panels[1].note

@@ -98,7 +98,7 @@ def test_every_planned_file_is_written_and_recorded(tmp_path: Path, classifier: 
         assert record.label == classifier.labels[record.index]
         assert record.confidence == pytest.approx(probabilities.max())
         assert [item.index for item in record.top] == list(np.argsort(-probabilities))
-        assert images.read(output(record)).shape == (16, 16, 3)
+        assert images.read(output(record)).shape == (19, 16, 3), "as high and wide as the image, 24 x 20"
         assert Path(record.sheet).is_file()
         assert record.maximum > 0
         assert json.loads(record.to_json())["layer"] == record.layer
