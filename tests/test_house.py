@@ -119,6 +119,7 @@ WORDS = {
     "article",
     "corruptions",
     "robust",
+    "crop",
 }
 
 
