@@ -1,9 +1,12 @@
 """The gallery shows each image in the proportions of its own file."""
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from advcli.backend import keras
 from advcli.files import png
@@ -16,11 +19,6 @@ SHAPES = {118: (8, 24), 121: (24, 8), 124: (9, 30), 131: (16, 12), 134: (10, 40)
 
 @pytest.mark.parametrize("fit", ["squash", "crop"])
 def test_each_image_has_its_own_proportions(tmp_path: Path, advcli: Command, fit: str) -> None:
-    import base64
-    import io
-
-    from PIL import Image
-
     picture = keras.Input((8, 8, 3))
     score = keras.ops.mean(picture, axis=(1, 2, 3))[:, None] - 0.5
     scores = keras.ops.concatenate([score, -score], axis=1)
@@ -31,7 +29,7 @@ def test_each_image_has_its_own_proportions(tmp_path: Path, advcli: Command, fit
         png.write(folder / f"{level}.png", np.full((*shape, 3), level, np.uint8))
     # An image that is left out moves the others in memory, not in the data.
     (tmp_path / "data" / "bright" / "000.png").write_bytes(b"no image")
-    arguments = ("--model", "m.keras", "--input-range", "0,1", "--data", "data", "--attack", "fgsm", "--eps", "16/255")
+    arguments = ("m.keras", "--input-range", "0,1", "--data", "data", "--attack", "fgsm", "--eps", "16/255")
     done = advcli("benchmark", *arguments, "--fit", fit, "--skip-bad", "--report", "page.html")
     assert done.returncode == 0, done.stderr
     pictures = refuse_faults((tmp_path / "page.html").read_text()).all("img")
