@@ -18,8 +18,8 @@ _SMALL = 128
 class Example:
     """One image, clean and adversarial: (H, W, C) uint8 each, its true class and the two predicted ones.
 
-    ``perturbation`` is the attack's spec, with the radius if there is one. ``proportions`` are the height and width of the
-    image itself, if it was squashed to the size of the model.
+    ``perturbation`` is the attack's spec, with the radius if there is one. ``proportions`` are the height and width
+    of the image itself, if it was squashed to the size of the model.
     """
 
     clean: np.ndarray

@@ -53,7 +53,7 @@ class WholeImage:
         return laid
 
     def clear_around(self, film: np.ndarray) -> np.ndarray:
-        """Make a film as large as the image, clear outside the part that the model sees: (h, w, 3 or 4) -> (H, W, 4)."""
+        """Make a film as large as the image, clear outside of what the model sees: (h, w, 3 or 4) -> (H, W, 4)."""
         if self.is_seen:
             return film
         clear = np.zeros((*self.picture.shape[:2], 4), np.uint8)
