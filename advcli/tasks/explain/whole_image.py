@@ -79,12 +79,12 @@ def whole_image(
     """
     shape = image.shape[:2]
     top = left = 0
-    if fit == "crop":
-        scaled, (top, left) = images.crop_window(shape, size)
-        height, width = size
-    else:
+    if fit == "squash":
         scale = max(size[0] / shape[0], size[1] / shape[1])
         height, width = scaled = (round(shape[0] * scale), round(shape[1] * scale))
+    else:
+        scaled, (top, left) = images.crop_window(shape, size)
+        height, width = size
     shrink = max(_LONGEST, *size) / max(scaled)
     if shrink < 1:
         scaled = _scaled(scaled, shrink)
