@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 # What is of an objective, and means nothing to another.
-OF_OBJECTIVE = ("objective", "attack", "modifier", "eps_warmup", "adv_start_epoch")
+OF_OBJECTIVE = ("objective", "attack", "modifier", "eps", "eps_warmup", "adv_start_epoch")
 
 
 class TrainingRecipe(ABC):

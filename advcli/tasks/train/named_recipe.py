@@ -7,6 +7,7 @@ from advcli import registry
 from advcli.augmentations import read as read_augmentations
 from advcli.recipes import OF_OBJECTIVE, TrainingRecipe
 from advcli.tasks.train.request import Request
+from advcli.threat.threat import Norm
 
 
 def with_recipe(request: Request, given: Collection[str]) -> Request:
@@ -31,7 +32,7 @@ def with_recipe(request: Request, given: Collection[str]) -> Request:
 def _usual(request: Request, given: Collection[str]) -> str | None:
     """Return the recipe for pretrained weights if the user chose no loss."""
     pretrained = request.model is not None or request.weights != "none"
-    if not pretrained or "objective" in given:
+    if not pretrained or "objective" in given or request.norm is not Norm.LINF:
         return None
     found = (name for name in registry.names("recipes") if registry.component("recipes", name).default)
     return next(found, None)
