@@ -214,7 +214,7 @@ def test_labels_are_read_from_lines_and_from_json(tmp_path: Path, content: str, 
         (b'{"0": "cat", "2": "dog"}', "there is no class 1"),
         (b'{"cat": 0, "dog": 0}', "there is no class 1"),
         (b"[[]]", "cannot read class names"),
-        (b"\xff\xfe\x00c", "cannot read class names"),
+        (b"\xff\xfe\x00c", "not a text file"),
     ],
 )
 def test_a_file_without_labels_is_refused(tmp_path: Path, content: bytes, message: str) -> None:

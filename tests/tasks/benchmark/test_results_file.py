@@ -85,7 +85,7 @@ def test_a_damaged_line_costs_its_own_batch(file: Path, name: str, caplog: pytes
     journal.append(BATCHES[2], SCORE)
     del journal
     caplog.clear()
-    assert set(resume(file)) == set(BATCHES)
+    assert sorted(map(repr, resume(file))) == sorted(map(repr, BATCHES))
     assert len(caplog.records) == 1
 
 
