@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from advcli.data.dataset import Dataset, decode
-from advcli.datasets import find
+from advcli.datasets import find, open_dataset
 from advcli.datasets._layout import detect
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import paths
@@ -275,3 +275,16 @@ def test_the_command_measures_all_of_it_and_a_class_of_one_image(advcli: Command
         assert said in found.stderr
     refused = advcli("train", "--data", single, *quick, "--out", "run2")
     assert refused.returncode == 2 and "has only one image" in refused.stderr
+
+
+def test_errors_name_the_layout_and_the_file_that_shows_it(tmp_path: Path) -> None:
+    (tmp_path / "only").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "only" / "first.png")
+    with pytest.raises(AdvcliError) as caught:
+        open_dataset(str(tmp_path))
+    assert f"'{tmp_path}' is read as folder data because of 'only/first.png'" in caught.value.hint
+    table = tmp_path / "images.csv"
+    table.write_text("file_name,kind\na.png,cat\n")
+    with pytest.raises(AdvcliError) as caught:
+        open_dataset(str(table))
+    assert f"'{table}' is read as manifest data because of 'images.csv'" in caught.value.hint

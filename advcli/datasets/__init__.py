@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from advcli import registry
 from advcli.data.class_order import ClassOrder
 from advcli.data.dataset import Dataset
-from advcli.datasets._layout import layout_of
-from advcli.errors import UsageError, nearest
+from advcli.datasets._layout import Layout, layout_of
+from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.bounded import refuse_special
 
 
@@ -37,28 +37,54 @@ def find(value: str, order: ClassOrder | None = None) -> Source:
     Raises:
         UsageError: it is none of them, no source can read the file, or the source does not sort names.
     """
-    source = _find(value)
+    return _chosen(value, order)[0]
+
+
+def open_dataset(value: str, order: ClassOrder | None = None) -> Dataset:
+    """Return the data set for ``--data``; its images are read on demand.
+
+    Args:
+        value: what was given (see ``find``).
+        order: how names of folders are sorted; None leaves it to the source.
+
+    Raises:
+        AdvcliError: it cannot be read; the hint names the layout that was found and the file that shows it.
+    """
+    source, layout = _chosen(value, order)
+    try:
+        return source()
+    except AdvcliError as error:
+        if layout is None:
+            raise
+        shown = f" because of '{layout.evidence}'" if layout.evidence else ""
+        guess = f"'{layout.path}' is read as {layout.source} data{shown}"
+        raise type(error)(error.message, "; ".join(filter(None, (error.hint, guess)))) from error
+
+
+def _chosen(value: str, order: ClassOrder | None) -> tuple[Any, Layout | None]:
+    """Return the source and, for a path, the layout that chose it."""
+    source, layout = _find(value)
     if order is None:
-        return source
+        return source, layout
     if not hasattr(source, "order"):
         raise UsageError(
             f"--class-order has no effect: '{value}' numbers its classes itself", "it is for folders of class folders"
         )
-    return dataclasses.replace(source, order=order.value)
+    return dataclasses.replace(source, order=order.value), layout
 
 
-def _find(value: str) -> Any:
+def _find(value: str) -> tuple[Any, Layout | None]:
     name = registry.canonical(value)
     known = registry.names("datasets")
     path = refuse_special(Path(value).expanduser())
     if name in known and not (path.exists() and hasattr(registry.component("datasets", name), "claims")):
-        return registry.build("datasets", value)
+        return registry.build("datasets", value), None
     if not path.exists():
         raise UsageError(f"no data called '{value}', and no such file", nearest(name, known))
     layout = layout_of(path)
     for name in known:
         source = registry.component("datasets", name)
         if hasattr(source, "claims") and source.claims(layout):
-            return source(path=str(path))
+            return source(path=str(path)), layout
     hint = "give a folder or .zip of images, a manifest (.csv, .jsonl), or an .npz, .parquet or .tfrecord file"
     raise UsageError(f"cannot tell what data '{value}' is", hint)

@@ -16,7 +16,7 @@ import numpy as np
 from advcli import __version__, registry
 from advcli.data.class_order import has_names
 from advcli.data.dataset import Dataset, Images, Split, decode
-from advcli.datasets import find
+from advcli.datasets import open_dataset
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
@@ -180,7 +180,7 @@ def read_data(request: Request) -> Dataset:
     Raises:
         UsageError: there is no such data or class, or something is wrong with one of the classes.
     """
-    dataset = find(request.data, request.class_order)()
+    dataset = open_dataset(request.data, request.class_order)
     dataset = measured_part(dataset, request.data, [(choice.name, choice.recipe) for choice in request.choices])
     if request.given:
         dataset = with_given(dataset, _given_data(request.given))
@@ -191,7 +191,7 @@ def read_data(request: Request) -> Dataset:
 
 
 def _given_data(path: str) -> Dataset:
-    dataset = find(path)()
+    dataset = open_dataset(path)
     if not dataset.given:
         hint = "CORRUPTION/SEVERITY/CLASS/IMAGE, or labels.npy and one .npy for each corruption"
         raise UsageError(f"there are no corrupted images in '{path}'", f"--given names a folder with {hint}")

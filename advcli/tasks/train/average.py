@@ -16,7 +16,7 @@ import numpy as np
 
 from advcli import registry
 from advcli.data.dataset import Dataset, Images, decode
-from advcli.datasets import find
+from advcli.datasets import open_dataset
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import parse_json, read_text
 from advcli.model.classifier import Classifier
@@ -294,7 +294,7 @@ def make_average(request: Request, how: Execution, asked: Collection[str] | None
             raise UsageError(f"the runs differ in {option}: {shown}", f"say with {option} what to validate with")
     recipe = replace((robust or members)[0].recipe, **known, unsafe_load=request.unsafe_load)
     select = how.select or ("robust" if robust else "clean")
-    dataset = find(recipe.data)()
+    dataset = open_dataset(recipe.data)
     if recipe.classes:
         dataset = dataset.restrict(recipe.classes)
     run = Run(how.out or Path("runs") / f"{dataset.name}-average")

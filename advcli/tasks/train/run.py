@@ -13,7 +13,7 @@ from typing import NamedTuple
 from advcli import registry
 from advcli.backend import keras, tf
 from advcli.data.dataset import Dataset
-from advcli.datasets import find
+from advcli.datasets import open_dataset
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import NotNumbers
 from advcli.options import changed_options
@@ -125,12 +125,11 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
         )
         recipe = run.with_paths_found(recipe)
         refuse_other_start(recipe, recipe.model_sha256, run.folder)
-        return Job(recipe, find(recipe.data)(), run, how, find_workers(recipe.strategy).writes)
+        return Job(recipe, open_dataset(recipe.data), run, how, find_workers(recipe.strategy).writes)
     request = replace(request, data=data_of(request), classes=classes_of(request))
     start = choose_start(request)
-    source = find(request.data)
     writes = find_workers(request.strategy).writes
-    dataset = source()
+    dataset = open_dataset(request.data)
     way = request.recipe or registry.canonical(request.objective)
     if start is None:
         name = f"{dataset.name}-{registry.canonical(request.backbone)}-{way}"
