@@ -261,7 +261,7 @@ class Run:
         except (AdvcliError, ValueError) as error:
             reason = error.message if isinstance(error, AdvcliError) else f"'{self.description_file}': {error}"
             raise UsageError(
-                f"cannot resume '{self.folder}': {reason}", "--resume names the folder of a run"
+                f"cannot resume '{self.folder}': no readable run.json: {reason}", "--resume names the folder of a run"
             ) from error
 
     def _write(self, name: str, text: str) -> None:
