@@ -131,7 +131,7 @@ def refuse_out_of_bounds(request: "DataclassInstance") -> None:
         if choices := choices_of(hints[field_name]):
             several = value if isinstance(value, tuple) else (value,)
             for each in several:
-                read_choice(each, choices, name)
+                read_choice(str(each), choices, name)
             continue
         if given.min is not None and not float(value) >= given.min:
             raise UsageError(f"{name} is less than {given.min:g}: {value}")

@@ -583,8 +583,9 @@ def _refuse_other_shapes(model: KerasModel, shape: tuple[int, int, int], path: P
         AdvcliError: it takes others.
     """
     takes, returns = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    fits = isinstance(takes, tuple) and isinstance(returns, tuple) and len(takes) == 4 and len(returns) == 2
-    if not fits or any(own not in (None, said) for own, said in zip(takes[1:], shape, strict=True)):
+    one_of_each = isinstance(takes, tuple) and isinstance(returns, tuple) and len(returns) == 2
+    size = takes[1:] if takes is not None and one_of_each else ()
+    if len(size) != 3 or any(own not in (None, said) for own, said in zip(size, shape, strict=True)):
         raise AdvcliError(f"'{_MEMBER}' in '{path}' is damaged: the model does not take images of {shape}")
 
 
