@@ -104,7 +104,7 @@ def test_what_is_reported_is_what_is_on_disk(linear: Classifier, tmp_path: Path,
     assert len(record.after_top) == 4
     with Image.open(record.output) as written:
         said = json.loads(written.text["advcli"])  # type: ignore[attr-defined]
-    # A file found later says all that was reported, but for the time that it took and the folder that it was written to.
+    # A file found later says all that was reported, but for the time that it took and the folder that it is in.
     reported = {key: value for key, value in json.loads(record.to_json()).items() if key != "seconds"}
     assert said == reported | {"output": Path(record.output).name}
 
