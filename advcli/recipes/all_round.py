@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from advcli.recipes import TrainingRecipe, warm_up
 
@@ -10,8 +9,6 @@ from advcli.recipes import TrainingRecipe, warm_up
 @dataclass(frozen=True)
 class AllRound(TrainingRecipe):
     """N-FGSM in the ball of 2/255, which costs less clean accuracy than a larger one."""
-
-    default: ClassVar[bool] = True
 
     def __call__(self, epochs: int | None) -> Mapping[str, object]:
         """Return the values of the options."""
