@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 import random
 import zipfile
 from collections.abc import Callable, Iterator
@@ -37,6 +38,13 @@ from advcli.tasks.train.run_folder import Run
 from advcli.threat.threat import Norm
 from conftest import make_classifier
 from tasks.benchmark.test_results_file import BATCHES, PROTOCOL, SCORE
+
+
+@pytest.fixture(autouse=True)
+def no_warnings_in_the_report(caplog: pytest.LogCaptureFixture) -> None:
+    """Keep what the mutants say out of the test report, which can hold only what UTF-8 can."""
+    caplog.set_level(logging.CRITICAL, logger="advcli")
+
 
 COMMON = {"model": "m", "data": "files", "seed": 0}
 
@@ -332,6 +340,7 @@ def test_a_checkpoint_of_any_content(tmp_path: Path) -> None:
 
 
 def test_a_damaged_half_epoch_costs_no_whole_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="advcli")
     run, variables = checkpoint_of(tmp_path / "run", Checkpoint((EPOCH,)))
     variables[1].assign(9.0)
     run.save(Checkpoint((EPOCH,), step=3), variables)
