@@ -143,6 +143,7 @@ def test_code_in_a_file_runs_only_if_asked(tmp_path: Path, ending: str) -> None:
 @pytest.fixture
 def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A module with classes of its own, whose models are saved beside it; forgotten again before the test."""
+    known = dict(keras.saving.get_custom_objects())
     folder = tmp_path / "code"
     folder.mkdir()
     (folder / "own_network.py").write_text(OWN_CODE)
@@ -166,6 +167,8 @@ def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     _forget()
     yield folder
     _forget()
+    # Other tests have registered classes of their own.
+    keras.saving.get_custom_objects().update(known)
 
 
 def _forget() -> None:
