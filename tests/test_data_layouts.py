@@ -428,4 +428,5 @@ def test_memory_does_not_grow_with_the_images(write: Callable[..., Path], tmp_pa
         images, _, megabytes = map(int, found.stdout.split())
         assert images == count
         used.append(megabytes)
-    assert used[1] - used[0] < 60, used
+    # A tenth of the images takes 147 MB; the directory of a .zip takes 1.3 KB an image.
+    assert used[1] - used[0] < 100, used
