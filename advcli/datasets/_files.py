@@ -12,7 +12,7 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import Archive, open_file, read_bytes, refuse_special
 from advcli.files.download import fetch
 
-MOST_IN_A_FILE = 1 << 31
+_MOST_IN_A_FILE = 1 << 31
 
 
 def existing(path: str, hint: str = "") -> Path:
@@ -78,9 +78,14 @@ def list_files(path: Path) -> list[str] | None:
 
 def identity_of_files(files: Sequence[Path]) -> str:
     """Return a hash of the names and sizes of files, wherever they are."""
+    return identity((file.name, file.stat().st_size) for file in files)
+
+
+def identity(sizes: Iterable[tuple[str, int]]) -> str:
+    """Return a hash of names with their sizes in bytes."""
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+    for name, size in sizes:
+        digest.update(f"{name} {size}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -92,18 +97,35 @@ class Tree:
         names: their paths below the top, sorted, with a slash between the parts.
         read: name -> content.
         open: name -> an open file.
+        size: name -> bytes, without reading the content.
     """
 
     names: tuple[str, ...]
     read: Callable[[str], bytes]
     open: Callable[[str], AbstractContextManager[BinaryIO]]
+    size: Callable[[str], int]
 
     def below(self, folder: str) -> "Tree":
         """Return the part of the tree in one folder, '' for all of it."""
         if not folder:
             return self
         names = tuple(name.removeprefix(f"{folder}/") for name in self.names if name.startswith(f"{folder}/"))
-        return Tree(names, lambda name: self.read(f"{folder}/{name}"), lambda name: self.open(f"{folder}/{name}"))
+        return Tree(
+            names,
+            lambda name: self.read(f"{folder}/{name}"),
+            lambda name: self.open(f"{folder}/{name}"),
+            lambda name: self.size(f"{folder}/{name}"),
+        )
+
+
+def folder_tree(path: Path, names: Sequence[str]) -> Tree:
+    """Return some files of a folder as a tree."""
+    return Tree(
+        tuple(names),
+        lambda name: read_bytes(path / name, _MOST_IN_A_FILE),
+        lambda name: open_file(path / name, _MOST_IN_A_FILE),
+        lambda name: (path / name).stat().st_size,
+    )
 
 
 def open_tree(path: Path) -> Tree:
@@ -113,14 +135,9 @@ def open_tree(path: Path) -> Tree:
         UsageError: the file is no .zip archive.
     """
     if path.is_dir():
-        names = list_files(path) or []
-        return Tree(
-            tuple(names),
-            lambda name: read_bytes(path / name, MOST_IN_A_FILE),
-            lambda name: open_file(path / name, MOST_IN_A_FILE),
-        )
+        return folder_tree(path, list_files(path) or [])
     try:
         archive = Archive(path)
     except AdvcliError as error:
         raise UsageError(error.message, "download or pack it again") from error
-    return Tree(tuple(sorted(archive.names)), archive.read, archive.open)
+    return Tree(tuple(sorted(archive.names)), archive.read, archive.open, archive.size)

@@ -1,6 +1,5 @@
 """Image files of a folder or an archive, with their classes, as a split of a data set."""
 
-import hashlib
 import io
 import statistics
 import unicodedata
@@ -11,7 +10,7 @@ import numpy as np
 
 from advcli.data import images
 from advcli.data.dataset import LeftOut, Split
-from advcli.datasets._files import Tree
+from advcli.datasets._files import Tree, identity
 from advcli.errors import AdvcliError
 from advcli.files import paths
 from advcli.files.formats import HEAD_BYTES, other_format
@@ -98,12 +97,7 @@ def describe(left_out: LeftOut) -> str:
 
 def identity_of(tree: Tree, names: Sequence[str]) -> str:
     """Return a hash of the names and sizes of files, wherever they are."""
-    digest = hashlib.sha256()
-    for name in names:
-        with tree.open(name) as file:
-            size = file.seek(0, io.SEEK_END)
-        digest.update(f"{class_name(name)} {size}\n".encode())
-    return digest.hexdigest()[:16]
+    return identity((class_name(name), tree.size(name)) for name in names)
 
 
 def edge_of(tree: Tree, names: Sequence[str]) -> int:
@@ -118,6 +112,12 @@ def edge_of(tree: Tree, names: Sequence[str]) -> int:
         except (Exception, AdvcliError):  # noqa: BLE001  a damaged image is reported when it is decoded
             continue
     return usual_edge(sides)
+
+
+def edge_of_split(split: Split) -> int:
+    """Choose a size from some of the images, which have to be decoded for it."""
+    few = np.linspace(0, len(split) - 1, min(8, len(split)), dtype=int)
+    return usual_edge([min(split.read(int(i)).shape[:2]) for i in few])
 
 
 def usual_edge(sides: Sequence[int]) -> int:

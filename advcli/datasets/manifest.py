@@ -13,12 +13,11 @@ from pathlib import Path, PurePosixPath
 
 from advcli.data.dataset import Dataset, LeftOut
 from advcli.datasets._assembled import SPLITS, Labelled, assemble
-from advcli.datasets._files import MOST_IN_A_FILE, Tree, existing, open_tree, title
+from advcli.datasets._files import Tree, existing, folder_tree, open_tree, title
 from advcli.datasets._layout import Layout, layout_of
 from advcli.datasets._pictures import class_name, describe, edge_of, identity_of, others, picture_split
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files import paths
-from advcli.files.bounded import open_file, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -127,11 +126,7 @@ def _tables(tree: Tree, name: str) -> list[str]:
 def _beside(table: Path) -> Tree:
     """Return the folder of a table without listing it: only the files that the table names are read."""
     folder = table.parent
-    return Tree(
-        (),
-        lambda name: read_bytes(folder / name, MOST_IN_A_FILE),
-        lambda name: open_file(folder / name, MOST_IN_A_FILE),
-    )
+    return folder_tree(folder, ())
 
 
 def _unlisted(tree: Tree, top: Path, names: Sequence[str], tables: Sequence[str]) -> list[LeftOut]:

@@ -19,7 +19,7 @@ from advcli.data.dataset import Dataset, Split
 from advcli.datasets._assembled import SPLITS, Labelled, assemble
 from advcli.datasets._files import existing, identity_of_files, list_files, title
 from advcli.datasets._layout import Layout
-from advcli.datasets._pictures import usual_edge
+from advcli.datasets._pictures import edge_of_split
 from advcli.errors import AdvcliError, UsageError
 from advcli.records.base import Json
 
@@ -72,9 +72,7 @@ class Parquet:
         )
         labels = [table.labels[row] for table, row in places]
         found = Labelled(split, labels, [table.split for table, _ in places], str(files[0]), tables[0].names)
-        few = np.linspace(0, len(places) - 1, min(8, len(places)), dtype=int)
-        sides = [min(split.read(int(i)).shape[:2]) for i in few]
-        return assemble(title(path), found, edge=usual_edge(sides), identity=identity_of_files(files))
+        return assemble(title(path), found, edge=edge_of_split(split), identity=identity_of_files(files))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from advcli.data.dataset import Dataset, Split
 from advcli.datasets._assembled import SPLITS, Labelled, assemble
 from advcli.datasets._files import existing, identity_of_files, list_files, title
 from advcli.datasets._layout import Layout
-from advcli.datasets._pictures import usual_edge
+from advcli.datasets._pictures import edge_of_split
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import open_file, parse_json, read_text
 from advcli.files.formats import format_of
@@ -71,9 +71,7 @@ class TFRecord:
         found = Labelled(
             split, [row.label for row in rows], [_split_of(row.file) for row in rows], str(files[0]), features.names
         )
-        few = np.linspace(0, len(rows) - 1, min(8, len(rows)), dtype=int)
-        sides = [min(split.read(int(i)).shape[:2]) for i in few]
-        return assemble(title(path), found, edge=usual_edge(sides), identity=identity_of_files(files))
+        return assemble(title(path), found, edge=edge_of_split(split), identity=identity_of_files(files))
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,10 @@ class Archive:
         """The names of its files, without those of folders."""
         return [name for name in self._zip.namelist() if not name.endswith("/")]
 
+    def size(self, name: str) -> int:
+        """Return the bytes that a member unpacks to, as its header says."""
+        return self._zip.getinfo(name).file_size
+
     def check(self) -> None:
         """Refuse an archive that unpacks to more than 256 MB and more than 20 times its size.
 

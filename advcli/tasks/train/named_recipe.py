@@ -31,8 +31,7 @@ def with_recipe(request: Request, given: Collection[str]) -> Request:
 
 def _usual(request: Request, given: Collection[str]) -> str | None:
     """Return the recipe for pretrained weights if the user chose no loss."""
-    pretrained = request.model is not None or request.weights != "none"
-    if not pretrained or "objective" in given or request.norm is not Norm.LINF:
+    if not request.pretrained or "objective" in given or request.norm is not Norm.LINF:
         return None
     found = (name for name in registry.names("recipes") if registry.component("recipes", name).default)
     return next(found, None)

@@ -74,11 +74,6 @@ class Recipe(Request):
         return asdict(self) | {"labels": None if self.labels is None else str(self.labels)}
 
     @property
-    def pretrained(self) -> bool:
-        """Whether the network begins with weights that were trained before."""
-        return self.model is not None or self.weights != "none"
-
-    @property
     def threat(self) -> Threat:
         """The ball of training and validation."""
         return Threat(self.norm, self.eps)
@@ -101,8 +96,8 @@ class Recipe(Request):
 
 def draft(request: Request) -> Recipe:
     """Fill in defaults that depend on other options; those that depend on the data stay empty."""
-    pretrained = request.model is not None or request.weights != "none"
-    optimizer = request.optimizer or ("scaled-adam" if pretrained else "sgd")
+    optimizer = request.optimizer or ("scaled-adam" if request.pretrained else "sgd")
+    usual_rate = _usual_rate(optimizer, request.pretrained)
     new_head = request.weights != "none"
     unfreeze = request.unfreeze or ("plateau" if new_head and request.epochs > 1 else "all")
     filled: Fields = {each.name: getattr(request, each.name) for each in fields(request)}
@@ -111,7 +106,7 @@ def draft(request: Request) -> Recipe:
         eps=request.eps or 0.0,
         edge=request.edge or 0,
         optimizer=optimizer,
-        learning_rate=_usual_rate(optimizer, pretrained) if request.learning_rate is None else request.learning_rate,
+        learning_rate=usual_rate if request.learning_rate is None else request.learning_rate,
         augment=() if request.augment == (AUTO,) else request.augment,
         unfreeze=unfreeze,
         batchnorm=request.batchnorm or _usual_batchnorm(request, optimizer),

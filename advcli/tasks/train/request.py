@@ -157,6 +157,11 @@ class Request(DataOptions, FileOptions, WorkOptions):
     amp: bool = option(False)
     deterministic: bool = option(False)
 
+    @property
+    def pretrained(self) -> bool:
+        """Whether the network begins with weights that were trained before."""
+        return self.model is not None or self.weights != "none"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         from advcli.tasks.train.validate import check

@@ -126,7 +126,7 @@ class Trainer:
         stages, losses = len(self.stages), checkpoint.losses
         # Never back: an extended run would have stayed longer in each stage.
         reached = checkpoint.history[-1].stage - 1 if checkpoint.history else 0
-        if self.fits_head and stages > 1 and losses:
+        if self.linear_head is not None and stages > 1 and losses:
             # A fitted head is done after its epoch.
             longest = math.ceil((self.recipe.epochs - 1) / (stages - 1))
             return max(reached, 1 + stage_after(losses[1:], stages - 1, self.recipe.patience, longest))
@@ -166,7 +166,7 @@ class Trainer:
         number = checkpoint.epoch + 1
         stage = self.stage(checkpoint)
         self.stages.enter(stage)
-        if stage == 0 and not checkpoint.history and self.fits_head:
+        if stage == 0 and not checkpoint.history and self.linear_head is not None:
             if not checkpoint.step:
                 checkpoint = self._fit_head(checkpoint)
             yield checkpoint
@@ -200,11 +200,6 @@ class Trainer:
             self.averages.begin()
         images = steps * self.batches.size
         return replace(checkpoint, step=steps, loss=fitted.loss * images, right=round(fitted.accuracy * images))
-
-    @property
-    def fits_head(self) -> bool:
-        """Whether the head is fitted in the first epoch."""
-        return self.linear_head is not None
 
     def validate(self) -> Validation:
         """Validate the current weights."""
