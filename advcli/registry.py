@@ -12,7 +12,8 @@ import math
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 from advcli.errors import UsageError, nearest
 
@@ -207,6 +208,8 @@ def number(text: str, what: str) -> float:
 
 
 def _convert(text: str, kind: object, what: str) -> Any:
+    if isinstance(kind, UnionType):
+        (kind,) = set(get_args(kind)) - {NoneType}
     if kind is bool:
         if text.lower() in ("true", "yes", "1"):
             return True

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from advcli.corruptions import corrupted
+from advcli.corruptions import build_corruption, corrupted
 from advcli.data.dataset import decode, to_eight_bits
 from advcli.errors import UsageError
 from advcli.files import png
@@ -60,10 +60,11 @@ def export(
         content = {"labels": dataset.labels, "folders": dict(zip(classes, dataset.labels, strict=True))}
         file.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
     for corruption in request.corruptions:
-        for severity in request.severities:
-            place = folder / corruption / str(severity)
+        for severity in request.severities if build_corruption(corruption).has_severities else (None,):
+            # A tree of corruptions has severities: one whose options set its strength stands at the lowest.
+            place = folder / _FORBIDDEN.sub("-", corruption) / str(severity or 1)
             for start in range(0, len(images), request.batch):
-                yield Progress(f"writing {corruption} {severity}", start, len(images))
+                yield Progress(f"writing {corruption} {severity or ''}".rstrip(), start, len(images))
                 pixels, labels = images.at(slice(start, start + request.batch))
                 changed = to_eight_bits(corrupted(corruption, pixels, severity, request.seed))
                 for row, label, picture in zip(rows[start:], labels, changed, strict=False):

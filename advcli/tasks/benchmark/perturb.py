@@ -27,7 +27,6 @@ def changed(perturbation: Perturbation, seed: int) -> Changed:
     if perturbation.kind is Kind.CLEAN:
         return lambda pixels: pixels
     if perturbation.kind is Kind.CORRUPTION:
-        assert perturbation.severity
         return partial(_corrupted, perturbation.spec, perturbation.severity, seed)
     assert isinstance(perturbation.method, Augmentation)
     traced = tf.function(partial(_noisy, perturbation.method), reduce_retracing=True)
@@ -82,7 +81,7 @@ def unsearched(measured: EvaluatedModel, pixels: np.ndarray) -> SearchResult:
     return SearchResult(pixels, np.zeros(len(pixels), np.int32), measured.classifier.classes(pixels))
 
 
-def _corrupted(name: str, severity: int, seed: int, pixels: np.ndarray) -> np.ndarray:
+def _corrupted(name: str, severity: int | None, seed: int, pixels: np.ndarray) -> np.ndarray:
     return corrupted(name, pixels, severity, seed)
 
 

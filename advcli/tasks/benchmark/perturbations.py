@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from advcli import registry
+from advcli import corruptions, registry
 from advcli.attacks import Search, Suite, Universal
 from advcli.augmentations import Augmentation
 from advcli.corruptions import Corruption
@@ -93,11 +93,12 @@ def noises_of(specs: Sequence[str]) -> list[Perturbation]:
 
 
 def corruptions_of(names: Sequence[str], severities: Sequence[int]) -> list[Perturbation]:
-    """Build corruptions, each at several severities."""
+    """Build corruptions, each at several severities, or once where its options set its strength."""
+    built = {name: corruptions.build_corruption(name) for name in names}
     return [
-        Perturbation(name, Kind.CORRUPTION, registry.build("corruptions", name), severity=severity)
-        for name in names
-        for severity in severities
+        Perturbation(name, Kind.CORRUPTION, corruption, severity=severity)
+        for name, corruption in built.items()
+        for severity in (severities if corruption.has_severities else (None,))
     ]
 
 
@@ -148,7 +149,14 @@ def protocol_of(spec: str, method: Any, classes: int) -> str:
     if isinstance(method, Suite):
         members = (protocol_of(member, registry.build("attacks", member), classes) for member in method.members)
         return f"{method.title(classes)}: {'; '.join(members)}"
-    options = ",".join(f"{key}={value}" for key, value in dataclasses.asdict(method).items())
+    if isinstance(method, corruptions.Composed):
+        parts = zip(corruptions.spec_parts(spec), method.parts, strict=True)
+        return "+".join(protocol_of(part, corruption, classes) for part, corruption in parts)
+    values = dataclasses.asdict(method)
+    if isinstance(method, corruptions.PhysicalCorruption) and method.has_severities:
+        # The severity sets it.
+        values.pop(method.parameter)
+    options = ",".join(f"{key}={value}" for key, value in values.items())
     name = spec.partition(":")[0]
     lengths = ", ".join(method.lengths) if isinstance(method, HasLengths) else ""
     unit = f" ({lengths} in pixel values of [0, 1])" if lengths else ""

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from advcli import registry
 from advcli.attacks import Search
+from advcli.corruptions import spec_parts
 from advcli.records import Group, Score
 from advcli.records.base import Json
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
@@ -32,19 +33,20 @@ def was_seen(recipe: Mapping[str, Json], perturbation: Perturbation) -> bool | N
     covered = set(objective.covers)
     for spec in recipe.get("augment", ()):
         covered |= {registry.canonical(spec), *registry.component("augmentations", spec).covers}
-    return registry.canonical(perturbation.spec) in covered
+    return {registry.canonical(part) for part in spec_parts(perturbation.spec)} <= covered
 
 
 def group_means(scores: Sequence[Score]) -> Iterator[Group]:
     """Compute each model's mean accuracy over seen and over unseen perturbations of the same strength.
 
     Attacks are averaged at one norm and radius, corruptions over the severities that all of them were measured
-    at, and neither with the other nor with noise.
+    at, and neither with the other nor with noise. Corruptions whose options set their strength are left out: their
+    strengths cannot be compared.
     """
     for model in dict.fromkeys(score.model for score in scores):
         strengths: dict[tuple[str, str | None, float | None], list[Score]] = {}
         for score in scores:
-            if score.model == model and score.seen is not None:
+            if score.model == model and score.seen is not None and not _sets_its_strength(score):
                 strengths.setdefault((_kind(score), score.norm, score.eps), []).append(score)
         for (kind, norm, eps), members in strengths.items():
             severities = _common_severities(members)
@@ -67,6 +69,11 @@ def group_means(scores: Sequence[Score]) -> Iterator[Group]:
                         perturbations=tuple(accuracies),
                         accuracy=fmean(means),
                     )
+
+
+def _sets_its_strength(score: Score) -> bool:
+    first = registry.canonical(spec_parts(score.perturbation)[0])
+    return score.severity is None and first in registry.names("corruptions")
 
 
 def _kind(score: Score) -> str:

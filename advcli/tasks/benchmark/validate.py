@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 from advcli import registry
 from advcli.attacks import Universal, refuse_blind, refuse_unsupported
+from advcli.corruptions import build_corruption
 from advcli.datasets import find
 from advcli.errors import UsageError, nearest
 from advcli.files.paths import refuse_existing_file
@@ -36,7 +37,7 @@ def check(request: Request) -> None:
     for spec in request.noises:
         noise_on_all(spec)
     for name in request.corruptions:
-        registry.build("corruptions", name)
+        build_corruption(name)
     for text in request.fail_under:
         Least.read(text)
     _ = request.smoothing
