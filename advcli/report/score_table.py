@@ -92,7 +92,9 @@ def _blocks(scores: Sequence[Score], models: Sequence[str]) -> list[Block]:
 def _kind(score: Score) -> str:
     if score.norm is not None and score.eps is not None:
         return f"Within {wording.radius(score.norm, score.eps)}"
-    return {"clean": "", "worst": "All of them together"}.get(score.perturbation, "Without a radius")
+    return {"clean": "", "worst": "All of them together", "any": "All norms together"}.get(
+        score.perturbation, "Without a radius"
+    )
 
 
 def _mean(scores: Sequence[Score], models: Sequence[str]) -> Mean | None:

@@ -35,7 +35,7 @@ def benchmark_tables(records: Sequence[Record]) -> Iterator[Table]:
     plain = [score for score in scores if score.severity is None]
     if plain:
         # With a single attack the worst case is the same.
-        attacks = {score.perturbation for score in plain if score.norm or score.protocol.startswith("right under")}
+        attacks = {score.perturbation for score in plain if score.norm or score.perturbation == "worst"}
         shown = [score for score in plain if score.perturbation != "worst" or len(attacks) > 2]
         yield _scores(shown)
     corrupted = [score for score in scores if score.severity is not None]

@@ -7,7 +7,7 @@ from advcli import registry
 from advcli.errors import UsageError, nearest
 from advcli.records import Gate, Score, SliceScore
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
-from advcli.tasks.benchmark.plan import WORST
+from advcli.tasks.benchmark.plan import ANY_NORM, WORST
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def refuse_unmeasured(gates: Sequence[Least], perturbations: Sequence[Perturbati
     known = [*dict.fromkeys(perturbation.spec for perturbation in perturbations)]
     if any(perturbation.kind is Kind.ATTACK for perturbation in perturbations):
         known.append(WORST)
+    if len({perturbation.threat.norm for perturbation in perturbations if perturbation.threat}) > 1:
+        known.append(ANY_NORM)
     for gate in gates:
         if not any(gate.is_about(name) for name in known):
             raise UsageError(f"--fail-under names '{gate.name}', which is not measured", nearest(gate.name, known))

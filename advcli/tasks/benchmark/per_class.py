@@ -20,7 +20,7 @@ def by_class(plan: Plan, results: Results) -> Iterator[ClassScore]:
     """Score each class of the data, clean and in the worst case."""
     for subject in plan.subjects:
         labels = results.labels(subject.name)[plan.rows]
-        for measured in (*plan.unattacked, *above_zero(plan.worsts)):
+        for measured in (*plan.unattacked, *above_zero(plan.combined)):
             correct = correct_under(results, subject.name, measured)[plan.rows]
             for index in np.unique(labels):
                 own = correct[labels == index]

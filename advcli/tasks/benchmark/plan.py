@@ -14,6 +14,7 @@ from advcli.threat.threat import Threat
 
 CLEAN = Perturbation("clean", Kind.CLEAN)
 WORST = "worst"
+ANY_NORM = "any"
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,18 @@ class Worst:
     Args:
         attacks: the attacks.
         threat: the ball, if all of them search it.
+        name: its name in records.
     """
 
     attacks: tuple[Perturbation, ...]
     threat: Threat | None
+    name: str = WORST
 
     @property
     def place(self) -> dict[str, Json]:
         """The fields of its records."""
         norm, eps = (str(self.threat.norm), self.threat.eps) if self.threat else (None, None)
-        return {"perturbation": WORST, "norm": norm, "eps": eps, "severity": None}
+        return {"perturbation": self.name, "norm": norm, "eps": eps, "severity": None}
 
 
 _Searched = TypeVar("_Searched", Perturbation, Worst)
@@ -122,11 +125,25 @@ class Plan:
         of_threat = ((threat, tuple(a for a in attacks if a.threat == threat and a.bounded)) for threat in threats)
         return tuple(Worst(attacks, threat) for threat, attacks in of_threat if attacks)
 
+    @cached_property
+    def any_norm(self) -> Worst | None:
+        """The worst case over several norms, each at its own radius; None with one norm, or several radii in one."""
+        attacks = tuple(attack for attack in self.of_kind(Kind.ATTACK) if attack.bounded)
+        balls = {attack.threat for attack in attacks if attack.threat}
+        norms = {ball.norm for ball in balls}
+        several = len(norms) > 1 and len(balls) == len(norms)
+        return Worst(attacks, None, ANY_NORM) if several else None
+
+    @property
+    def combined(self) -> tuple[Worst, ...]:
+        """The worst case of each ball, then that over all norms."""
+        return (*self.worsts, *((self.any_norm,) if self.any_norm else ()))
+
     def searched(self) -> Iterator[tuple[Subject, Perturbation | Worst]]:
         """List the models and attacks to score, in the order of the evaluation."""
         for subject in self.subjects:
             for attack in self.of_kind(Kind.ATTACK):
                 yield subject, attack
-                for worst in self.worsts:
+                for worst in self.combined:
                     if worst.attacks[-1] is attack:
                         yield subject, worst

@@ -11,6 +11,7 @@ from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject, Worst
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.tasks.benchmark.training_coverage import was_seen
+from advcli.threat.spelling import spell_perturbation
 
 
 def scores(plan: Plan, results: Results) -> Iterator[Score]:
@@ -27,7 +28,10 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
     correct = correct_under(results, subject.name, measured)[plan.rows]
     clean = results.correct(subject.name, CLEAN)[plan.rows] if plan.has_clean else None
     if isinstance(measured, Worst):
-        protocol = "right under every one of: " + ", ".join(attack.spec for attack in measured.attacks)
+        members = [attack.spec for attack in measured.attacks]
+        if measured is plan.any_norm:
+            members = [spell_perturbation(**attack.place) for attack in measured.attacks]
+        protocol = "right under every one of: " + ", ".join(members)
         seconds = sum(results.seconds(subject.name, attack) for attack in measured.attacks)
     else:
         protocol = measured.protocol(len(subject.labels))

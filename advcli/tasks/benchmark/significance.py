@@ -23,7 +23,7 @@ def compare_models(plan: Plan, results: Results) -> Iterator[Compared]:
     first, *others = plan.subjects
     for other in others:
         # At radius 0 the images are the clean ones.
-        for measured in (*plan.shared, *above_zero(plan.of_kind(Kind.ATTACK)), *above_zero(plan.worsts)):
+        for measured in (*plan.shared, *above_zero(plan.of_kind(Kind.ATTACK)), *above_zero(plan.combined)):
             mine = correct_under(results, other.name, measured)[plan.rows]
             theirs = correct_under(results, first.name, measured)[plan.rows]
             only_mine, only_theirs, p_value = mcnemar(mine, theirs)

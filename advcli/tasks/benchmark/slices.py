@@ -40,7 +40,7 @@ def by_value(plan: Plan, results: Results, by: Sequence[str]) -> Iterator[SliceS
     columns = results.columns()
     refuse_unknown_columns(by, columns)
     for subject in plan.subjects:
-        for measured in (*plan.unattacked, *above_zero(plan.of_kind(Kind.ATTACK)), *above_zero(plan.worsts)):
+        for measured in (*plan.unattacked, *above_zero(plan.of_kind(Kind.ATTACK)), *above_zero(plan.combined)):
             correct = correct_under(results, subject.name, measured)[plan.rows]
             for column in by:
                 values = columns[column][plan.rows]

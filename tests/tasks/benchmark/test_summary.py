@@ -275,3 +275,30 @@ def test_alexnet_is_the_measure_of_imagenet_at_224_only() -> None:
         replace(plan, classes=classes[:10]),
     ):
         assert [record.relative_to for record in corruption_errors(changed, known, None)] == [None]
+
+
+def test_any_norm_counts_an_image_that_any_norm_breaks(plan: Plan, results: Results) -> None:
+    (l2,) = attacks_under({"pgd": registry.build("attacks", "pgd")}, [Threat(Norm.L2, 0.5)])
+    # Image 3 is fooled in linf as well; image 6 only in l2.
+    results.add(verdicts("a", l2, {row: 1 - LABELS[row] if row in (3, 6) else LABELS[row] for row in range(1, 10)}))
+    results.add(verdicts("b", l2, {row: LABELS[row] for row in range(9)}))
+    both = replace(plan, perturbations=(CLEAN, PGD, FGSM, l2))
+    found = {(score.model, score.perturbation, score.norm): score for score in scores(both, results)}
+    assert found["a", "worst", "linf"].correct == 5
+    assert found["a", "pgd", "l2"].correct == 7
+    assert found["a", "any", None].correct == 4
+    assert found["b", "any", None].correct == 9
+    assert found["a", "any", None].protocol.endswith("pgd, Linf 0.1, fgsm, Linf 0.1, pgd, L2 0.5")
+    assert [score.perturbation for score in scores(both, results) if score.model == "a"][-1] == "any"
+    gates = [Least.read("any=0.5")]
+    refuse_unmeasured(gates, both.perturbations)
+    assert [(each.model, each.met) for each in judged(gates, list(found.values()))] == [("a", False), ("b", True)]
+    with pytest.raises(UsageError, match="not measured"):
+        refuse_unmeasured(gates, plan.perturbations)
+
+
+def test_several_radii_of_a_norm_have_no_common_row(plan: Plan) -> None:
+    pgd = {"pgd": registry.build("attacks", "pgd")}
+    balls = [Threat(eps=0.1), Threat(eps=0.2), Threat(Norm.L2, 0.5)]
+    assert replace(plan, perturbations=(CLEAN, *attacks_under(pgd, balls))).any_norm is None
+    assert plan.any_norm is None
