@@ -3,6 +3,7 @@
 A file ends in ``COMPONENT = TheClass``. A file of several sizes of one network ends in
 ``COMPONENTS = {"name": TheClass, ...}`` instead; each class then has a summary of its own, the first line of its
 docstring. Names, summaries and options are read from the source files, so that help needs no component to be imported.
+``advcli.plugins`` adds the components of other packages, and of a file that a spec names.
 """
 
 import ast
@@ -16,6 +17,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
 from advcli.errors import UsageError, nearest
+from advcli.plugins import Plugin, component_in, named_file, plugins
 
 _ROOT = Path(__file__).parent
 
@@ -27,7 +29,8 @@ def names(family: str) -> tuple[str, ...]:
 
 def component_file(family: str, name: str) -> Path:
     """Return the file of a component."""
-    return _files(family)[canonical(name)]
+    file = named_file(name)
+    return Path(file) if file else _files(family)[canonical(name)]
 
 
 def summary(family: str, name: str) -> str:
@@ -39,9 +42,15 @@ def summary(family: str, name: str) -> str:
 
 
 def _files(family: str) -> dict[str, Path]:
-    """Return the file of each component of a family."""
-    files = {name: file for file in (_ROOT / family).glob("[!_]*.py") for name in _names_in(file)}
+    """Return the file of each component of a family; a name of advcli's own goes before that of another package."""
+    own = {name: file for file in (_ROOT / family).glob("[!_]*.py") for name in _names_in(file)}
+    files = {name: plugin.file for plugin in plugins(family) for name in _names_of(plugin)} | own
     return dict(sorted(files.items(), key=lambda item: item[0].replace("-", "_")))
+
+
+def _names_of(plugin: Plugin) -> tuple[str, ...]:
+    several = _variants(_parsed(plugin.file))
+    return tuple(several) if several else (canonical(plugin.name),)
 
 
 @cache
@@ -132,8 +141,10 @@ def _module_file(module: str) -> Path | None:
 
 
 def canonical(spec: str) -> str:
-    """Return the name in a spec: ``pgd_at:steps=7`` becomes ``pgd-at``, ``gradcam++`` ``gradcam-plus-plus``."""
-    return spec.partition(":")[0].strip().lower().replace("_", "-").replace("++", "-plus-plus")
+    """Return the name in a spec: ``pgd_at:steps=7`` becomes ``pgd-at``, ``./mine.py:steps=7`` becomes ``mine``."""
+    file = named_file(spec)
+    name = Path(file).stem if file else spec.partition(":")[0]
+    return name.strip().lower().replace("_", "-").replace("++", "-plus-plus")
 
 
 def component(family: str, spec: str) -> type:
@@ -142,11 +153,15 @@ def component(family: str, spec: str) -> type:
     Raises:
         UsageError: no component of the family has this name.
     """
+    if file := named_file(spec):
+        return component_in(Path(file).resolve())
     name = canonical(spec)
     if name not in names(family):
         kind = family.removesuffix("s")
         raise UsageError(f"unknown {kind} '{spec.partition(':')[0]}'", nearest(name, names(family)))
-    module = importlib.import_module(f"advcli.{family}.{component_file(family, name).stem}")
+    file = component_file(family, name)
+    of_others = {plugin.file: plugin.module for plugin in plugins(family)}
+    module = importlib.import_module(of_others.get(file, f"advcli.{family}.{file.stem}"))
     return module.COMPONENTS[name] if hasattr(module, "COMPONENTS") else module.COMPONENT
 
 
@@ -156,7 +171,8 @@ def build(family: str, spec: str) -> Any:
     Raises:
         UsageError: unknown name, unknown or missing option, or a value of the wrong type.
     """
-    name, _, text = spec.partition(":")
+    name = named_file(spec) or spec.partition(":")[0]
+    text = spec.strip()[len(name) + 1 :]
     return filled(component(family, spec), text, name, f"{name}:")
 
 

@@ -38,12 +38,13 @@ TO_BE_NAMED = {"radius"}
 # A module may import its own layer's lower neighbours and every layer below.
 LAYERS = [
     {"cli", "__main__"},
-    {"tasks"},
+    {"testing", "tasks"},
     {"search"},
     set(FAMILIES),
     {"model", "data", "report"},
     {"threat", "files"},
     {"backend", "registry", "records", "options", "parsing"},
+    {"plugins"},
     {"errors", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from advcli import registry
 from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
+from advcli.plugins import named_file
 from advcli.threat.rng import ImageRng
 
 # Where a change stands, whatever the order it is asked for in.
@@ -74,6 +75,8 @@ def read(text: str, usual: Sequence[str]) -> tuple[str, ...]:
             raise UsageError("--augment is empty", "give none for no augmentation")
         if whole := {"auto", "article", "none"} & {spec.lower() for spec in specs}:
             raise UsageError(f"'{whole.pop()}' cannot be part of a list", "name the augmentations one by one")
+    for file in filter(None, map(named_file, specs)):
+        raise UsageError(f"'{file}' is a file", "--augment takes names; install the file as a package")
     names = [registry.canonical(spec) for spec in specs]
     for name in names:
         if names.count(name) > 1:

@@ -204,7 +204,6 @@ def chosen(text: str) -> tuple[str, ...]:
     # A comma also parts the options of one corruption: what follows it is then key=value.
     for item in filter(None, (part.strip() for part in re.split(r",(?!\s*[\w-]+=)", text))):
         if ":" in item or "+" in item:
-            build_corruption(item)
             specs.append("+".join(_spelled(part) for part in spec_parts(item)))
             continue
         name = item.lower().replace("-", "_")

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from advcli.options import OUTPUT, THREAT, WHAT, FieldDefault, option, refuse_out_of_bounds
+from advcli.options import OUTPUT, THREAT, WHAT, FieldDefault, option, options_of, refuse_out_of_bounds
 from advcli.parsing import read_list, read_radius, read_range
+from advcli.plugins import allow_files, named_file
 from advcli.threat.threat import Norm
 
 if TYPE_CHECKING:
@@ -29,12 +30,25 @@ class FileOptions(Validated):
     Args:
         labels: class names: one a line, or Keras' JSON.
         input_range: for a foreign model: its values for black and white, such as 0,255 or -1,1.
-        unsafe_load: run code that a model file names: Lambda layers, your classes on PYTHONPATH.
+        unsafe_load: run code that a model file names, such as Lambda layers and your classes on PYTHONPATH, and a
+            component of your own, --attack ./mine.py.
     """
 
     labels: Path | None = option(None, panel=WHAT, metavar="FILE")
     input_range: tuple[float, float] | None = option(None, panel=WHAT, metavar="LOW,HIGH", parse=read_range)
     unsafe_load: bool = option(False, panel=WHAT)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.unsafe_load:
+            allow_files(self.python_files)
+
+    @property
+    def python_files(self) -> list[str]:
+        """The Python files that options name in place of components."""
+        values = [getattr(self, name) for name, given in options_of(self).items() if given.family]
+        specs = [spec for value in values for spec in (value if isinstance(value, tuple) else (value,)) if spec]
+        return [named_file(spec) for spec in specs if named_file(spec)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,7 +128,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         (), "--noise", panel=THREAT, metavar="SPEC", family="augmentations", parse=_read_noises, several=True
     )
     corruptions: tuple[str, ...] = option(
-        (), panel=THREAT, metavar="all|GROUP|NAME,...", parse=_read_corruptions, shown=False
+        (), panel=THREAT, metavar="all|GROUP|NAME,...", family="corruptions", parse=_read_corruptions, shown=False
     )
     severities: tuple[int, ...] = option(
         (1, 2, 3, 4, 5), "--severity", panel=THREAT, metavar="1-5", parse=read_severities, shown="1-5"

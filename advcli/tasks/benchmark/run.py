@@ -7,6 +7,7 @@ from pathlib import Path
 
 from advcli.errors import UsageError
 from advcli.model.black_box import BlackBox, reporting_failures
+from advcli.plugins import refuse_recorded_permission
 from advcli.records import Progress, Record, Score, Smoothed, Verdicts
 from advcli.tasks.benchmark.certify import smooth
 from advcli.tasks.benchmark.export import export
@@ -55,6 +56,7 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
 
 def _resumed(file: Path, summary: Request, how: Execution) -> Iterator[Record | Progress]:
     protocol = read_protocol(file)
+    refuse_recorded_permission(protocol.options, summary.unsafe_load, file)
     request = Request.from_json(protocol.options, f"line 1 of '{file}'").summed_up_as(summary)
     # The data may have moved; that they are the same is checked.
     request = replace(request, data=summary.data or request.data, given=summary.given or request.given)
@@ -68,6 +70,7 @@ def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
     if not files:
         raise UsageError("no file of results is given", "advcli benchmark --merge shards/*.jsonl")
     protocols = [read_protocol(file) for file in files]
+    refuse_recorded_permission(protocols[0].options, summary.unsafe_load, files[0])
     request = Request.from_json(protocols[0].options, f"line 1 of '{files[0]}'").summed_up_as(summary)
     check_whole(request, how, loads=False)
     return merge(files, request, how)

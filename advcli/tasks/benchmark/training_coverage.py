@@ -19,6 +19,9 @@ def was_seen(recipe: Mapping[str, Json], perturbation: Perturbation) -> bool | N
         or perturbation.place["eps"] == 0
     ):
         return None
+    if registry.canonical(recipe["objective"]) not in registry.names("objectives"):
+        # It was trained with a component of another package, or of a file.
+        return None
     objective = registry.component("objectives", recipe["objective"])
     if perturbation.kind is Kind.ATTACK:
         method, threat = perturbation.method, perturbation.threat
@@ -32,7 +35,8 @@ def was_seen(recipe: Mapping[str, Json], perturbation: Perturbation) -> bool | N
         )
     covered = set(objective.covers)
     for spec in recipe.get("augment", ()):
-        covered |= {registry.canonical(spec), *registry.component("augmentations", spec).covers}
+        if registry.canonical(spec) in registry.names("augmentations"):
+            covered |= {registry.canonical(spec), *registry.component("augmentations", spec).covers}
     return {registry.canonical(part) for part in spec_parts(perturbation.spec)} <= covered
 
 

@@ -22,8 +22,8 @@ _OF_RESULTS = frozenset(
     name for part in (Request, Execution) for name, each in options_of(part).items() if each.of_results
 )
 # The options allowed with --resume and --merge, which read the rest from their files.
-WITH_RESUME = _OF_RESULTS | _OF_ONE_CALL | {"resume", "data", "given", "budget", "memory", "ray"}
-WITH_MERGE = _OF_RESULTS | _OF_ONE_CALL | {"merge", "out"}
+WITH_RESUME = _OF_RESULTS | _OF_ONE_CALL | {"resume", "data", "given", "budget", "memory", "ray", "unsafe_load"}
+WITH_MERGE = _OF_RESULTS | _OF_ONE_CALL | {"merge", "out", "unsafe_load"}
 
 
 def check(request: Request) -> None:

@@ -17,6 +17,7 @@ from advcli.datasets import open_dataset
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import NotNumbers
 from advcli.options import changed_options
+from advcli.plugins import refuse_recorded_permission
 from advcli.records import Epoch, Progress, Record, Score, Trained
 from advcli.tasks.request import bytes_of
 from advcli.tasks.train import overfitting_guard as guard
@@ -118,7 +119,9 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
     check_execution(request, how, asked)
     if how.resume is not None:
         run = Run(how.resume)
-        recipe = Recipe.from_json(run.read_recipe(), f"'{run.description_file}'")
+        content = run.read_recipe()
+        refuse_recorded_permission(content, request.unsafe_load, run.description_file)
+        recipe = Recipe.from_json(content, f"'{run.description_file}'")
         given = changed_options(request) if asked is None else asked
         recipe = replace(
             recipe, **{name: getattr(request, name) for name in ("epochs", "strategy", "data") if name in given}

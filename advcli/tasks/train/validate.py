@@ -23,6 +23,7 @@ WITH_RESUME = (
     "strategy",
     "memory",
     "tensorboard",
+    "unsafe_load",
     "json",
     "quiet",
     "offline",
