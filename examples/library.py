@@ -1,28 +1,27 @@
-"""Use advcli's parts from Python: load a run, attack an array of images, see what is still right.
+"""Use advcli from Python: load a run, attack an array of images, benchmark and explain it.
 
 python examples/library.py RUN
 """
 
 import sys
-from pathlib import Path
 
-from advcli import registry
+import advcli
 from advcli.data.dataset import decode
 from advcli.datasets import find
-from advcli.model.classifier import load
-from advcli.search.compiled_attack import CompiledAttack
-from advcli.threat.threat import Norm, Threat
+from advcli.records import Score
 
-run = Path(sys.argv[1])
-classifier = load(run / "model.keras", run.name)
+run = sys.argv[1]
+classifier = advcli.load(run)
 images = decode(find("digits")().test, classifier.image_size, classifier.channels)
 pixels, labels = images.at(slice(0, 50))
 
-compiled_attack = CompiledAttack(
-    classifier.inference_copy, registry.build("attacks", "pgd:steps=20"), Threat(Norm.LINF, 0.1)
-)
-adversarial, queries = compiled_attack(pixels, labels)
-
+found = advcli.attack(pixels, labels, model=run, attack="pgd:steps=20", eps=0.1)
 clean = (classifier.predict(pixels).argmax(axis=1) == labels).mean()
-robust = (classifier.predict(adversarial).argmax(axis=1) == labels).mean()
-print(f"clean {clean:.0%}, after {queries.max()} queries of PGD {robust:.0%}")
+robust = (found.predicted == labels).mean()
+print(f"clean {clean:.0%}, after {found.queries.max()} queries of PGD {robust:.0%}")
+
+for score in advcli.benchmark(run, data="digits", limit=50, attacks=["fgsm"], checks=False).of(Score):
+    print(f"{score.perturbation}: {score.accuracy:.0%} [{score.low:.0%}, {score.high:.0%}]")
+
+maps = advcli.explain(found.images[found.predicted != labels], model=run, methods=["saliency"])
+print("maps of the fooled images:", maps["saliency"].shape)

@@ -1,0 +1,346 @@
+"""The four commands as functions of Python.
+
+Each takes the options of its command by the names of the request's fields (``advcli.tasks.*.request``), with the same
+defaults and checks, or a request. Texts are read as on the command line: ``eps="8/255"``, ``input_range="0,255"``.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, get_origin, get_type_hints
+
+import numpy as np
+
+from advcli import registry
+from advcli.backend import KerasModel, keras
+from advcli.errors import UsageError, nearest
+from advcli.model.classifier import Classifier
+from advcli.options import options_of
+from advcli.records import Progress, Record
+from advcli.search.compiled_attack import CompiledAttack
+from advcli.search.threat_defaults import threat_for
+from advcli.tasks.attack.request import Request as AttackRequest
+from advcli.tasks.benchmark.request import Execution as BenchmarkExecution
+from advcli.tasks.benchmark.request import Request as BenchmarkRequest
+from advcli.tasks.explain.request import Request as ExplainRequest
+from advcli.tasks.request import DEFAULT_ATTACKS, ModelOptions
+from advcli.tasks.train.request import Execution as TrainExecution
+from advcli.tasks.train.request import Request as TrainRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A run folder, a model file, an endpoint, a backbone's name, or a Keras model.
+Model = str | Path | KerasModel
+Reported = Callable[[Progress], None]
+_Kind = TypeVar("_Kind")
+
+
+class Records(list[Record]):
+    """The records of a call, in their order."""
+
+    def of(self, kind: type[_Kind]) -> list[_Kind]:
+        """Return the records of one type: ``records.of(Score)``."""
+        return [record for record in self if isinstance(record, kind)]
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a table with a row for each record and a column for each field.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise UsageError("pandas is not installed", "pip install pandas") from None
+        return pd.DataFrame([{"type": record.type} | vars(record) for record in self])
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """The adversarial images of an array.
+
+    Args:
+        images: (N, H, W, C) float32 in [0, 1].
+        predicted: (N,) the class that the model itself predicts for each.
+        fooled: (N,) whether the attack succeeded.
+        queries: (N,) how often the model was asked about each image.
+    """
+
+    images: np.ndarray
+    predicted: np.ndarray
+    fooled: np.ndarray
+    queries: np.ndarray
+
+
+def load(model: Model, **options: object) -> Classifier:
+    """Load a classifier.
+
+    Args:
+        model: a run folder, a model file, an endpoint, a backbone's name, or a Keras model.
+        options: ``labels``, ``input_range``, ``edge``, ``output``, ``fit``, ``weights`` and ``unsafe_load``.
+
+    Raises:
+        AdvcliError: the model cannot be read, or an option is not valid.
+    """
+    with ExitStack() as stack:
+        return _filled(ModelOptions, options).choose(_saved(model, stack)).load()
+
+
+def attack(
+    images: str | Path | Sequence[str | Path] | np.ndarray | AttackRequest,
+    labels: np.ndarray | None = None,
+    *,
+    model: Model = "mobilenetv2",
+    progress: Reported | None = None,
+    **options: object,
+) -> Records | Adversarial:
+    """Make images that fool a classifier.
+
+    Args:
+        images: image files or folders; or an array, (N, H, W, C) uint8 or floats in [0, 1]; or a whole request.
+        labels: of an array: (N,) the true classes; None means the predicted ones.
+        model: the attacked model.
+        progress: called with the progress.
+        options: the other options of ``advcli attack``; of an array ``attack``, ``norm``, ``eps``, ``target``, ``seed``
+            and those of the model.
+
+    Returns:
+        The records of the files that are written; of an array the adversarial images.
+
+    Raises:
+        AdvcliError: something is not valid, or cannot be read.
+    """
+    from advcli.tasks.attack.run import run
+
+    if isinstance(images, AttackRequest):
+        return _kept(run(images), progress)
+    with ExitStack() as stack:
+        name = _saved(model, stack)
+        if isinstance(images, np.ndarray):
+            request = _filled(AttackRequest, {"files": (Path("array"),), "model": name, **options})
+            return _attack_array(request, images, labels)
+        if labels is not None:
+            raise UsageError("labels go with an array of images", "for files give label=, one class for all")
+        files = [images] if isinstance(images, str | Path) else images
+        request = _filled(AttackRequest, {"files": tuple(map(Path, files)), "model": name, **options})
+        return _kept(run(request), progress)
+
+
+def _attack_array(request: AttackRequest, images: np.ndarray, labels: np.ndarray | None) -> Adversarial:
+    pixels = _in_unit_range(images)
+    choice = request.choose(request.model)
+    classifier = choice.load()
+    spec = request.attack or DEFAULT_ATTACKS[choice.access]
+    threat = threat_for(choice.recipe, request.norm, request.eps)
+    if request.target is not None:
+        threat = replace(threat, target=classifier.index(request.target))
+    true = classifier.predict(pixels).argmax(axis=1) if labels is None else np.asarray(labels)
+    compiled = CompiledAttack(classifier.inference_copy, registry.build("attacks", spec), threat, request.seed)
+    found = compiled.search(pixels, true)
+    fooled = threat.is_adversarial_class(found.predicted, true)
+    return Adversarial(found.points, found.predicted, np.asarray(fooled), found.queries)
+
+
+def benchmark(
+    *models: Model | BenchmarkRequest,
+    data: str | Path | tuple[np.ndarray, np.ndarray] = "",
+    progress: Reported | None = None,
+    **options: object,
+) -> Records:
+    """Measure accuracy, clean, corrupted and under attack.
+
+    Args:
+        models: the models, or a whole request.
+        data: a named data set, a path, or two arrays: (N, H, W, C) images, uint8 or floats in [0, 1], and (N,) classes
+            as indices of the models' outputs.
+        progress: called with the progress.
+        options: the other options of ``advcli benchmark``, such as ``attacks=["pgd"]``, ``eps=["8/255"]``,
+            ``corruptions="all"``, ``out="results.jsonl"``.
+
+    Raises:
+        AdvcliError: something is not valid, or cannot be read.
+    """
+    from advcli.tasks.benchmark.run import evaluate
+
+    if len(models) == 1 and isinstance(models[0], BenchmarkRequest):
+        return _kept(evaluate(models[0], _filled(BenchmarkExecution, options)), progress)
+    how, options = _split(BenchmarkExecution, options)
+    with ExitStack() as stack:
+        names = tuple(_saved(model, stack) for model in models if not isinstance(model, BenchmarkRequest))
+        if isinstance(data, tuple):
+            data = _saved_arrays(*data, names, options, stack)
+        request = _filled(BenchmarkRequest, {"models": names, "data": str(data), **options})
+        return _kept(evaluate(request, _filled(BenchmarkExecution, how)), progress)
+
+
+def explain(
+    images: str | Path | Sequence[str | Path] | np.ndarray | ExplainRequest,
+    *,
+    model: Model = "mobilenetv2",
+    progress: Reported | None = None,
+    **options: object,
+) -> Records | dict[str, np.ndarray]:
+    """Show which pixels a prediction depends on.
+
+    Args:
+        images: image files or folders; or an array, (N, H, W, C) uint8 or floats in [0, 1]; or a whole request.
+        model: the explained model.
+        progress: called with the progress.
+        options: the other options of ``advcli explain``; of an array ``methods``, ``layer``, ``seed`` and those of the
+            model.
+
+    Returns:
+        The records of the files that are written; of an array the maps of each method, (N, H, W) at the size of the
+        model's input, for the predicted class of each image.
+
+    Raises:
+        AdvcliError: something is not valid, or cannot be read.
+    """
+    from advcli.tasks.explain.start import start
+
+    if isinstance(images, ExplainRequest):
+        return _kept(start(images), progress)
+    with ExitStack() as stack:
+        name = _saved(model, stack)
+        if isinstance(images, np.ndarray):
+            return _explain_array(_filled(ExplainRequest, {"model": name, **options}), images)
+        files = [images] if isinstance(images, str | Path) else images
+        request = _filled(ExplainRequest, {"files": tuple(map(Path, files)), "model": name, **options})
+        return _kept(start(request), progress)
+
+
+def _explain_array(request: ExplainRequest, images: np.ndarray) -> dict[str, np.ndarray]:
+    from advcli.explainers import enlarge_maps
+    from advcli.tasks.explain.default_methods import suitable
+    from advcli.tasks.explain.validate import build_explainers
+
+    choice = request.choose(request.model)
+    black_box = None if choice.access == "gradient" else choice.name
+    explainers = build_explainers(request.methods, request.layer, black_box)
+    classifier = choice.load()
+    chosen = explainers if request.methods else suitable(explainers, classifier)
+    pixels = np.asarray(classifier.fit(_in_unit_range(images)))
+    classes = classifier.predict(pixels).argmax(axis=1)
+    found = {}
+    for method, explainer in chosen.items():
+        maps = explainer(classifier, pixels, classes, request.seed, None)
+        found[method] = maps if explainer.kind == "picture" else enlarge_maps(maps, classifier.image_size)
+    return found
+
+
+def train(request: TrainRequest | None = None, *, progress: Reported | None = None, **options: object) -> Records:
+    """Train a classifier; the last record, ``Trained``, names the run folder.
+
+    Args:
+        request: a whole request; its execution is given by options.
+        progress: called with the progress.
+        options: the options of ``advcli train``, such as ``data="digits"``, ``backbone="small"``, ``epochs=3``,
+            ``out="runs/mine"``.
+
+    Raises:
+        AdvcliError: something is not valid, or cannot be read.
+    """
+    from advcli.tasks.train.average import make_average
+    from advcli.tasks.train.run import make_job
+
+    how, options = _split(TrainExecution, options)
+    if request is not None and options:
+        raise UsageError(f"{min(options)} is an option of the request", "give it to the request")
+    request = request or _filled(TrainRequest, options)
+    execution = _filled(TrainExecution, how)
+    job = (make_average if execution.average else make_job)(request, execution, {*options, *how} or None)
+    return _kept(job.events(), progress)
+
+
+def _kept(events: Iterable[Record | Progress], progress: Reported | None) -> Records:
+    found = Records()
+    for event in events:
+        if isinstance(event, Record):
+            found.append(event)
+        elif progress is not None and isinstance(event, Progress):
+            progress(event)
+    return found
+
+
+def _split(kind: type, options: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
+    """Separate the options of an execution from those of the request."""
+    own = set(options_of(kind))
+    return (
+        {name: value for name, value in options.items() if name in own},
+        {name: value for name, value in options.items() if name not in own},
+    )
+
+
+def _filled(kind: type[_Kind], options: dict[str, object]) -> _Kind:
+    """Build a request from options; texts are read as on the command line, and lists become tuples."""
+    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]  every request is a dataclass
+    declared = options_of(kind)  # type: ignore[arg-type]  every request is a dataclass
+    hints = get_type_hints(kind)
+    values = {}
+    for name, value in options.items():
+        if name not in known:
+            raise UsageError(f"there is no option '{name}'", nearest(name, known))
+        given = declared.get(name)
+        if given is not None and given.parse is not None and not given.several and isinstance(value, str):
+            value = given.parse(value)
+        elif given is not None and given.several and given.parse is not None:
+            value = given.parse([value] if isinstance(value, str) else value)
+        elif isinstance(value, str) and get_origin(hints.get(name)) is tuple:
+            value = (value,)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
+
+
+def _saved(model: Model, stack: ExitStack) -> str:
+    """Return the text that names a model; a Keras model is saved for the time of the call."""
+    if isinstance(model, str | Path):
+        return str(model)
+    if not isinstance(model, keras.Model):
+        raise UsageError(f"a model is a path, a name or a Keras model, not {type(model).__name__}")
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    path = Path(folder) / f"{model.name}.keras"
+    model.save(path)
+    return str(path)
+
+
+def _saved_arrays(
+    images: np.ndarray, labels: np.ndarray, models: Sequence[str], options: dict[str, object], stack: ExitStack
+) -> str:
+    """Save arrays as a data set for the time of the call, with the classes of the first model."""
+    if not models:
+        raise UsageError("no model is given")
+    own = {name: value for name, value in options.items() if name in {each.name for each in fields(ModelOptions)}}
+    names = _filled(ModelOptions, own).choose(models[0]).load().labels
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    path = Path(folder) / "arrays.npz"
+    # The file has a training set, which a benchmark does not read.
+    np.savez(
+        path,
+        x_train=images[:1],
+        y_train=labels[:1],
+        x_test=images,
+        y_test=labels,
+        labels=np.array(names),
+    )
+    return str(path)
+
+
+def _in_unit_range(images: np.ndarray) -> np.ndarray:
+    """Return images as float32 in [0, 1]: (N, H, W, C) or (N, H, W) -> (N, H, W, C).
+
+    Raises:
+        UsageError: they are of another shape, type or range.
+    """
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4:
+        raise UsageError(f"images of shape {images.shape}", "give (N, H, W, C)")
+    if images.dtype == np.uint8:
+        return images.astype(np.float32) / 255
+    found = np.asarray(images, np.float32)
+    if not (np.isfinite(found).all() and found.min(initial=0) >= 0 and found.max(initial=0) <= 1):
+        raise UsageError("images have values outside of [0, 1]", "divide by 255, or give uint8")
+    return found

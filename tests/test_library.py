@@ -1,0 +1,155 @@
+"""The four commands as functions of Python."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import advcli
+from advcli.backend import KerasModel, keras
+from advcli.errors import UsageError
+from advcli.records import Attacked, Epoch, Score, Trained
+from advcli.tasks.benchmark.request import Request
+from conftest import make_classifier
+
+
+@pytest.fixture(scope="module")
+def model() -> KerasModel:
+    """An untrained network of the kind a tutorial makes: 0 to 255 in, softmax out."""
+    keras.utils.set_random_seed(3)
+    layers = [
+        keras.layers.Input((32, 32, 3)),
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Conv2D(8, 3, activation="relu"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(4, activation="softmax"),
+    ]
+    return keras.Sequential(layers, name="tutorial")
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+
+
+def test_importing_it_is_quick_and_imports_no_library() -> None:
+    code = (
+        "import sys, time; start = time.perf_counter(); import advcli; took = time.perf_counter() - start;"
+        "assert took < 0.1, took; assert not {'numpy', 'tensorflow', 'typer'} & set(sys.modules); print(dir(advcli))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "benchmark" in done.stdout
+    with pytest.raises(AttributeError, match="no attribute 'bencmark'"):
+        advcli.bencmark  # noqa: B018  the attribute does not exist
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(getattr(advcli, name) is not None for name in advcli.__all__)
+    assert (Path(advcli.__file__).parent / "py.typed").is_file()
+
+
+def test_a_keras_model_and_arrays_are_benchmarked(model: KerasModel, images: np.ndarray) -> None:
+    predicted = model.predict(images.astype(np.float32), verbose=0).argmax(axis=1)
+    labels = predicted.copy()
+    labels[:3] = (labels[:3] + 1) % 4
+    seen = []
+    records = advcli.benchmark(
+        model, data=(images, labels), input_range="0,255", attacks=["fgsm"], eps="4/255", checks=False,
+        progress=seen.append,
+    )  # fmt: skip
+    scores = {score.perturbation: score for score in records.of(Score)}
+    assert (scores["clean"].correct, scores["clean"].images) == (9, 12)
+    assert scores["fgsm"].eps == pytest.approx(4 / 255)
+    assert scores["fgsm"].correct < 9
+    assert seen
+
+
+def test_a_request_and_its_fields_are_the_same(model: KerasModel, tmp_path: Path) -> None:
+    make_classifier("small:width=4", channels=1, classes=10).save(tmp_path / "model.keras")
+    fields = {"data": "digits", "limit": 20, "attacks": ("fgsm",), "eps": ("0.1",), "checks": False}
+    labels = tmp_path / "names.txt"
+    labels.write_text("\n".join("0123456789"))
+    path = str(tmp_path / "model.keras")
+    by_fields = advcli.benchmark(path, **fields, labels=labels)
+    by_request = advcli.benchmark(Request(models=(path,), **fields, labels=labels))
+    assert [each.correct for each in by_fields.of(Score)] == [each.correct for each in by_request.of(Score)]
+
+
+def test_arrays_are_attacked(model: KerasModel, images: np.ndarray) -> None:
+    found = advcli.attack(images, model=model, attack="pgd:steps=10", eps="8/255", input_range="0,255")
+    assert isinstance(found, advcli.Adversarial)
+    change = np.abs(found.images - images / np.float32(255))
+    assert change.max() <= 8 / 255 + 1e-6
+    assert found.fooled.any()
+    clean = model.predict(images.astype(np.float32), verbose=0).argmax(axis=1)
+    after = model.predict(found.images * np.float32(255), verbose=0).argmax(axis=1)
+    np.testing.assert_array_equal(after, found.predicted)
+    np.testing.assert_array_equal(after != clean, found.fooled)
+    target = advcli.attack(
+        images[:2], model=model, attack="pgd:steps=10", eps=1.0 - 1e-6, target="2", input_range="0,255"
+    )
+    assert isinstance(target, advcli.Adversarial)
+    assert (target.predicted == 2).all()
+
+
+def test_files_are_attacked_and_explained(model: KerasModel, images: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(images[0]).save(tmp_path / "x.png")
+    records = advcli.attack(tmp_path / "x.png", model=model, out=tmp_path, eps="8/255", input_range="0,255")
+    assert isinstance(records, advcli.Records)
+    (record,) = records.of(Attacked)
+    assert (tmp_path / "x.adv.png").is_file()
+    assert Path(str(record.output)) == tmp_path / "x.adv.png"
+    explained = advcli.explain(
+        [tmp_path / "x.png"], model=model, out=tmp_path / "maps", methods="saliency", input_range="0,255"
+    )
+    assert len(explained) > 0
+    assert list((tmp_path / "maps").glob("*.png"))
+
+
+def test_arrays_are_explained(model: KerasModel, images: np.ndarray) -> None:
+    maps = advcli.explain(images[:3], model=model, methods=["saliency", "gradcam"], input_range="0,255")
+    assert isinstance(maps, dict)
+    assert {name: each.shape for name, each in maps.items()} == dict.fromkeys(["saliency", "gradcam"], (3, 32, 32))
+    assert maps["saliency"].std() > 0
+
+
+def test_training_returns_the_epochs_and_the_run(tmp_path: Path) -> None:
+    records = advcli.train(
+        data="digits", backbone="linear", objective="clean", epochs=2, limit=100, out=tmp_path / "run"
+    )
+    assert len(records.of(Epoch)) == 2
+    (trained,) = records.of(Trained)
+    classifier = advcli.load(tmp_path / "run")
+    assert classifier.labels == tuple("0123456789")
+    assert isinstance(trained.to_json(), str)
+
+
+def test_records_become_a_table(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    records = advcli.Records([Score(
+        model="m", data="d", seed=0, perturbation="clean", norm=None, eps=None, severity=None, images=2, correct=1,
+        accuracy=0.5, low=0.1, high=0.9, protocol="", accuracy_of_clean_correct=None, seconds=0.0,
+    )])  # fmt: skip
+    table = records.to_pandas()
+    assert isinstance(table, pandas.DataFrame)
+    assert (table["type"][0], table["accuracy"][0]) == ("score", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: advcli.benchmark("none.keras", data="digits"), "no model"),
+        (lambda: advcli.benchmark("linear", dta="digits"), "no option 'dta'"),
+        (lambda: advcli.benchmark(3, data="digits"), "not int"),
+        (lambda: advcli.attack(np.full((1, 8, 8, 3), 7.0), model="linear"), "outside of"),
+        (lambda: advcli.load("linear", input_range="0"), "--input-range"),
+        (lambda: advcli.train(data="digits", epocs=3), "did you mean 'epochs'"),
+    ],
+)
+def test_mistakes_are_named(call: object, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        call()  # type: ignore[operator]  a function of no arguments
+    assert message in f"{caught.value.message} {caught.value.hint}"
