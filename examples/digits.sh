@@ -16,5 +16,5 @@ done
 
 advcli benchmark runs/clean runs/nsl runs/pgd-at --attack fgsm --attack pgd:steps=20 --eps 0.1
 
-advcli attack "$here/pictures/seven.png" --model runs/clean --eps 0.1 --out . --overwrite
-advcli explain "$here/pictures/seven.png" --model runs/clean --attack pgd --eps 0.1 --out maps --overwrite
+advcli attack "$here/../docs/pictures/seven.png" --model runs/clean --eps 0.1 --out . --overwrite
+advcli explain "$here/../docs/pictures/seven.png" --model runs/clean --attack pgd --eps 0.1 --out maps --overwrite

@@ -4,9 +4,9 @@
 set -euo pipefail
 run="$1" here="$(cd "$(dirname "$0")" && pwd)"
 folder="$(mktemp -d)"
-advcli explain "$here/pictures/seven.png" --model "$run" --attack pgd --eps 0.1 --out "$folder"
+advcli explain "$here/../docs/pictures/seven.png" --model "$run" --attack pgd --eps 0.1 --out "$folder"
 "$here/photo.sh" "$folder" "${@:2}"
-python3 - "$folder" "$here/pictures" <<'PYTHON'
+python3 - "$folder" "$here/../docs/pictures" <<'PYTHON'
 import sys
 from pathlib import Path
 

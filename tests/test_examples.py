@@ -33,9 +33,9 @@ def test_examples(tmp_path: Path, program: tuple[str, ...]) -> None:
     assert "pgd:steps=20" in tour
     assert (tmp_path / "tour" / "seven.adv.png").exists()
     assert (tmp_path / "tour" / "maps" / "seven.explain.png").exists()
-    fooled = run(EXAMPLES / "fooled.sh", "tour/runs/clean", EXAMPLES / "pictures", "out", "0.5")
+    fooled = run(EXAMPLES / "fooled.sh", "tour/runs/clean", EXAMPLES.parent / "docs" / "pictures", "out", "0.5")
     assert "->" in fooled
-    pictures = EXAMPLES / "pictures"
+    pictures = EXAMPLES.parent / "docs" / "pictures"
     assert "images are seen as 8" in run(EXAMPLES / "patch.sh", "tour/runs/clean", "8", pictures, pictures)
     assert (tmp_path / "patched" / "crafted" / "patch.pattern.png").exists()
     assert "queries of PGD" in run(sys.executable, EXAMPLES / "library.py", "tour/runs/clean")

@@ -5,13 +5,11 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 import advcli
-import readme
 from advcli import registry
 
 ROOT = Path(advcli.__file__).parent
@@ -247,33 +245,3 @@ def test_help_is_quick(arguments: str, budget: float) -> None:
     while len(times) < 6 and min(times, default=9.0) > budget:
         times.append(float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout))
     assert min(times) <= budget
-
-
-def test_the_readmes_tables_are_those_of_the_components() -> None:
-    text = readme.README.read_text()
-    assert set(re.findall(r"^<!-- (\w+) -->$", text, re.MULTILINE)) == {*FAMILIES, "end"}
-    assert readme.renewed(text) == text, "python tests/readme.py writes them anew"
-
-
-def test_the_readme_shows_a_component_as_it_is() -> None:
-    assert (ROOT / "attacks" / "fgsm.py").read_text().rstrip() in readme.README.read_text()
-
-
-@cache
-def help_of(command: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "advcli", command, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"COLUMNS": "300", "PATH": ""},
-    ).stdout
-
-
-def test_the_readmes_commands_exist() -> None:
-    readme = (ROOT.parent / "README.md").read_text()
-    commands = re.findall(r"^(?:\$ )?advcli (\w+)(.*)$", readme, re.MULTILINE)
-    assert len(commands) >= 8
-    for command, options in commands:
-        for option in re.findall(r"(?<!\S)--[a-z-]+", options):
-            assert option in help_of(command), f"advcli {command} has no {option}"

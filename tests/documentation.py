@@ -1,4 +1,4 @@
-"""The README's component tables, made from the components: ``python tests/readme.py`` writes them anew."""
+"""The tables of docs/, made from the components: ``python tests/documentation.py`` writes them anew."""
 
 import ast
 import re
@@ -8,7 +8,8 @@ from advcli import registry
 from advcli.attacks import KINDS
 from advcli.corruptions import GROUPS, chosen
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
 _TABLE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -56,10 +57,21 @@ def _cited(family: str, name: str) -> str:
     return f"{summary} ([paper]({paper[0]}))" if paper else summary
 
 
+def papers() -> str:
+    """Make the table of the methods that cite a paper, family by family."""
+    rows = ["| family | name | what it is |", "|---|---|---|"]
+    for folder in sorted((ROOT / "docs" / "components").glob("*.md")):
+        for name in registry.names(folder.stem):
+            if "([paper](" in (cited := _cited(folder.stem, name)):
+                rows.append(f"| {folder.stem} | `{name}` | {cited} |")
+    return "\n".join(rows) + "\n"
+
+
 def renewed(text: str) -> str:
-    """Return the README with every table as it should be."""
-    return _TABLE.sub(lambda match: match[1] + table(match[2]) + match[3], text)
+    """Return a page with every table as it should be."""
+    return _TABLE.sub(lambda match: match[1] + (papers() if match[2] == "papers" else table(match[2])) + match[3], text)
 
 
 if __name__ == "__main__":
-    README.write_text(renewed(README.read_text()))
+    for page in PAGES:
+        page.write_text(renewed(page.read_text()))
