@@ -17,6 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from advcli.cli.progress_lines import ProgressLines
 from advcli.cli.tables import attack_and_train as tables
 from advcli.cli.tables.style import title
 from advcli.errors import ExitStatus
@@ -134,6 +135,7 @@ class Output:
         self._unmet = 0
         self._notes = _Notes(self)
         self._bar: Bar | None = None
+        self._lines = ProgressLines()
 
     def __enter__(self) -> "Output":
         logger = logging.getLogger("advcli")
@@ -184,14 +186,13 @@ class Output:
                 self._records.append(_visible_parts(event))
         return ExitStatus.FAILED if self._failures else ExitStatus.UNMET if self._unmet else ExitStatus.DONE
 
-    def status(self, what: str) -> None:
-        """Show a status without a progress bar."""
-        self._advance(Progress(what, 0, 0))
-
     def _advance(self, progress: Progress) -> None:
-        if self._bar is None:
-            return
         progress = replace(progress, what=visible(progress.what))
+        if self._bar is None:
+            line = None if self.quiet else self._lines.line(progress)
+            if line is not None:
+                self.stderr.print(Text(f"advcli: {line}"))
+            return
         total = progress.of or None
         task = next(iter(self._bar.tasks), None)
         if task is None or task.total != total or progress.done < task.completed:

@@ -53,7 +53,7 @@ def start(request: Request) -> Iterator[Record | Progress]:
     def events() -> Iterator[Record | Progress]:
         if not outputs:
             return
-        yield Progress("loading the model", 0, len(outputs))
+        yield Progress("loading the model", 0, 0)
         models = []
         for classifier in load_all(choices):
             validate.check_classes(classifier, request, outputs)
