@@ -92,8 +92,17 @@ def options(family: str, name: str) -> dict[str, str]:
 
 def lengths(family: str, name: str) -> tuple[str, ...]:
     """Return which of a component's options are lengths in the units of eps, as its source says."""
-    node = _attributes(family, name).get("lengths")
-    return ast.literal_eval(node.value) if node and node.value else ()
+    found = class_value(family, name, "lengths")
+    return found if isinstance(found, tuple) else ()
+
+
+def class_value(family: str, name: str, key: str) -> object:
+    """Return the value that a component's source gives to an attribute of its class; None if it is no literal."""
+    node = _attributes(family, name).get(key)
+    try:
+        return ast.literal_eval(node.value) if node and node.value else None
+    except ValueError:
+        return None
 
 
 def _attributes(family: str, name: str) -> dict[str, ast.AnnAssign]:

@@ -138,10 +138,11 @@ def call(folder: Path, line: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_a_file_is_an_attack(folder: Path) -> None:
-    shown = call(folder, "attack --help").stdout
+    shown = call(folder, "attack --help-attacks").stdout
     # The step and its unit stand in another class than the attack's own.
     (line,) = (line for line in shown.splitlines() if "mine:" in line or "mine " in line)
     assert "mine:step=0.125,times=1" in line
+    assert "step: pixel values in [0, 1]" in line
     done = call(folder, "attack x.png --model model.keras --attack mine:step=0.5 --eps 0.1 --json")
     assert done.returncode == ExitStatus.DONE, done.stderr
     (record,) = map(json.loads, done.stdout.splitlines())

@@ -110,7 +110,7 @@ def call(folder: Path, line: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_an_installed_package_adds_components(installed: Path) -> None:
-    shown = call(installed, "attack --help").stdout
+    shown = call(installed, "attack --help-attacks").stdout
     assert "darken:share=1.0" in shown
     assert "Darken every image." in shown
     done = call(installed, "attack x.png --model model.keras --attack darken:share=0.5 --eps 0.1 --json")

@@ -3,8 +3,15 @@
 from advcli.cli.options import Display, command
 from advcli.tasks.attack.request import Request
 
+_EXAMPLES = """
+attack img.jpg --eps 0.03
+attack photos/ --model mine.keras --attack autoattack --out adversarial/
+attack img.jpg --target "school bus" --save clean,adversarial,difference
+attack img.jpg --minimal
+"""
 
-@command("attacks")
+
+@command("attacks", examples=_EXAMPLES)
 def attack(request: Request, display: Display) -> int:
     """Make images that fool a classifier: advcli attack img.jpg --eps 0.03."""
     from advcli.cli.output import Output

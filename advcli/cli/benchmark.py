@@ -6,8 +6,15 @@ from advcli.cli.config import refuse_options
 from advcli.cli.options import Display, command
 from advcli.tasks.benchmark.request import Execution, Request
 
+_EXAMPLES = """
+benchmark runs/base runs/robust --attack pgd:steps=40 --eps 4/255
+benchmark mine.keras --data photos/ --corruptions all --severity 3
+benchmark runs/robust --attack autoattack --out results.jsonl --report report.html
+benchmark runs/robust --fail-under clean=0.9 --fail-under pgd=0.40
+"""
 
-@command("attacks", "corruptions", "augmentations", "checks", "datasets")
+
+@command("attacks", "corruptions", "augmentations", "checks", "datasets", examples=_EXAMPLES)
 def benchmark(context: typer.Context, request: Request, how: Execution, display: Display) -> int:
     """Measure accuracy, clean, corrupted and under attack: advcli benchmark RUN RUN --attack pgd --eps 8/255."""
     from advcli.cli.output import Output

@@ -14,12 +14,18 @@ from typer.core import TyperCommand
 
 from advcli import registry
 from advcli.cli.app import app
+from advcli.cli.component_lists import help_options, names_of
 from advcli.files.image_file import MAX_PIXELS, allow_pixels
 from advcli.options import OUTPUT, PANELS, RUN, Option, choices_of, helps_of, name_of, option, options_of, read_choice
 from advcli.records.base import Fields
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+
+# In narrow help a longer placeholder would be broken.
+_SHORT = 14
+_CHOICE = "CHOICE"
 
 
 def _offline(asked: bool) -> None:
@@ -44,11 +50,12 @@ class Display:
     max_pixels: int = option(MAX_PIXELS, panel=RUN, metavar="N", min=1, env="ADVCLI_MAX_PIXELS", callback=allow_pixels)
 
 
-def command(*families: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def command(*families: str, examples: str = "") -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Register a command; its parameters are requests, and optionally the context.
 
     Args:
         families: the components that its help lists.
+        examples: lines at the end of its help.
     """
 
     def register(run: Callable[..., int]) -> Callable[..., int]:
@@ -66,6 +73,7 @@ def command(*families: str) -> Callable[[Callable[..., int]], Callable[..., int]
                 if given.alias:
                     aliases[given.alias.strip("-")] = name_of(name, given).strip("-")
         parameters = [parameter for _, parameter in sorted(parameters, key=itemgetter(0))]
+        parameters += help_options(families)
 
         def called(context: typer.Context, **values: Any) -> int:
             filled = {name: _fill(kind, values) for name, kind in requests.items()}
@@ -76,7 +84,7 @@ def command(*families: str) -> Callable[[Callable[..., int]], Callable[..., int]
         called.__annotations__ = {each.name: each.annotation for each in (context, *parameters)}
         called.__name__, called.__doc__ = run.__name__, run.__doc__
         settings = {"token_normalize_func": lambda token: aliases.get(token, token)}
-        app.command(cls=_listing_command(families), context_settings=settings)(called)
+        app.command(cls=_listing_command(families, examples), context_settings=settings)(called)
         return run
 
     return register
@@ -91,15 +99,18 @@ def _parameter(default: object, kind: Any, text: str, field_name: str, given: Op
         kind = str
     if not required and (several or given.parse is not None or default is None):
         kind, default = kind | None, None
-    text = (text[:1].upper() + text[1:]).replace("[", "\\[")
-    known: dict[str, Any] = {"metavar": given.metavar, "help": text}
+    text = (text[:1].upper() + text[1:]).replace("[", "\\[") + _bounds(given)
+    known: dict[str, Any] = {"metavar": _metavar(kind, given), "help": text}
     if given.argument:
         declared = typer.Argument(**known, show_default=False)
     else:
         known["show_default"] = not several if given.shown is None else given.shown
         known |= {"min": given.min, "max": given.max, "callback": given.callback, "is_eager": given.eager}
         if choices:
-            known |= {"metavar": "|".join(choices), "parser": partial(read_choice, choices=choices, name=name)}
+            known |= {"metavar": _CHOICE, "parser": partial(read_choice, choices=choices, name=name)}
+            known["help"] += f" One of {', '.join(choices)}."
+            if len("|".join(choices)) <= _SHORT:
+                known |= {"metavar": "|".join(choices), "help": text}
         if given.family:
             known["autocompletion"] = _completion(given.family)
         declared = typer.Option(*(given.flags or (name,)), rich_help_panel=given.panel, envvar=given.env, **known)
@@ -139,26 +150,32 @@ def _completion(family: str) -> Callable[[str], list[tuple[str, str]]]:
     return complete
 
 
-def _listing_command(families: tuple[str, ...]) -> type[TyperCommand]:
+def _metavar(kind: object, given: Option) -> str:
+    """Return the placeholder of an option's value; a flag has none."""
+    parts = {kind, *get_args(kind)}
+    return given.metavar or ("" if bool in parts else "N" if int in parts else "NUMBER" if float in parts else "TEXT")
+
+
+def _bounds(given: Option) -> str:
+    """Write the bounds of a number, where they are not obvious."""
+    if given.min is None:
+        return ""
+    if given.max is None:
+        return "" if given.min in (0, 1) else f" At least {given.min:g}."
+    return f" From {given.min:g} to {given.max:.10g}."
+
+
+def _listing_command(families: tuple[str, ...], examples: str) -> type[TyperCommand]:
     class Command(TyperCommand):
         """A command that reads the components' sources only when its help is shown."""
 
         def format_help(self, ctx: Any, formatter: Any) -> None:
-            self.epilog = _list(families)
+            for parameter in self.get_params(ctx):
+                # The type in Python, and bounds in brackets, tell a person nothing that the text does not.
+                parameter.display_type = lambda ctx: ""
+                parameter._get_number_range_help_str = lambda: None
+            lines = [f"  advcli {line}".replace("[", "\\[") for line in examples.strip().splitlines()]
+            self.epilog = "\n\n".join(["[bold]Examples[/bold]", *lines, names_of(families, str(self.name))])
             super().format_help(ctx, formatter)
 
     return Command
-
-
-def _list(families: tuple[str, ...]) -> str:
-    """List components with their options and summaries, for a command's help; nothing is imported."""
-    paragraphs = []
-    for family in families:
-        paragraphs.append(f"[bold]{family.capitalize()}[/bold]")
-        for name in registry.names(family):
-            options = ",".join(f"{key}={value}" for key, value in registry.options(family, name).items())
-            shown = f"{name}:{options}" if options else name
-            lengths = registry.lengths(family, name)
-            unit = f" ({', '.join(lengths)}: pixel values in \\[0, 1])" if lengths else ""
-            paragraphs.append(f"  [cyan]{shown}[/cyan]  {registry.summary(family, name)}{unit}")
-    return "\n\n".join(paragraphs)

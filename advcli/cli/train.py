@@ -10,6 +10,13 @@ from advcli.cli.options import Display, command
 from advcli.options import option
 from advcli.tasks.train.request import Execution, Request
 
+_EXAMPLES = """
+train --backbone mobilenetv2
+train --data photos/ --weights imagenet --recipe robust
+train --model mine.keras --data photos/ --objective n-fgsm --eps 4/255
+train --resume runs/digits-mobilenetv2-nsl
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigFile:
@@ -22,7 +29,17 @@ class ConfigFile:
     config: Path | None = option(None, metavar="FILE", eager=True, callback=read_config)
 
 
-@command("recipes", "datasets", "backbones", "objectives", "modifiers", "augmentations", "schedules", "attacks")
+@command(
+    "recipes",
+    "datasets",
+    "backbones",
+    "objectives",
+    "modifiers",
+    "augmentations",
+    "schedules",
+    "attacks",
+    examples=_EXAMPLES,
+)
 def train(context: typer.Context, request: Request, how: Execution, display: Display, config: ConfigFile) -> int:
     """Train a classifier, by default an adversarially regularized one: advcli train --backbone mobilenetv2."""
     from advcli.cli.output import Output

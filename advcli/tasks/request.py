@@ -56,13 +56,13 @@ class ModelOptions(FileOptions):
     """How models are read.
 
     Args:
-        weights: for a backbone: where its weights come from.
+        weights: for a backbone: imagenet or a file.
         edge: side of the model's square input.
         output: for a model of several outputs: the name of the one to use.
         fit: how images of other sizes are brought to the model's: squashed, or the centre cut out at 256/224 of it.
     """
 
-    weights: str = option("imagenet", panel=WHAT, metavar="imagenet|FILE")
+    weights: str = option("imagenet", panel=WHAT, metavar="FILE")
     edge: int | None = option(None, "--image-size", panel=WHAT, metavar="PIXELS", alias="--edge", min=8)
     output: str | None = option(None, panel=WHAT, metavar="NAME")
     fit: Literal["squash", "crop"] = option("squash", panel=WHAT)
@@ -120,7 +120,7 @@ class SurrogateOptions(Validated):
 
 def model_option() -> FieldDefault:
     """Declare ``--model``."""
-    known = {"panel": WHAT, "metavar": "RUN|FILE|URL|BACKBONE", "env": "ADVCLI_MODEL"}
+    known = {"panel": WHAT, "metavar": "MODEL", "env": "ADVCLI_MODEL"}
     return option("mobilenetv2", "--model", "-m", **known)
 
 

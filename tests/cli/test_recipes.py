@@ -1,6 +1,7 @@
 """What ``advcli train`` refuses, and that it does so before TensorFlow is imported."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,4 +137,5 @@ def test_every_family_that_training_is_made_of_is_in_its_help() -> None:
     )
     for family in ("datasets", "backbones", "objectives", "modifiers", "augmentations", "schedules", "attacks"):
         for name in registry.names(family):
-            assert f"  {name}" in done.stdout
+            assert re.search(rf"\b{name}\b", done.stdout)
+            assert f"advcli train --help-{family}" in done.stdout

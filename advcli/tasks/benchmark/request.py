@@ -92,7 +92,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
 
     Args:
         models: run folders, model files, endpoints or backbones, each with its own options after a colon if need be:
-            a.keras:range=-1,1,size=64,labels=FILE,output=NAME,name=base; with --merge, files of results.
+            a.keras:range=-1,1,size=64 (also labels=, output=, name=); with --merge, files of results.
         class_order: how names of class folders number the outputs of a model without class names: 1, 10, 2 or 1, 2, 10.
         attacks: an attack and its options; may be given several times; none for no attack.
         noises: random noise and its options, such as gaussian:std=0.2; may be given several times.
@@ -107,7 +107,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         given_sets: name and severity of the given perturbations; the data determine them.
         has_clean: whether there are clean images; the data determine it.
         transfer: craft on each model, score on all: the transfer matrix.
-        certify: certify l2 radii by randomized smoothing; also n0=100 and alpha=0.001.
+        certify: certify l2 radii by randomized smoothing: sigma=0.25,n=1000; also n0=100 and alpha=0.001.
         per_class: accuracy of each class, and the most frequent confusions.
         by: accuracy of each value of a column of the data's manifest; the lowest is tested against the others.
         relative_to: the reference model of the relative corruption errors.
@@ -128,7 +128,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         (), "--noise", panel=THREAT, metavar="SPEC", family="augmentations", parse=_read_noises, several=True
     )
     corruptions: tuple[str, ...] = option(
-        (), panel=THREAT, metavar="all|GROUP|NAME,...", family="corruptions", parse=_read_corruptions, shown=False
+        (), panel=THREAT, metavar="NAME,...", family="corruptions", parse=_read_corruptions, shown=False
     )
     severities: tuple[int, ...] = option(
         (1, 2, 3, 4, 5), "--severity", panel=THREAT, metavar="1-5", parse=read_severities, shown="1-5"
@@ -145,7 +145,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     )
     threats: tuple[tuple[str, float], ...] | None = None
     transfer: bool = option(False, panel=THREAT)
-    certify: str | None = option(None, panel=THREAT, metavar="sigma=0.25,n=1000")
+    certify: str | None = option(None, panel=THREAT, metavar="SPEC")
     batch: int = batch_option(64)
     checks: bool = option(True, "--checks/--no-checks", panel=SUMMARY, of_results=True)
     per_class: bool = option(False, panel=SUMMARY, of_results=True)
@@ -153,7 +153,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     relative_to: str | None = option(
         None, panel=SUMMARY, metavar="MODEL", of_results=True, shown="the first model, if there are several"
     )
-    fail_under: tuple[str, ...] = option((), panel=SUMMARY, metavar="NAME=ACCURACY", of_results=True)
+    fail_under: tuple[str, ...] = option((), panel=SUMMARY, metavar="GATE", of_results=True)
     baseline: Path | None = option(None, panel=SUMMARY, metavar="FILE", of_results=True)
 
     def __post_init__(self) -> None:
@@ -348,7 +348,7 @@ class Execution(Validated):
     resume: Path | None = option(None, metavar="FILE")
     shard: Shard = option(Shard(), metavar="K/N", parse=Shard.read, shown=False)
     merge: bool = option(False)
-    ray: str | None = option(None, metavar="auto|ADDRESS")
+    ray: str | None = option(None, metavar="ADDRESS")
     budget: float | None = option(None, metavar="TIME", parse=read_duration)
     memory: float | None = memory_option()
     overwrite: bool = option(False, panel=OUTPUT, of_results=True)

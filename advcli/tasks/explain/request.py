@@ -75,7 +75,7 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
         model: a run folder, a model file, an endpoint, or a backbone with ImageNet weights.
         compare: another model that explains the same images; may be given several times.
         methods: a method and its options; may be given several times.
-        classes: the class to explain, by name or index too; may be given several times.
+        classes: the class to explain: predicted, true, second, or a name or an index; may be given several times.
         top: explain each of the N likeliest classes.
         contrast: explain why class A rather than class B.
         label: the true class of the images.
@@ -110,7 +110,7 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
         (),
         "--class",
         panel=WHAT,
-        metavar="predicted|true|second|CLASS",
+        metavar="CLASS",
         shown="predicted; of an adversarial image the original one too",
     )
     top: int | None = option(None, panel=WHAT, metavar="N", min=1)

@@ -50,7 +50,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
         model: start from a model of your own, in place of --backbone: a run folder, a .keras or .h5 file.
         edge: side of the model's square input.
         backbone: the network and its options.
-        weights: the initial weights of the backbone.
+        weights: the initial weights of the backbone: none, imagenet or a file.
         recipe: options that were measured together, those that you do not give yourself.
         objective: the loss that training minimises.
         attack: an attack and its options, such as pgd:steps=40.
@@ -67,7 +67,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
         patience: epochs without a lower training loss before the next part is unfrozen.
         epochs: passes over the training images.
         batch: images in a step.
-        optimizer: the optimizer.
+        optimizer: sgd, adamw or scaled-adam.
         learning_rate: the highest rate.
         schedule: the learning rate schedule after the warm-up.
         warmup: epochs in which the rate rises from zero.
@@ -95,7 +95,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
         None, "--image-size", panel=WHAT, metavar="PIXELS", alias="--edge", min=8, shown="that of the data or the model"
     )
     backbone: str = _component("backbones", "mobilenetv2", "--backbone", "-b", panel=WHAT)
-    weights: str = option("none", panel=WHAT, metavar="none|imagenet|FILE")
+    weights: str = option("none", panel=WHAT, metavar="FILE")
     recipe: str | None = option(
         None, panel=WHAT, metavar="NAME", family="recipes", shown="article with pretrained weights and no --objective"
     )
@@ -107,7 +107,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
     augment: tuple[str, ...] = option(
         (AUTO,),
         panel=WHAT,
-        metavar="auto|article|none|SPEC,...",
+        metavar="SPEC,...",
         family="augmentations",
         parse=_read_augmentations,
         shown=AUTO,
@@ -126,7 +126,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
     optimizer: str | None = option(
         None,
         panel=LEARNING,
-        metavar="sgd|adamw|scaled-adam",
+        metavar="NAME",
         shown="scaled-adam with pretrained weights or --model, else sgd",
     )
     learning_rate: float | None = option(
@@ -191,6 +191,6 @@ class Execution(Validated):
     runs: tuple[str, ...] = option((), metavar="RUN...", argument=True)
     select: Select | None = option(None, shown="robust if a run was trained to be robust, else clean")
     resume: Path | None = option(None, metavar="RUN")
-    out: Path | None = out_option(None, metavar="DIR", shown="runs/DATA-BACKBONE-OBJECTIVE")
+    out: Path | None = out_option(None, metavar="DIR", shown="a folder in runs/")
     tensorboard: bool = option(False, panel=OUTPUT)
     overwrite: bool = overwrite_option()
