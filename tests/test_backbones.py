@@ -447,9 +447,16 @@ def test_download_that_fails(edge, tmp_path, monkeypatch, caplog, capsys):
     monkeypatch.delenv("ADVCLI_OFFLINE", raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     caplog.set_level(logging.INFO, "advcli")
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "model.keras").touch()
+    (tmp_path / "theirs.keras").touch()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(AdvcliError, match=r"cannot download .*mobilenet_v2_.*_1\.0_224\.h5") as caught:
         build("mobilenetv2", edge=edge, weights="imagenet")
+    assert "Errno" not in caught.value.message
     assert "--weights FILE" in caught.value.hint
+    assert "--model 'runs/mine' or 'theirs.keras'" in caught.value.hint
+    assert f"save it as '{tmp_path / 'models'}" in caught.value.hint
     assert len(caplog.messages) == 1
     assert "(14.5 MB)" in caplog.messages[0]
     assert str(tmp_path / "models") in caplog.messages[0]

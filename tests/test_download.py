@@ -82,7 +82,7 @@ def test_a_damaged_file_is_fetched_again(server: str, cache: Path) -> None:
 def test_a_failed_download_leaves_nothing(server: str, cache: Path, page: str) -> None:
     with pytest.raises(AdvcliError, match="cannot download") as error:
         fetch(f"{server}/{page}", "file.bin", SHA256, SIZE, INSTEAD)
-    assert error.value.hint == INSTEAD and error.value.exit_code == 1
+    assert error.value.hint.startswith(INSTEAD) and error.value.exit_code == 1
     assert not list(cache.iterdir())
 
 
@@ -145,7 +145,7 @@ def test_offline_uses_the_cache_only(server: str, cache: Path, monkeypatch: pyte
     monkeypatch.setenv("ADVCLI_OFFLINE", "1")
     with pytest.raises(AdvcliError, match="--offline") as error:
         fetch(f"{server}/file", "file.bin", SHA256, SIZE, INSTEAD)
-    assert error.value.hint == INSTEAD and not Handler.served
+    assert error.value.hint.startswith(INSTEAD) and not Handler.served
     cache.mkdir()
     (cache / "file.bin").write_bytes(CONTENT)
     assert fetch(f"{server}/file", "file.bin", SHA256, SIZE, INSTEAD) == cache / "file.bin"

@@ -16,6 +16,8 @@ from advcli.files.download import fetch, keras_folder
 from advcli.files.hdf5 import check_hdf5
 
 IMAGENET_CLASSES = 1000
+# Models that a hint names.
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def find_weights(
         if not published.sha256:
             message = f"the ImageNet weights of {name} cannot be checked: no SHA-256 of them is known"
             raise UsageError(message, f"download {published.url} yourself and give the file with --weights")
-        instead = "give a file: --weights FILE"
+        instead = f"give a weights file, --weights FILE, or a model that you have, --model {_models_here()}"
         return fetch(published.url, published.file, published.sha256, published.size, instead, keras_folder())
     file = Path(weights).expanduser()
     if not file.is_file():
@@ -65,6 +67,13 @@ def find_weights(
     if file.suffix not in (".h5", ".hdf5"):
         raise UsageError(f"not a weights file: '{file}'", "weights files end in .weights.h5 or .h5")
     return file
+
+
+def _models_here() -> str:
+    """Return the models in the current folder and its runs; FILE where there are none."""
+    runs = [path.parent for path in Path("runs").glob("*/model.keras")]
+    found = [*sorted(runs), *sorted(path for path in Path().glob("*.keras") if path.is_file())][:_SHOWN]
+    return " or ".join(f"'{path}'" for path in found) or "FILE"
 
 
 def head_size(file: Path | None) -> int | None:

@@ -55,6 +55,7 @@ def fetch(url: str, filename: str, sha256: str, size: int, instead: str, folder:
     from advcli.files.atomic import remove_leftovers, whole_file
 
     path = (folder or cache_folder()) / filename
+    instead = f"{instead}; or download it elsewhere and save it as '{path}'"
     if path.is_file():
         if path.stat().st_size == size:
             with path.open("rb") as cached:
@@ -90,6 +91,8 @@ def _blocks(url: str, instead: str) -> Iterator[bytes]:
                 yield block
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
+        # Without the number that the system gives to the error.
+        reason = getattr(reason, "strerror", None) or reason
         raise AdvcliError(f"cannot download '{url}': {reason}", instead) from error
 
 
