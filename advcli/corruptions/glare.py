@@ -1,7 +1,7 @@
 """Glare: add the light of a lamp that the lens scatters over the image.
 
-Its profile is that of veiling glare, the inverse square of the distance: Vos 1984,
-https://doi.org/10.1111/j.1475-1313.1984.tb00345.x
+It falls with the square of the distance, as veiling glare does: Spencer, Shirley, Zimmerman and Greenberg 1995,
+https://doi.org/10.1145/218380.218466
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Water drops: see the scene through drops on the lens, each of which refracts it upside down.
 
-The drops are spherical caps, and light is refracted by Snell's law: von Bernuth, Volk and Bringmann 2018,
-https://doi.org/10.1109/ITSC.2018.8569650
+The drops are spherical caps, and light is refracted by Snell's law, as by von Bernuth, Volk and Bringmann, Rendering
+physically correct raindrops on windshields, IEEE Intelligent Vehicles Symposium 2018, pages 922 to 927.
 """
 
 import math

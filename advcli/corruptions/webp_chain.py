@@ -31,7 +31,7 @@ class WebPChain(PhysicalCorruption):
     parameter: ClassVar[str] = "quality"
     unit: ClassVar[str] = "WebP quality"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {
-        224: (50, 30, 18, 12, 7),
+        224: (40, 20, 10, 5, 1),
         64: (85, 65, 45, 30, 15),
         32: (90, 75, 60, 45, 25),
     }
