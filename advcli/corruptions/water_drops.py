@@ -40,7 +40,7 @@ class WaterDrops(PhysicalCorruption):
     group: ClassVar[str] = "scene"
     parameter: ClassVar[str] = "share"
     unit: ClassVar[str] = "share of the image"
-    levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (0.1, 0.2, 0.3, 0.4, 0.5)}
+    levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (0.05, 0.1, 0.15, 0.22, 0.3)}
 
     def __post_init__(self) -> None:
         require_within("share", self.share, 0, 0.95)
