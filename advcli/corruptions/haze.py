@@ -33,7 +33,7 @@ class Haze(PhysicalCorruption):
     group: ClassVar[str] = "scene"
     parameter: ClassVar[str] = "beta"
     unit: ClassVar[str] = "optical depth"
-    levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (0.1, 0.3, 0.6, 1, 1.5)}
+    levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (0.1, 0.25, 0.5, 0.8, 1.1)}
 
     def __post_init__(self) -> None:
         require_within("beta", self.beta, 0)
