@@ -189,7 +189,7 @@ def saved_model_proto(folder: Path) -> Graph:
     Raises:
         AdvcliError: the file is damaged.
     """
-    assert tf.__version__
+    _import("tensorflow")
     parser: Graph = importlib.import_module("tensorflow.python.saved_model.loader_impl")
     try:
         return parser.parse_saved_model(str(folder))

@@ -38,7 +38,9 @@ def exported(path: Path) -> Iterator[Path]:
         # The second process must find this package, from wherever it was imported.
         places = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = os.environ | {"TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": places}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(  # noqa: S603  this interpreter and a module of advcli; the file's name is one argument
+            command, env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             raise Keras2Error(lines[-1][:300] if lines else f"exit code {done.returncode}")

@@ -112,8 +112,7 @@ def _measure(options: dict[str, Json], number: int, of: int, folder: str) -> lis
 
     for measuring in (evaluate_shared, evaluate_attacks, evaluate_transfers):
         _finished(measuring(plan, models, results, keep, batch))
-    if plan.smoothing is not None:
-        _finished(smooth(plan, models, results, keep, batch))
+    _finished(smooth(plan, models, results, keep, batch))
     return lines
 
 
