@@ -160,7 +160,7 @@ def as_written(function: _Function) -> _Function:
 
     The conversion takes tens of milliseconds a function in each trace of an attack.
     """
-    function.autograph_info__ = None  # type: ignore[attr-defined]
+    function.autograph_info__ = None  # pyright: ignore[reportFunctionMemberAccess]  AutoGraph looks for this mark
     return function
 
 

@@ -1,9 +1,11 @@
 """The rules of the house that a machine can check."""
 
 import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -271,3 +273,52 @@ def test_the_readmes_commands_exist() -> None:
     for command, options in commands:
         for option in re.findall(r"(?<!\S)--[a-z-]+", options):
             assert option in help_of(command), f"advcli {command} has no {option}"
+
+
+SILENCING = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:|ruff:)", re.IGNORECASE)
+REASONED = re.compile(
+    r"# noqa: [A-Z]+\d+(, [A-Z]+\d+)*  \w.*"
+    r"|# pyright: ignore\[report\w+(, report\w+)*\]  \w.*"
+    r"|# pyright: report\w+=false(, report\w+=false)*"  # pyright takes no text behind it
+)
+
+
+def unreasoned(file: Path) -> list[str]:
+    """Return the comments that silence a checker without a rule or a reason; that of a file is the comment above."""
+    text = file.read_text()
+    if not SILENCING.search(text):
+        return []
+    lines = text.splitlines()
+    found = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT and SILENCING.search(token.string):
+            of_file = token.string.startswith("# pyright: report")
+            if not REASONED.fullmatch(token.string) or (of_file and not lines[token.start[0] - 2].startswith("# ")):
+                found.append(f"{file.name}:{token.start[0]}: {token.string}")
+    return found
+
+
+def test_what_silences_a_checker_names_the_rule_and_the_reason() -> None:
+    top = ROOT.parent
+    files = [file for folder in ("advcli", "tests", "examples") for file in (top / folder).rglob("*.py")]
+    assert not [line for file in files for line in unreasoned(file)]
+
+
+@pytest.mark.parametrize(
+    ("comment", "is_fine"),
+    [
+        ("# noqa: S603  runs this interpreter", True),
+        ("# pyright: ignore[reportCallIssue, reportArgumentType]  the stubs lack it", True),
+        ("# noqa", False),
+        ("# noqa: S603", False),
+        ("# type: ignore", False),
+        ("# type: ignore[arg-type]  a reason", False),
+        ("# pyright: ignore", False),
+        ("# pyright: ignore[reportCallIssue]", False),
+        ("# ruff: noqa", False),
+    ],
+)
+def test_a_rule_without_a_reason_is_found(comment: str, is_fine: bool, tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(f"text = 1  {comment}\n")
+    assert (not unreasoned(file)) is is_fine

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from advcli.backend import tf
+from advcli.files.hdf5 import check_hdf5
+from advcli.model.variable_limit import limited_variables
 
 INSTALL = "pip install tf-keras"
 
@@ -49,7 +51,8 @@ def exported(path: Path) -> Iterator[Path]:
 
 def read_and_export(path: str, folder: str) -> None:
     """Read a file with Keras 2 and write its function in inference mode."""
-    model = tf.keras.models.load_model(path, compile=False)
+    with limited_variables(Path(path), check_hdf5(Path(path), path)):
+        model = tf.keras.models.load_model(path, compile=False)
 
     def infer(image: object) -> object:
         return model(image, training=False)

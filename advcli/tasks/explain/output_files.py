@@ -47,7 +47,7 @@ def write_files(
             values |= _raw_values(explanation, suffix.removeprefix(".") + "." if suffix else "")
     if request.raw:
         with atomic.whole_file(_path(stem, RAW)) as content:
-            np.savez_compressed(content, **values)  # type: ignore[arg-type]
+            np.savez_compressed(content, **values)  # pyright: ignore[reportArgumentType]  no map has the name of an option
     shown = list(explanations.values())
     names = " and ".join(dict.fromkeys(explanation.classifier.name for explanation in shown))
     sheet = contact_sheet(f"{shown[0].file.name} - {names}", shown, request.shared_scale, notes)
