@@ -25,7 +25,10 @@ _OUTSIDE = re.compile(
     r"ReadFile|MatchingFiles|ImmutableConst|InitializeTableFromTextFile|PyFuncStateless|Reader\w+|Debug\w+|\w*Dataset\w*"
 )
 # Of all that reach beyond: those that read or write files or run Python, which no model needs to classify an image.
-_NEVER = re.compile(r"\w*(File|PyFunc|Reader|Save|Restore|Checkpoint|Summary|Dataset|Print|ImmutableConst|Rpc)\w*")
+_NEVER = re.compile(
+    r"\w*(File|PyFunc|Reader|Save|Restore|Checkpoint|Summary|Print|Debug|ImmutableConst|Rpc|RemoteCall"
+    r"|Record|TextLine|CSV|Sql|LMDB|Snapshot|CacheDataset|DataService)\w*"
+)
 # The functions that save and restore a model's variables have these; nothing calls them but a checkpoint.
 _SAVER = ("SaveV2", "RestoreV2", "MergeV2Checkpoints")
 
