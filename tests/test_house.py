@@ -322,3 +322,36 @@ def test_a_rule_without_a_reason_is_found(comment: str, is_fine: bool, tmp_path:
     file = tmp_path / "module.py"
     file.write_text(f"text = 1  {comment}\n")
     assert (not unreasoned(file)) is is_fine
+
+
+# A path from the root of a machine, but none that every machine or an example has; and the number of an issue.
+PLACE = re.compile(
+    r"""(?:^|(?<=[\s"'`(=,]))/(?!(?:bin|dev|elsewhere|etc|lib|proc|tmp|usr|v1|wheel)\b)[A-Za-z][\w.-]*/\w[\w./-]*|\bissues? #?\d+""",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def test_nothing_names_the_place_where_it_was_written() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT.parent, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a clone")
+    found = []
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        content = (ROOT.parent / name).read_bytes() if (ROOT.parent / name).is_file() else b"\0"
+        if b"\0" not in content:
+            found += [f"{name}: {match[0]}" for match in PLACE.finditer(content.decode())]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("text", "is_place"),
+    [
+        ("see {}site/of/mine", True),
+        ("'{}site/of/mine'", True),
+        ("Issue " + "#16", True),
+        ("#!/usr/bin/env bash", False),
+        ("runs/one/model.keras, and/or, https://a.org/b/c, ../b/c, /tmp/a/b", False),
+    ],
+)
+def test_a_place_is_told_from_a_relative_path(text: str, is_place: bool) -> None:
+    assert bool(PLACE.search(text.replace("{}", "/"))) is is_place
