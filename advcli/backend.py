@@ -160,7 +160,7 @@ def as_written(function: _Function) -> _Function:
 
     The conversion takes tens of milliseconds a function in each trace of an attack.
     """
-    function.autograph_info__ = None  # type: ignore[attr-defined]
+    function.autograph_info__ = None  # pyright: ignore[reportFunctionMemberAccess]  AutoGraph looks for this mark
     return function
 
 
@@ -189,7 +189,7 @@ def saved_model_proto(folder: Path) -> Graph:
     Raises:
         AdvcliError: the file is damaged.
     """
-    assert tf.__version__
+    _import("tensorflow")
     parser: Graph = importlib.import_module("tensorflow.python.saved_model.loader_impl")
     try:
         return parser.parse_saved_model(str(folder))

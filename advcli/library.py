@@ -31,11 +31,13 @@ from advcli.tasks.train.request import Request as TrainRequest
 
 if TYPE_CHECKING:
     import pandas as pd
+    from _typeshed import DataclassInstance
 
 # A run folder, a model file, an endpoint, a backbone's name, or a Keras model.
 Model = str | Path | KerasModel
 Reported = Callable[[Progress], None]
 _Kind = TypeVar("_Kind")
+_Request = TypeVar("_Request", bound="DataclassInstance")
 
 
 class Records(list[Record]):
@@ -265,7 +267,7 @@ def _kept(events: Iterable[Record | Progress], progress: Reported | None) -> Rec
     return found
 
 
-def _split(kind: type, options: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
+def _split(kind: "type[DataclassInstance]", options: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
     """Separate the options of an execution from those of the request."""
     own = set(options_of(kind))
     return (
@@ -274,10 +276,10 @@ def _split(kind: type, options: dict[str, object]) -> tuple[dict[str, object], d
     )
 
 
-def _filled(kind: type[_Kind], options: dict[str, object]) -> _Kind:
+def _filled(kind: type[_Request], options: dict[str, object]) -> _Request:
     """Build a request from options; texts are read as on the command line, and lists become tuples."""
-    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]  every request is a dataclass
-    declared = options_of(kind)  # type: ignore[arg-type]  every request is a dataclass
+    known = {each.name for each in fields(kind)}
+    declared = options_of(kind)
     hints = get_type_hints(kind)
     values = {}
     for name, value in options.items():

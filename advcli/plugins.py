@@ -79,8 +79,8 @@ def component_in(file: Path) -> type:
         raise UsageError(f"no file '{file}'", "give a Python file that ends in COMPONENT = TheClass")
     name = f"advcli_file_{file.stem}_{abs(hash(str(file)))}"
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise UsageError(f"'{file}' is no Python file")
     module = importlib.util.module_from_spec(spec)
     # A dataclass looks its module up by name.
     sys.modules[name] = module

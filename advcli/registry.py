@@ -111,7 +111,8 @@ def _attributes(family: str, name: str) -> dict[str, ast.AnnAssign]:
     cls = _variants(tree).get(canonical(name))
     if cls is None:
         only = _assigned(tree, "COMPONENT")
-        assert only is not None, f"{component_file(family, name)} has no COMPONENT"
+        if only is None:
+            raise ValueError(f"{component_file(family, name)} has no COMPONENT")
         cls = ast.unparse(only)
     return _class_attributes(tree, cls)
 

@@ -112,8 +112,8 @@ def _records(models: Sequence[str], classes: Sequence[str]) -> Iterator[Record]:
             errors=errors,
             mean=0.3666,
             relative_to=relative,
-            relative=relative and 0.8765,  # type: ignore[arg-type]
-            relative_to_clean=relative and 0.7654,  # type: ignore[arg-type]
+            relative=0.8765 if relative else None,
+            relative_to_clean=0.7654 if relative else None,
         )
         for perturbation in (clean, within):
             for label in classes:

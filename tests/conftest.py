@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,21 +66,21 @@ def program() -> Iterator[tuple[str, ...]]:
 def advcli(tmp_path: Path, program: tuple[str, ...]) -> Command:
     """Run the real command line as a process, in a folder of its own."""
 
-    def run(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
+    def run(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ADVCLI_")}
         # What Python and TensorFlow read of the environment, they read when they start.
         start = (sys.executable, "-m", "advcli") if "env" in options else program
-        environment |= options.pop("env", {})  # type: ignore[arg-type]
+        environment |= options.pop("env", {})
         return subprocess.run(
             [*start, *map(str, arguments)],
-            cwd=options.pop("cwd", tmp_path),  # type: ignore[arg-type]
+            cwd=options.pop("cwd", tmp_path),
             env=environment,
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=options.pop("timeout", 300),  # type: ignore[arg-type]
+            timeout=options.pop("timeout", 300),
             check=False,
-            **options,  # type: ignore[call-overload]
+            **options,
         )
 
     return run

@@ -275,7 +275,7 @@ def test_few_classes(name: str, classes: int, pictures: np.ndarray) -> None:
 
 
 def test_every_attack_says_of_what_kind_it_is() -> None:
-    assert {registry.component("attacks", name).kind for name in registry.names("attacks")} == set(KINDS)  # type: ignore[attr-defined]
+    assert {registry.component("attacks", name).kind for name in registry.names("attacks")} == set(KINDS)
 
 
 @pytest.mark.parametrize("name", registry.names("attacks"))

@@ -1,6 +1,7 @@
 """AutoAttack: its members, in turn, and what it calls itself."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,8 +104,8 @@ def test_an_image_is_right_if_it_is_under_every_member() -> None:
     labels = classifier.predict(pictures).argmax(axis=1)
     threat, attack = Threat(eps=0.055), AutoAttack("rand")
 
-    def right(search: object) -> np.ndarray:
-        adversarial, _ = CompiledAttack(classifier, search, threat)(pictures, labels)  # type: ignore[arg-type]
+    def right(search: Any) -> np.ndarray:
+        adversarial, _ = CompiledAttack(classifier, search, threat)(pictures, labels)
         return classifier.predict(adversarial).argmax(axis=1) == labels
 
     together = right(attack)

@@ -1,5 +1,5 @@
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -32,8 +32,8 @@ def images(linear: Classifier) -> Images:
     return Images(pixels, labels.astype(np.int32))
 
 
-def scores(classifier: Classifier, images: Images, attacks: dict[str, object], eps: float = 0.02) -> dict[str, Score]:
-    events = quick_scores(classifier, dataset(classifier.labels), images, attacks, [Threat(eps=eps)], batch=8)  # type: ignore[arg-type]
+def scores(classifier: Classifier, images: Images, attacks: dict[str, Any], eps: float = 0.02) -> dict[str, Score]:
+    events = quick_scores(classifier, dataset(classifier.labels), images, attacks, [Threat(eps=eps)], batch=8)
     return {event.perturbation: event for event in events if isinstance(event, Score)}
 
 

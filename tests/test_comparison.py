@@ -94,7 +94,7 @@ def test_noise_falls_on_every_image_and_counts_all_of_them(small: Classifier) ->
     chosen = dataset.restrict(("0", "1", "2", "3"))
     images = decode(chosen.test, (8, 8), 3)
     noises = {spec: noise_on_all(spec) for spec in ("gaussian:std=0", "gaussian:std=0.8", "salt-pepper:amount=1")}
-    assert {asdict(noise)["probability"] for noise in noises.values()} == {1.0}  # type: ignore[call-overload]
+    assert {asdict(noise)["probability"] for noise in noises.values()} == {1.0}
     scores = [
         event
         for event in quick_scores(classifier, chosen, images, {}, [Threat()], noises=noises, batch=50)

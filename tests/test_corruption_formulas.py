@@ -282,7 +282,7 @@ def test_edges_follow_the_definition() -> None:
                 else:
                     most = here > size[i, j + 2] and here > size[i + 2, j]
                 likely[i, j] = most and here > 50
-        parts, count = ndimage.label(likely, np.ones((3, 3)))  # type: ignore[misc]
+        parts, count = ndimage.label(likely, np.ones((3, 3)))  # pyright: ignore[reportGeneralTypeIssues]  without an output it returns both
         strong = [part for part in range(1, count + 1) if (size[1:-1, 1:-1][parts == part] > 150).any()]
         expected.append(np.isin(parts, strong))
         assert 0 < len(strong) < count

@@ -44,7 +44,7 @@ def test_a_shell_line_is_understood(page: Path, line: str) -> None:
         if place is None:
             continue
         name, *arguments = words[place + 1 :]
-        command = COMMAND.commands[name]  # type: ignore[attr-defined]  it is a group
+        command = COMMAND.commands[name]  # pyright: ignore[reportAttributeAccessIssue]  it is a group
         if "--config" in arguments:
             # The file is read at once, and is not here.
             place = arguments.index("--config")

@@ -46,8 +46,9 @@ def test_the_window_of_published_accuracies_is_224_of_256() -> None:
 def test_proportions_are_kept_by_the_crop_alone() -> None:
     rows, columns = np.mgrid[:120, :240]
     disk = (np.hypot(rows - 59.5, columns - 119.5) < 30).astype(np.float32)[..., None].repeat(3, axis=2)
-    for fit, ratio in (("squash", 2.0), ("crop", 1.0)):
-        seen = images.resize(disk, (56, 56), fit)[..., 0] > 0.5  # type: ignore[arg-type]
+    ratios: dict[images.Fit, float] = {"squash": 2.0, "crop": 1.0}
+    for fit, ratio in ratios.items():
+        seen = images.resize(disk, (56, 56), fit)[..., 0] > 0.5
         height, width = (np.ptp(np.flatnonzero(seen.any(axis=axis))) + 1 for axis in (1, 0))
         assert height / width == pytest.approx(ratio, rel=0.1)
 

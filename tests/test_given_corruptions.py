@@ -12,6 +12,7 @@ from PIL import Image
 from advcli.corruptions import corrupted
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
+from advcli.files.lock import lock
 from advcli.records import CorruptionError, Exported, Gate, Score
 from advcli.tasks.benchmark.request import Execution, Request
 from advcli.tasks.benchmark.run import evaluate
@@ -241,3 +242,20 @@ def test_fashion_mnist_as_cifar_10_c(shared: Path, tmp_path: Path) -> None:
     records(Request(**usual, data=made, first=300, corruptions=names), out=tmp_path / "made.jsonl")
     records(Request(**usual, data=str(tmp_path / "c")), out=tmp_path / "given.jsonl")
     assert verdicts(tmp_path / "given.jsonl") == verdicts(tmp_path / "made.jsonl")
+
+
+def test_what_a_killed_export_left_is_swept_by_the_next_one(evaluated: Path, made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    shutil.copytree(made / "export", folder)
+    image = min(folder.rglob("*.png"))
+    left = [image.with_name(f".{image.name}.abcd1234.tmp"), folder / ".classes.json.abcd1234.tmp"]
+    others = [image.with_name(".mine.png.abcd1234.tmp"), image.with_name("notes.tmp")]
+    written = [image.with_name(f".{image.name}.efgh5678.tmp")]
+    for file in (*left, *others, *written):
+        file.write_bytes(b"part")
+    with written[0].open("rb") as busy:
+        assert lock(busy)
+        records(plain(evaluated), out=tmp_path / "made.jsonl", export=folder, overwrite=True)
+        assert written[0].exists()
+    assert not [file for file in left if file.exists()]
+    assert all(file.exists() for file in others)

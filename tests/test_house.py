@@ -1,9 +1,11 @@
 """The rules of the house that a machine can check."""
 
 import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from collections import Counter
 from pathlib import Path
 
@@ -245,3 +247,86 @@ def test_help_is_quick(arguments: str, budget: float) -> None:
     while len(times) < 6 and min(times, default=9.0) > budget:
         times.append(float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout))
     assert min(times) <= budget
+
+
+SILENCING = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:|ruff:)", re.IGNORECASE)
+REASONED = re.compile(
+    r"# noqa: [A-Z]+\d+(, [A-Z]+\d+)*  \w.*"
+    r"|# pyright: ignore\[report\w+(, report\w+)*\]  \w.*"
+    r"|# pyright: report\w+=false(, report\w+=false)*"  # pyright takes no text behind it
+)
+
+
+def unreasoned(file: Path) -> list[str]:
+    """Return the comments that silence a checker without a rule or a reason; that of a file is the comment above."""
+    text = file.read_text()
+    if not SILENCING.search(text):
+        return []
+    lines = text.splitlines()
+    found = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT and SILENCING.search(token.string):
+            of_file = token.string.startswith("# pyright: report")
+            if not REASONED.fullmatch(token.string) or (of_file and not lines[token.start[0] - 2].startswith("# ")):
+                found.append(f"{file.name}:{token.start[0]}: {token.string}")
+    return found
+
+
+def test_what_silences_a_checker_names_the_rule_and_the_reason() -> None:
+    top = ROOT.parent
+    files = [file for folder in ("advcli", "tests", "examples") for file in (top / folder).rglob("*.py")]
+    assert not [line for file in files for line in unreasoned(file)]
+
+
+@pytest.mark.parametrize(
+    ("comment", "is_fine"),
+    [
+        ("# noqa: S603  runs this interpreter", True),
+        ("# pyright: ignore[reportCallIssue, reportArgumentType]  the stubs lack it", True),
+        ("# noqa", False),
+        ("# noqa: S603", False),
+        ("# type: ignore", False),
+        ("# type: ignore[arg-type]  a reason", False),
+        ("# pyright: ignore", False),
+        ("# pyright: ignore[reportCallIssue]", False),
+        ("# ruff: noqa", False),
+    ],
+)
+def test_a_rule_without_a_reason_is_found(comment: str, is_fine: bool, tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(f"text = 1  {comment}\n")
+    assert (not unreasoned(file)) is is_fine
+
+
+# A path from the root of a machine, but none that every machine or an example has; and the number of an issue.
+PLACE = re.compile(
+    r"""(?:^|(?<=[\s"'`(=,]))/(?!(?:bin|dev|elsewhere|etc|lib|proc|tmp|usr|v1|wheel)\b)[A-Za-z][\w.-]*/\w[\w./-]*"""
+    r"|\bissues? #?\d+",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def test_nothing_names_the_place_where_it_was_written() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT.parent, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a clone")
+    found = []
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        content = (ROOT.parent / name).read_bytes() if (ROOT.parent / name).is_file() else b"\0"
+        if b"\0" not in content:
+            found += [f"{name}: {match[0]}" for match in PLACE.finditer(content.decode())]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("text", "is_place"),
+    [
+        ("see {}site/of/mine", True),
+        ("'{}site/of/mine'", True),
+        ("Issue " + "#16", True),
+        ("#!/usr/bin/env bash", False),
+        ("runs/one/model.keras, and/or, https://a.org/b/c, ../b/c, /tmp/a/b", False),
+    ],
+)
+def test_a_place_is_told_from_a_relative_path(text: str, is_place: bool) -> None:
+    assert bool(PLACE.search(text.replace("{}", "/"))) is is_place

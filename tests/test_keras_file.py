@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -127,7 +128,7 @@ def test_another_version_of_keras_is_told(tmp_path: Path) -> None:
 def test_code_in_a_file_runs_only_if_asked(tmp_path: Path, ending: str) -> None:
     marker, path = tmp_path / "ran", tmp_path / f"m{ending}"
     file = str(marker)
-    mark = keras.layers.Lambda(lambda inputs: (open(file, "w").close(), inputs * 2.0)[1])  # noqa: PTH123
+    mark = keras.layers.Lambda(lambda inputs: (open(file, "w").close(), inputs * 2.0)[1])  # noqa: PTH123  one expression
     model = foreign.build("flat", before=mark)
     model.save(path)
     marker.unlink()
@@ -287,3 +288,40 @@ def test_recent_networks_are_as_keras_reads_them(tmp_path: Path, name: str) -> N
     np.testing.assert_allclose(classifier.logits(pixels), outputs, atol=1e-6 * np.abs(outputs).max())
     copied = classifier.inference_copy.logits(pixels)
     np.testing.assert_allclose(copied, outputs, atol=1e-4 * np.abs(outputs).max())
+
+
+HUGE = {
+    "dense": (keras.layers.Dense, {"units": 5}, {"units": 30_000_000}),
+    "beyond 32 bits": (keras.layers.Dense, {"units": 5}, {"units": 2**31}),
+    "convolution": (keras.layers.Conv2D, {"filters": 5, "kernel_size": 3}, {"filters": 10**9}),
+    "embedding": (keras.layers.Embedding, {"input_dim": 9, "output_dim": 5}, {"input_dim": 10**10}),
+}
+
+
+@pytest.mark.parametrize("file", ["m.keras", "m.h5"])
+@pytest.mark.parametrize("kind", HUGE)
+def test_a_layer_larger_than_its_weights_is_refused_before_it_is_made(kind: str, file: str, tmp_path: Path) -> None:
+    layer, small, huge = HUGE[kind]
+    model = keras.Sequential([keras.Input((8, 8, 3)), layer(**small, name="wide"), keras.layers.Dense(2)])
+    path = tmp_path / file
+    model.save(path)
+    (option, value), *_ = huge.items()
+    if file == "m.h5":
+        with h5py.File(path, "r+") as opened:
+            config = json.loads(str(opened.attrs["model_config"]))
+            config["config"]["layers"][1]["config"][option] = value
+            opened.attrs["model_config"] = json.dumps(config)
+    else:
+        with zipfile.ZipFile(path) as archive:
+            content = {name: archive.read(name) for name in archive.namelist()}
+        config = json.loads(content["config.json"])
+        config["config"]["layers"][1]["config"][option] = value
+        content["config.json"] = json.dumps(config).encode()
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in content.items():
+                archive.writestr(name, text)
+    with pytest.raises(
+        AdvcliError, match=rf"cannot load model '.*{file}': with '.*wide/.*' its variables have"
+    ) as caught:
+        keras_file.read(path)
+    assert "save the model again" in caught.value.hint

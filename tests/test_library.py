@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,7 @@ def test_records_become_a_table(tmp_path: Path) -> None:
         (lambda: advcli.train(data="digits", epocs=3), "did you mean 'epochs'"),
     ],
 )
-def test_mistakes_are_named(call: object, message: str) -> None:
+def test_mistakes_are_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        call()  # type: ignore[operator]  a function of no arguments
+        call()
     assert message in f"{caught.value.message} {caught.value.hint}"

@@ -65,7 +65,7 @@ def test_battery(name: str, channels: int) -> None:
     @tf.function(input_signature=signature)
     def step(images: Tensor, labels: Tensor, seeds: Tensor, eps: Tensor) -> Any:
         plain = make_inner_maximization(classifier, Threat())
-        inner = InnerMaximization(plain.logits, plain.attack, Threat(eps=eps), ImageRng(seeds))  # type: ignore[arg-type]
+        inner = InnerMaximization(plain.logits, plain.attack, Threat(eps=eps), ImageRng(seeds))  # pyright: ignore[reportArgumentType]  a radius that grows
         plainly = mean_loss(classifier.model, images, labels)
         return plainly, *update(modifier, classifier, images, labels, inner)
 

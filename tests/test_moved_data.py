@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,11 +30,11 @@ def pets(top: Path, seed: int = 0) -> Path:
     return top
 
 
-QUICK = {"backbone": "linear", "objective": "clean", "augment": (), "edge": 8, "epochs": 1, "batch": 8}
+QUICK: dict[str, Any] = {"backbone": "linear", "objective": "clean", "augment": (), "edge": 8, "epochs": 1, "batch": 8}
 
 
-def train(how: TrainExecution, **options: object) -> list[int]:
-    job = make_job(TrainRequest(**options), how)  # type: ignore[arg-type]
+def train(how: TrainExecution, **options: Any) -> list[int]:
+    job = make_job(TrainRequest(**options), how)
     return [event.epoch for event in job.events() if isinstance(event, Epoch)]
 
 

@@ -1,12 +1,13 @@
 import base64
 import marshal
+from typing import Any
 
 import pytest
 
 from advcli.model.named_code import is_reaching, reaching_name
 
 
-def lambda_layer(source: str) -> dict[str, object]:
+def lambda_layer(source: str) -> dict[str, Any]:
     code = base64.b64encode(marshal.dumps(compile(source, "<model>", "eval"))).decode()
     return {"class_name": "Lambda", "config": {"function": {"class_name": "__lambda__", "config": {"code": code}}}}
 
@@ -22,7 +23,7 @@ def lambda_layer(source: str) -> dict[str, object]:
 )
 def test_code_that_reaches_beyond_a_model(source: str) -> None:
     assert reaching_name({"layers": [[lambda_layer(source)]]})
-    packed = lambda_layer(source)["config"]["function"]["config"]["code"]  # type: ignore[index]
+    packed = lambda_layer(source)["config"]["function"]["config"]["code"]
     assert reaching_name({"function": [f"{packed}\n", None, None], "function_type": "lambda"})
 
 

@@ -99,7 +99,7 @@ def traced(objective: Objective, classifier: Classifier, norm: Norm) -> Any:
     """Trace a step of training for batches of any size, with a radius that is a tensor."""
 
     def step(images: Tensor, labels: Tensor, seeds: Tensor, eps: Tensor) -> tuple[Any, ...]:
-        base = make_inner_maximization(classifier, Threat(norm, eps), kept=tf.zeros_like(images))  # type: ignore[arg-type]
+        base = make_inner_maximization(classifier, Threat(norm, eps), kept=tf.zeros_like(images))  # pyright: ignore[reportArgumentType]  eps grows
         inner = replace(base, rng=replace(base.rng, seeds=seeds))
         perturbed = objective.perturb(inner, images, labels)
         with tf.GradientTape() as tape:

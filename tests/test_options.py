@@ -82,8 +82,8 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: TrainRequest(edge=4), "--image-size is less than 8"),
     (lambda: TrainRequest(momentum=1.5), "--momentum is more than 1"),
     (lambda: TrainRequest(momentum=float("nan")), "--momentum"),
-    (lambda: TrainRequest(guard="shout"), "--guard has no 'shout'"),  # type: ignore[arg-type]
-    (lambda: TrainRequest(norm="l7"), "--norm has no 'l7'"),  # type: ignore[arg-type]
+    (lambda: TrainRequest(guard="shout"), "--guard has no 'shout'"),  # pyright: ignore[reportArgumentType]  as a library's caller may
+    (lambda: TrainRequest(norm="l7"), "--norm has no 'l7'"),  # pyright: ignore[reportArgumentType]  as a library's caller may
     (lambda: TrainRequest(objective="trade"), "unknown objective 'trade'"),
     (lambda: TrainRequest(augment=("flip", "flip")), "given twice"),
     (lambda: TrainRequest(adv_start_epoch=9, objective="pgd-at"), "there are only 6 epochs"),
@@ -95,7 +95,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: BenchmarkRequest(attacks=("pdg",)), "unknown attack 'pdg'"),
     (lambda: BenchmarkRequest(noises=("flip",)), "'flip' is not a noise"),
     (lambda: BenchmarkRequest(corruptions=("fogg",)), "unknown corruption 'fogg'"),
-    (lambda: BenchmarkRequest(norms=("l7",)), "--norm has no 'l7'"),  # type: ignore[arg-type]
+    (lambda: BenchmarkRequest(norms=("l7",)), "--norm has no 'l7'"),  # pyright: ignore[reportArgumentType]  as a library's caller may
     (lambda: BenchmarkRequest(fail_under=("pgd",)), "--fail-under names no accuracy"),
     (lambda: BenchmarkRequest(certify="n=100"), "needs its option 'sigma'"),
     (lambda: BenchmarkRequest(batch=0), "--batch is less than 1"),

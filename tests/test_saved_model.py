@@ -243,6 +243,13 @@ class Reaching(tf.Module):
         return tf.reduce_mean(images, [1, 2])
 
 
+def test_what_reaches_no_file_and_no_program_may_be_trusted(tmp_path: Path) -> None:
+    tf.saved_model.save(Reaching(tf.timestamp), str(tmp_path / "m"))
+    with pytest.raises(AdvcliError, match=r"beyond the model: Timestamp") as caught:
+        saved_model.read(tmp_path / "m")
+    assert "--unsafe-load" in caught.value.hint
+
+
 def _checkpoint(marker: str) -> Any:
     return tf.raw_ops.SaveV2(prefix=marker, tensor_names=["v"], shape_and_slices=[""], tensors=[tf.zeros(1)])
 
@@ -256,6 +263,7 @@ def _checkpoint(marker: str) -> Any:
         (lambda marker: tf.numpy_function(lambda: np.float32(0), [], tf.float32), "PyFunc"),
         (_checkpoint, "SaveV2"),
         (lambda marker: tf.data.TextLineDataset(marker).reduce(0, lambda a, b: a), "TextLineDataset"),
+        (lambda marker: tf.raw_ops.DebugIdentityV2(input=1.0, debug_urls=[f"file://{marker}"]), "DebugIdentityV2"),
     ],
 )
 def test_operations_that_reach_beyond_the_model_are_refused(tmp_path: Path, aside: Any, kind: str) -> None:
@@ -263,7 +271,8 @@ def test_operations_that_reach_beyond_the_model_are_refused(tmp_path: Path, asid
     tf.saved_model.save(Reaching(lambda: aside(str(marker))), str(tmp_path / "m"))
     with pytest.raises(AdvcliError, match=rf"beyond the model: .*\b{kind}\b") as caught:
         saved_model.read(tmp_path / "m")
-    assert "--unsafe-load" in caught.value.hint
+    assert f"'{kind}'" in caught.value.hint
+    assert "--unsafe-load" not in caught.value.hint
     if kind == "WriteFile":
         saved_model.read(tmp_path / "m", unsafe=True)(foreign.images())
         assert marker.exists()

@@ -31,7 +31,7 @@ def test_projection_ends_in_ball_and_box_and_keeps_what_is_inside(norm: Norm) ->
 def test_a_radius_that_grows_is_a_tensor(norm: Norm) -> None:
     generator = np.random.default_rng(0)
     original, far = (tf.constant(generator.random((6, 4, 4, 3)), tf.float32) for _ in range(2))
-    fixed, growing = Threat(norm, 0.25), Threat(norm, tf.constant(0.25))  # type: ignore[arg-type]
+    fixed, growing = Threat(norm, 0.25), Threat(norm, tf.constant(0.25))
     np.testing.assert_allclose(growing.project(far, original), fixed.project(far, original), atol=1e-6)
     np.testing.assert_allclose(growing.sample(original, rng(6)), fixed.sample(original, rng(6)), atol=1e-6)
 

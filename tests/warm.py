@@ -21,15 +21,15 @@ _LONGEST_REQUEST = 1 << 20
 
 def serve(descriptor: int) -> None:
     """Fork a process for each request, until the one that started this is gone."""
-    import matplotlib.figure  # noqa: F401
-    import sklearn.datasets  # noqa: F401
+    import matplotlib.figure  # noqa: F401  so that it is imported already
+    import sklearn.datasets  # noqa: F401  so that it is imported already
 
     import advcli.tasks.attack.run
     import advcli.tasks.benchmark.run
     import advcli.tasks.explain.run
-    import advcli.tasks.train.run  # noqa: F401
+    import advcli.tasks.train.run  # noqa: F401  so that it is imported already
     from advcli.backend import keras, tf
-    from advcli.cli import attack, benchmark, explain, train  # noqa: F401
+    from advcli.cli import attack, benchmark, explain, train  # noqa: F401  so that it is imported already
 
     # Imported, but not begun: no operation runs before the fork, so TensorFlow has no threads yet.
     assert tf.__version__
@@ -79,8 +79,8 @@ def _become(request: dict, descriptors: list[int]) -> None:
         os.dup2(descriptor, number)
         os.close(descriptor)
     # Those that the server has do not know what they are connected to now.
-    sys.stdin, sys.stdout = open(0), open(1, "w", buffering=1 if os.isatty(1) else -1)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
+    sys.stdin, sys.stdout = open(0), open(1, "w", buffering=1 if os.isatty(1) else -1)  # noqa: SIM115  as long as the process
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115  as long as the process
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -92,7 +92,7 @@ def _become(request: dict, descriptors: list[int]) -> None:
 
 def run(path: str, arguments: list[str]) -> int:
     """Have a command run, and return its exit code, or a negative one for the signal that ended it."""
-    request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}  # noqa: PTH109
+    request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}  # noqa: PTH109  without Path, it starts sooner
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         for number in (signal.SIGINT, signal.SIGTERM):

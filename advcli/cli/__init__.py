@@ -7,8 +7,12 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advcli.errors import ExitStatus
+
+if TYPE_CHECKING:
+    import typer
 
 
 def main() -> None:
@@ -94,19 +98,19 @@ def _silence_libraries() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
 
 
-def _wrong_usage(error: Exception) -> int:
+def _wrong_usage(error: "typer.TyperException") -> int:
     from advcli.cli.output import write_error
 
     if type(error).__name__ == "NoArgsIsHelpError":
-        error.show()  # type: ignore[attr-defined]
+        error.show()  # pyright: ignore[reportAttributeAccessIssue]  of this class, which typer keeps to itself
         return ExitStatus.USAGE
     possible = getattr(error, "possibilities", None)
     if possible:
-        write_error(error.message, f"did you mean {', '.join(sorted(possible))}?")  # type: ignore[attr-defined]
+        write_error(error.message, f"did you mean {', '.join(sorted(possible))}?")
     else:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "advcli"
-        write_error(error.format_message(), f"see {command} --help")  # type: ignore[attr-defined]
+        write_error(error.format_message(), f"see {command} --help")
     return ExitStatus.USAGE
 
 

@@ -80,7 +80,7 @@ def command(*families: str, examples: str = "") -> Callable[[Callable[..., int]]
             return run(context=context, **filled) if "context" in hints else run(**filled)
 
         context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-        called.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+        called.__signature__ = inspect.Signature([context, *parameters])
         called.__annotations__ = {each.name: each.annotation for each in (context, *parameters)}
         called.__name__, called.__doc__ = run.__name__, run.__doc__
         settings = {"token_normalize_func": lambda token: aliases.get(token, token)}
@@ -94,7 +94,7 @@ def _parameter(default: object, kind: Any, text: str, field_name: str, given: Op
     name, choices, required = name_of(field_name, given), choices_of(kind), default is MISSING
     several = get_origin(kind) is tuple and (given.several or given.parse is None)
     if several:
-        kind = list[str if choices else get_args(kind)[0]]  # type: ignore[misc]
+        kind = list[str if choices else get_args(kind)[0]]
     elif given.parse is not None or choices:
         kind = str
     if not required and (several or given.parse is not None or default is None):
@@ -172,8 +172,7 @@ def _listing_command(families: tuple[str, ...], examples: str) -> type[TyperComm
         def format_help(self, ctx: Any, formatter: Any) -> None:
             for parameter in self.get_params(ctx):
                 # The type in Python, and bounds in brackets, tell a person nothing that the text does not.
-                parameter.display_type = lambda ctx: ""
-                parameter._get_number_range_help_str = lambda: None
+                vars(parameter).update(display_type=lambda ctx: "", _get_number_range_help_str=lambda: None)
             lines = [f"  advcli {line}".replace("[", "\\[") for line in examples.strip().splitlines()]
             self.epilog = "\n\n".join(["[bold]Examples[/bold]", *lines, names_of(families, str(self.name))])
             super().format_help(ctx, formatter)

@@ -1,9 +1,11 @@
 """The output: records to standard output, everything else to standard error."""
 
 import logging
+import re
 import sys
 import traceback
 import unicodedata
+import zlib
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
 from types import TracebackType
@@ -33,6 +35,8 @@ class PipeClosed(Exception):
     """The reader of standard output has closed the pipe."""
 
 
+# Of a text for a person: the longest word, such as a file's or a class's name, and all of it.
+_LONGEST_WORD, _LONGEST = 200, 2000
 # They make a name longer or join its letters, and change nothing else.
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
@@ -52,25 +56,42 @@ def visible(text: str, kept: str = "") -> str:
     )
 
 
+def readable(text: str) -> str:
+    """Make a text visible, and cut very long names out of the middle; what is left out has its own number."""
+    text = visible(text)
+    if len(text) <= _LONGEST_WORD:
+        return text
+    return _shortened(re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda word: _shortened(word[0], _LONGEST_WORD), text))
+
+
+def _shortened(text: str, most: int = _LONGEST) -> str:
+    if len(text) <= most:
+        return text
+    # Two texts that differ in the middle alone stay apart.
+    middle = f"...[{len(text)} characters, {zlib.crc32(text.encode(errors='surrogatepass')):08x}]..."
+    half = (most - len(middle)) // 2
+    return text[:half] + middle + text[len(text) - half :]
+
+
 def _is_hidden(character: str) -> bool:
     kind = unicodedata.category(character)
     return kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in _JOINERS)
 
 
-def _visible_parts(value: Parts) -> Parts:
-    """Make all texts in a record visible, so that tables can count their characters."""
+def _readable_parts(value: Parts) -> Parts:
+    """Make all texts in a record readable, so that tables can count their characters."""
     if isinstance(value, str):
-        return visible(value)
+        return readable(value)
     if isinstance(value, list | tuple):
         # A named tuple takes its items one by one.
-        parts = [_visible_parts(item) for item in value]
+        parts = [_readable_parts(item) for item in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if isinstance(value, dict):
-        shown = {_visible_parts(key): _visible_parts(item) for key, item in value.items()}
+        shown = {_readable_parts(key): _readable_parts(item) for key, item in value.items()}
         return cast(Parts, shown)
     if is_dataclass(value) and not isinstance(value, type):
         names = [each.name for each in fields(value) if each.init]
-        return replace(value, **{name: _visible_parts(getattr(value, name)) for name in names})
+        return replace(value, **{name: _readable_parts(getattr(value, name)) for name in names})
     return value
 
 
@@ -93,9 +114,9 @@ def console(file: IO[str]) -> Console:
 def write_error(message: str, hint: str = "") -> None:
     """Write an error and its hint to standard error."""
     stderr = console(sys.stderr)
-    stderr.print(Text.assemble(("advcli: error: ", "bold red"), visible(message)))
+    stderr.print(Text.assemble(("advcli: error: ", "bold red"), readable(message)))
     if hint:
-        stderr.print(Text.assemble(("hint: ", "cyan"), visible(hint)))
+        stderr.print(Text.assemble(("hint: ", "cyan"), readable(hint)))
 
 
 def write_traceback() -> None:
@@ -112,7 +133,7 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         warning = ("warning: ", "yellow") if record.levelno >= logging.WARNING else ("", "")
-        self._output.stderr.print(Text.assemble("advcli: ", warning, visible(record.getMessage())))
+        self._output.stderr.print(Text.assemble("advcli: ", warning, readable(record.getMessage())))
 
 
 class Output:
@@ -179,15 +200,15 @@ class Output:
                 what = f"{event.model}, {title(event)}" + (f", {event.by} {event.value}" if event.by else "")
                 write_error(f"{what}: accuracy {event.accuracy:.1%} is less than {event.least:.1%}")
             if isinstance(event, Epoch) and not self.quiet:
-                self.stderr.print(tables.epoch_line(_visible_parts(event)))
+                self.stderr.print(tables.epoch_line(_readable_parts(event)))
             if self.json:
                 self._write_line(event.to_json())
             else:
-                self._records.append(_visible_parts(event))
+                self._records.append(_readable_parts(event))
         return ExitStatus.FAILED if self._failures else ExitStatus.UNMET if self._unmet else ExitStatus.DONE
 
     def _advance(self, progress: Progress) -> None:
-        progress = replace(progress, what=visible(progress.what))
+        progress = replace(progress, what=readable(progress.what))
         if self._bar is None:
             line = None if self.quiet else self._lines.line(progress)
             if line is not None:

@@ -62,9 +62,10 @@ def size(file: Path) -> tuple[int, int]:
 
 def _read_with_pillow(file: BinaryIO) -> np.ndarray:
     from PIL import ImageOps
+    from PIL.TiffImagePlugin import TiffImageFile
 
     with image_file.open_image(file) as image:
-        if image.format == "TIFF" and _is_misread(image.tag_v2):  # type: ignore[attr-defined]
+        if isinstance(image, TiffImageFile) and _is_misread(image.tag_v2):
             raise ValueError("a kind of TIFF that Pillow does not read")
         image.load()
         ImageOps.exif_transpose(image, in_place=True)

@@ -72,7 +72,7 @@ def list_files(path: Path) -> list[str] | None:
         seen.add(real)
         part = Path(folder).relative_to(path).as_posix()
         prefix = "" if part == "." else f"{part}/"
-        found += [f"{prefix}{name}" for name in files if os.path.isfile(os.path.join(folder, name))]  # noqa: PTH113, PTH118
+        found += [f"{prefix}{name}" for name in files if os.path.isfile(os.path.join(folder, name))]  # noqa: PTH113, PTH118  faster than Path
     return sorted(found)
 
 

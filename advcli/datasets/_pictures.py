@@ -1,5 +1,6 @@
 """Image files of a folder or an archive, with their classes, as a split of a data set."""
 
+import contextlib
 import io
 import statistics
 import unicodedata
@@ -105,12 +106,9 @@ def edge_of(tree: Tree, names: Sequence[str]) -> int:
     sides = []
     chosen: list[int] = np.linspace(0, len(names) - 1, num=min(20, len(names))).astype(int).tolist()
     for index in chosen:
-        try:
-            # Opening reads the header only.
-            with tree.open(names[index]) as file, open_image(file) as image:
-                sides.append(min(image.size))
-        except (Exception, AdvcliError):  # noqa: BLE001  a damaged image is reported when it is decoded
-            continue
+        # Opening reads the header only; a damaged image is reported when it is decoded.
+        with contextlib.suppress(Exception, AdvcliError), tree.open(names[index]) as file, open_image(file) as image:
+            sides.append(min(image.size))
     return usual_edge(sides)
 
 

@@ -4,6 +4,7 @@ https://huggingface.co/docs/datasets/image_dataset: the image is a struct of ``b
 are in the schema.
 """
 
+import importlib
 import io
 import json
 import re
@@ -147,12 +148,11 @@ class _RowGroups:
 
 def _pyarrow() -> ModuleType:
     try:
-        import pyarrow.parquet  # type: ignore[import-not-found]
+        return importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise UsageError(
             "pyarrow, which reads .parquet files, is not installed", 'pip install "advcli[parquet]"'
         ) from error
-    return pyarrow.parquet
 
 
 def _holds_images(schema: Json, name: str) -> bool:

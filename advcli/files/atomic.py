@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from advcli.errors import AdvcliError
 from advcli.files.lock import lock
@@ -75,7 +75,7 @@ def _opened(path: Path) -> BinaryIO:
             lock(file)
         # Another process may have removed it before it was locked.
         if Path(file.name).exists():
-            return file  # type: ignore[return-value]
+            return cast(BinaryIO, file)
         file.close()
 
 

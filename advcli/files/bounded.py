@@ -15,10 +15,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from advcli.errors import AdvcliError, UsageError
 from advcli.records.base import Json
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 KILO, MEGA, GIGA = 10**3, 10**6, 10**9
 
@@ -209,7 +212,7 @@ class Archive:
         with self._damage(name):
             file = self._zip.open(info)
         with file:
-            yield file  # type: ignore[misc]
+            yield cast(BinaryIO, file)
 
     def random_access(self, name: str) -> BinaryIO:
         """Return a member as a file to be read in any order, in the archive itself if it is not packed."""
@@ -261,11 +264,12 @@ class _Part(io.RawIOBase):
         self._place = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence])
         return self._place
 
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Read some bytes."""
         self._file.seek(self._start + self._place)
-        content = self._file.read(max(0, min(len(buffer), self._size - self._place)))
-        buffer[: len(content)] = content
+        free = memoryview(buffer).cast("B")
+        content = self._file.read(max(0, min(len(free), self._size - self._place)))
+        free[: len(content)] = content
         self._place += len(content)
         return len(content)
 
@@ -287,14 +291,15 @@ class _Gunzipped(io.RawIOBase):
         """Return True."""
         return True
 
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Read some bytes.
 
         Raises:
             AdvcliError: that is more than the limit.
         """
-        content = self._unpacked.read(len(buffer))
-        buffer[: len(content)] = content
+        free = memoryview(buffer).cast("B")
+        content = self._unpacked.read(len(free))
+        free[: len(content)] = content
         _refuse_size(self._unpacked.tell(), self._limit, self._name)
         return len(content)
 

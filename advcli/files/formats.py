@@ -1,5 +1,6 @@
 """The format of an image file, by its content and by its suffix."""
 
+import importlib
 from collections.abc import Mapping
 
 # First bytes of a file -> the format.
@@ -68,13 +69,10 @@ def register_reader(head: bytes) -> tuple[str, ...]:
     found = format_of(head)
     try:
         if found == "HEIF":
-            import pillow_heif  # type: ignore[import-not-found]
-
-            pillow_heif.register_heif_opener()
+            importlib.import_module("pillow_heif").register_heif_opener()
             return ("HEIF",)
         if found == "JPEG XL":
-            import pillow_jxl  # type: ignore[import-not-found]  # noqa: F401
-
+            importlib.import_module("pillow_jxl")
             return ("JXL",)
     except ImportError:
         return ()

@@ -12,10 +12,13 @@ _FREE, _EXPANSION = 64 * MEGA, 20
 _HINT = "save the model again with Keras"
 
 
-def check_hdf5(file: Path | BinaryIO, name: str) -> None:
+def check_hdf5(file: Path | BinaryIO, name: str) -> int:
     """Refuse an HDF5 file whose arrays are much larger than what it stores, or lie in other files.
 
     What is no HDF5 file is left to its reader.
+
+    Returns:
+        The bytes that its arrays have in memory.
 
     Raises:
         AdvcliError: it is such a file, or is damaged.
@@ -43,7 +46,7 @@ def check_hdf5(file: Path | BinaryIO, name: str) -> None:
         opened = h5py.File(file)
     except (OSError, ValueError, RuntimeError):
         # Its reader says what is wrong.
-        return
+        return 0
     with opened:
         try:
             found = opened.visititems_links(fault)
@@ -51,3 +54,4 @@ def check_hdf5(file: Path | BinaryIO, name: str) -> None:
             raise AdvcliError(f"'{name}' is damaged: {error}", _HINT) from error
     if found is not None:
         raise AdvcliError(f"'{name}' {found}", _HINT)
+    return declared

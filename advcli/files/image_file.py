@@ -105,7 +105,8 @@ class UnknownFormat(AdvcliError):
 
 def _largest_tile(opened: "ImageFile") -> int:
     """Return the pixels of a tile of a TIFF file, which may be larger than the image."""
-    if opened.format != "TIFF":
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    if not isinstance(opened, TiffImageFile):
         return 0
-    tags = opened.tag_v2  # type: ignore[attr-defined]
-    return int(tags.get(322, 0)) * int(tags.get(323, 0))
+    return int(opened.tag_v2.get(322, 0)) * int(opened.tag_v2.get(323, 0))

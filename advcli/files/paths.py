@@ -14,7 +14,7 @@ from advcli.files.bounded import refuse_special
 log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset(
-    (  # noqa: SIM905
+    (  # noqa: SIM905  shorter than a quoted list
         ".png .jpg .jpeg .jpe .jfif .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .ico .avif "
         ".jp2 .j2k .jpx .jpf .j2c .jpc"
     ).split()

@@ -28,8 +28,9 @@ class AnswerCache:
         try:
             if path is not None:
                 path.touch()
-            # It stays open as long as the cache is used.
-            self._file: IO[bytes] = tempfile.TemporaryFile() if path is None else path.open("r+b")  # noqa: SIM115
+            self._file: IO[bytes] = (
+                tempfile.TemporaryFile() if path is None else path.open("r+b")  # noqa: SIM115  open as long as the cache
+            )
         except OSError as error:
             raise AdvcliError(f"cannot write '{path}': {error.strerror or error}") from error
         self._places: dict[bytes, int] = {}

@@ -147,15 +147,15 @@ class BlackBox:
 
     def _asked_once(self, images: np.ndarray, cache: AnswerCache) -> np.ndarray:
         keys = [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
-        known = {key: cache.get(key) for key in keys}
-        rows = {key: row for row, key in enumerate(keys) if known[key] is None}
+        known = {key: scores for key in keys if (scores := cache.get(key)) is not None}
+        rows = {key: row for row, key in enumerate(keys) if key not in known}
         for part in self._parts(np.array(list(rows.values()), int)):
             for row, scores in zip(part, self._to_scores(self._call(images[part])), strict=True):
                 cache.put(keys[row], scores)
                 known[keys[row]] = scores
             cache.flush()
         found = [known[key] for key in keys]
-        return np.stack(found) if found else np.zeros((0, self._classes or 0), np.float32)  # type: ignore[arg-type]
+        return np.stack(found) if found else np.zeros((0, self._classes or 0), np.float32)
 
     def _answer(self, images: np.ndarray) -> np.ndarray:
         """Answer TensorFlow, which reports a failure by its text only."""

@@ -107,7 +107,7 @@ class Classifier:
     def fit(self, pixels: ArrayLike) -> Tensor:
         """Resize images to the model's input size: (N, H, W, C) -> (N, h, w, C)."""
         if tuple(pixels.shape[1:3]) == self.image_size:
-            return pixels  # type: ignore[return-value]
+            return pixels  # pyright: ignore[reportReturnType]  an array does what callers do with a tensor
         if self.fitting == "squash":
             resized = tf.image.resize(pixels, self.image_size, tf.image.ResizeMethod.BICUBIC, antialias=True)
             return tf.clip_by_value(resized, 0.0, 1.0)

@@ -24,6 +24,11 @@ _HARMLESS = re.compile(
 _OUTSIDE = re.compile(
     r"ReadFile|MatchingFiles|ImmutableConst|InitializeTableFromTextFile|PyFuncStateless|Reader\w+|Debug\w+|\w*Dataset\w*"
 )
+# Of all that reach beyond: those that read or write files or run Python, which no model needs to classify an image.
+_NEVER = re.compile(
+    r"\w*(File|PyFunc|Reader|Save|Restore|Checkpoint|Summary|Print|Debug|ImmutableConst|Rpc|RemoteCall"
+    r"|Record|TextLine|CSV|Sql|LMDB|Snapshot|CacheDataset|DataService)\w*"
+)
 # The functions that save and restore a model's variables have these; nothing calls them but a checkpoint.
 _SAVER = ("SaveV2", "RestoreV2", "MergeV2Checkpoints")
 
@@ -39,6 +44,9 @@ def check(folder: Path) -> None:
         found.update(dict.fromkeys(_reaching(graph)))
     if found:
         message = f"SavedModel '{folder}' contains operations that reach beyond the model: {', '.join(found)}"
+        worst = next(filter(_NEVER.fullmatch, found), None)
+        if worst:
+            raise AdvcliError(message, f"'{worst}' reads or writes files, or runs Python: load it nowhere")
         raise AdvcliError(message, "if you trust it, give --unsafe-load")
 
 

@@ -143,7 +143,7 @@ class HttpEndpoint:
             self.channels,
             self.input_range or ((0.0, 255.0) if self.image == "png" else None),
             max_batch,
-            self.scores,  # type: ignore[arg-type]
+            self.scores,  # pyright: ignore[reportArgumentType]  checked when the endpoint was made
             self.labels,
             remote=True,
             seconds_per_image=1 / (self.rate * max_batch) if self.rate else 0.0,

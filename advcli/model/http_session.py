@@ -85,7 +85,7 @@ class HttpSession:
                 raise AdvcliError(f"'{self.name}' {failure}; it asks to wait for {pause:.0f} s", "go on later")
         raise AdvcliError(f"'{self.name}' {failure}", f"tried {self.retries + 1} times; go on when it answers again")
 
-    def _exchange(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    def _exchange(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
         parts = urlsplit(self.url)
         if self._connection is None:
             kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -97,7 +97,7 @@ class HttpSession:
             content = answer.read(_LONGEST_ANSWER + 1)
             if len(content) > _LONGEST_ANSWER:
                 raise AdvcliError(f"'{self.name}' answers with more than {_LONGEST_ANSWER // 1_000_000} MB")
-            return answer.status, answer.headers, content  # type: ignore[return-value]
+            return answer.status, answer.headers, content
         except BaseException:
             # What is left of an answer must not be taken for the next one.
             self._connection.close()

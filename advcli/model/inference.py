@@ -29,7 +29,8 @@ class InferenceCopy:
 
     def __call__(self, images: ArrayLike, training: bool = False) -> Tensor:
         """Compute the model's output: (N, H, W, C) -> (N, K)."""
-        assert not training
+        if training:
+            raise ValueError("an inference copy has no training mode")
         return self._run(images)
 
 

@@ -179,8 +179,7 @@ def _proven(build: Callable[[], KerasModel], exact: KerasModel) -> KerasModel:
         apart = disagreement(lambda: model(probe, training=False), lambda: exact(probe, training=False))
         if not has_gradient(model, probe):
             return None
-    except Exception:  # noqa: BLE001
-        # Layers may refuse floating-point numbers with any error.
+    except Exception:  # noqa: BLE001  layers may refuse floating-point numbers with any error
         return None
     return model if apart <= _ROUNDING else None
 
@@ -204,8 +203,7 @@ def _container(model: KerasModel, size: tuple[int | None, int | None, int]) -> d
         return _items(graph._outputs_struct, model)
     try:
         return _items(model.compute_output_spec(keras.KerasTensor((None, *size))), model)
-    except Exception:  # noqa: BLE001
-        # What a model returns that cannot be traced shows when it is called.
+    except Exception:  # noqa: BLE001  what a model returns that cannot be traced shows when it is called
         return {}
 
 

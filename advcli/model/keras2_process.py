@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from advcli.backend import tf
+from advcli.files.hdf5 import check_hdf5
+from advcli.model.variable_limit import limited_variables
 
 INSTALL = "pip install tf-keras"
 
@@ -38,7 +40,9 @@ def exported(path: Path) -> Iterator[Path]:
         # The second process must find this package, from wherever it was imported.
         places = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = os.environ | {"TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": places}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(  # noqa: S603  this interpreter and a module of advcli; the file's name is one argument
+            command, env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             raise Keras2Error(lines[-1][:300] if lines else f"exit code {done.returncode}")
@@ -47,7 +51,8 @@ def exported(path: Path) -> Iterator[Path]:
 
 def read_and_export(path: str, folder: str) -> None:
     """Read a file with Keras 2 and write its function in inference mode."""
-    model = tf.keras.models.load_model(path, compile=False)
+    with limited_variables(Path(path), check_hdf5(Path(path), path)):
+        model = tf.keras.models.load_model(path, compile=False)
 
     def infer(image: object) -> object:
         return model(image, training=False)

@@ -13,6 +13,7 @@ from advcli.files.bounded import TEXT, Archive, open_file, parse_json
 from advcli.files.hdf5 import check_hdf5
 from advcli.model import keras2_layers, keras2_model, keras2_process, saved_model
 from advcli.model.named_code import reaching_name
+from advcli.model.variable_limit import limited_variables
 from advcli.records.base import Json
 
 log = logging.getLogger(__name__)
@@ -57,11 +58,10 @@ def read(path: Path, *, unsafe: bool = False) -> KerasModel:
     """
     if saved_model.is_saved_model(path):
         return saved_model.read(path, unsafe=unsafe)
-    _check_kind(path)
+    stored = _check_kind(path)
     old = keras2_model.configuration(path)
-    if old is not None:
-        return _read_keras_2(old, path, unsafe)
-    return _read_keras_3(path, unsafe)
+    with limited_variables(path, stored):
+        return _read_keras_3(path, unsafe) if old is None else _read_keras_2(old, path, unsafe)
 
 
 def _read_keras_2(config: Mapping[str, Json], path: Path, unsafe: bool) -> KerasLayer:
@@ -111,7 +111,8 @@ def first_line(error: Exception | str) -> str:
     return next(said, type(error).__name__)[:300]
 
 
-def _check_kind(path: Path) -> None:
+def _check_kind(path: Path) -> int:
+    """Refuse what is no Keras file; return the bytes of the arrays of one."""
     if path.is_dir():
         hint = "give a .keras file, or the SavedModel folder that contains saved_model.pb"
         raise AdvcliError(f"'{path}' is a folder, not a model file", hint)
@@ -127,14 +128,11 @@ def _check_kind(path: Path) -> None:
         raise AdvcliError(
             f"the suffix of '{path}' does not match its format", f"rename it to '{path.stem}{endings[0]}'"
         )
-    if start == _HDF5:
-        check_hdf5(path, str(path))
-    else:
-        _check_archive(path)
+    return check_hdf5(path, str(path)) if start == _HDF5 else _check_archive(path)
 
 
-def _check_archive(path: Path) -> None:
-    """Refuse a .keras file that unpacks to much more than it is.
+def _check_archive(path: Path) -> int:
+    """Refuse a .keras file that unpacks to much more than it is; return the bytes of its arrays.
 
     Raises:
         AdvcliError: it is such a file.
@@ -143,12 +141,15 @@ def _check_archive(path: Path) -> None:
         archive.check()
         if _CONFIG in archive.names:
             archive.read(_CONFIG, TEXT)
+        stored = 0
         for name in archive.names:
             if name.endswith((".h5", ".hdf5")):
-                check_hdf5(archive.random_access(name), f"{path}: {name}")
+                stored += check_hdf5(archive.random_access(name), f"{path}: {name}")
             elif name.endswith(".npz"):
                 with Archive(path / name, archive.random_access(name)) as inner:
                     inner.check()
+                    stored += sum(map(inner.size, inner.names))
+    return stored
 
 
 def _check_saved_models(path: Path, unsafe: bool) -> None:

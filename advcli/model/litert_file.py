@@ -1,5 +1,6 @@
 """Read a TensorFlow Lite file with LiteRT: float or quantised to 8 bits."""
 
+import importlib
 import logging
 import os
 from collections.abc import Callable
@@ -58,11 +59,10 @@ class _Interpreter:
     """A LiteRT interpreter that takes batches of any size, one image at a time if the model does not."""
 
     def __init__(self, path: Path) -> None:
-        from ai_edge_litert.interpreter import Interpreter  # type: ignore[reportMissingImports]  an extra
-
+        litert = importlib.import_module("ai_edge_litert.interpreter")
         try:
             with held_back():
-                self._interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+                self._interpreter = litert.Interpreter(str(path), num_threads=os.cpu_count())
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
             raise AdvcliError(f"cannot read model '{path}': {first_line(error)}") from error

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from advcli.records.base import Json
 
 _MODULES = frozenset(
-    "os posix nt sys subprocess builtins __builtins__ importlib shutil socket ctypes pickle marshal pty runpy".split()  # noqa: SIM905
+    "os posix nt sys subprocess builtins __builtins__ importlib shutil socket ctypes pickle marshal pty runpy".split()  # noqa: SIM905  a line a set
 )
 _FUNCTIONS = frozenset(
-    "__import__ eval exec compile open system popen breakpoint globals getattr setattr input".split()  # noqa: SIM905
+    "__import__ eval exec compile open system popen breakpoint globals getattr setattr input".split()  # noqa: SIM905  a line a set
 )
 # What Keras itself writes for functions and types of Python.
 _USUAL_BUILTINS = frozenset({"function", "type", "__tuple__", "list", "tuple", "dict", "str", "int", "float"})

@@ -1,5 +1,6 @@
 """Read an ONNX file with ONNX Runtime; channels first or last."""
 
+import importlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -62,8 +63,7 @@ class OnnxFile(BlackBoxFile):
         )
 
     def _session(self) -> Graph:
-        import onnxruntime  # type: ignore[reportMissingImports]  an extra
-
+        onnxruntime = importlib.import_module("onnxruntime")
         try:
             options = onnxruntime.SessionOptions()
             # Errors are raised; anything else would be written to standard error.

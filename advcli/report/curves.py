@@ -39,7 +39,7 @@ def draw_curves(history: Sequence[Epoch], title: str, file: BinaryIO) -> None:
     accuracies.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02))
     for axes in (losses, accuracies, rates):
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]
+        axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]  this locator takes it
         _mark_stages(axes, history, named=axes is losses)
     _mark_alarms(accuracies, history)
     accuracies.legend(loc="best", fontsize="small")

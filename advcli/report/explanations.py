@@ -180,7 +180,8 @@ def _shown(row: Row) -> dict[str, object]:
             }
         )
     first = row.panels[0]
-    assert first.pixels is not None
+    if first.pixels is None:
+        raise ValueError("the first panel of a row shows the view itself")
     kinds = {row.wrong: "wrong", row.original: "original"}
     classes = [
         {

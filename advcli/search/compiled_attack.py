@@ -212,11 +212,14 @@ class CompiledAttack:
         return self._traced((None, None))
 
     def _traced(self, size: tuple[int | None, int | None]) -> TracedFunction:
+        attack = self.attack
+        if isinstance(attack, Suite):
+            raise TypeError("the members of a suite are compiled one by one")
+
         def search(images: Tensor, labels: Tensor, seeds: Tensor) -> Tensor:
-            assert not isinstance(self.attack, Suite)
             every = tf.range(tf.shape(images)[0])
             network = _Counted(self.classifier.logits, self._queries, every)
-            return self.attack(network, images, labels, self.threat, ImageRng(seeds))
+            return attack(network, images, labels, self.threat, ImageRng(seeds))
 
         signature = [
             tf.TensorSpec((None, *size, self.classifier.channels), tf.float32),

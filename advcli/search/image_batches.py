@@ -50,8 +50,8 @@ def groups(
 
     for size, group in itertools.groupby(read(), key=shape):
         if not size:
-            yield from group  # type: ignore[misc]
+            yield from (item for item in group if not isinstance(item, Picture))
             continue
         together = min(batch, max(1, _PIXELS_AT_ONCE // (size[0] * size[1])))
-        while pictures := list(itertools.islice(group, together)):
-            yield pictures  # type: ignore[misc]
+        while pictures := [item for item in itertools.islice(group, together) if isinstance(item, Picture)]:
+            yield pictures

@@ -13,6 +13,8 @@ The `bench` extra installs the fork imagecorruptions-imaug, which has the same i
 and compiles its glass blur; the original imagecorruptions 1.1.2 of 2020 imports names that NumPy 2 and
 SciPy dropped, which are given back to it here where it is the one that is installed.
 """
+
+# The other library is installed for a comparison only.
 # pyright: reportMissingImports=false
 
 import argparse
@@ -62,7 +64,7 @@ def _give_back_what_it_needs() -> None:
     module: Any = types.ModuleType("scipy.ndimage.interpolation")
     module.zoom, module.map_coordinates = scipy.ndimage.zoom, scipy.ndimage.map_coordinates
     sys.modules[module.__name__] = module
-    np.float_ = np.float64  # type: ignore[attr-defined]
+    np.float_ = np.float64  # pyright: ignore[reportAttributeAccessIssue]  what that library asks for
     gaussian = skimage.filters.gaussian
 
     def with_the_old_name(image: np.ndarray, *arguments: Any, multichannel: bool = False, **options: Any) -> np.ndarray:

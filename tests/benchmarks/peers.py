@@ -5,6 +5,8 @@ All are set to the same fixed budget: a random start in the ball, then every ste
 image is broken by then. Tried with Foolbox 3.3.4, the Adversarial Robustness Toolbox 1.20.1,
 CleverHans 4.0.0 and torchattacks 3.5.1 on TensorFlow 2.21, Keras 3.15 and PyTorch 2.15.
 """
+
+# The other libraries are installed for a comparison only.
 # pyright: reportMissingImports=false, reportPrivateImportUsage=false
 
 import math

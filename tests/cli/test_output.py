@@ -1,11 +1,13 @@
 import io
+import logging
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
-from advcli.cli.output import Output, console, visible
+from advcli.cli.output import Output, console, readable, visible, write_error
 from advcli.records import Failed
+from benchmark_records import every_kind
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,38 @@ def test_json_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
     found = capsys.readouterr()
     assert found.out == record.to_json() + "\n"
     assert r"a\u202e\n.png" in found.err
+
+
+def test_a_very_long_name_is_cut_out_of_the_middle_and_stays_apart_from_others() -> None:
+    one, other = ("x" * 2500 + middle + "y" * 2500 for middle in "ab")
+    shown = readable(f"'{one}' is no image")
+    assert shown.startswith("'xxx")
+    assert shown.endswith("yyy' is no image")
+    assert "[5003 characters, " in shown
+    assert len(shown) <= 215
+    assert readable(one) != readable(other)
+    assert len(readable("one two " * 1000)) <= 2000
+    assert len(readable("\x1b" * 5000)) <= 200
+
+
+def test_usual_texts_are_shown_whole() -> None:
+    for text in ("a" * 200, "a path/of/some length " * 20, "gruesse, \u732b"):
+        assert readable(text) == text
+
+
+def test_a_long_name_is_short_in_tables_and_messages_and_whole_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "n" * 5000
+    record = Failed(model="m", data="d", seed=0, image=name, error=f"no '{name}'")
+    with Output(json=True, quiet=False) as output:
+        output.show([record])
+        logging.getLogger("advcli").warning("read %s", name)
+    write_error(name, name)
+    found = capsys.readouterr()
+    assert found.out == record.to_json() + "\n"
+    assert name in found.out
+    assert max(map(len, found.err.splitlines())) < 500
+    with Output(json=False, quiet=False) as output:
+        output.show(every_kind(models=(name, "robust"), classes=(name + "1", name + "2")))
+    found = capsys.readouterr()
+    assert "nnn" in found.out
+    assert max(map(len, found.out.splitlines())) < 2500

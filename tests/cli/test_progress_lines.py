@@ -1,5 +1,7 @@
 """When a line of progress is due without a terminal, and what it says."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from advcli.cli.progress_lines import ProgressLines, duration
@@ -15,7 +17,7 @@ class Clock:
         return self.now
 
 
-def lines(events: list[tuple[float, Progress]]) -> list[tuple[float, str]]:
+def lines(events: Sequence[tuple[float, Progress]]) -> list[tuple[float, str]]:
     clock = Clock()
     shown = ProgressLines(clock)
     found = []

@@ -18,9 +18,7 @@ from conftest import make_classifier
 
 # The networks here have no attention.
 METHODS = tuple(
-    method
-    for method in registry.names("explainers")
-    if not registry.component("explainers", method).needs_attention  # type: ignore[attr-defined]
+    method for method in registry.names("explainers") if not registry.component("explainers", method).needs_attention
 )
 PICTURES = ("activation-maximization",)
 MAPS = tuple(method for method in METHODS if method not in PICTURES)

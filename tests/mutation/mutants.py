@@ -123,7 +123,8 @@ def mutants_of(path: str) -> list[Mutant]:
     def visit(node: ast.AST, functions: tuple[str, ...], known: set[str]) -> None:
         if isinstance(node, ast.FunctionDef):
             functions, known = (*functions, node.name), {argument.arg for argument in node.args.args}
-            children: list[ast.AST] = [*node.args.defaults, *node.args.kw_defaults, *node.body]  # type: ignore[list-item]
+            given = [default for default in node.args.kw_defaults if default]
+            children: list[ast.AST] = [*node.args.defaults, *given, *node.body]
         elif isinstance(node, ast.AnnAssign):
             children = [node.value] if node.value and "ClassVar" not in ast.unparse(node.annotation) else []
         elif isinstance(node, (ast.Raise, ast.JoinedStr, ast.Import, ast.ImportFrom)):

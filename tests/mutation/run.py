@@ -108,11 +108,11 @@ def test_mutants(mutants: list[Mutant], kept: dict[str, Any], options: Any) -> N
     """Run the unchanged tests where they are not known, then the mutants."""
     # Imported, but not begun: no operation runs before the fork, so TensorFlow has no threads yet.
     os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    import keras  # noqa: F401
-    import pytest  # noqa: F401
+    import keras  # noqa: F401  so that forks have it
+    import pytest  # noqa: F401  so that forks have it
     import scipy.ndimage
-    import scipy.stats  # noqa: F401
-    import tensorflow  # noqa: F401
+    import scipy.stats  # noqa: F401  so that forks have it
+    import tensorflow  # noqa: F401  so that forks have it
 
     gc.freeze()
 

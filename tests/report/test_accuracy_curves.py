@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,11 +19,11 @@ def scores(*models: str) -> list[Score]:
     return [record for record in every_kind(models or ("base", "robust")) if isinstance(record, Score)]
 
 
-def drawn(found: list[Score], format: str) -> bytes:
+def drawn(found: list[Score], format: Any) -> bytes:
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        accuracy_curves(found, file, format)  # type: ignore[arg-type]
+        accuracy_curves(found, file, format)
     return file.getvalue()
 
 

@@ -170,7 +170,8 @@ def attack_files(
     threat.warn_of_long_step(search, request.spec)
     seen = threat if surrogate is None else surrogate.threat(threat)
     if isinstance(search, Universal):
-        assert pattern is not None
+        if pattern is None:
+            raise ValueError("a universal attack needs the file of its perturbation")
         if not apply:
             away = request.away if surrogate is None or request.away is None else int(surrogate.indices[request.away])
             made = {**common, "model": crafted_on.name}

@@ -16,8 +16,9 @@ _KEPT_TOGETHER = 8
 def smooth(
     plan: Plan, models: Sequence[EvaluatedModel], results: Results, keep: Callable[[Smoothed], None], batch: int
 ) -> Iterator[Certified | Progress]:
-    """Certify every model on every image."""
-    assert plan.smoothing is not None
+    """Certify every model on every image, if certificates are requested."""
+    if plan.smoothing is None:
+        return
     for model in models:
         known, _ = results.smoothed(model.name)
         for places in model.parts(model.rows, _KEPT_TOGETHER):
@@ -47,8 +48,9 @@ def smooth(
 
 
 def certificates(plan: Plan, results: Results, model: str) -> Iterator[Certified]:
-    """Count the certified images of one model."""
-    assert plan.smoothing is not None
+    """Count the certified images of one model, if certificates are requested."""
+    if plan.smoothing is None:
+        return
     predicted, radii = results.smoothed(model)
     rows = plan.rows.tolist()
     found = [Certificate(row, int(predicted[row]), float(radii[row])) for row in rows]

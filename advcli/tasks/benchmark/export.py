@@ -9,7 +9,7 @@ from advcli.corruptions import build_corruption, corrupted
 from advcli.data.dataset import decode, to_eight_bits
 from advcli.errors import UsageError
 from advcli.files import png
-from advcli.files.atomic import whole_file
+from advcli.files.atomic import remove_leftovers, whole_file
 from advcli.files.paths import cut_name
 from advcli.records import Exported, Progress
 from advcli.tasks.benchmark.load import read_data
@@ -56,6 +56,8 @@ def export(
         rows = rows[images.places]
     classes = _folder_names(dataset.labels)
     digits = len(str(len(sample)))
+    names = [f"{classes[label]}/{row:0{digits}}.png" for row, label in zip(rows, images.labels, strict=True)]
+    remove_leftovers([folder / "classes.json"])
     with whole_file(folder / "classes.json") as file:
         content = {"labels": dataset.labels, "folders": dict(zip(classes, dataset.labels, strict=True))}
         file.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
@@ -63,12 +65,13 @@ def export(
         for severity in request.severities if build_corruption(corruption).has_severities else (None,):
             # A tree of corruptions has severities: one whose options set its strength stands at the lowest.
             place = folder / _FORBIDDEN.sub("-", corruption) / str(severity or 1)
+            remove_leftovers(place / name for name in names)
             for start in range(0, len(images), request.batch):
                 yield Progress(f"writing {corruption} {severity or ''}".rstrip(), start, len(images))
-                pixels, labels = images.at(slice(start, start + request.batch))
+                pixels, _ = images.at(slice(start, start + request.batch))
                 changed = to_eight_bits(corrupted(corruption, pixels, severity, request.seed))
-                for row, label, picture in zip(rows[start:], labels, changed, strict=False):
-                    png.write(place / classes[label] / f"{row:0{digits}}.png", picture)
+                for name, picture in zip(names[start:], changed, strict=False):
+                    png.write(place / name, picture)
             yield Exported(
                 model="",
                 data=dataset.name,

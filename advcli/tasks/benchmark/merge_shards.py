@@ -92,9 +92,8 @@ def _summed_up(plan: Plan, results: Results, summary: Summary) -> Iterator[Recor
         found.append(score)
         yield score
     yield from transfer_matrix(plan, results)
-    if plan.smoothing is not None:
-        for subject in plan.subjects:
-            yield from certificates(plan, results, subject.name)
+    for subject in plan.subjects:
+        yield from certificates(plan, results, subject.name)
     yield from summarized(plan, results, found, summary)
 
 

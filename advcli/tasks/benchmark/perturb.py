@@ -28,7 +28,8 @@ def changed(perturbation: Perturbation, seed: int) -> Changed:
         return lambda pixels: pixels
     if perturbation.kind is Kind.CORRUPTION:
         return partial(_corrupted, perturbation.spec, perturbation.severity, seed)
-    assert isinstance(perturbation.method, Augmentation)
+    if not isinstance(perturbation.method, Augmentation):
+        raise TypeError(f"'{perturbation.spec}' depends on the model")
     traced = tf.function(partial(_noisy, perturbation.method), reduce_retracing=True)
     return lambda pixels: traced(tf.constant(pixels), tf.constant(image_seeds(pixels, seed))).numpy()
 
@@ -45,7 +46,8 @@ def searched(
         batch: the batch size.
         seed: of all random numbers.
     """
-    assert perturbation.threat is not None
+    if perturbation.threat is None:
+        raise TypeError(f"'{perturbation.spec}' is no attack")
     attack, threat, surrogate = perturbation.method, perturbation.threat, measured.surrogate
     classifier = measured.classifier.inference_copy if surrogate is None else surrogate.classifier.inference_copy
     indices = np.arange(len(measured.classifier.labels)) if surrogate is None else surrogate.indices
@@ -64,7 +66,8 @@ def searched(
             return SearchResult(points, queries, measured.classifier.classes(points))
 
         return apply
-    assert isinstance(attack, (Attack, Suite))
+    if not isinstance(attack, (Attack, Suite)):
+        raise TypeError(f"'{perturbation.spec}' is no attack")
     search = CompiledAttack(classifier, attack, threat, seed).search
     if surrogate is None:
         return search

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from advcli.records import Progress, Smoothed, Verdicts
 from advcli.records.base import Json
 from advcli.tasks.benchmark.certify import smooth
 from advcli.tasks.benchmark.load import Prepared, prepare_evaluation
-from advcli.tasks.benchmark.measure import Keep, evaluate_attacks, evaluate_shared
+from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmark.missing import first_unknown
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.read_results import read_line
@@ -26,7 +26,9 @@ _TRIES = 5
 _PASSED_ON = ("PYTHONPATH", "ADVCLI_OFFLINE", "ADVCLI_MAX_PIXELS", "ADVCLI_CACHE", "KERAS_HOME")
 
 
-def measure_on_ray(prepared: Prepared, results: Results, keep: Keep, address: str) -> Iterator[Progress]:
+def measure_on_ray(
+    prepared: Prepared, results: Results, keep: Callable[[Verdicts | Smoothed], None], address: str
+) -> Iterator[Progress]:
     """Measure the missing predictions on a cluster with a shared file system.
 
     The results of a shard are saved as a whole or not at all; a shard whose worker dies is measured again.
@@ -59,7 +61,7 @@ def measure_on_ray(prepared: Prepared, results: Results, keep: Keep, address: st
             for finished in done:
                 for line in _result(ray, finished, waiting.pop(finished)):
                     record = read_line(line)
-                    keep(record)  # type: ignore[arg-type]
+                    keep(record)
                     results.add(record)
     finally:
         ray.shutdown()
@@ -112,8 +114,7 @@ def _measure(options: dict[str, Json], number: int, of: int, folder: str) -> lis
 
     for measuring in (evaluate_shared, evaluate_attacks, evaluate_transfers):
         _finished(measuring(plan, models, results, keep, batch))
-    if plan.smoothing is not None:
-        _finished(smooth(plan, models, results, keep, batch))
+    _finished(smooth(plan, models, results, keep, batch))
     return lines
 
 

@@ -162,8 +162,7 @@ def _measured(
             found.append(event)
         yield event
     yield from evaluate_transfers(plan, models, results, keep, batch)
-    if plan.smoothing is not None:
-        yield from smooth(plan, models, results, keep, batch)
+    yield from smooth(plan, models, results, keep, batch)
     if checked:
         yield from checks(prepared, results, found, after=True)
     yield from summarized(plan, results, found, prepared.request.summary)

@@ -82,4 +82,4 @@ def _lower_or_higher(group: np.ndarray, every: np.ndarray) -> float:
     right, all_right = int(group.sum()), int(every.sum())
     others = len(every) - len(group)
     table = [[right, len(group) - right], [all_right - right, others - (all_right - right)]]
-    return float(fisher_exact(table).pvalue)  # type: ignore[attr-defined]
+    return float(fisher_exact(table).pvalue)  # pyright: ignore[reportAttributeAccessIssue]  a field of its result

@@ -9,9 +9,11 @@ from advcli.files import atomic, png
 from advcli.records import Explained, Flipped
 from advcli.records.base import Fields
 from advcli.report.sheet import Sheet
+from advcli.tasks.explain.adversarial_pairs import Pair
 from advcli.tasks.explain.contact_sheet import contact_sheet
 from advcli.tasks.explain.explanation import Explanation
 from advcli.tasks.explain.map_pictures import map_pictures, shared_scales
+from advcli.tasks.explain.margin_attribution import MarginAttribution
 from advcli.tasks.explain.request import RAW, SHEET, Request, map_ending
 
 
@@ -39,13 +41,13 @@ def write_files(
     for suffix, explanation in explanations.items():
         fields = {**common, "model": explanation.classifier.name}
         records += _write_maps(stem, request, suffix, explanation, fields)
-        if explanation.margin is not None:
-            records.append(_flipped(explanation, fields))
+        if explanation.margin is not None and explanation.pair is not None:
+            records.append(_flipped(explanation, explanation.margin, explanation.pair, fields))
         if request.raw:
             values |= _raw_values(explanation, suffix.removeprefix(".") + "." if suffix else "")
     if request.raw:
         with atomic.whole_file(_path(stem, RAW)) as content:
-            np.savez_compressed(content, **values)  # type: ignore[arg-type]
+            np.savez_compressed(content, **values)  # pyright: ignore[reportArgumentType]  no map has the name of an option
     shown = list(explanations.values())
     names = " and ".join(dict.fromkeys(explanation.classifier.name for explanation in shown))
     sheet = contact_sheet(f"{shown[0].file.name} - {names}", shown, request.shared_scale, notes)
@@ -99,10 +101,8 @@ def _write_maps(
             )
 
 
-def _flipped(explanation: Explanation, common: Fields) -> Flipped:
-    margin, pair, classifier = explanation.margin, explanation.pair, explanation.classifier
-    assert margin is not None
-    assert pair is not None
+def _flipped(explanation: Explanation, margin: MarginAttribution, pair: Pair, common: Fields) -> Flipped:
+    classifier = explanation.classifier
     clean, adversarial = explanation.views
     restored = None
     if margin.restored is not None:

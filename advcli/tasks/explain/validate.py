@@ -61,7 +61,7 @@ def build_explainers(
 
 
 def _of(name: str) -> type[Explainer]:
-    return registry.component("explainers", name)  # type: ignore[return-value]
+    return registry.component("explainers", name)
 
 
 def refuse_black_box(request: Request, black_box: str | None) -> None:

@@ -113,7 +113,7 @@ class AverageJob:
             validation_images=len(images),
             robust_images=min(self.recipe.robust_images, len(images)),
             seconds=time.perf_counter() - began,
-            **self.common,  # type: ignore[arg-type]
+            **self.common,
         )
 
     @property
@@ -239,7 +239,7 @@ class _Mixes:
             single_step=found.single_step,
             zero_gradients=found.zero_gradients,
             seconds=time.perf_counter() - began,
-            **self._job.common,  # type: ignore[arg-type]
+            **self._job.common,
         )
         yield self.records[weights]
 

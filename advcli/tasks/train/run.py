@@ -335,7 +335,7 @@ class _Training:
             guard=(),
             rollbacks=checkpoint.rollbacks,
             seconds=time.perf_counter() - began,
-            **self.common,  # type: ignore[arg-type]
+            **self.common,
         )
         alarms = guard.alarms((*checkpoint.history, record), trainer.aims_at_robustness(number))
         for alarm in alarms:
@@ -440,5 +440,5 @@ class _Training:
             recipe=self.recipe.recipe,
             measure=self._measuring_command(),
             seconds=time.perf_counter() - self.start,
-            **self.common,  # type: ignore[arg-type]
+            **self.common,
         )

@@ -96,7 +96,8 @@ def load_start(recipe: Recipe, dataset: Dataset, devices: Devices) -> Start:
         AdvcliError: the model cannot be read, or cannot get a new head.
     """
     choice = choose_start(recipe)
-    assert choice is not None
+    if choice is None:
+        raise ValueError("the recipe starts from a backbone")
     keras.utils.set_random_seed(recipe.seed)
     with devices.strategy.scope():
         classifier = choice.load()

@@ -95,9 +95,9 @@ def refuse_overwriting(choice: ModelChoice, folder: Path) -> None:
 
 
 def _file(choice: ModelChoice) -> Path:
-    path = choice.path
-    assert path is not None
-    return path
+    if choice.path is None:
+        raise ValueError(f"'{choice.value}' is no file")
+    return choice.path
 
 
 def name_of_run(choice: ModelChoice, data: str, objective: str) -> str:

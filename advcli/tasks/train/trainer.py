@@ -168,7 +168,7 @@ class Trainer:
         self.stages.enter(stage)
         if stage == 0 and not checkpoint.history and self.linear_head is not None:
             if not checkpoint.step:
-                checkpoint = self._fit_head(checkpoint)
+                checkpoint = self._fit_head(checkpoint, self.linear_head)
             yield checkpoint
             return
         adversarial = number >= self.recipe.adv_start_epoch
@@ -188,14 +188,11 @@ class Trainer:
             checkpoint = checkpoint.advanced(float(losses), int(right))
             yield checkpoint
 
-    def _fit_head(self, checkpoint: Checkpoint) -> Checkpoint:
+    def _fit_head(self, checkpoint: Checkpoint, head: KerasLayer) -> Checkpoint:
         """Fit the new head in place of the steps of an epoch."""
-        assert self.linear_head is not None
         data, steps = self.data, self.batches.steps
         with self.strategy.scope():
-            fitted = fit_head(
-                self.classifier, self.linear_head, data.train, data.validation, self.recipe.augment, self.recipe.seed
-            )
+            fitted = fit_head(self.classifier, head, data.train, data.validation, self.recipe.augment, self.recipe.seed)
         if self.averages is not None:
             self.averages.begin()
         images = steps * self.batches.size

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,8 +53,8 @@ def distances(halves: Classifier, pixels: np.ndarray) -> np.ndarray:
     return logits[:, 1] - logits[:, 0]
 
 
-def certificates(classifier: Classifier, images: Images, smoothing: Smoothing, **options: object) -> list[Certificate]:
-    events = certify(classifier, images, smoothing, **options)  # type: ignore[arg-type]
+def certificates(classifier: Classifier, images: Images, smoothing: Smoothing, **options: Any) -> list[Certificate]:
+    events = certify(classifier, images, smoothing, **options)
     return [event for event in events if isinstance(event, Certificate)]
 
 

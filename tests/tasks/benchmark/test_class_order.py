@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,12 +53,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def asked(place: Path, model: str = "natural.keras", **changes: object) -> Request:
-    usual = {
+def asked(place: Path, model: str = "natural.keras", **changes: Any) -> Request:
+    usual: dict[str, Any] = {
         "models": (str(place / model),), "data": str(place / "data"), "input_range": (0.0, 1.0), "checks": False,
         "threats": (("linf", 0.01),), "attacks": ("fgsm",),
     }  # fmt: skip
-    return Request(**(usual | changes))  # type: ignore[arg-type]
+    return Request(**(usual | changes))
 
 
 def clean(found: list) -> Score:

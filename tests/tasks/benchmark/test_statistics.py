@@ -39,7 +39,7 @@ def paired(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray
 @pytest.mark.parametrize("table", [(50, 3, 12, 20), (0, 1, 0, 0), (500, 40, 41, 0), (9, 30, 30, 1), (0, 0, 200, 0)])
 def test_mcnemar_agrees_with_statsmodels(table: tuple[int, int, int, int]) -> None:
     both, first, second, neither = table
-    expected = reference_mcnemar([[both, first], [second, neither]], exact=True).pvalue  # type: ignore[attr-defined]
+    expected = reference_mcnemar([[both, first], [second, neither]], exact=True).pvalue  # pyright: ignore[reportAttributeAccessIssue]  a field of its result
     only_first, only_second, p_value = mcnemar(*paired(*table))
     assert (only_first, only_second) == (first, second)
     assert p_value == pytest.approx(min(1.0, expected), abs=1e-9)

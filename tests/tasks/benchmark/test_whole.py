@@ -157,7 +157,7 @@ def test_results_of_another_model_or_other_images_are_refused(
         (tmp_path / name).write_bytes((evaluated / name).read_bytes())
     content = dict(np.load(evaluated / "data.npz"))
     content["x_test"][0, 0, 0, 0] ^= 1
-    np.savez(tmp_path / "data.npz", **content)  # type: ignore[arg-type]
+    np.savez(tmp_path / "data.npz", **content)
     with pytest.raises(UsageError, match="pixels"):
         records(everything(tmp_path), resume=file)
     (tmp_path / "data.npz").write_bytes((evaluated / "data.npz").read_bytes())

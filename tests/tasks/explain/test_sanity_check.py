@@ -62,9 +62,10 @@ def test_a_gradient_depends_on_weights_and_class(classifier: Classifier, seen: n
 def test_completeness_is_measured_where_a_map_has_a_sum(classifier: Classifier, seen: np.ndarray) -> None:
     coarse = registry.build("explainers", "integrated-gradients:steps=1")
     fine = registry.build("explainers", "integrated-gradients:steps=16")
-    found = [sanity_check(classifier, one, "ig", seen[:1], 0, COMMON).completeness for one in (coarse, fine)]
-    assert None not in found
-    assert found[1] < found[0]  # type: ignore[operator]
+    with_coarse, with_fine = (sanity_check(classifier, one, "ig", seen[:1], 0, COMMON) for one in (coarse, fine))
+    assert with_coarse.completeness is not None
+    assert with_fine.completeness is not None
+    assert with_fine.completeness < with_coarse.completeness
 
 
 def test_the_upper_half_is_shuffled_and_put_back(classifier: Classifier, seen: np.ndarray) -> None:

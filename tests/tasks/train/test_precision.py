@@ -97,7 +97,7 @@ def test_attacks_stay_in_float32(anywhere: None) -> None:
         dtypes.extend(operation.outputs[0].dtype for operation in added if operation.type in ("Conv2D", "MatMul"))
         return images
 
-    trainer.attack = attack  # type: ignore[assignment]
+    trainer.attack = attack  # pyright: ignore[reportAttributeAccessIssue]  in place of a frozen component
     next(trainer.epoch(Checkpoint()))
     assert len(dtypes) > 2
     assert set(dtypes) == {tf.float32}
