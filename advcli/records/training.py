@@ -12,8 +12,9 @@ class Epoch(Record):
 
     ``clean``, ``robust`` (under PGD-10) and ``single_step`` (under FGSM) are validation accuracies,
     ``zero_gradients`` the share of validation images without any gradient, ``ema_...`` the same of the
-    averaged weights; ``eps`` is the radius at the epoch's end, in the first of several norms, ``guard`` the alarms of the epoch, ``rollbacks``
-    how often the run was rolled back before. ``class_weights`` and ``sampler`` say how classes are balanced.
+    averaged weights; ``eps`` is the radius at the epoch's end, in the first of several norms, ``guard`` the alarms of
+    the epoch, ``rollbacks`` how often the run was rolled back before. ``class_weights`` and ``sampler`` say how classes
+    are balanced.
     """
 
     type: ClassVar[str] = "epoch"
@@ -108,7 +109,8 @@ class Trained(Record):
     """A finished run: its folder and its best epoch.
 
     ``norm`` and ``eps`` are the ball, ``threats`` all balls if there are several; ``robust`` then counts images that
-    are correct in each. ``averaged``: the best weights are the averaged ones; ``measure``: the command line that measures on test images.
+    are correct in each. ``averaged``: the best weights are the averaged ones; ``measure``: the command line that
+    measures on test images.
     """
 
     type: ClassVar[str] = "trained"
