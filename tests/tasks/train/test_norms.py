@@ -12,8 +12,6 @@ import pytest
 from advcli import registry
 from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.classifier import load
-from advcli.records import Epoch
 from advcli.search.threat_defaults import read_threats, threat_for
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.training_coverage import was_seen
@@ -23,16 +21,18 @@ from advcli.tasks.train.named_recipe import with_recipe
 from advcli.tasks.train.norm_schedule import choose_norm
 from advcli.tasks.train.recipe import Recipe, draft
 from advcli.tasks.train.request import Request
-from advcli.tasks.train.run import make_job, train_model
+from advcli.tasks.train.run import make_job
 from advcli.tasks.train.run_folder import Run, read_checkpoint
+from advcli.tasks.train.trainer import Trainer
 from advcli.tasks.train.twin_comparison import radii_to_compare
 from advcli.tasks.train.validation import Validator
 from advcli.threat.threat import Norm, Threat
 from conftest import Command
-from tiny_runs import TINY, data_for, trainer_for
+from tiny_runs import TINY, data_for, epoch_record, trainer_for
 
 LINF, L1 = Threat(Norm.LINF, 0.1), Threat(Norm.L1, 2.0)
-BOTH = replace(TINY, objective="pgd-at", attack="pgd:steps=2", batch=17, robust_images=8).with_balls([LINF, L1])
+TWO = replace(TINY, objective="pgd-at", attack="pgd:steps=1", batch=17, robust_images=8, eps_warmup=1.0)
+BOTH = TWO.with_balls([LINF, L1])
 
 
 def chosen(counts: dict[str, tuple[int, int]], times: int = 2000) -> list[float]:
@@ -51,70 +51,103 @@ def test_a_norm_is_chosen_in_proportion_to_its_robust_error() -> None:
     assert chosen({"linf": (32, 0), "l1": (32, 0)}) == pytest.approx([0.5, 0.5], abs=0.03)
 
 
-def step_of(recipe: Recipe, ball: int | None) -> tuple[list[np.ndarray], Checkpoint]:
+@pytest.fixture(scope="module")
+def both() -> tuple[Trainer, list[np.ndarray]]:
+    """A trainer in two norms whose radii still grow, and its variables before the first step."""
     keras.utils.set_random_seed(3)
-    trainer = trainer_for(recipe)
-    checkpoint = next(trainer.epoch(Checkpoint(), ball))
-    return [np.array(variable) for variable in trainer.variables], checkpoint
+    trainer = trainer_for(BOTH)
+    return trainer, values(trainer)
 
 
-def test_a_step_in_one_of_the_norms_is_that_of_a_run_in_it_alone() -> None:
-    # The radius still grows, in proportion in every norm.
-    recipe = replace(BOTH, eps_warmup=1.0)
-    found = []
-    for place, ball in enumerate((LINF, L1)):
-        together, after = step_of(recipe, place)
-        alone, other = step_of(recipe.with_balls([ball]), None)
-        for one, two in zip(together, alone, strict=True):
-            np.testing.assert_array_equal(one, two)
-        assert after.loss == other.loss
-        assert list(after.norms) == [ball.norm]
-        assert other.norms == {}
-        found.append(after.loss)
-    assert found[0] != found[1]
+def values(trainer: Trainer) -> list[np.ndarray]:
+    return [np.array(variable) for variable in trainer.variables]
 
 
-def test_the_steps_of_an_epoch_alternate_and_count_what_each_norm_fooled() -> None:
-    # Nothing moves and no pixel changes, so every wrong image of the epoch is counted once, in either norm.
-    still = replace(BOTH, learning_rate=1e-12, limit=120).with_balls([Threat(eps=0.0), Threat(Norm.L1, 0.0)])
-    trainer = trainer_for(still)
+def begin(trainer: Trainer, start: list[np.ndarray]) -> None:
+    for variable, value in zip(trainer.variables, start, strict=True):
+        variable.assign(value)
+
+
+@pytest.mark.parametrize(("place", "ball"), [(0, LINF), (1, L1)])
+def test_a_step_in_one_of_the_norms_is_that_of_a_run_in_it_alone(
+    both: tuple[Trainer, list[np.ndarray]], place: int, ball: Threat
+) -> None:
+    trainer, start = both
+    begin(trainer, start)
+    after = next(trainer.epoch(Checkpoint(), place))
+    alone = trainer_for(BOTH.with_balls([ball]))
+    begin(alone, start)
+    expected = next(alone.epoch(Checkpoint()))
+    for one, two in zip(values(trainer), values(alone), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert after.loss == expected.loss
+    assert list(after.norms) == [ball.norm]
+    assert expected.norms == {}
+    begin(trainer, start)
+    assert next(trainer.epoch(Checkpoint(), 1 - place)).loss != after.loss
+
+
+def test_the_steps_of_an_epoch_alternate(both: tuple[Trainer, list[np.ndarray]]) -> None:
+    trainer, start = both
+    begin(trainer, start)
     states = [Checkpoint(), *trainer.epoch(Checkpoint())]
-    steps = [
-        {norm for norm in after.norms if after.norms[norm] != before.norms.get(norm)}
+    taken = [
+        [norm for norm in after.norms if after.norms[norm] != before.norms.get(norm)]
         for before, after in pairwise(states)
     ]
-    assert [len(step) for step in steps] == [1] * 6
-    assert set.union(*steps) == {"linf", "l1"}
+    assert [len(norms) for norms in taken] == [1] * 6
+    assert {norm for norms in taken for norm in norms} == {"linf", "l1"}
+    assert [taken[i][0] for i in range(6)] == [BOTH.balls[trainer.choose_ball(states[i])].norm for i in range(6)]
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_bit(both: tuple[Trainer, list[np.ndarray]], tmp_path: Path) -> None:
+    trainer, start = both
+    begin(trainer, start)
+    steps, run = trainer.epoch(Checkpoint()), Run(tmp_path)
+    *_, middle = islice(steps, 2)
+    run.save(Checkpoint(), trainer.variables)
+    run.save(middle, trainer.variables)
+    *_, whole = steps
+    expected = values(trainer)
+    begin(trainer, start)
+    stored = run.restore(trainer.variables)
+    assert stored == middle
+    assert stored.norms
+    *_, resumed = trainer.epoch(stored)
+    assert resumed == whole
+    for one, two in zip(values(trainer), expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+    # The next epoch goes on counting.
+    assert whole.extended(epoch_record(1)).norms == whole.norms
+
+
+def test_a_checkpoint_with_impossible_counts_is_damaged(tmp_path: Path) -> None:
+    Run(tmp_path).save(Checkpoint(norms={"linf": (3, 4)}), [])
+    with pytest.raises(AdvcliError, match="numbers of attacked and fooled images are impossible"):
+        read_checkpoint(tmp_path / "checkpoint" / "state.npz")
+
+
+def test_each_step_counts_what_its_norm_fooled() -> None:
+    # Nothing moves and no pixel changes, so every wrong image of the epoch is counted once, in either norm.
+    still = replace(BOTH, learning_rate=1e-12, eps_warmup=0.0).with_balls([Threat(eps=0.0), Threat(Norm.L2, 0.0)])
+    trainer = trainer_for(still)
+    *_, last = trainer.epoch(Checkpoint())
     images = data_for(still).train
     assert len(images) == 6 * 17
     wrong = int((trainer.classifier.live_copy.predict(images.pixels).argmax(axis=1) != images.labels).sum())
-    assert [sum(counts) for counts in zip(*states[-1].norms.values(), strict=True)] == [102, wrong]
-    # A clean epoch has no norm to choose.
-    late = trainer_for(replace(still, adv_start_epoch=2))
-    assert next(late.epoch(Checkpoint())).norms == {}
+    assert [sum(counts) for counts in zip(*last.norms.values(), strict=True)] == [102, wrong]
 
 
-def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> None:
-    recipe, data = replace(BOTH, epochs=3, eps_warmup=1.5), data_for(BOTH)
-    *_, trained = train_model(recipe, data, Run(tmp_path / "whole"))
-    events = train_model(recipe, data, Run(tmp_path / "stopped"))
-    next(event for event in events if isinstance(event, Epoch))
-    events.close()
-    list(train_model(recipe, data, Run(tmp_path / "stopped"), resume=True))
-    files = [tmp_path / name / "checkpoint" / "state.npz" for name in ("whole", "stopped")]
-    with np.load(files[0]) as one, np.load(files[1]) as two:
-        for name in set(one.files) - {"state"}:
-            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
-    counts = [read_checkpoint(file).norms for file in files]
-    assert counts[0] == counts[1]
-    assert sum(attacked for attacked, _ in counts[0].values()) == 3 * 6 * 17
-    # All that follows from the run knows both norms.
-    assert trained.threats == (("linf", 0.1), ("l1", 2.0))
-    assert "--norm linf --norm l1 --eps linf=0.1 --eps l1=2" in trained.measure
-    stored = load(tmp_path / "whole" / "model.keras").recipe
-    assert (stored["norm"], stored["eps"]) == ("linf", 0.1)
-    assert read_threats([stored], None, None) == (LINF, L1)
-    assert Recipe.from_json(json.loads((tmp_path / "whole" / "run.json").read_text())["recipe"]) == recipe
+def test_clean_epochs_have_no_norm_to_choose() -> None:
+    trainer = trainer_for(replace(BOTH, adv_start_epoch=2))
+    assert [trainer.alternates(epoch) for epoch in (1, 2)] == [False, True]
+    assert not trainer_for(BOTH.twin_recipe).alternates(1)
+
+
+def test_the_radius_grows_in_proportion_in_every_norm(both: tuple[Trainer, list[np.ndarray]]) -> None:
+    trainer, _ = both
+    assert [trainer.eps(2, ball) for ball in (0, 1)] == pytest.approx([0.05, 1.0])
+    assert [trainer.eps(6, ball) for ball in (0, 1)] == [0.1, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +187,7 @@ def test_the_norms_and_radii_of_a_request_are_those_of_its_recipe() -> None:
     one = draft(Request(objective="pgd-at", norm=Norm.L2))
     assert (one.norm, one.threats) == (Norm.L2, ())
     both = make_job(Request(data="digits", objective="pgd-at", norm=(Norm.LINF, Norm.L1))).recipe
-    assert both.balls == (Threat(Norm.LINF, 0.2), Threat(Norm.L1, 12.0))
+    assert both.balls == (Threat(Norm.LINF, 0.1), Threat(Norm.L1, 12.0))
     assert both.twin_recipe.balls == both.balls
     # The recipe for pretrained weights was measured in linf only.
     pretrained = Request(weights="imagenet", norm=(Norm.LINF, Norm.L1), objective="pgd-at")
@@ -178,7 +211,7 @@ def test_the_other_commands_know_every_trained_norm() -> None:
     assert threat_for(recipe, Norm.L1, None) == L1
     assert threat_for(single, Norm.L1, None) == Threat(Norm.L1, 12.0)
     assert read_threats([recipe, recipe], None, None) == (LINF, L1)
-    with pytest.raises(UsageError, match="different threats: linf 0.1 and linf 0.1, l1 2"):
+    with pytest.raises(UsageError, match=r"different threats: linf 0\.1 and linf 0\.1, l1 2"):
         read_threats([recipe, single], None, None)
     pgd = registry.build("attacks", "pgd")
     for ball, seen in ((LINF, True), (L1, True), (Threat(Norm.L1, 2.1), False), (Threat(Norm.L2, 0.1), False)):
@@ -187,16 +220,14 @@ def test_the_other_commands_know_every_trained_norm() -> None:
     assert radii_to_compare((LINF, L1), None) == [L1, LINF]
 
 
-def test_an_image_is_robust_if_no_norm_fools_it() -> None:
-    trainer, data = trainer_for(BOTH), data_for(BOTH)
-    for _ in islice(trainer.epoch(Checkpoint()), 6):
-        pass
+def test_an_image_is_robust_if_no_norm_fools_it(both: tuple[Trainer, list[np.ndarray]]) -> None:
+    classifier, data = both[0].classifier.live_copy, data_for(BOTH)
 
     def measured(*threats: Threat) -> tuple[float, float]:
-        found = Validator(trainer.classifier.live_copy, data.train, 50, threats, 0, find_devices("one"))()
+        found = Validator(classifier, data.train, 50, threats, 0, find_devices("one"))()
         return found.robust, found.single_step
 
-    weak, none = Threat(Norm.L1, 0.4), Threat(Norm.LINF, 0.0)
+    weak, none = Threat(Norm.L2, 0.2), Threat(Norm.LINF, 0.0)
     alone = measured(weak)
     assert alone < measured(none)
     assert measured(weak, none) == measured(none, weak) == alone
