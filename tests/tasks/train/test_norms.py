@@ -133,9 +133,9 @@ def test_each_step_counts_what_its_norm_fooled() -> None:
     still = still.with_balls([Threat(eps=0.0), Threat(Norm.L2, 0.0)])
     trainer = trainer_for(still)
     *_, last = trainer.epoch(Checkpoint())
-    images = data_for(still).train
+    images, labels = data_for(still).train.at(slice(None))
     assert len(images) == 6 * 17
-    wrong = int((trainer.classifier.live_copy.predict(images.pixels).argmax(axis=1) != images.labels).sum())
+    wrong = int((trainer.classifier.live_copy.predict(images).argmax(axis=1) != labels).sum())
     assert [sum(counts) for counts in zip(*last.norms.values(), strict=True)] == [102, wrong]
 
 
@@ -230,8 +230,8 @@ def test_an_image_is_robust_if_no_norm_fools_it(both: tuple[Trainer, list[np.nda
 
     weak, none = Threat(Norm.L2, 0.2), Threat(Norm.LINF, 0.0)
     alone = measured(weak)
-    clean = (classifier.predict(data.train.pixels).argmax(axis=1) == data.train.labels).mean()
-    assert alone[0] < clean
+    images, labels = data.train.at(slice(None))
+    assert alone[0] < (classifier.predict(images).argmax(axis=1) == labels).mean()
     assert measured(weak, none) == measured(none, weak) == alone
 
 
@@ -245,7 +245,7 @@ def test_the_adversarial_part_of_three_versions_is_the_first() -> None:
 def test_two_norms_together_withstand_what_either_alone_does_not(advcli: Command, tmp_path: Path) -> None:
     options = (
         *("--data", "digits", "--backbone", "small", "--edge", 8, "--objective", "pgd-at", "--attack", "pgd:steps=7"),
-        *("--augment", "none", "--epochs", 12, "--learning-rate", 0.05, "--robust-images", 64, "--quiet"),
+        *("--augment", "none", "--epochs", 8, "--learning-rate", 0.05, "--robust-images", 64, "--quiet"),
     )
     radii = ("linf=0.15", "l1=2")
     for name, chosen_radii in (("linf", radii[:1]), ("l1", radii[1:]), ("both", radii)):
