@@ -11,6 +11,7 @@ import pytest
 
 from advcli.errors import UsageError
 from advcli.tasks.train.distribution import Devices
+from advcli.tasks.train.run_folder import read_checkpoint
 from advcli.tasks.train.workers import Workers, find_workers
 
 TWO = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
@@ -35,6 +36,7 @@ from advcli.tasks.train.recipe import Recipe, prepare
 from advcli.tasks.train.run_folder import Run
 from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.trainer import Trainer
+from advcli.threat.threat import Norm, Threat
 
 recipe = Recipe(
     data="digits", backbone="small:width=4", objective="fgsm-rs", modifier=("awp",), attack="pgd", eps=0.1,
@@ -46,6 +48,10 @@ found = {}
 for strategy in ("one", "mirrored"):
     list(train_model(replace(recipe, strategy=strategy), data, Run(Path(strategy))))
     found[strategy] = find_devices(strategy).count
+several = replace(recipe, objective="pgd-at", attack="pgd:steps=1", modifier=(), ema=0.0, epochs=1, batch=16)
+several = several.with_balls([Threat(Norm.LINF, 0.1), Threat(Norm.L2, 0.5)])
+for strategy in ("one", "mirrored"):
+    list(train_model(replace(several, strategy=strategy), data, Run(Path(f"norms-{strategy}"))))
 try:
     list(train_model(replace(recipe, objective="free", modifier=(), strategy="mirrored"), data, Run(Path("free"))))
 except UsageError as error:
@@ -101,6 +107,18 @@ def test_two_devices_train_as_one(mirrored: tuple[Path, dict]) -> None:
         np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
     resolved = json.loads((folder / "mirrored" / "run.json").read_text())["resolved"]
     assert resolved["strategy"] == {"name": "mirrored", "devices": 2, "workers": 1}
+
+
+def test_two_devices_choose_the_same_norms_as_one(mirrored: tuple[Path, dict]) -> None:
+    folder, _ = mirrored
+    one, two = state(folder / "norms-one"), state(folder / "norms-mirrored")
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
+    files = [folder / name / "checkpoint" / "state.npz" for name in ("norms-one", "norms-mirrored")]
+    counts, others = (read_checkpoint(file).norms for file in files)
+    assert counts == others
+    assert set(counts) == {"linf", "l2"}
+    assert sum(attacked for attacked, _ in counts.values()) == 10 * 16
 
 
 def test_all_devices_have_the_mean_of_their_statistics(mirrored: tuple[Path, dict]) -> None:

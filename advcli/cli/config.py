@@ -18,7 +18,7 @@ _WHOLE = "advcli.whole"
 _NOT_IN_A_FILE = ("config", "resume", "plan", "overwrite", "json", "quiet", "help")
 
 # Fields of a recipe that follow from its options, and the name whose values it holds already.
-_RESULTS = ("model_sha256", "data_identity", "recipe")
+_RESULTS = ("model_sha256", "data_identity", "recipe", "threats")
 
 
 def read_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -91,11 +91,15 @@ def _content(path: Path) -> dict[str, object]:
     try:
         if path.suffix != ".json":
             return tomllib.loads(text)
-        recipe = read_back(_WithRecipe, parse_json(text), f"'{path}'").recipe
+        recipe = dict(read_back(_WithRecipe, parse_json(text), f"'{path}'").recipe)
+        threats = read_back(_WithThreats, recipe, f"'{path}'", within="recipe").threats
     except AdvcliError as error:
         raise UsageError(error.message, "--config names a .toml file or a run.json") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"'{path}' cannot be read: {error}", "--config names a .toml file or a run.json") from error
+    if threats:
+        recipe["norm"] = [norm for norm, _ in threats]
+        recipe["eps"] = [f"{norm}={eps!r}" for norm, eps in threats]
     empty = {"augment": "none"}
     found = {key: value if value != [] else empty.get(key) for key, value in recipe.items() if key not in _RESULTS}
     return {key: value for key, value in found.items() if value is not None}
@@ -106,6 +110,13 @@ class _WithRecipe:
     """What is read of a ``run.json``."""
 
     recipe: dict[str, Json]
+
+
+@dataclass(frozen=True)
+class _WithThreats:
+    """The balls of a recipe, if there are several: ``norm`` and ``eps`` are the first of them."""
+
+    threats: tuple[tuple[str, float], ...] = ()
 
 
 def _as_typed(value: object, several: bool, flag: bool) -> object:

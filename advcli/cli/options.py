@@ -92,9 +92,9 @@ def command(*families: str, examples: str = "") -> Callable[[Callable[..., int]]
 
 def _parameter(default: object, kind: Any, text: str, field_name: str, given: Option) -> inspect.Parameter:
     name, choices, required = name_of(field_name, given), choices_of(kind), default is MISSING
-    several = get_origin(kind) is tuple and (given.several or given.parse is None)
+    several = given.several or (get_origin(kind) is tuple and given.parse is None)
     if several:
-        kind = list[str if choices else get_args(kind)[0]]
+        kind = list[str if choices or given.several else get_args(kind)[0]]
     elif given.parse is not None or choices:
         kind = str
     if not required and (several or given.parse is not None or default is None):

@@ -534,6 +534,7 @@ class _ReadOfRecipe:
     objective: str = ""
     norm: Norm = Norm.LINF
     eps: float = 0.0
+    threats: tuple[tuple[Norm, float], ...] = ()
     data: str = ""
     classes: tuple[str, ...] = ()
     augment: tuple[str, ...] = ()
@@ -559,7 +560,8 @@ def _own_content(path: Path) -> _OwnContent | None:
             content["adapted"] = "output" in content
         own = read_back(_OwnContent, content, source)
         recipe = read_back(_ReadOfRecipe, own.recipe, source, within="recipe")
-        Threat(recipe.norm, recipe.eps)
+        for norm, eps in ((recipe.norm, recipe.eps), *recipe.threats):
+            Threat(norm, eps)
     except UsageError as error:
         raise AdvcliError(f"{source} is damaged: field 'recipe.eps': {error.message}") from error
     except ValueError as error:

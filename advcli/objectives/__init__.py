@@ -44,6 +44,10 @@ class Objective(HasLengths, ABC):
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the perturbed images: (N, H, W, C) in [0, 1], (N,) -> any tensor whose first axis is N."""
 
+    def adversarial(self, perturbed: Tensor) -> Tensor:
+        """Return the adversarial images in the result of ``perturb``: -> (N, H, W, C)."""
+        return perturbed
+
     @abstractmethod
     def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of each image, and the logits for the training accuracy.

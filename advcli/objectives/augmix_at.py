@@ -61,6 +61,11 @@ class AugMixAdversarialTraining(Objective):
         mixed = mixtures(images, inner.rng, versions=2, width=self.width, depth=self.depth, severity=self.severity)
         return tf.concat([adversarial[:, None], mixed], axis=1)
 
+    @as_written
+    def adversarial(self, perturbed: Tensor) -> Tensor:
+        """Return the first of the three versions: (N, 3, H, W, C) -> (N, H, W, C)."""
+        return perturbed[:, 0]
+
     def __call__(self, model: KerasModel, images: Tensor, perturbed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss and the logits of the adversarial images: (N, 3, H, W, C), (N,) -> (N,), (N, K)."""
         together = tf.concat(tf.unstack(perturbed, num=3, axis=1), axis=0)

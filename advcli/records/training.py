@@ -12,8 +12,9 @@ class Epoch(Record):
 
     ``clean``, ``robust`` (under PGD-10) and ``single_step`` (under FGSM) are validation accuracies,
     ``zero_gradients`` the share of validation images without any gradient, ``ema_...`` the same of the
-    averaged weights; ``eps`` is the radius at the epoch's end, ``guard`` the alarms of the epoch, ``rollbacks``
-    how often the run was rolled back before. ``class_weights`` and ``sampler`` say how classes are balanced.
+    averaged weights; ``eps`` is the radius at the epoch's end, in the first of several norms, ``guard`` the alarms of
+    the epoch, ``rollbacks`` how often the run was rolled back before. ``class_weights`` and ``sampler`` say how classes
+    are balanced.
     """
 
     type: ClassVar[str] = "epoch"
@@ -82,7 +83,10 @@ class Mixed(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Averaged(Record):
-    """The mix that was saved: its folder, its weights, and by which of its validation accuracies it was chosen."""
+    """The mix that was saved: its folder, its weights, and by which of its validation accuracies it was chosen.
+
+    ``norm`` and ``eps`` are the ball of ``robust``, ``threats`` all balls if there are several.
+    """
 
     type: ClassVar[str] = "averaged"
 
@@ -96,6 +100,7 @@ class Averaged(Record):
     robust: float
     validation_images: int
     robust_images: int
+    threats: tuple[tuple[str, float], ...] = ()
     seconds: float
 
 
@@ -103,7 +108,9 @@ class Averaged(Record):
 class Trained(Record):
     """A finished run: its folder and its best epoch.
 
-    ``averaged``: the best weights are the averaged ones; ``measure``: the command line that measures on test images.
+    ``norm`` and ``eps`` are the ball, ``threats`` all balls if there are several; ``robust`` then counts images that
+    are correct in each. ``averaged``: the best weights are the averaged ones; ``measure``: the command line that
+    measures on test images.
     """
 
     type: ClassVar[str] = "trained"
@@ -121,6 +128,7 @@ class Trained(Record):
     best_clean_epoch: int
     ema_epoch: int | None
     averaged: bool = False
+    threats: tuple[tuple[str, float], ...] = ()
     recipe: str | None = None
     measure: str = ""
     start: str | None = None

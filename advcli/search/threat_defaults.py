@@ -1,4 +1,4 @@
-"""Default threats, and checks of the options of a threat."""
+"""Default threats, and how the options of a threat are read."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,16 +12,23 @@ from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
 _GREATEST = {Norm.LINF: 128 / 255, Norm.L2: 32.0, Norm.L1: 1024.0}
 
 
+def trained_threats(recipe: Mapping[str, Json]) -> tuple[Threat, ...]:
+    """List the balls that a model was trained for, the first of them first; none if its recipe has no radius."""
+    if recipe.get("threats"):
+        return tuple(Threat(Norm(norm), float(eps)) for norm, eps in recipe["threats"])
+    return (Threat(Norm(recipe.get("norm", Norm.LINF)), float(recipe["eps"])),) if "eps" in recipe else ()
+
+
 def threat_for(recipe: Mapping[str, Json], norm: Norm | None, eps: float | None) -> Threat:
-    """Choose the threat: the options, else the threat that the model was trained for, else Linf 8/255.
+    """Choose the threat: the options, else the first threat that the model was trained for, else Linf 8/255.
 
     Raises:
         UsageError: eps is not a radius.
     """
-    trained = Norm(recipe.get("norm", Norm.LINF))
-    norm = norm or trained
+    norm = norm or Norm(recipe.get("norm", Norm.LINF))
     if eps is None:
-        eps = float(recipe["eps"]) if norm is trained and "eps" in recipe else USUAL_RADIUS[norm]
+        trained = {threat.norm: threat.eps for threat in trained_threats(recipe)}
+        eps = trained.get(norm, USUAL_RADIUS[norm])
     return Threat(norm, eps)
 
 
@@ -43,19 +50,27 @@ def common_threat(recipes: Sequence[Mapping[str, Json]], norm: Norm | None, eps:
     Raises:
         UsageError: no threat is given, and the models were trained for different ones.
     """
-    threats = {threat_for(recipe, norm, eps) for recipe in recipes if "eps" in recipe}
-    if not threats:
-        return threat_for({}, norm, eps)
-    if len(threats) > 1:
-        listed = " and ".join(sorted(f"{threat.norm} {threat.eps:.4g}" for threat in threats))
+    (threat,) = _agreed([(threat_for(recipe, norm, eps),) for recipe in recipes if "eps" in recipe]) or (
+        threat_for({}, norm, eps),
+    )
+    return threat
+
+
+def _agreed(threats: Sequence[tuple[Threat, ...]]) -> tuple[Threat, ...]:
+    """Return the threats of all models if they are the same; none if there is no model."""
+    different = dict.fromkeys(threats)
+    if len({frozenset(each) for each in different}) > 1:
+        listed = " and ".join(sorted(", ".join(f"{ball.norm} {ball.eps:.4g}" for ball in each) for each in different))
         raise UsageError(f"the models were trained for different threats: {listed}", "choose one with --norm and --eps")
-    return threats.pop()
+    return next(iter(different), ())
 
 
 def read_threats(
     recipes: Sequence[Mapping[str, Json]], norms: Sequence[Norm] | None, radii: Sequence[str] | None
 ) -> tuple[Threat, ...]:
     """Read ``--norm`` and ``--eps``: every radius in every norm, or ``l2=0.5,1`` in one of them only.
+
+    Without either, the threats are all those that the models were trained for.
 
     Args:
         recipes: the training recipes of the models, for the defaults.
@@ -65,19 +80,59 @@ def read_threats(
     Raises:
         UsageError: a value is not a radius, or belongs to a norm that is not selected.
     """
-    general: list[float] = []
-    own: dict[Norm, list[float]] = {}
-    for text in radii or ():
-        name, found = read_radii(text, list(Norm))
-        (general if name is None else own.setdefault(Norm(name), [])).extend(found)
-    wanted = list(dict.fromkeys([*(norms or ()), *own]))
-    if norms and (extra := [norm for norm in own if norm not in norms]):
-        raise UsageError(f"--eps has radii in {extra[0]}, which --norm leaves out", f"add --norm {extra[0]}")
+    general, own, wanted = _read_norms_and_radii(norms, radii)
+    if not wanted and not general:
+        trained = _agreed([trained_threats(recipe) for recipe in recipes if "eps" in recipe])
+        return trained or (threat_for({}, None, None),)
     threats: list[Threat] = []
     for norm in wanted or [None]:
         values = own.get(norm, general) if norm is not None else general
         threats += [common_threat(recipes, norm, eps) for eps in (values or [None])]
     return tuple(dict.fromkeys(threats))
+
+
+def read_training_radii(
+    norms: Norm | Sequence[Norm] | None, eps: float | Sequence[str] | None
+) -> dict[Norm, float | None]:
+    """Read ``--norm`` and ``--eps`` of training: the norms in their order, each with its radius; None: the usual one.
+
+    Args:
+        norms: one norm, or several; None means linf, or those that ``eps`` names.
+        eps: one radius, or texts such as ``l1=12``.
+
+    Raises:
+        UsageError: a norm has no radius of its own, or several.
+    """
+    norms = (norms,) if isinstance(norms, str) else norms
+    one = isinstance(eps, (int, float))
+    general, own, wanted = _read_norms_and_radii(norms, None if one else eps)
+    general, wanted = [eps] if one else general, wanted or [Norm.LINF]
+    if general and len(wanted) > 1:
+        known = {norm: [USUAL_RADIUS[norm]] for norm in wanted} | {wanted[0]: general} | own
+        example = " ".join(f"--eps {norm}={known[norm][0]:.4g}" for norm in wanted)
+        message = f"--eps {general[0]:.4g} is no radius for both {wanted[0]} and {wanted[1]}"
+        raise UsageError(message, f"write {example}")
+    found = {norm: own.get(norm, general) for norm in wanted}
+    for norm, values in found.items():
+        if len(values) > 1:
+            listed = " and ".join(f"{value:.4g}" for value in values)
+            raise UsageError(f"--eps has several radii in {norm}: {listed}", "training takes one radius a norm")
+    return {norm: values[0] if values else None for norm, values in found.items()}
+
+
+def _read_norms_and_radii(
+    norms: Sequence[Norm] | None, radii: Sequence[str] | None
+) -> tuple[list[float], dict[Norm, list[float]], list[Norm]]:
+    """Read the radii for every norm, those of single norms, and the norms in their order."""
+    general: list[float] = []
+    own: dict[Norm, list[float]] = {}
+    for text in radii or ():
+        name, found = read_radii(text, list(Norm))
+        (general if name is None else own.setdefault(Norm(name), [])).extend(found)
+    wanted = [Norm(norm) for norm in dict.fromkeys([*(norms or ()), *own])]
+    if norms and (extra := [norm for norm in own if norm not in norms]):
+        raise UsageError(f"--eps has radii in {extra[0]}, which --norm leaves out", f"add --norm {extra[0]}")
+    return general, own, wanted
 
 
 def with_queries(spec: str, queries: int | None) -> str:

@@ -171,7 +171,7 @@ def _trained(record: Trained) -> Table:
     table = new_table(
         f"Trained {record.backbone} with {record.objective}",
         f"validation on {record.validation_images} images; "
-        f"robust: PGD-10, {spell_threat(record.norm, record.eps)}, on {record.robust_images} of them"
+        f"robust: PGD-10, {_spell_balls(record)}, on {record.robust_images} of them"
         + (f"\non test images: {record.measure}" if record.measure else ""),
     )
     for heading in ("best epoch", "clean", "robust", "seconds", "run"):
@@ -186,12 +186,17 @@ def _trained(record: Trained) -> Table:
     return table
 
 
+def _spell_balls(record: Trained | Averaged) -> str:
+    """Write the ball of robust validation, or all of several."""
+    return " and ".join(spell_threat(norm, eps) for norm, eps in record.threats or ((record.norm, record.eps),))
+
+
 def _averaged(record: Averaged, mixes: Sequence[Mixed]) -> Table:
     """Return the table of all mixes, the saved one marked."""
     table = new_table(
         f"Averages of {len(record.runs)} runs, the best by {record.select} accuracy in {record.output}",
         f"validation on {record.validation_images} images; "
-        f"robust: PGD-10, {spell_threat(record.norm, record.eps)}, on {record.robust_images} of them",
+        f"robust: PGD-10, {_spell_balls(record)}, on {record.robust_images} of them",
     )
     for heading in (*(f"share of {run}" for run in record.runs), "clean", "robust", "one step"):
         table.add_column(heading, justify="right", overflow="fold")

@@ -8,6 +8,7 @@ from advcli.attacks import Search
 from advcli.corruptions import spec_parts
 from advcli.records import Group, Score
 from advcli.records.base import Json
+from advcli.search.threat_defaults import trained_threats
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 
 
@@ -30,8 +31,7 @@ def was_seen(recipe: Mapping[str, Json], perturbation: Perturbation) -> bool | N
             and threat is not None
             and isinstance(method, Search)
             and method.searches_as_training
-            and str(threat.norm) == recipe.get("norm")
-            and threat.eps <= float(recipe.get("eps", 0.0)) * 1.001
+            and any(threat.norm is ball.norm and threat.eps <= ball.eps * 1.001 for ball in trained_threats(recipe))
         )
     covered = set(objective.covers)
     for spec in recipe.get("augment", ()):

@@ -24,6 +24,7 @@ from advcli.model.model_choice import ModelChoice
 from advcli.model.same_network import refuse_other_network
 from advcli.records import Averaged, Mixed, Progress
 from advcli.records.base import Fields, Json
+from advcli.search.threat_defaults import read_training_radii, threat_for
 from advcli.tasks.request import bytes_of
 from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.recipe import Recipe, split_images
@@ -108,6 +109,7 @@ class AverageJob:
             select=self.select,
             norm=self.recipe.norm,
             eps=self.recipe.eps,
+            threats=self.recipe.threats,
             clean=best.clean,
             robust=best.robust,
             validation_images=len(images),
@@ -190,7 +192,7 @@ class _Mixes:
         self._values = values
         recipe = job.recipe
         self._validate = Validator(
-            classifier.live_copy, images, recipe.robust_images, recipe.threat, recipe.seed, find_devices("one")
+            classifier.live_copy, images, recipe.robust_images, recipe.balls, recipe.seed, find_devices("one")
         )
 
     def assign(self, weights: Weights) -> None:
@@ -286,13 +288,21 @@ def make_average(request: Request, how: Execution, asked: Collection[str] | None
         )
     robust = [member for member in members if member.robust]
     known = {name: getattr(request, name) for name in ("norm", "eps", "robust_images") if name in given}
+    # A radius with a norm says both.
+    decided = {*known, *(("norm",) if isinstance(known.get("eps"), tuple) else ())}
     for name in ("norm", "eps", "robust_images"):
-        values = {str(getattr(member.recipe, name)): member.name for member in robust or members}
-        if name not in known and len(values) > 1:
+        values = {_spelled(member.recipe, name): member.name for member in robust or members}
+        if name not in decided and len(values) > 1:
             shown = ", ".join(f"{value} in '{run}'" for value, run in values.items())
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"the runs differ in {option}: {shown}", f"say with {option} what to validate with")
-    recipe = replace((robust or members)[0].recipe, **known, unsafe_load=request.unsafe_load)
+    recipe = replace((robust or members)[0].recipe, unsafe_load=request.unsafe_load)
+    if "robust_images" in known:
+        recipe = replace(recipe, robust_images=request.robust_images)
+    if "eps" in known:
+        norms = request.norm if "norm" in decided else [ball.norm for ball in recipe.balls]
+        radii = read_training_radii(norms, request.eps)
+        recipe = recipe.with_balls([threat_for({}, norm, eps) for norm, eps in radii.items()])
     select = how.select or ("robust" if robust else "clean")
     dataset = open_dataset(recipe.data)
     if recipe.classes:
@@ -304,6 +314,13 @@ def make_average(request: Request, how: Execution, asked: Collection[str] | None
     if not how.overwrite:
         run.refuse_existing()
     return AverageJob(members, recipe, select, dataset, run, bytes_of(how.memory))
+
+
+def _spelled(recipe: Recipe, name: str) -> str:
+    """Return an option of a recipe as text, of all its balls."""
+    if name in ("norm", "eps"):
+        return " and ".join(str(getattr(ball, name)) for ball in recipe.balls)
+    return str(getattr(recipe, name))
 
 
 def _file_of(text: str, unsafe: bool) -> tuple[ModelChoice, Path]:

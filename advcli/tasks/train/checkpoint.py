@@ -1,6 +1,7 @@
 """The state of a run."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from advcli.records import Epoch
 
@@ -15,6 +16,7 @@ class Checkpoint:
         loss: the sum of these steps' losses.
         right: the number of correctly predicted images in them.
         rollbacks: the number of rollbacks.
+        norms: with several norms: how many images each norm has attacked since the run began, and how many fooled.
     """
 
     history: tuple[Epoch, ...] = ()
@@ -22,6 +24,7 @@ class Checkpoint:
     loss: float = 0.0
     right: int = 0
     rollbacks: int = 0
+    norms: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -37,9 +40,14 @@ class Checkpoint:
         """Add a step: the sum of its losses, and its number of correct images."""
         return replace(self, step=self.step + 1, loss=self.loss + loss, right=self.right + right)
 
+    def attacked(self, norm: str, images: int, fooled: int) -> "Checkpoint":
+        """Count the images that a step attacked in one of several norms, and those that it fooled."""
+        before, fooled_before = self.norms.get(norm, (0, 0))
+        return replace(self, norms={**self.norms, norm: (before + images, fooled_before + fooled)})
+
     def extended(self, record: Epoch) -> "Checkpoint":
         """Add an epoch."""
-        return Checkpoint((*self.history, record), rollbacks=self.rollbacks)
+        return Checkpoint((*self.history, record), rollbacks=self.rollbacks, norms=self.norms)
 
     def rolled_back(self) -> "Checkpoint":
         """Count one more rollback."""

@@ -25,6 +25,8 @@ _COPIES = 4
 def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Progress]:
     """Time the first step, two more, and a validation, on one device with everything unfrozen; write nothing.
 
+    With several norms, a step is timed in each, and all count alike.
+
     Args:
         recipe: the recipe of the run.
         data: the images.
@@ -43,7 +45,7 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
     validation = (time.perf_counter() - start) * (2 if recipe.ema else 1)
     epoch = each * trainer.batches.steps + validation
     cheaper = None
-    economical = economical_objective(recipe.norm) if trainer.objective.robust else None
+    economical = _economical(recipe) if trainer.objective.robust else None
     if economical is not None and registry.canonical(recipe.objective) != economical:
         _, cheaper = yield from _timed(
             Trainer(replace(recipe, objective=economical, modifier=()), data, find_devices("one"))
@@ -72,10 +74,26 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
     )
 
 
+def _economical(recipe: Recipe) -> str | None:
+    """Return the objective with the shortest step that trains in every norm of the run; None if there is none."""
+    names = {economical_objective(ball.norm) for ball in recipe.balls}
+    return names.pop() if len(names) == 1 else None
+
+
 def _timed(trainer: Trainer) -> Generator[Progress, None, tuple[float, float]]:
-    """Return the seconds of the first step, tracing included, and of each of the next."""
+    """Return the seconds of the first step, tracing included, and of each of the next, a mean over the norms."""
+    begun = each = 0.0
+    count = len(trainer.recipe.balls)
+    for ball in range(count):
+        first, one = yield from _timed_in(trainer, ball)
+        begun, each = begun + first - one, each + one / count
+    return begun + each, each
+
+
+def _timed_in(trainer: Trainer, ball: int) -> Generator[Progress, None, tuple[float, float]]:
+    """Return the seconds of the first step, tracing included, and of each of the next in one of the balls."""
     times = [time.perf_counter()]
-    for _ in islice(trainer.epoch(Checkpoint()), 1 + _TIMED):
+    for _ in islice(trainer.epoch(Checkpoint(), ball), 1 + _TIMED):
         times.append(time.perf_counter())
         yield Progress("timing", 0, 0)
     first = times[1] - times[0]

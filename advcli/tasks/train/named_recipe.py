@@ -6,6 +6,7 @@ from dataclasses import replace
 from advcli import registry
 from advcli.augmentations import read as read_augmentations
 from advcli.recipes import OF_OBJECTIVE, TrainingRecipe
+from advcli.search.threat_defaults import read_training_radii
 from advcli.tasks.train.request import Request
 from advcli.threat.threat import Norm
 
@@ -31,7 +32,9 @@ def with_recipe(request: Request, given: Collection[str]) -> Request:
 
 def _usual(request: Request, given: Collection[str]) -> str | None:
     """Return the recipe for pretrained weights if the user chose no loss."""
-    if not request.pretrained or "objective" in given or request.norm is not Norm.LINF:
+    if not request.pretrained or "objective" in given:
+        return None
+    if list(read_training_radii(request.norm, request.eps)) != [Norm.LINF]:
         return None
     found = (name for name in registry.names("recipes") if registry.component("recipes", name).default)
     return next(found, None)

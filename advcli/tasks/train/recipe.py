@@ -1,7 +1,7 @@
 """A training request with nothing left open, and the images it is carried out with."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from advcli.objectives import standard_objective
 from advcli.options import refuse_out_of_bounds
 from advcli.records.base import Fields, Json
 from advcli.records.read_back import read_back
+from advcli.search.threat_defaults import read_training_radii
 from advcli.tasks.train.request import AUTO, BatchNorm, Guard, NewHead, Request, Unfreeze
 from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
 
@@ -27,9 +28,14 @@ _LEAST_EDGE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Request):
-    """A request with every default filled in, as ``run.json`` records it."""
+    """A request with every default filled in, as ``run.json`` records it.
 
+    ``norm`` and ``eps`` are the first ball; ``threats`` are all of them where there are several.
+    """
+
+    norm: Norm = Norm.LINF
     eps: float = field()
+    threats: tuple[tuple[Norm, float], ...] = ()
     edge: int = field()
     learning_rate: float = field()
     augment: tuple[str, ...] = ()
@@ -44,7 +50,10 @@ class Recipe(Request):
 
     def __post_init__(self) -> None:
         # A run changes fields that a user cannot, such as its twin's objective.
-        _ = Norm(self.norm), self.threat
+        _ = Norm(self.norm)
+        balls = self.balls
+        if balls[0] != self.threat or len({ball.norm for ball in balls}) < len(balls):
+            raise UsageError("the first of several threats is not that of norm and eps, or a norm comes twice")
 
     @classmethod
     def from_json(cls, content: Mapping[str, Json], source: str = "the recipe") -> "Recipe":
@@ -75,8 +84,18 @@ class Recipe(Request):
 
     @property
     def threat(self) -> Threat:
-        """The ball of training and validation."""
+        """The ball of training and validation, the first if there are several."""
         return Threat(self.norm, self.eps)
+
+    @property
+    def balls(self) -> tuple[Threat, ...]:
+        """All balls of training and validation, each in another norm."""
+        return tuple(Threat(norm, eps) for norm, eps in self.threats) or (self.threat,)
+
+    def with_balls(self, balls: Sequence[Threat]) -> "Recipe":
+        """Return the same for other balls."""
+        threats = tuple((ball.norm, ball.eps) for ball in balls) if len(balls) > 1 else ()
+        return replace(self, norm=balls[0].norm, eps=balls[0].eps, threats=threats)
 
     @property
     def twin_recipe(self) -> "Recipe":
@@ -103,7 +122,7 @@ def draft(request: Request) -> Recipe:
     filled: Fields = {each.name: getattr(request, each.name) for each in fields(request)}
     filled.update(
         backbone=request.backbone if request.model is None else "",
-        eps=request.eps or 0.0,
+        **_radii(request, 0.0),
         edge=request.edge or 0,
         optimizer=optimizer,
         learning_rate=usual_rate if request.learning_rate is None else request.learning_rate,
@@ -115,6 +134,14 @@ def draft(request: Request) -> Recipe:
         guard=request.guard or ("rollback" if unfreeze == "plateau" else "warn"),
     )
     return Recipe(**filled)
+
+
+def _radii(request: Request, usual: float) -> Fields:
+    """Return the fields of the balls; ``usual`` is the radius in linf if none is given."""
+    found = read_training_radii(request.norm, request.eps)
+    known = USUAL_RADIUS | {Norm.LINF: usual}
+    balls = tuple((norm, known[norm] if eps is None else eps) for norm, eps in found.items())
+    return {"norm": balls[0][0], "eps": balls[0][1], "threats": balls if len(balls) > 1 else ()}
 
 
 def _usual_batchnorm(request: Request, optimizer: str) -> BatchNorm:
@@ -134,10 +161,9 @@ def _usual_rate(optimizer: str, pretrained: bool) -> float:
 
 def resolve(request: Request, dataset: Dataset) -> Recipe:
     """Fill in every default; the image size of a model that the run starts from is known when it is loaded."""
-    usual = dataset.eps if request.norm is Norm.LINF else USUAL_RADIUS[request.norm]
     return replace(
         draft(request),
-        eps=usual if request.eps is None else request.eps,
+        **_radii(request, dataset.eps),
         edge=request.edge or (dataset.edge if request.model is None else 0),
         augment=read_augmentations(AUTO, dataset.augment) if request.augment == (AUTO,) else request.augment,
         data_identity=dataset.identity,

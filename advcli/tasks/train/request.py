@@ -1,10 +1,13 @@
 """The options of ``advcli train``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from advcli.errors import UsageError
 from advcli.options import LEARNING, OUTPUT, THREAT, WHAT, FieldDefault, option
+from advcli.parsing import read_radius
 from advcli.tasks.request import (
     DataOptions,
     FileOptions,
@@ -13,7 +16,6 @@ from advcli.tasks.request import (
     attack_option,
     batch_option,
     data_option,
-    eps_option,
     memory_option,
     out_option,
     overwrite_option,
@@ -36,6 +38,17 @@ def _read_augmentations(text: str) -> tuple[str, ...]:
     return (AUTO,) if text.strip().lower() == AUTO else read(text, ())
 
 
+def _read_norms(norms: Sequence[Norm]) -> Norm | tuple[Norm, ...]:
+    return norms[0] if len(norms) == 1 else tuple(norms)
+
+
+def _read_eps(texts: Sequence[str]) -> float | tuple[str, ...]:
+    named = any("=" in text for text in texts)
+    if len(texts) > 1 and not named:
+        raise UsageError(f"--eps has several radii: {' and '.join(texts)}", "give one, or one a norm: --eps l2=0.5")
+    return tuple(texts) if named else read_radius(texts[0])
+
+
 def _component(family: str, default: object, *flags: str, **known: Any) -> FieldDefault:
     return option(default, *flags, metavar="SPEC", family=family, **known)
 
@@ -54,8 +67,9 @@ class Request(DataOptions, FileOptions, WorkOptions):
         recipe: options that were measured together, those that you do not give yourself.
         objective: the loss that training minimises.
         attack: an attack and its options, such as pgd:steps=40.
-        norm: the norm perturbations are measured in.
-        eps: the radius of perturbations, in units of [0, 1]: 0.03 or 8/255.
+        norm: the norm perturbations are measured in; given several times, each step trains in one of them, more often
+            in that with the higher robust error so far (E-AT).
+        eps: the radius of perturbations, in units of [0, 1]: 0.03 or 8/255; of one norm of several: l1=12.
         modifier: a term or rule added to the objective; may be given several times.
         augment: random changes of the training images: what suits the data, all six of the article, or a list.
         unfreeze: which layers learn: all, the head only, or the head first and one part more at each plateau.
@@ -101,8 +115,17 @@ class Request(DataOptions, FileOptions, WorkOptions):
     )
     objective: str = _component("objectives", "nsl", panel=WHAT)
     attack: str = attack_option("pgd:steps=7")
-    norm: Norm = option(Norm.LINF, panel=THREAT)
-    eps: float | None = eps_option("what is usual for the data; in l2 0.5, in l1 12")
+    norm: Norm | tuple[Norm, ...] | None = option(
+        None, panel=THREAT, parse=_read_norms, several=True, shown="linf, or those of --eps"
+    )
+    eps: float | tuple[str, ...] | None = option(
+        None,
+        panel=THREAT,
+        metavar="RADIUS|NORM=RADIUS",
+        parse=_read_eps,
+        several=True,
+        shown="what is usual for the data; in l2 0.5, in l1 12",
+    )
     modifier: tuple[str, ...] = _component("modifiers", (), panel=WHAT)
     augment: tuple[str, ...] = option(
         (AUTO,),

@@ -200,7 +200,7 @@ def _runs(recipe: Recipe, data: TrainingData, run: Run, devices: Devices, resume
         yield from twin.events(resume and run.twin.can_resume())
     if base is not None and devices.workers.writes:
         own = registry.build("objectives", recipe.objective).own_threat()
-        threats = radii_to_compare(recipe.threat, own)
+        threats = radii_to_compare(recipe.balls, own)
         yield from compare([base, run.folder], data.dataset, threats, recipe.seed, unsafe=recipe.unsafe_load)
 
 
@@ -241,9 +241,10 @@ class _Training:
         elif not any("eps" in loss.uses for loss in losses.values()):
             return
         classifier = self.trainer.classifier
-        self.recipe.threat.refuse_impossible((*classifier.image_size, classifier.channels))
-        for spec, loss in losses.items():
-            self.recipe.threat.warn_of_long_step(loss, spec)
+        for ball in self.recipe.balls:
+            ball.refuse_impossible((*classifier.image_size, classifier.channels))
+            for spec, loss in losses.items():
+                ball.warn_of_long_step(loss, spec)
 
     def events(self, resume: bool) -> Events:
         """Run to the end."""
@@ -415,9 +416,14 @@ class _Training:
     def _measuring_command(self) -> str:
         """Return the command line that measures the run on the test images."""
         words = ["advcli", "benchmark", str(self.run.folder), "--data", self.recipe.data]
-        classes, norm = ",".join(self.recipe.classes), str(self.recipe.norm)
-        chosen = (["--classes", classes] if classes else []) + (["--norm", norm] if norm != Norm.LINF else [])
-        return shlex.join([*words, *chosen, "--eps", f"{self.recipe.eps:g}", "--corruptions", "all"])
+        if self.recipe.classes:
+            words += ["--classes", ",".join(self.recipe.classes)]
+        balls = self.recipe.balls
+        for ball in balls if balls[0].norm is not Norm.LINF or len(balls) > 1 else ():
+            words += ["--norm", str(ball.norm)]
+        for ball in balls:
+            words += ["--eps", f"{ball.norm}={ball.eps:g}" if len(balls) > 1 else f"{ball.eps:g}"]
+        return shlex.join([*words, "--corruptions", "all"])
 
     def _trained(self, checkpoint: Checkpoint) -> Trained:
         best = self._chosen(checkpoint)
@@ -427,6 +433,7 @@ class _Training:
             objective="+".join((self.recipe.objective, *self.recipe.modifier)),
             norm=self.recipe.norm,
             eps=self.recipe.eps,
+            threats=self.recipe.threats,
             best_epoch=best.epoch,
             clean=best.clean,
             robust=best.robust,

@@ -323,6 +323,8 @@ def read_checkpoint(path: Path, variables: Sequence[Variable] | None = None) -> 
     numbers = [record.epoch for record in checkpoint.history]
     if numbers != list(range(1, len(numbers) + 1)) or min(checkpoint.step, checkpoint.right, checkpoint.rollbacks) < 0:
         raise AdvcliError(f"'{path}' is damaged: its numbers of epochs and steps are impossible")
+    if not all(0 <= fooled <= attacked for attacked, fooled in checkpoint.norms.values()):
+        raise AdvcliError(f"'{path}' is damaged: its numbers of attacked and fooled images are impossible")
     return checkpoint
 
 

@@ -21,6 +21,7 @@ from advcli.tasks.train.distribution import Devices
 from advcli.tasks.train.fitted_head import fit_head, linear_head
 from advcli.tasks.train.fused_batchnorm import fused_normalization
 from advcli.tasks.train.mixed_precision import LossScale, half, refuse_without_gpu
+from advcli.tasks.train.norm_schedule import choose_norm
 from advcli.tasks.train.optimizer import LearningRate, make_optimizer
 from advcli.tasks.train.proof import pass_agrees
 from advcli.tasks.train.recipe import Recipe, TrainingData
@@ -76,7 +77,7 @@ class Trainer:
             self.scale = LossScale() if recipe.amp else None
         attacked = recipe.robust_images
         network = self.classifier.live_copy
-        self.validator = Validator(network, data.validation, attacked, recipe.threat, recipe.seed, devices)
+        self.validator = Validator(network, data.validation, attacked, recipe.balls, recipe.seed, devices)
         balanced = recipe.sampler == "balanced"
         self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed, part, balanced=balanced)
         self.rate = LearningRate.of(recipe, self.batches.steps)
@@ -137,13 +138,14 @@ class Trainer:
         """Return whether an epoch trains with the robust objective."""
         return self.objective.robust and epoch >= self.recipe.adv_start_epoch
 
-    def eps(self, step: int) -> float:
-        """Return the radius that a step, counted over the whole run, trains against."""
+    def eps(self, step: int, ball: int = 0) -> float:
+        """Return the radius that a step, counted over the whole run, trains against in one of the balls."""
+        full = self.recipe.balls[ball].eps
         begun = step - (self.recipe.adv_start_epoch - 1) * self.batches.steps
         growing = self.recipe.eps_warmup * self.batches.steps
         if begun < 0:
             return 0.0
-        return self.recipe.eps if begun + 1 >= growing else self.recipe.eps * (begun + 1) / growing
+        return full if begun + 1 >= growing else full * (begun + 1) / growing
 
     def learning_rate(self, checkpoint: Checkpoint) -> float:
         """Return the rate of the step that follows; each rollback has halved it."""
@@ -157,8 +159,24 @@ class Trainer:
         done = checkpoint.epoch * self.batches.steps + checkpoint.step
         return Progress(f"epoch {checkpoint.epoch + 1}: {what}", done, self.recipe.epochs * self.batches.steps)
 
-    def epoch(self, checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+    def alternates(self, epoch: int) -> bool:
+        """Return whether the steps of an epoch choose one of several balls; clean steps have none."""
+        return len(self.recipe.balls) > 1 and "eps" in self.objective.uses and epoch >= self.recipe.adv_start_epoch
+
+    def choose_ball(self, checkpoint: Checkpoint) -> int:
+        """Return the place of the ball of the step that follows."""
+        number = checkpoint.epoch + 1
+        if not self.alternates(number):
+            return 0
+        seed = (self.recipe.seed, number, checkpoint.rollbacks, checkpoint.step)
+        return choose_norm([ball.norm for ball in self.recipe.balls], checkpoint.norms, seed)
+
+    def epoch(self, checkpoint: Checkpoint, ball: int | None = None) -> Iterator[Checkpoint]:
         """Take the remaining steps of an epoch; yield the checkpoint after each.
+
+        Args:
+            checkpoint: the state of the run.
+            ball: take all steps in this one of the balls; None: choose one for each step.
 
         Raises:
             Diverged: the loss is not a number.
@@ -172,19 +190,23 @@ class Trainer:
             yield checkpoint
             return
         adversarial = number >= self.recipe.adv_start_epoch
-        step = self._step_of(stage, adversarial)
         replays = self.objective.replays if adversarial and isinstance(self.objective, Replaying) else 1
         batches = self.batches.epoch(number, checkpoint.rollbacks, checkpoint.step)
         for batch in batches:
             self.optimizer.learning_rate = self.learning_rate(checkpoint)
-            eps = tf.constant(self.eps((number - 1) * self.batches.steps + checkpoint.step), tf.float32)
+            chosen = self.choose_ball(checkpoint) if ball is None else ball
+            step = self._step_of(stage, adversarial, chosen)
+            eps = tf.constant(self.eps((number - 1) * self.batches.steps + checkpoint.step, chosen), tf.float32)
             spread = [self.devices.spread(values) for values in batch]
-            losses, right = math.nan, 0
+            losses, right, fooled = math.nan, 0, 0
             for _ in range(replays):
-                losses, right, kept = step(*spread, self._kept, eps)
+                losses, right, fooled, kept = step(*spread, self._kept, eps)
                 self._kept.assign(self.strategy.experimental_local_results(kept)[0])
             if not math.isfinite(float(losses)):
                 raise Diverged(f"the loss is not a number any more in epoch {number}", "try a lower --learning-rate")
+            if self.alternates(number):
+                norm = str(self.recipe.balls[chosen].norm)
+                checkpoint = checkpoint.attacked(norm, self.batches.size, int(fooled))
             checkpoint = checkpoint.advanced(float(losses), int(right))
             yield checkpoint
 
@@ -268,9 +290,9 @@ class Trainer:
         shape = (self.batches.size, *size) if isinstance(self.objective, Replaying) else ()
         return tf.Variable(tf.zeros(shape), trainable=False)
 
-    def _step_of(self, stage: int, adversarial: bool) -> TracedFunction:
-        """Return the traced step of a stage: each stage trains other weights, so each has its own trace."""
-        if (stage, adversarial) not in self._traced:
+    def _step_of(self, stage: int, adversarial: bool, ball: int) -> TracedFunction:
+        """Return the traced step of a stage and a ball: each stage trains other weights, so each has its own trace."""
+        if (stage, adversarial, ball) not in self._traced:
             update = Update(
                 self.recipe,
                 self.classifier,
@@ -283,9 +305,10 @@ class Trainer:
                 self.scale,
                 self.fused,
                 self._class_weights(),
+                self.recipe.balls[ball],
             )
-            self._traced[stage, adversarial] = tf.function(self._make_step(update))
-        return self._traced[stage, adversarial]
+            self._traced[stage, adversarial, ball] = tf.function(self._make_step(update))
+        return self._traced[stage, adversarial, ball]
 
     def _class_weights(self) -> Tensor | None:
         if self.recipe.class_weights == "none":
@@ -294,11 +317,12 @@ class Trainer:
 
     def _make_step(self, update: Update) -> TracedFunction:
         def step(images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor) -> tuple[Tensor, ...]:
-            losses, right, kept = self.strategy.run(update, args=(images, labels, seeds, kept, eps))
+            losses, right, fooled, kept = self.strategy.run(update, args=(images, labels, seeds, kept, eps))
             if self.averages is not None:
                 self.averages.move(self.optimizer.iterations)
             total = tf.distribute.ReduceOp.SUM
-            return self.strategy.reduce(total, losses, axis=None), self.strategy.reduce(total, right, axis=None), kept
+            sums = [self.strategy.reduce(total, each, axis=None) for each in (losses, right, fooled)]
+            return *sums, kept
 
         return step
 

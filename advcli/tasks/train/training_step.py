@@ -15,6 +15,7 @@ from advcli.tasks.train.mixed_precision import LossScale, half
 from advcli.tasks.train.optimizer import decays
 from advcli.tasks.train.recipe import Recipe
 from advcli.threat.rng import ImageRng
+from advcli.threat.threat import Threat
 
 
 class TrainingPass:
@@ -37,7 +38,7 @@ class Update:
     """The training step of one device on its part of a batch.
 
     Args:
-        recipe: decay, clipping and the threat.
+        recipe: decay, clipping and the balls.
         classifier: the trained model.
         objective: the loss.
         modifiers: the modifiers of the objective.
@@ -48,6 +49,7 @@ class Update:
         scale: of the loss, if the passes that train are in float16.
         fused: whether BatchNorm is computed by one operation.
         class_weights: (K,) what the loss of an image of each class counts; None: 1.
+        threat: the ball, one of those of the recipe; None: its only one.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Update:
         scale: LossScale | None = None,
         fused: bool = True,
         class_weights: Tensor | None = None,
+        threat: Threat | None = None,
     ) -> None:
         self.recipe = recipe
         self.classifier = classifier
@@ -78,11 +81,14 @@ class Update:
         self.scale = scale
         self.fused = fused
         self.class_weights = class_weights
+        self.threat = threat or recipe.threat
 
     def __call__(
         self, images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Take the step: -> the sum of the losses, the number of correct images, the perturbation for the next batch.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Take the step: -> the sum of the losses, two numbers of images, the perturbation for the next batch.
+
+        The numbers are of correct images, and, if there are several balls, of images that the attack fooled.
 
         Args:
             images: (N, H, W, C) in [0, 1].
@@ -93,6 +99,7 @@ class Update:
         """
         inner = self._opponent(seeds, kept, eps)
         perturbed = tf.stop_gradient(self.objective.perturb(inner, images, labels))
+        fooled = self._fooled(inner, perturbed, labels)
         statistics = [tf.identity(weight) for weight in self._statistics()] if self.displacing else []
         losses, logits, gradients, upwards = self._gradients(inner, images, perturbed, labels)
         if self.displacing:
@@ -105,10 +112,17 @@ class Update:
         if isinstance(self.objective, Replaying):
             kept = self.objective.climb(inner, images, upwards)
         right = tf.argmax(logits, axis=1, output_type=labels.dtype) == labels
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int32)), kept
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int32)), fooled, kept
+
+    def _fooled(self, inner: InnerMaximization, perturbed: Tensor, labels: Tensor) -> Tensor:
+        """Count the adversarial images that the network, in inference mode, takes for another class."""
+        if len(self.recipe.balls) == 1 or "eps" not in self.objective.uses:
+            return tf.constant(0)
+        predicted = tf.argmax(inner.logits(self.objective.adversarial(perturbed)), axis=1, output_type=labels.dtype)
+        return tf.reduce_sum(tf.cast(predicted != labels, tf.int32))
 
     def _opponent(self, seeds: Tensor, kept: Tensor, eps: Tensor) -> InnerMaximization:
-        threat = self.recipe.threat
+        threat = self.threat
         if self.recipe.eps_warmup:
             threat = replace(threat, eps=eps)
         rng = ImageRng(seeds)

@@ -39,16 +39,17 @@ def refuse_incomparable(run: Path, dataset: Dataset) -> None:
             )
 
 
-def radii_to_compare(threat: Threat, own: Threat | None) -> list[Threat]:
-    """List the balls of the comparison: that of the command, those usual for photos, and that of the objective itself.
+def radii_to_compare(threats: Sequence[Threat], own: Threat | None) -> list[Threat]:
+    """List the balls of the comparison: those of the command, those usual for photos, and that of the objective itself.
 
     Args:
-        threat: the ball of the command.
+        threats: the balls of the command, each in another norm.
         own: the ball of the perturbations that the objective trained on, if it is another.
     """
-    usual = [Threat(Norm.LINF, eps) for eps in _OF_PHOTOS] if threat.eps <= max(_OF_PHOTOS) else []
-    others = [ball for ball in (threat, *([] if own is None else [own])) if ball not in usual]
-    return sorted([*(usual if threat.norm is Norm.LINF else []), *others], key=lambda ball: (ball.norm, ball.eps))
+    small = any(ball.norm is Norm.LINF and ball.eps <= max(_OF_PHOTOS) for ball in threats)
+    usual = [Threat(Norm.LINF, eps) for eps in _OF_PHOTOS] if small else []
+    balls = dict.fromkeys([*usual, *threats, *([] if own is None else [own])])
+    return sorted(balls, key=lambda ball: (ball.norm, ball.eps))
 
 
 def compare(

@@ -1,7 +1,7 @@
 """Validation of a training request before images are read or TensorFlow is imported."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,11 +9,13 @@ from advcli import registry
 from advcli.attacks import Suite, refuse_pattern, refuse_unsupported
 from advcli.augmentations import read as read_augmentations
 from advcli.errors import UsageError
+from advcli.objectives import Objective, Replaying
 from advcli.options import changed_options
 from advcli.tasks.train.optimizer import refuse_unknown_optimizer
 from advcli.tasks.train.recipe import Recipe, draft
 from advcli.tasks.train.request import AUTO, Execution, Request
 from advcli.tasks.train.start_choice import choose_start
+from advcli.threat.lengths import HasLengths
 
 # The options allowed with --resume.
 WITH_RESUME = (
@@ -175,6 +177,35 @@ def refuse_without_effect(recipe: Recipe, given: Collection[str]) -> None:
         raise UsageError("--new-head is for a head that learns first", "give --weights and --unfreeze plateau")
 
 
+def _refuse_several_norms(recipe: Recipe, objective: Objective, losses: Mapping[str, HasLengths]) -> None:
+    """Refuse several norms if the steps cannot alternate between them.
+
+    Raises:
+        UsageError: the objective has no ball of the command or keeps its perturbation, or a length fits one norm only.
+    """
+    name, norms = registry.canonical(recipe.objective), " and ".join(ball.norm for ball in recipe.balls)
+    if "eps" not in objective.uses:
+        raise UsageError(
+            f"'{name}' does not train in the ball of --norm, so it cannot alternate between {norms}",
+            "give one --norm, or take another objective such as pgd-at",
+        )
+    if isinstance(objective, Replaying):
+        raise UsageError(
+            f"'{name}' keeps its perturbation for the next step, which would have another norm: {norms}",
+            "give one --norm, or take another objective such as pgd-at",
+        )
+    parts = dict(losses)
+    if "attack" in objective.uses:
+        parts[registry.canonical(recipe.attack)] = registry.build("attacks", recipe.attack)
+    for part, component in parts.items():
+        for length in component.lengths:
+            if getattr(component, length):
+                raise UsageError(
+                    f"{length} {getattr(component, length):g} of '{part}' is a length in one norm, not in {norms}",
+                    f"leave {length} out: it is then in proportion to the radius of each norm",
+                )
+
+
 def refuse_contradictions(recipe: Recipe) -> None:
     """Refuse options that contradict each other.
 
@@ -195,11 +226,14 @@ def refuse_contradictions(recipe: Recipe) -> None:
     }
     if recipe.eps_warmup and not any("eps" in loss.uses for loss in losses.values()):
         raise UsageError(f"'{name}' does not train in the ball of --eps, so nothing can grow", "leave --eps-warmup out")
-    if "attack" in objective.uses:
-        refuse_unsupported(registry.build("attacks", recipe.attack), recipe.threat)
-    for part, loss in losses.items():
-        if "eps" in loss.uses and recipe.norm not in loss.norms:
-            raise UsageError(f"'{part}' does not train in {recipe.norm} balls", f"its norms: {', '.join(loss.norms)}")
+    if len(recipe.balls) > 1:
+        _refuse_several_norms(recipe, objective, losses)
+    for ball in recipe.balls:
+        if "attack" in objective.uses:
+            refuse_unsupported(registry.build("attacks", recipe.attack), ball)
+        for part, loss in losses.items():
+            if "eps" in loss.uses and ball.norm not in loss.norms:
+                raise UsageError(f"'{part}' does not train in {ball.norm} balls", f"its norms: {', '.join(loss.norms)}")
     inside = [part for part, loss in losses.items() if loss.searches_in_training_pass]
     if recipe.amp and inside:
         raise UsageError(

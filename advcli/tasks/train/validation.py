@@ -1,5 +1,6 @@
 """Validation after every epoch: clean, after one gradient step, and under PGD-10."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,8 @@ class Validation:
 
     Args:
         clean: accuracy on all of them.
-        robust: accuracy under PGD-10 on a fixed part of them, of all in that part.
+        robust: accuracy under PGD-10 on a fixed part of them, of all in that part; with several norms, an image counts
+            that is correct under all of them.
         single_step: accuracy under FGSM on the same part; far above ``robust`` it indicates gradient masking.
         zero_gradients: the share of the part whose gradient is exactly zero.
     """
@@ -44,13 +46,19 @@ class Validator:
         classifier: the trained model, with its current weights.
         images: the validation images.
         part: how many of them are attacked, a fixed stratified sample.
-        threat: the ball.
+        threats: the ball, or several, each in another norm.
         seed: of the attack's random numbers.
         devices: the devices of the run.
     """
 
     def __init__(
-        self, classifier: Classifier, images: Images, part: int, threat: Threat, seed: int, devices: Devices
+        self,
+        classifier: Classifier,
+        images: Images,
+        part: int,
+        threats: Sequence[Threat],
+        seed: int,
+        devices: Devices,
     ) -> None:
         self._classifier = classifier
         chosen = stratified(images.labels, part, seed=0)
@@ -59,8 +67,8 @@ class Validator:
         self._images = Images(images.pixels[share], images.labels[share])
         self._attacked = images.take(chosen[share])
         self._devices = devices
-        self._threat = threat
-        self._adversary = CompiledAttack(classifier, ATTACK, threat, seed)
+        self._threats = tuple(threats)
+        self._attacks = [CompiledAttack(classifier, ATTACK, threat, seed) for threat in threats]
         self._traced_step = tf.function(
             self._step,
             input_signature=[
@@ -76,10 +84,12 @@ class Validator:
         for pixels, labels in self._attacked.batches(_BATCH):
             # An image that is wrong without any perturbation is not robust, whatever the attack returned.
             clean = self._right(pixels, labels)
-            adversarial, _ = self._adversary(pixels, labels)
-            ahead, vanished = self._traced_step(tf.constant(pixels), tf.constant(labels))
-            robust = clean & self._right(adversarial, labels)
-            single_step = clean & self._right(ahead.numpy(), labels)
+            aheads, vanished = self._traced_step(tf.constant(pixels), tf.constant(labels))
+            robust, single_step = clean, clean
+            for attack, ahead in zip(self._attacks, aheads, strict=True):
+                adversarial, _ = attack(pixels, labels)
+                robust = robust & self._right(adversarial, labels)
+                single_step = single_step & self._right(ahead.numpy(), labels)
             counts += [robust.sum(), single_step.sum(), vanished.numpy().sum()]
         shares = self._devices.total(np.array([right, *counts])) / self._sizes
         return Validation(*map(float, shares))
@@ -87,8 +97,9 @@ class Validator:
     def _right(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return self._classifier.predict(pixels).argmax(axis=1) == labels
 
-    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Take the single step of FGSM, and tell which images have no gradient."""
-        gradient, _ = loss_gradient(self._classifier.logits, images, labels, self._threat)
-        ahead = FGSM().along(gradient, images, self._threat)
-        return ahead, tf.reduce_all(gradient == 0, axis=(1, 2, 3))
+    def _step(self, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Take the single step of FGSM in each ball, and tell which images have no gradient."""
+        # The loss is the same in all balls.
+        gradient, _ = loss_gradient(self._classifier.logits, images, labels, self._threats[0])
+        aheads = [FGSM().along(gradient, images, threat) for threat in self._threats]
+        return aheads, tf.reduce_all(gradient == 0, axis=(1, 2, 3))

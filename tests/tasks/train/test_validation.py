@@ -16,7 +16,7 @@ EPS = 0.02
 
 
 def validator(classifier: Classifier, images: Images, part: int = 1000, seed: int = 0) -> Validator:
-    return Validator(classifier, images, part, Threat(Norm.LINF, EPS), seed, find_devices("one"))
+    return Validator(classifier, images, part, [Threat(Norm.LINF, EPS)], seed, find_devices("one"))
 
 
 def greys(count: int, seed: int = 0) -> np.ndarray:
