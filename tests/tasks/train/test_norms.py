@@ -180,7 +180,7 @@ def test_what_cannot_alternate_is_refused(changes: dict, message: str, hint: str
 
 def test_the_norms_and_radii_of_a_request_are_those_of_its_recipe() -> None:
     def balls(**options: object) -> tuple[Threat, ...]:
-        return draft(Request(objective="pgd-at", **options)).balls  # type: ignore[arg-type]
+        return draft(Request(objective="pgd-at", **options)).balls  # pyright: ignore[reportArgumentType]  options of several types
 
     assert balls(eps=("l1=3", "linf=4/255")) == (Threat(Norm.L1, 3.0), Threat(Norm.LINF, 4 / 255))
     assert balls(norm=(Norm.L1, Norm.L2), eps=("l2=1",)) == (Threat(Norm.L1, 12.0), Threat(Norm.L2, 1.0))
