@@ -20,6 +20,7 @@ from advcli.tasks.benchmark.read_results import read_protocol
 from advcli.tasks.benchmark.report import ReportFiles, write_report
 from advcli.tasks.benchmark.request import Execution, Request, Shard
 from advcli.tasks.benchmark.results_file import Journal
+from advcli.tasks.benchmark.same_protocol import refuse_changed
 from advcli.tasks.benchmark.sanity_checks import checks
 from advcli.tasks.benchmark.summary import summarized
 from advcli.tasks.benchmark.time_budget import spend
@@ -45,7 +46,9 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
         return _resumed(how.resume, request, how)
     check_new(request, how)
     note = request.note
-    request = request.resolved()
+    request = request.with_requirements().resolved()
+    if how.resume is not None:
+        refuse_changed(read_protocol(how.resume), request.requirements_file, how.resume)
     check_whole(request, how)
     check_export(request, how)
     if request.models or how.export is None:
@@ -56,6 +59,10 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
 def _resumed(file: Path, summary: Request, how: Execution) -> Iterator[Record | Progress]:
     protocol = read_protocol(file)
     request = Request.from_json(protocol.options, f"line 1 of '{file}'").summed_up_as(summary)
+    asked = summary.requirements or request.requirements
+    request = replace(request, requirements=asked, requirements_text="")
+    refuse_changed(protocol, request.requirements_file, file)
+    request = request.with_requirements()
     # The data may have moved; that they are the same is checked.
     request = replace(request, data=summary.data or request.data, given=summary.given or request.given)
     how = replace(how, shard=Shard() if protocol.shard is None else Shard.read(protocol.shard))
@@ -69,6 +76,7 @@ def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
         raise UsageError("no file of results is given", "advcli benchmark --merge shards/*.jsonl")
     protocols = [read_protocol(file) for file in files]
     request = Request.from_json(protocols[0].options, f"line 1 of '{files[0]}'").summed_up_as(summary)
+    refuse_changed(protocols[0], request.requirements_file, files[0])
     check_whole(request, how, loads=False)
     return merge(files, request, how)
 
@@ -163,4 +171,6 @@ def _measured(
         yield from smooth(plan, models, results, keep, batch)
     if checked:
         yield from checks(prepared, results, found, after=True)
-    yield from summarized(plan, results, found, prepared.request.summary)
+    summary = prepared.request.summary
+    # A part of the images does not decide: --merge judges all of them.
+    yield from summarized(plan, results, found, summary if how.shard.of == 1 else replace(summary, requirements=None))

@@ -16,13 +16,14 @@ from advcli.tasks.benchmark.gates import Least, refuse_unmeasured
 from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.benchmark.report import ReportFiles
 from advcli.tasks.benchmark.request import Execution, Request
+from advcli.tasks.benchmark.requirements import attacks_of, refuse_missing_worst
 
 _OF_ONE_CALL = frozenset({"json", "quiet", "offline", "max_pixels"})
 _OF_RESULTS = frozenset(
     name for part in (Request, Execution) for name, each in options_of(part).items() if each.of_results
 )
 # The options allowed with --resume and --merge, which read the rest from their files.
-WITH_RESUME = _OF_RESULTS | _OF_ONE_CALL | {"resume", "data", "given", "budget", "memory", "ray"}
+WITH_RESUME = _OF_RESULTS | _OF_ONE_CALL | {"resume", "requirements", "data", "given", "budget", "memory", "ray"}
 WITH_MERGE = _OF_RESULTS | _OF_ONE_CALL | {"merge", "out"}
 
 
@@ -69,6 +70,8 @@ def check_new(request: Request, how: Execution) -> None:
     """
     if not request.models and how.export is None:
         raise UsageError("no model is given", "name run folders, model files or backbones; see advcli benchmark --help")
+    if not request.models and request.requirements is not None:
+        raise UsageError("--requirements has no effect without a model", "leave it out, or name a model")
     if not request.models and not request.data:
         raise UsageError("there is nothing to corrupt", "say what with --data")
     if request.class_order is not None and not request.models:
@@ -107,6 +110,8 @@ def refuse_blind_attacks(request: Request, models: Sequence[tuple[Access, str]])
     for access, name in models:
         for spec in request.attacks:
             refuse_blind(registry.build("attacks", spec), spec, access, name, request.balls[0])
+        for spec, search, threat in attacks_of(request.required):
+            refuse_blind(search, spec, access, name, threat)
 
 
 def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None:
@@ -131,6 +136,7 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
         for search in methods.values():
             refuse_unsupported(search, threat)
     patterns = [spec for spec, search in methods.items() if isinstance(search, Universal)]
+    patterns += [spec for spec, search, _ in attacks_of(request.required) if isinstance(search, Universal)]
     apart = "--shard" if how.shard.of > 1 else "--ray" if how.ray else "--budget" if how.budget else None
     if patterns and apart:
         raise UsageError(
@@ -153,5 +159,11 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     if relative_to is not None and names and relative_to not in names:
         raise UsageError(f"--relative-to names no model that is measured: '{relative_to}'", nearest(relative_to, names))
     # Which perturbations are given is known when the data are read.
+    if request.requirements_file is not None and how.budget is not None:
+        raise UsageError(
+            "--requirements are about all images, and --budget leaves some of them unattacked", "leave one of them out"
+        )
+    if request.has_clean:
+        refuse_missing_worst(request.requirements_file, request.perturbations)
     if not gives or not loads:
         refuse_unmeasured(request.summary.gates, request.perturbations, request.by)
