@@ -14,7 +14,7 @@ def requirements_table(records: Sequence[Requirement]) -> Table:
     table = new_table(
         "Requirements",
         "lower95: the Clopper-Pearson lower bound of the accuracy: at the bound or below it a model passes with "
-        "probability 2.5% at most; supports: evidence for these terms, not compliance (--report says what is not shown)",
+        "probability 2.5% at most; supports: evidence for these terms, not compliance (see --report)",
     )
     for heading in ("requirement", "model", "perturbation", "correct", "required", "value", "met", "supports"):
         table.add_column(heading, justify="right" if heading in ("correct", "value") else "left", overflow="fold")

@@ -205,13 +205,15 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         Raises:
             UsageError: it cannot be read, is invalid, or names other data or another seed than the options.
         """
+        from advcli.tasks.benchmark.requirements import refuse_other_seed
+
         if self.requirements_file is None:
             return self
         data, seed = self.requirements_file.data, self.requirements_file.seed
         if data and self.data not in ("", data):
             raise UsageError(f"'{self.requirements}' is about '{data}', not '{self.data}'", "leave --data out")
-        if seed is not None and self.seed not in (0, seed):
-            raise UsageError(f"'{self.requirements}' is about seed {seed}, not {self.seed}", "leave --seed out")
+        # Zero is what no --seed is, too: the command line refuses it if it was given.
+        refuse_other_seed(self.requirements_file, self.seed or seed)
         return replace(
             self,
             data=data or self.data,
@@ -382,6 +384,9 @@ class Execution(Validated):
     Args:
         out: save every finished batch and the results in this file (JSON Lines).
         report: write a self-contained HTML report.
+        junit: write gates, requirements and checks as JUnit XML for CI systems; a SUSPECT check is a failure there.
+        evidence: write plan, results, report, environment and a SHA-256 manifest into this folder.
+        verify: verify a folder of --evidence; exit with 1 if it is damaged, with 3 if a requirement was not met.
         figure: draw accuracy over eps as a .png or .svg.
         export: write the corrupted images as folders: corruption/severity/class/image.png.
         resume: continue the evaluation of a results file; its options are read from the file.
@@ -396,6 +401,9 @@ class Execution(Validated):
     out: Path | None = out_option(None, metavar="FILE")
     report: Path | None = option(None, panel=OUTPUT, metavar="FILE", of_results=True)
     figure: Path | None = option(None, panel=OUTPUT, metavar="FILE", of_results=True)
+    junit: Path | None = option(None, panel=OUTPUT, metavar="FILE.xml", of_results=True)
+    evidence: Path | None = option(None, panel=OUTPUT, metavar="DIR", of_results=True)
+    verify: Path | None = option(None, metavar="DIR")
     export: Path | None = option(None, panel=OUTPUT, metavar="DIR")
     resume: Path | None = option(None, metavar="FILE")
     shard: Shard = option(Shard(), metavar="K/N", parse=Shard.read, shown=False)
@@ -404,6 +412,13 @@ class Execution(Validated):
     budget: float | None = option(None, metavar="TIME", parse=read_duration)
     memory: float | None = memory_option()
     overwrite: bool = option(False, panel=OUTPUT, of_results=True)
+
+    @property
+    def results_file(self) -> Path | None:
+        """The file to which finished batches are appended; None if they are not kept."""
+        from advcli.tasks.benchmark.evidence import RESULTS
+
+        return self.resume or self.out or (self.evidence / RESULTS if self.evidence else None)
 
 
 def _thawed(value: object) -> Json:

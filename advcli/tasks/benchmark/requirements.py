@@ -362,6 +362,16 @@ def _supports(fields: _Fields, kind: EvidenceKind) -> tuple[Support, ...]:
     return tuple(terms[name] for name in dict.fromkeys(names))
 
 
+def refuse_other_seed(file: RequirementsFile | None, seed: int | None) -> None:
+    """Refuse another seed than that of the requirements.
+
+    Raises:
+        UsageError: they are about another one.
+    """
+    if file is not None and file.seed not in (None, seed):
+        raise UsageError(f"the requirements are about seed {file.seed}, not {seed}", "leave --seed out")
+
+
 def attacks_of(perturbations: Sequence[Perturbation]) -> Iterator[tuple[str, Search, Threat]]:
     """List the attacks among perturbations: spec, attack and ball."""
     for each in perturbations:

@@ -9,7 +9,9 @@ from advcli.errors import UsageError
 from advcli.model.black_box import BlackBox, reporting_failures
 from advcli.records import Progress, Record, Score, Smoothed, Verdicts
 from advcli.tasks.benchmark.certify import smooth
+from advcli.tasks.benchmark.evidence import REPORT, begin_evidence, finish_evidence
 from advcli.tasks.benchmark.export import export
+from advcli.tasks.benchmark.junit import write_junit
 from advcli.tasks.benchmark.load import Prepared, prepare_evaluation
 from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmark.merge_shards import merge
@@ -25,7 +27,15 @@ from advcli.tasks.benchmark.sanity_checks import checks
 from advcli.tasks.benchmark.summary import summarized
 from advcli.tasks.benchmark.time_budget import spend
 from advcli.tasks.benchmark.transfer import evaluate_transfers
-from advcli.tasks.benchmark.validate import check_export, check_files, check_new, check_whole, refuse_blind_attacks
+from advcli.tasks.benchmark.validate import (
+    check_export,
+    check_files,
+    check_new,
+    check_verify,
+    check_whole,
+    refuse_blind_attacks,
+)
+from advcli.tasks.benchmark.verify_evidence import verify_evidence
 from advcli.tasks.query_budget import announce_queries, queried
 from advcli.tasks.request import bytes_of
 
@@ -39,6 +49,9 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
         UsageError: the request is invalid; before anything is measured.
     """
     how = how or Execution()
+    if how.verify is not None:
+        check_verify(request, how)
+        return verify_evidence(how.verify)
     check_files(request, how)
     if how.merge:
         return _merged(request, how)
@@ -107,8 +120,11 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
         journal, known = Journal.resume(how.resume, prepared.protocol)
         for record in known:
             results.add(record)
-    elif how.out is not None:
-        journal = Journal.begin(how.out, prepared.protocol)
+    elif how.results_file is not None:
+        journal = Journal.begin(how.results_file, prepared.protocol)
+    if journal is not None and how.evidence is not None:
+        file = prepared.request.requirements_file
+        begin_evidence(how.evidence, journal.path, prepared.protocol, file.text if file else None)
     for model in prepared.models:
         announce_queries(model.classifier, most_queries(prepared.plan, results, model))
         if journal is not None and isinstance(model.classifier.model, BlackBox):
@@ -126,7 +142,13 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
         yield event
     if journal is not None:
         journal.append(*final)
-    yield from write_report(ReportFiles(how.report, how.figure), prepared.protocol, final, prepared, results)
+    page = how.evidence / REPORT if how.evidence else None
+    pages = ReportFiles(how.report, how.figure, page)
+    yield from write_report(pages, prepared.protocol, final, prepared, results)
+    if how.junit is not None:
+        write_junit(how.junit, prepared.protocol, final)
+    if journal is not None and how.evidence is not None:
+        finish_evidence(how.evidence, journal.path)
 
 
 def _export(prepared: Prepared, folder: Path) -> Iterator[Record | Progress]:
