@@ -33,4 +33,5 @@ def benchmark(context: typer.Context, request: Request, how: Execution, display:
             if file is None or not file.is_file():
                 raise
             message = f"interrupted; every finished batch is saved in '{file}'"
-            raise Interrupted(message, f"go on with: advcli benchmark --resume {file}") from None
+            finish = f" --evidence {how.evidence}" if how.evidence else ""
+            raise Interrupted(message, f"go on with: advcli benchmark --resume {file}{finish}") from None

@@ -86,7 +86,7 @@ def begin_evidence(folder: Path, results: Path, protocol: Protocol, requirements
             file.unlink()
     if requirements is not None:
         _write(folder / REQUIREMENTS, requirements.encode())
-    _write(folder / PROTOCOL, first_line(results))
+    _write(folder / PROTOCOL, protocol_line(results))
     content = json.dumps({"environment": protocol.environment, **hashes_of(protocol)}, indent=2)
     _write(folder / ENVIRONMENT, f"{content}\n".encode())
 
@@ -135,7 +135,7 @@ def sha256_of(file: Path) -> str:
     return digest.hexdigest()
 
 
-def first_line(results: Path) -> bytes:
+def protocol_line(results: Path) -> bytes:
     """Return the first line of a file of results: its protocol.
 
     Raises:

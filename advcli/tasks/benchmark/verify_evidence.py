@@ -23,9 +23,9 @@ from advcli.tasks.benchmark.evidence import (
     PROTOCOL,
     REQUIREMENTS,
     RESULTS,
-    first_line,
     hashes_of,
     manifest_of,
+    protocol_line,
     sha256_of,
 )
 from advcli.tasks.benchmark.merge_shards import plan_of
@@ -131,7 +131,7 @@ def _compared_with_manifest(folder: Path) -> tuple[dict[str, str], dict[str, str
 def _compared_with_plan(folder: Path, protocol: Protocol) -> dict[str, str]:
     """Compare the results with the plan and with themselves: -> what is wrong with which file."""
     problems: dict[str, str] = {}
-    if read_bytes(folder / PROTOCOL, 100 * MEGA) != first_line(folder / RESULTS):
+    if read_bytes(folder / PROTOCOL, 100 * MEGA) != protocol_line(folder / RESULTS):
         problems[PROTOCOL] = f"is not the first line of {RESULTS}"
     file = folder / REQUIREMENTS
     digest = hashlib.sha256(read_bytes(file, MEGA)).hexdigest() if file.exists() else None
