@@ -19,7 +19,9 @@ from advcli.records import (
     Group,
     Protocol,
     Record,
+    Requirement,
     Score,
+    Support,
     Transferred,
 )
 from advcli.report.gallery import Example
@@ -127,6 +129,20 @@ def _records(models: Sequence[str], classes: Sequence[str]) -> Iterator[Record]:
             )
         yield Checked(**said, check="randomized", verdict="PASS", evidence="twice the same", remedy="")
         yield Gate(**said, **within, accuracy=0.4567, least=0.4111, met=model == models[0])
+        yield Requirement(
+            **said,
+            **within,
+            id="R1",
+            text=f"Every {classes[0]} is recognised.",
+            statistic="lower95",
+            bound=0.4222,
+            value=0.4333,
+            met=model == models[0],
+            images=IMAGES,
+            correct=next(counts),
+            requirements="5e4d",
+            supports=(Support("Framework", "T1", "Evade", "It does not show more."),),
+        )
         yield Change(
             **said,
             **within,

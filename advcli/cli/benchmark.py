@@ -2,7 +2,7 @@
 
 import typer
 
-from advcli.cli.config import refuse_options
+from advcli.cli.config import given, refuse_options
 from advcli.cli.options import Display, command
 from advcli.tasks.benchmark.request import Execution, Request
 
@@ -19,9 +19,14 @@ def benchmark(context: typer.Context, request: Request, how: Execution, display:
     """Measure accuracy, clean, corrupted and under attack: advcli benchmark RUN RUN --attack pgd --eps 8/255."""
     from advcli.cli.output import Output
     from advcli.errors import Interrupted
+    from advcli.tasks.benchmark.requirements import refuse_other_seed
     from advcli.tasks.benchmark.run import evaluate
-    from advcli.tasks.benchmark.validate import WITH_MERGE, WITH_RESUME
+    from advcli.tasks.benchmark.validate import WITH_MERGE, WITH_RESUME, WITH_VERIFY
 
+    if how.verify is not None:
+        refuse_options(context, WITH_VERIFY, "--verify reads a folder")
+    if "seed" in given(context):
+        refuse_other_seed(request.requirements_file, request.seed)
     if how.merge:
         refuse_options(context, WITH_MERGE, "--merge reads it from the files")
     elif how.resume is not None and not request.models and how.out is None:
@@ -31,8 +36,9 @@ def benchmark(context: typer.Context, request: Request, how: Execution, display:
         try:
             return output.show(events)
         except KeyboardInterrupt:
-            file = how.resume or how.out
+            file = how.results_file
             if file is None or not file.is_file():
                 raise
             message = f"interrupted; every finished batch is saved in '{file}'"
-            raise Interrupted(message, f"go on with: advcli benchmark --resume {file}") from None
+            finish = f" --evidence {how.evidence}" if how.evidence else ""
+            raise Interrupted(message, f"go on with: advcli benchmark --resume {file}{finish}") from None

@@ -15,7 +15,7 @@ from advcli.records.read_back import read_back
 _WHOLE = "advcli.whole"
 
 # Options that a file may not set: its own path, and options of a single call.
-_NOT_IN_A_FILE = ("config", "resume", "plan", "overwrite", "json", "quiet", "help")
+_NOT_IN_A_FILE = ("config", "resume", "plan", "overwrite", "verify", "json", "quiet", "help")
 
 # Fields of a recipe that follow from its options, and the name whose values it holds already.
 _RESULTS = ("model_sha256", "data_identity", "recipe", "threats")

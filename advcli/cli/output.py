@@ -21,9 +21,10 @@ from rich.text import Text
 
 from advcli.cli.progress_lines import ProgressLines
 from advcli.cli.tables import attack_and_train as tables
+from advcli.cli.tables.evidence import bound_text
 from advcli.cli.tables.style import title
 from advcli.errors import ExitStatus
-from advcli.records import Epoch, Failed, Gate, Progress, Record
+from advcli.records import Epoch, Failed, Gate, Progress, Record, Requirement, Verified
 
 _WIDE = 100_000
 
@@ -199,6 +200,13 @@ class Output:
                 self._unmet += 1
                 what = f"{event.model}, {title(event)}" + (f", {event.by} {event.value}" if event.by else "")
                 write_error(f"{what}: accuracy {event.accuracy:.1%} is less than {event.least:.1%}")
+            if isinstance(event, Requirement) and not event.met:
+                self._unmet += 1
+                what = f"{event.model}, requirement {event.id}, {title(event)}"
+                write_error(f"{what}: {event.statistic} {event.value:.2%} is less than {bound_text(event.bound)}")
+            if isinstance(event, Verified) and not event.intact:
+                self._failures += 1
+                write_error(f"'{event.file}' {event.problem}")
             if isinstance(event, Epoch) and not self.quiet:
                 self.stderr.print(tables.epoch_line(_readable_parts(event)))
             if self.json:

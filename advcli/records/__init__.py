@@ -16,11 +16,14 @@ from advcli.records.benchmarking import (
     MeasuredModel,
     Measurement,
     Protocol,
+    Requirement,
     Score,
     SliceScore,
     Smoothed,
+    Support,
     Transferred,
     Verdicts,
+    Verified,
 )
 from advcli.records.explaining import Explained, Flipped, Layer, Shift, Shifted, Trusted
 from advcli.records.training import Averaged, Epoch, Mixed, Planned, Trained
@@ -53,13 +56,16 @@ __all__ = [
     "Protocol",
     "Queried",
     "Record",
+    "Requirement",
     "Score",
     "Shift",
     "Shifted",
     "SliceScore",
     "Smoothed",
+    "Support",
     "Trained",
     "Transferred",
     "Trusted",
     "Verdicts",
+    "Verified",
 ]

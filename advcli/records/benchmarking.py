@@ -57,7 +57,7 @@ class Protocol(Record):
     ``models`` and ``perturbations`` hold everything that the results depend on. ``sample`` is a hash of all
     images of the evaluation, ``pixels`` of the images of this ``shard`` at each model's size. ``options``
     are the options of the command, from which the evaluation can be repeated. ``surrogate`` is the model that attacks
-    see, if it is another one.
+    see, if it is another one. ``requirements`` is the SHA-256 of the file of requirements, if there is one.
     """
 
     type: ClassVar[str] = "protocol"
@@ -73,6 +73,7 @@ class Protocol(Record):
     options: dict[str, Json]
     environment: dict[str, str]
     surrogate: dict[str, str] | None = None
+    requirements: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +290,54 @@ class Gate(Measurement):
     accuracy: float
     least: float
     met: bool
+
+
+@dataclass(frozen=True)
+class Support:
+    """A term of a framework that a result supports, and what the result does not show."""
+
+    framework: str
+    term: str
+    name: str
+    not_shown: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirement(Measurement):
+    """Whether a requirement of ``--requirements`` is met: whether ``value`` is at least ``bound``.
+
+    ``value`` is the ``statistic`` of the ``correct`` of ``images``: ``accuracy``, or ``lower95``, the Clopper-Pearson
+    lower bound with one-sided confidence 97.5%. ``text`` says the requirement in words. ``requirements`` is the SHA-256
+    of the file. ``supports`` are terms of frameworks; no result shows that a system complies with one.
+    """
+
+    type: ClassVar[str] = "requirement"
+
+    id: str
+    text: str = ""
+    statistic: str
+    bound: float
+    value: float
+    met: bool
+    images: int
+    correct: int
+    requirements: str
+    supports: tuple[Support, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified(Record):
+    """Whether a file of an evidence folder is what its manifest says; ``problem`` is empty if it is.
+
+    ``sha256`` is that of the file as it is found, null where it is missing.
+    """
+
+    type: ClassVar[str] = "verified"
+
+    file: str
+    sha256: str | None
+    intact: bool
+    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,10 @@ from advcli.records import (
     Measurement,
     Protocol,
     Record,
+    Requirement,
     Score,
     SliceScore,
+    Support,
     Transferred,
 )
 from advcli.report import class_scores, heat_map, protocol, score_table, wording
@@ -50,6 +52,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
         _simple("suspect", "Suspect", found=_alike(suspect), suspect=suspect),
         score_table.summary_table(scores, of(Group)),
         _simple("gates", "Required accuracies", gates=of(Gate)),
+        _simple("requirements", "Requirements", requirements=of(Requirement), terms=_terms(of(Requirement))),
         _simple("changes", "Changes since the earlier results", changes=of(Change)),
         _reading(records),
         _curves(scores),
@@ -84,6 +87,13 @@ def _simple(anchor: str, title: str, **content: Sequence[object]) -> Section | N
 def _alike(checks: Sequence[Checked]) -> list[list[Checked]]:
     """Group equal results of one check for several models."""
     return list(parted(checks, lambda check: (check.check, check.evidence, check.remedy)).values())
+
+
+def _terms(requirements: Sequence[Requirement]) -> list[tuple[Support, list[str]]]:
+    """List the terms that results support, each with its requirements."""
+    pairs = [(support, record.id) for record in requirements for support in record.supports]
+    grouped = parted(pairs, lambda pair: pair[0])
+    return [(support, list(dict.fromkeys(name for _, name in found))) for support, found in grouped.items()]
 
 
 def _facts(

@@ -44,6 +44,7 @@ def test_every_section_is_there_in_order(whole: Parsed) -> None:
     assert headings(whole) == [
         "summary",
         "gates",
+        "requirements",
         "changes",
         "reading",
         "curves",

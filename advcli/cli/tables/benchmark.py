@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from advcli.cli.tables import evidence
 from advcli.cli.tables import findings as finding
 from advcli.cli.tables.style import new_table, title
 from advcli.records import (
@@ -19,9 +20,11 @@ from advcli.records import (
     Gate,
     Group,
     Record,
+    Requirement,
     Score,
     SliceScore,
     Transferred,
+    Verified,
 )
 from advcli.threat.spelling import spell_threat
 
@@ -173,4 +176,6 @@ _TABLES = {
     Checked: finding.checks_table,
     Change: finding.changes_table,
     Gate: finding.gates_table,
+    Requirement: evidence.requirements_table,
+    Verified: evidence.verified_table,
 }

@@ -30,6 +30,7 @@ from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, class_indi
 from advcli.tasks.benchmark.numbering import note_order
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.request import Request, Shard
+from advcli.tasks.benchmark.requirements import attacks_of, note_small_sample
 from advcli.tasks.benchmark.slices import refuse_unknown_columns
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Prepared:
             options=self.request.to_json(),
             environment=_environment(),
             surrogate=self._surrogate,
+            requirements=self.request.requirements_file.sha256 if self.request.requirements_file else None,
         )
 
     @property
@@ -128,6 +130,8 @@ def prepare_evaluation(
             "some models take grey images, some colour images: --transfer is not possible", "leave --transfer out"
         )
     _check_lengths(request, classifiers)
+    for text in note_small_sample(request.requirements_file, len(sample)):
+        log.warning("%s", text)
     rows = shard.rows(len(sample))
     if len(rows) == 0:
         raise UsageError(f"shard {shard} of {len(sample)} images is empty", "take fewer shards")
@@ -211,12 +215,12 @@ def only_classes_of(classifier: Classifier, dataset: Dataset) -> Classifier:
 def _check_lengths(request: Request, classifiers: Sequence[Classifier]) -> None:
     """Refuse radii that are too large for a model's images, and warn of steps that are too long for their ball."""
     searches = {spec: registry.build("attacks", spec) for spec in request.attacks}
-    for threat in request.balls:
-        for spec, search in searches.items():
-            if search.bounded:
-                threat.warn_of_long_step(search, spec)
-                for classifier in classifiers:
-                    threat.refuse_impossible((*classifier.image_size, classifier.channels))
+    asked = [(spec, search, threat) for threat in request.balls for spec, search in searches.items()]
+    for spec, search, threat in dict.fromkeys([*asked, *attacks_of(request.required)]):
+        if search.bounded:
+            threat.warn_of_long_step(search, spec)
+            for classifier in classifiers:
+                threat.refuse_impossible((*classifier.image_size, classifier.channels))
 
 
 def _width(size: tuple[int, int]) -> dict[str, int]:

@@ -9,6 +9,8 @@ import numpy as np
 from advcli.errors import UsageError
 from advcli.records import Progress, Protocol, Record, Score
 from advcli.tasks.benchmark.certify import certificates
+from advcli.tasks.benchmark.evidence import REPORT, begin_evidence, finish_evidence
+from advcli.tasks.benchmark.junit import write_junit
 from advcli.tasks.benchmark.missing import first_unknown
 from advcli.tasks.benchmark.numbering import refuse_mixed
 from advcli.tasks.benchmark.per_class import transfer_matrix
@@ -52,9 +54,18 @@ def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[R
     for record in _summed_up(plan, results, request.summary):
         final.append(record)
         yield record
-    if how.out is not None:
-        Journal.begin(how.out, protocol).append(*batches, *final)
-    yield from write_report(ReportFiles(how.report, how.figure), protocol, final)
+    file = how.results_file
+    if file is not None:
+        Journal.begin(file, protocol).append(*batches, *final)
+    page = how.evidence / REPORT if how.evidence else None
+    if file is not None and how.evidence is not None:
+        required = request.requirements_file
+        begin_evidence(how.evidence, file, protocol, required.text if required else None)
+    yield from write_report(ReportFiles(how.report, how.figure, page), protocol, final)
+    if how.junit is not None:
+        write_junit(how.junit, protocol, final)
+    if file is not None and how.evidence is not None:
+        finish_evidence(how.evidence, file)
 
 
 def plan_of(protocol: Protocol, results: Results) -> Plan:

@@ -31,6 +31,10 @@ class Kind(StrEnum):
     TRANSFER = "transfer"
 
 
+# In which an evaluation measures.
+_ORDER = (Kind.CLEAN, Kind.GIVEN, Kind.NOISE, Kind.CORRUPTION, Kind.ATTACK, Kind.TRANSFER)
+
+
 @dataclass(frozen=True)
 class Perturbation:
     """One perturbation of all images.
@@ -125,6 +129,15 @@ def transfers_under(methods: Mapping[str, Search], threats: Sequence[Threat]) ->
         for spec, method in methods.items()
         if not isinstance(method, Universal) and (threat.eps > 0 if method.bounded else number == 0)
     ]
+
+
+def with_required(asked: Sequence[Perturbation], required: Sequence[Perturbation]) -> tuple[Perturbation, ...]:
+    """Add the perturbations of requirements to others, each once, in the order in which an evaluation measures."""
+    found = list(asked)
+    for each in required:
+        if each.place not in [other.place for other in found if other.kind is not Kind.TRANSFER]:
+            found.append(each)
+    return tuple(sorted(found, key=lambda each: _ORDER.index(each.kind)))
 
 
 def noise_on_all(spec: str) -> Augmentation:

@@ -1,6 +1,6 @@
 """The plan of an evaluation: its models, perturbations and images."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -71,6 +71,16 @@ def above_zero(searched: Iterable[_Searched]) -> list[_Searched]:
     return [each for each in searched if each.place["eps"] != 0]
 
 
+def worst_cases(attacks: Sequence[Perturbation]) -> tuple[Worst, ...]:
+    """Return the worst case of each ball that attacks search."""
+    threats = list(dict.fromkeys(attack.threat for attack in attacks if attack.threat))
+    if len(threats) == 1:
+        bounded = all(attack.bounded for attack in attacks)
+        return (Worst(tuple(attacks), threats[0] if bounded else None),)
+    of_threat = ((threat, tuple(a for a in attacks if a.threat == threat and a.bounded)) for threat in threats)
+    return tuple(Worst(attacks, threat) for threat, attacks in of_threat if attacks)
+
+
 @dataclass(frozen=True)
 class Plan:
     """The plan of an evaluation.
@@ -117,13 +127,7 @@ class Plan:
     @cached_property
     def worsts(self) -> tuple[Worst, ...]:
         """The worst case of each ball; an attack without a ball is included if there is only one ball."""
-        attacks = self.of_kind(Kind.ATTACK)
-        threats = list(dict.fromkeys(attack.threat for attack in attacks if attack.threat))
-        if len(threats) == 1:
-            bounded = all(attack.bounded for attack in attacks)
-            return (Worst(tuple(attacks), threats[0] if bounded else None),)
-        of_threat = ((threat, tuple(a for a in attacks if a.threat == threat and a.bounded)) for threat in threats)
-        return tuple(Worst(attacks, threat) for threat, attacks in of_threat if attacks)
+        return worst_cases(self.of_kind(Kind.ATTACK))
 
     @cached_property
     def any_norm(self) -> Worst | None:

@@ -162,6 +162,39 @@ def read_contents(path: Path, protocol: Protocol) -> Contents:
     return Contents(batches, end, whole)
 
 
+def read_strictly(
+    path: Path, protocol: Protocol
+) -> tuple[Sequence[Verdicts | Smoothed], Sequence[Mapping[str, Json]], str]:
+    """Read a finished results file, of which every line must be usable and have a checksum.
+
+    Returns:
+        The finished batches, the records that are computed from them, and the first problem; empty if there is none.
+
+    Raises:
+        UsageError: a newer version wrote it.
+    """
+    batches: list[Verdicts | Smoothed] = []
+    summaries: list[Mapping[str, Json]] = []
+    classes = {model.name: len(model.labels) for model in models_of(protocol)}
+    for line in _lines(path):
+        where = f"line {line.number} of '{path}'"
+        if line.problem or not line.whole or "checksum" not in line.content:
+            return batches, summaries, f"{where} {line.problem or 'is incomplete, or has no checksum'}"
+        if line.type in BATCHES:
+            try:
+                record = read_back(BATCHES[line.type], line.content, where, only_known=True)
+            except AdvcliError as error:
+                return batches, summaries, error.message
+            if problem := _misfit(record, protocol, classes):
+                return batches, summaries, f"{where} {problem}"
+            batches.append(record)
+        elif line.number > 1 and line.type not in _SUMMARIES:
+            return batches, summaries, f"{where} is of the unknown type '{line.type[:40]}'"
+        elif line.number > 1:
+            summaries.append(line.content)
+    return batches, summaries, ""
+
+
 def read_scores(path: Path) -> list[Score]:
     """Read the scores of a results file, or of the output of ``--json``.
 

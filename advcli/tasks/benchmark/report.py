@@ -32,10 +32,12 @@ class ReportFiles:
     Args:
         report: the HTML page.
         figure: the curves, as .png or .svg.
+        evidence: the HTML page once more, in an evidence folder.
     """
 
     report: Path | None = None
     figure: Path | None = None
+    evidence: Path | None = None
 
     def __post_init__(self) -> None:
         if self.figure is not None and self.figure.suffix.lower() not in (".png", ".svg"):
@@ -60,22 +62,25 @@ def write_report(
         prepared: the models and images, for the gallery.
         results: the predictions.
     """
-    atomic.remove_leftovers([page for page in (pages.figure, pages.report) if page is not None])
+    reports = [page for page in (pages.report, pages.evidence) if page is not None]
+    atomic.remove_leftovers([*reports, *([pages.figure] if pages.figure else [])])
     if pages.figure is not None:
         from advcli.report.accuracy_curves import accuracy_curves
 
         scores = [record for record in records if isinstance(record, Score)]
         with atomic.whole_file(pages.figure) as file:
             accuracy_curves(scores, file, "svg" if pages.figure.suffix.lower() == ".svg" else "png")
-    if pages.report is not None:
+    if reports:
         from advcli.report.benchmark import benchmark_page
 
         yield Progress("drawing the report", 0, 0)
         gallery: list[Example] = []
         if prepared is not None and results is not None:
             gallery = yield from _gallery(prepared, results)
-        with atomic.whole_file(pages.report) as file:
-            file.write(benchmark_page([protocol, *records], gallery).encode())
+        content = benchmark_page([protocol, *records], gallery).encode()
+        for page in reports:
+            with atomic.whole_file(page) as file:
+                file.write(content)
 
 
 def _gallery(prepared: Prepared, results: Results) -> "Generator[Progress, None, list[Example]]":

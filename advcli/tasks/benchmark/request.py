@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from advcli.model.model_choice import ModelChoice
     from advcli.tasks.benchmark.perturbations import Perturbation
     from advcli.tasks.benchmark.randomized_smoothing import Smoothing
+    from advcli.tasks.benchmark.requirements import RequirementsFile
     from advcli.tasks.benchmark.summary import Summary
 
 
@@ -111,6 +112,8 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         per_class: accuracy of each class, and the most frequent confusions.
         by: accuracy of each value of a column of the data's manifest; the lowest is tested against the others.
         relative_to: the reference model of the relative corruption errors.
+        requirements: a TOML file of requirements, which sets what is measured as well; exit with 3 if one is not met.
+        requirements_text: the content of this file.
         fail_under: exit with 3 if an accuracy is lower: clean=0.9, pgd=0.40, worst=0.3; for each value of a column of
             --by: clean@light=0.8; may be given several times.
         baseline: earlier results: report regressions (the exit code stays 0).
@@ -153,6 +156,8 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     relative_to: str | None = option(
         None, panel=SUMMARY, metavar="MODEL", of_results=True, shown="the first model, if there are several"
     )
+    requirements: Path | None = option(None, panel=SUMMARY, metavar="FILE")
+    requirements_text: str = ""
     fail_under: tuple[str, ...] = option((), panel=SUMMARY, metavar="GATE", of_results=True)
     baseline: Path | None = option(None, panel=SUMMARY, metavar="FILE", of_results=True)
 
@@ -194,6 +199,28 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         anew = {name for name, each in options_of(self).items() if each.of_results and name in given}
         return replace(self, **{name: getattr(other, name) for name in anew - {"models"}})
 
+    def with_requirements(self) -> "Request":
+        """Read the file of requirements, and take the data and the seed that it names.
+
+        Raises:
+            UsageError: it cannot be read, is invalid, or names other data or another seed than the options.
+        """
+        from advcli.tasks.benchmark.requirements import refuse_other_seed
+
+        if self.requirements_file is None:
+            return self
+        data, seed = self.requirements_file.data, self.requirements_file.seed
+        if data and self.data not in ("", data):
+            raise UsageError(f"'{self.requirements}' is about '{data}', not '{self.data}'", "leave --data out")
+        # Zero is what no --seed is, too: the command line refuses it if it was given.
+        refuse_other_seed(self.requirements_file, self.seed or seed)
+        return replace(
+            self,
+            data=data or self.data,
+            seed=self.seed if seed is None else seed,
+            requirements_text=self.requirements_file.text,
+        )
+
     def resolved(self) -> "Request":
         """Fill in the data, its classes and the balls from the models.
 
@@ -231,7 +258,11 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
                         f"there are no clean images in '{self.data}' for {name_of(name, options_of(self)[name])}",
                         f"give the clean ones with --data, and these with --given {self.data}",
                     )
-        twice = {name for name, _ in sets} & set(self.corruptions)
+            for each in self.requirements_file.requirements if self.requirements_file else ():
+                if (each.spec, each.severity) not in sets:
+                    raise UsageError(f"there are no clean images in '{self.data}' for requirement '{each.id}'")
+        made = [each.spec for each in self.required if (each.spec, each.severity) not in sets]
+        twice = {name for name, _ in sets} & {*self.corruptions, *made}
         if twice:
             raise UsageError(f"'{min(twice)}' is given and made as well", "leave it out of --corruptions")
         return request
@@ -287,7 +318,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         from advcli.tasks.benchmark.plan import CLEAN
 
         methods = {spec: registry.build("attacks", spec) for spec in self.attacks}
-        return (
+        asked = (
             *((CLEAN,) if self.has_clean else ()),
             *given_perturbations(self.given_sets),
             *perturbations.noises_of(self.noises),
@@ -295,6 +326,28 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
             *perturbations.attacks_under(methods, self.balls, self.surrogate),
             *(perturbations.transfers_under(methods, self.balls) if self.transfer else ()),
         )
+        return perturbations.with_required(asked, self.required)
+
+    @cached_property
+    def requirements_file(self) -> "RequirementsFile | None":
+        """The requirements, if there is a file of them.
+
+        Raises:
+            UsageError: it cannot be read, or is invalid.
+        """
+        from advcli.tasks.benchmark.requirements import parse_requirements, read_requirements
+
+        if self.requirements is None:
+            return None
+        text = self.requirements_text or read_requirements(self.requirements)
+        return parse_requirements(text, str(self.requirements), transferred=self.surrogate is not None)
+
+    @cached_property
+    def required(self) -> tuple["Perturbation", ...]:
+        """The perturbations of the requirements, except clean images and the worst case."""
+        if self.requirements_file is None:
+            return ()
+        return self.requirements_file.perturbations(self.balls[0], self.surrogate)
 
     @cached_property
     def summary(self) -> "Summary":
@@ -313,6 +366,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
             tuple(Least.read(text) for text in self.fail_under),
             () if self.baseline is None else tuple(read_scores(self.baseline)),
             self.by,
+            self.requirements_file,
         )
 
     @cached_property
@@ -330,6 +384,9 @@ class Execution(Validated):
     Args:
         out: save every finished batch and the results in this file (JSON Lines).
         report: write a self-contained HTML report.
+        junit: write gates, requirements and checks as JUnit XML for CI systems; a SUSPECT check is a failure there.
+        evidence: write plan, results, report, environment and a SHA-256 manifest into this folder.
+        verify: verify a folder of --evidence; exit with 1 if it is damaged, with 3 if a requirement was not met.
         figure: draw accuracy over eps as a .png or .svg.
         export: write the corrupted images as folders: corruption/severity/class/image.png.
         resume: continue the evaluation of a results file; its options are read from the file.
@@ -344,6 +401,9 @@ class Execution(Validated):
     out: Path | None = out_option(None, metavar="FILE")
     report: Path | None = option(None, panel=OUTPUT, metavar="FILE", of_results=True)
     figure: Path | None = option(None, panel=OUTPUT, metavar="FILE", of_results=True)
+    junit: Path | None = option(None, panel=OUTPUT, metavar="FILE.xml", of_results=True)
+    evidence: Path | None = option(None, panel=OUTPUT, metavar="DIR", of_results=True)
+    verify: Path | None = option(None, metavar="DIR")
     export: Path | None = option(None, panel=OUTPUT, metavar="DIR")
     resume: Path | None = option(None, metavar="FILE")
     shard: Shard = option(Shard(), metavar="K/N", parse=Shard.read, shown=False)
@@ -352,6 +412,13 @@ class Execution(Validated):
     budget: float | None = option(None, metavar="TIME", parse=read_duration)
     memory: float | None = memory_option()
     overwrite: bool = option(False, panel=OUTPUT, of_results=True)
+
+    @property
+    def results_file(self) -> Path | None:
+        """The file to which finished batches are appended; None if they are not kept."""
+        from advcli.tasks.benchmark.evidence import RESULTS
+
+        return self.resume or self.out or (self.evidence / RESULTS if self.evidence else None)
 
 
 def _thawed(value: object) -> Json:

@@ -10,7 +10,9 @@ from advcli.model.black_box import BlackBox, reporting_failures
 from advcli.plugins import refuse_recorded_permission
 from advcli.records import Progress, Record, Score, Smoothed, Verdicts
 from advcli.tasks.benchmark.certify import smooth
+from advcli.tasks.benchmark.evidence import REPORT, begin_evidence, finish_evidence
 from advcli.tasks.benchmark.export import export
+from advcli.tasks.benchmark.junit import write_junit
 from advcli.tasks.benchmark.load import Prepared, prepare_evaluation
 from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmark.merge_shards import merge
@@ -21,11 +23,20 @@ from advcli.tasks.benchmark.read_results import read_protocol
 from advcli.tasks.benchmark.report import ReportFiles, write_report
 from advcli.tasks.benchmark.request import Execution, Request, Shard
 from advcli.tasks.benchmark.results_file import Journal
+from advcli.tasks.benchmark.same_protocol import refuse_changed
 from advcli.tasks.benchmark.sanity_checks import checks
 from advcli.tasks.benchmark.summary import summarized
 from advcli.tasks.benchmark.time_budget import spend
 from advcli.tasks.benchmark.transfer import evaluate_transfers
-from advcli.tasks.benchmark.validate import check_export, check_files, check_new, check_whole, refuse_blind_attacks
+from advcli.tasks.benchmark.validate import (
+    check_export,
+    check_files,
+    check_new,
+    check_verify,
+    check_whole,
+    refuse_blind_attacks,
+)
+from advcli.tasks.benchmark.verify_evidence import verify_evidence
 from advcli.tasks.query_budget import announce_queries, queried
 from advcli.tasks.request import bytes_of
 
@@ -39,6 +50,9 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
         UsageError: the request is invalid; before anything is measured.
     """
     how = how or Execution()
+    if how.verify is not None:
+        check_verify(request, how)
+        return verify_evidence(how.verify)
     check_files(request, how)
     if how.merge:
         return _merged(request, how)
@@ -46,7 +60,9 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
         return _resumed(how.resume, request, how)
     check_new(request, how)
     note = request.note
-    request = request.resolved()
+    request = request.with_requirements().resolved()
+    if how.resume is not None:
+        refuse_changed(read_protocol(how.resume), request.requirements_file, how.resume)
     check_whole(request, how)
     check_export(request, how)
     if request.models or how.export is None:
@@ -58,6 +74,10 @@ def _resumed(file: Path, summary: Request, how: Execution) -> Iterator[Record | 
     protocol = read_protocol(file)
     refuse_recorded_permission(protocol.options, summary.unsafe_load, file)
     request = Request.from_json(protocol.options, f"line 1 of '{file}'").summed_up_as(summary)
+    asked = summary.requirements or request.requirements
+    request = replace(request, requirements=asked, requirements_text="")
+    refuse_changed(protocol, request.requirements_file, file)
+    request = request.with_requirements()
     # The data may have moved; that they are the same is checked.
     request = replace(request, data=summary.data or request.data, given=summary.given or request.given)
     how = replace(how, shard=Shard() if protocol.shard is None else Shard.read(protocol.shard))
@@ -72,6 +92,7 @@ def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
     protocols = [read_protocol(file) for file in files]
     refuse_recorded_permission(protocols[0].options, summary.unsafe_load, files[0])
     request = Request.from_json(protocols[0].options, f"line 1 of '{files[0]}'").summed_up_as(summary)
+    refuse_changed(protocols[0], request.requirements_file, files[0])
     check_whole(request, how, loads=False)
     return merge(files, request, how)
 
@@ -102,8 +123,11 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
         journal, known = Journal.resume(how.resume, prepared.protocol)
         for record in known:
             results.add(record)
-    elif how.out is not None:
-        journal = Journal.begin(how.out, prepared.protocol)
+    elif how.results_file is not None:
+        journal = Journal.begin(how.results_file, prepared.protocol)
+    if journal is not None and how.evidence is not None:
+        file = prepared.request.requirements_file
+        begin_evidence(how.evidence, journal.path, prepared.protocol, file.text if file else None)
     for model in prepared.models:
         announce_queries(model.classifier, most_queries(prepared.plan, results, model))
         if journal is not None and isinstance(model.classifier.model, BlackBox):
@@ -121,7 +145,13 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
         yield event
     if journal is not None:
         journal.append(*final)
-    yield from write_report(ReportFiles(how.report, how.figure), prepared.protocol, final, prepared, results)
+    page = how.evidence / REPORT if how.evidence else None
+    pages = ReportFiles(how.report, how.figure, page)
+    yield from write_report(pages, prepared.protocol, final, prepared, results)
+    if how.junit is not None:
+        write_junit(how.junit, prepared.protocol, final)
+    if journal is not None and how.evidence is not None:
+        finish_evidence(how.evidence, journal.path)
 
 
 def _export(prepared: Prepared, folder: Path) -> Iterator[Record | Progress]:
@@ -165,4 +195,6 @@ def _measured(
     yield from smooth(plan, models, results, keep, batch)
     if checked:
         yield from checks(prepared, results, found, after=True)
-    yield from summarized(plan, results, found, prepared.request.summary)
+    summary = prepared.request.summary
+    # A part of the images does not decide: --merge judges all of them.
+    yield from summarized(plan, results, found, summary if how.shard.of == 1 else replace(summary, requirements=None))

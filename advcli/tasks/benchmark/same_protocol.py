@@ -6,6 +6,7 @@ from pathlib import Path
 
 from advcli.errors import UsageError
 from advcli.records import Protocol
+from advcli.tasks.benchmark.requirements import RequirementsFile
 
 # The fields that may differ between two calls with the same protocol.
 _FREE = ("options", "environment", "version", "type")
@@ -33,6 +34,22 @@ def refuse_different(before: Protocol, now: Protocol, path: Path, free: Iterable
         raise UsageError(
             f"'{path}' is of something else: {'; '.join(differences)}",
             "give the options it was made with, or another --out",
+        )
+
+
+def refuse_changed(before: Protocol, file: RequirementsFile | None, path: Path) -> None:
+    """Refuse to go on with other requirements than those that were laid down before anything was measured.
+
+    Raises:
+        UsageError: the file of requirements was changed, left out or added.
+    """
+    now = file.sha256 if file else None
+    if before.requirements != now:
+        was = "no requirements" if before.requirements is None else f"requirements of SHA-256 {before.requirements}"
+        are = "there are none" if now is None else f"these have {now}"
+        raise UsageError(
+            f"'{path}' was begun with {was}, and {are}",
+            "requirements are laid down before measuring: give the unchanged file, or measure anew with another --out",
         )
 
 

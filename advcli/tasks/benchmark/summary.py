@@ -9,6 +9,7 @@ from advcli.tasks.benchmark.gates import Least, judged
 from advcli.tasks.benchmark.per_class import by_class, confusions
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.requirements import RequirementsFile, judged_requirements
 from advcli.tasks.benchmark.significance import changes, compare_models
 from advcli.tasks.benchmark.slices import by_value
 from advcli.tasks.benchmark.training_coverage import group_means
@@ -24,6 +25,7 @@ class Summary:
         gates: the accuracies that must be reached.
         baseline: earlier scores.
         by: the columns whose values are scored.
+        requirements: those that must be met.
     """
 
     per_class: bool = False
@@ -31,6 +33,7 @@ class Summary:
     gates: tuple[Least, ...] = ()
     baseline: tuple[Score, ...] = ()
     by: tuple[str, ...] = ()
+    requirements: RequirementsFile | None = None
 
 
 def summarized(plan: Plan, results: Results, scores: Sequence[Score], summary: Summary) -> Iterator[Record]:
@@ -46,3 +49,4 @@ def summarized(plan: Plan, results: Results, scores: Sequence[Score], summary: S
     yield from slices
     yield from changes(scores, summary.baseline)
     yield from judged(summary.gates, scores, slices)
+    yield from judged_requirements(summary.requirements, scores)

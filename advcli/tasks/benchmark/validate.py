@@ -11,18 +11,23 @@ from advcli.errors import UsageError, nearest
 from advcli.files.paths import refuse_existing_file
 from advcli.model.black_box import Access
 from advcli.options import changed_options, options_of
+from advcli.tasks.benchmark.evidence import refuse_other_files, refuse_within
 from advcli.tasks.benchmark.export import refuse_existing
 from advcli.tasks.benchmark.gates import Least, refuse_unmeasured
 from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.benchmark.report import ReportFiles
 from advcli.tasks.benchmark.request import Execution, Request
+from advcli.tasks.benchmark.requirements import attacks_of, refuse_missing_worst
 
 _OF_ONE_CALL = frozenset({"json", "quiet", "offline", "max_pixels"})
 _OF_RESULTS = frozenset(
     name for part in (Request, Execution) for name, each in options_of(part).items() if each.of_results
 )
 # The options allowed with --resume and --merge, which read the rest from their files.
-WITH_RESUME = _OF_RESULTS | _OF_ONE_CALL | {"resume", "data", "given", "budget", "memory", "ray", "unsafe_load"}
+WITH_RESUME = (
+    _OF_RESULTS | _OF_ONE_CALL | {"resume", "requirements", "data", "given", "budget", "memory", "ray", "unsafe_load"}
+)
+WITH_VERIFY = _OF_ONE_CALL | {"verify"}
 WITH_MERGE = _OF_RESULTS | _OF_ONE_CALL | {"merge", "out", "unsafe_load"}
 
 
@@ -51,14 +56,27 @@ def check_files(request: Request, how: Execution) -> None:
     """
     if how.out is not None and how.resume is not None:
         raise UsageError("--resume goes on with its own file", "leave --out out")
-    for file in (how.out, how.report, how.figure):
+    for file in (how.out, how.report, how.figure, how.junit):
         if file is not None:
             refuse_existing_file(file, how.overwrite)
+    if how.evidence is not None:
+        refuse_other_files(how.evidence, how.overwrite, how.resume)
+        refuse_within(how.evidence, [how.report, how.figure, how.junit], how.out)
     ReportFiles(how.report, how.figure)
     with_file = ("--merge", WITH_MERGE) if how.merge else ("--resume", WITH_RESUME)
     if how.merge or (how.resume is not None and not request.models):
         for name in sorted(changed_options(request, how) - with_file[1]):
             raise UsageError(f"{name} has no effect here: {with_file[0]} reads it from the file", "leave it out")
+
+
+def check_verify(request: Request, how: Execution) -> None:
+    """Refuse other options beside ``--verify``.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for name in sorted(changed_options(request, how) - WITH_VERIFY):
+        raise UsageError(f"{name} has no effect here: --verify reads a folder", "leave it out")
 
 
 def check_new(request: Request, how: Execution) -> None:
@@ -69,6 +87,9 @@ def check_new(request: Request, how: Execution) -> None:
     """
     if not request.models and how.export is None:
         raise UsageError("no model is given", "name run folders, model files or backbones; see advcli benchmark --help")
+    for name, value in {"requirements": request.requirements, "junit": how.junit, "evidence": how.evidence}.items():
+        if value is not None and not request.models:
+            raise UsageError(f"--{name} has no effect without a model", "leave it out, or name a model")
     if not request.models and not request.data:
         raise UsageError("there is nothing to corrupt", "say what with --data")
     if request.class_order is not None and not request.models:
@@ -107,6 +128,8 @@ def refuse_blind_attacks(request: Request, models: Sequence[tuple[Access, str]])
     for access, name in models:
         for spec in request.attacks:
             refuse_blind(registry.build("attacks", spec), spec, access, name, request.balls[0])
+        for spec, search, threat in attacks_of(request.required):
+            refuse_blind(search, spec, access, name, threat)
 
 
 def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None:
@@ -131,6 +154,7 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
         for search in methods.values():
             refuse_unsupported(search, threat)
     patterns = [spec for spec, search in methods.items() if isinstance(search, Universal)]
+    patterns += [spec for spec, search, _ in attacks_of(request.required) if isinstance(search, Universal)]
     apart = "--shard" if how.shard.of > 1 else "--ray" if how.ray else "--budget" if how.budget else None
     if patterns and apart:
         raise UsageError(
@@ -138,6 +162,11 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
         )
     if how.shard.of > 1 and (request.fail_under or request.baseline):
         raise UsageError("a part of the images does not decide", "give --fail-under and --baseline to --merge")
+    if how.shard.of > 1 and (how.junit or how.evidence):
+        raise UsageError("a part of the images is no evidence", "give --junit and --evidence to --merge")
+    checked = loads and request.checks and request.has_clean
+    if how.junit and not (checked or request.fail_under or request.requirements_file):
+        raise UsageError("--junit has nothing to tell", "give --fail-under or --requirements")
     if request.transfer and len(request.models) < 2:
         raise UsageError("--transfer needs two models or more", "name another model")
     if request.surrogate is not None and request.transfer:
@@ -153,5 +182,11 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     if relative_to is not None and names and relative_to not in names:
         raise UsageError(f"--relative-to names no model that is measured: '{relative_to}'", nearest(relative_to, names))
     # Which perturbations are given is known when the data are read.
+    if request.requirements_file is not None and how.budget is not None:
+        raise UsageError(
+            "--requirements are about all images, and --budget leaves some of them unattacked", "leave one of them out"
+        )
+    if request.has_clean:
+        refuse_missing_worst(request.requirements_file, request.perturbations)
     if not gives or not loads:
         refuse_unmeasured(request.summary.gates, request.perturbations, request.by)

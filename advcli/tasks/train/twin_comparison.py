@@ -48,8 +48,8 @@ def radii_to_compare(threats: Sequence[Threat], own: Threat | None) -> list[Thre
     """
     small = any(ball.norm is Norm.LINF and ball.eps <= max(_OF_PHOTOS) for ball in threats)
     usual = [Threat(Norm.LINF, eps) for eps in _OF_PHOTOS] if small else []
-    balls = dict.fromkeys([*usual, *threats, *([] if own is None else [own])])
-    return sorted(balls, key=lambda ball: (ball.norm, ball.eps))
+    balls: list[Threat] = [*usual, *threats, *([] if own is None else [own])]
+    return sorted(set(balls), key=lambda ball: (ball.norm, ball.eps))
 
 
 def compare(
