@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 # Below this mean the quantiles are summed up.
-_FEW = 6.0
+_FEW = 4.0
 
 
 def sensed(
@@ -37,8 +37,8 @@ def sensed(
 def photon_counts(mean: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Return quantiles of Poisson distributions, at the probabilities of normal variates: two (...) -> (...) float32.
 
-    By Giles' expansion, https://doi.org/10.1145/2699466, which is the next count in at most one of a thousand. For
-    small means they are exact.
+    By Giles' expansion, https://doi.org/10.1145/2699466, which is off by one count in at most two of a thousand. For
+    means below 4 they are exact.
     """
     root = np.sqrt(np.maximum(mean, np.float32(_FEW)))
     square = normal * normal
@@ -52,22 +52,23 @@ def photon_counts(mean: np.ndarray, normal: np.ndarray) -> np.ndarray:
 
 
 def _summed(mean: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Return the same by adding probabilities up: (M,), (M,) -> (M,)."""
+    """Return the same by adding probabilities up: (M,), (M,) -> (M,) float32."""
     wanted = special.ndtr(normal.astype(np.float64))
-    counts = np.zeros(len(mean))
+    found = np.zeros(len(mean), np.float32)
+    left, counts = np.arange(len(mean)), found.copy()
     chance = np.exp(-mean)
     below = chance.copy()
-    left = np.flatnonzero(below < wanted)
     count = 0
-    while len(left):
+    while np.any(more := below < wanted):
+        # To choose those with greater counts each time would take longer than to go on with all.
+        if np.count_nonzero(more) < 0.7 * len(more):
+            found[left] = counts
+            left, mean, wanted, chance, below = left[more], mean[more], wanted[more], chance[more], below[more]
+            counts, more = counts[more], more[more]
+        counts += more
         count += 1
-        counts[left] = count
-        if count == 1:
-            mean, wanted, chance, below = mean[left], wanted[left], chance[left], below[left]
-        chance = chance * mean / count
-        below = below + chance
-        more = below < wanted
-        left, mean, wanted, chance, below = left[more], mean[more], wanted[more], chance[more], below[more]
-    return counts
-
-
+        chance *= mean
+        chance /= count
+        below += chance
+    found[left] = counts
+    return found

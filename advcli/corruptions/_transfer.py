@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft
 
-from advcli.corruptions._light import linear_light, pixel_values
+from advcli.corruptions._linear_light import to_linear, to_srgb
 
 
 @lru_cache(maxsize=16)
@@ -34,11 +34,11 @@ def transferred(images: np.ndarray, even: np.ndarray, odd: np.ndarray | None = N
             transfer function: (side, side), or (N, side, side) for one an image.
         odd: ``(H(u, v) - H(u, -v)) / 2`` likewise; None if it is 0, as for all that is symmetric about both axes.
     """
-    spectra = np.asarray(fft.dctn(linear_light(images), axes=(1, 2)))
+    spectra = np.asarray(fft.dctn(to_linear(images), axes=(1, 2)))
     blurred = np.asarray(fft.idctn(spectra * even[..., None].astype(np.float32), axes=(1, 2), overwrite_x=True))
     if odd is not None:
         # cos cos = (cos(+) + cos(-)) / 2 and sin sin = (cos(-) - cos(+)) / 2. The sines start at frequency 1.
         sines = np.zeros_like(spectra)
         sines[:, :-1, :-1] = (spectra * odd[..., None].astype(np.float32))[:, 1:, 1:]
         blurred -= np.asarray(fft.idstn(sines, axes=(1, 2), overwrite_x=True))
-    return pixel_values(blurred)
+    return to_srgb(np.clip(blurred, 0, 1, out=blurred))

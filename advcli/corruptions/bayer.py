@@ -12,8 +12,8 @@ import numpy as np
 
 from advcli.corruptions import PhysicalCorruption, _separable
 from advcli.corruptions._colour import luma
-from advcli.corruptions._light import linear_light, pixel_values
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._linear_light import to_linear, to_srgb
+from advcli.corruptions._ranges import require_within
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Bayer(PhysicalCorruption):
     pitch: float | None = None
 
     def __post_init__(self) -> None:
-        refuse_outside("pitch", self.pitch, 1, 1000, "pixels")
+        require_within("pitch", self.pitch, 1, 1000)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Sample and demosaic: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
         sensor = max(4, round(side / self.strength(side, severity)))
-        light = np.moveaxis(linear_light(images), 3, 0)
+        light = np.moveaxis(to_linear(images), 3, 0)
         red, green, blue = light if len(light) == 3 else (light[0],) * 3
         shrink, enlarge = _areas(side, sensor), _lines(side, sensor)
         fields = _separable.apply(shrink, green)
@@ -58,7 +58,7 @@ class Bayer(PhysicalCorruption):
             _separable.apply(enlarge, greens),
             _separable.apply(enlarge @ _every_second(sensor, 1) @ shrink, blue),
         ]
-        picture = pixel_values(np.stack(seen, axis=3))
+        picture = to_srgb(np.clip(np.stack(seen, axis=3), 0, 1))
         return picture if images.shape[3] == 3 else luma(picture)
 
 

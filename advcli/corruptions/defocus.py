@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._ranges import require_within
 from advcli.corruptions._transfer import radial_frequency, transferred
 
 
@@ -37,7 +37,7 @@ class Defocus(PhysicalCorruption):
     radius: float | None = None
 
     def __post_init__(self) -> None:
-        refuse_outside("radius", self.radius, 0, 1000, "pixels")
+        require_within("radius", self.radius, 0, 1000)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Blur: (N, H, W, C) -> (N, H, W, C)."""

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._ranges import require_within
 from advcli.corruptions._transfer import radial_frequency, transferred
 
 # The first zero of J1, divided by pi: the radius of the first dark ring times the cutoff frequency.
@@ -41,7 +41,7 @@ class Diffraction(PhysicalCorruption):
     radius: float | None = None
 
     def __post_init__(self) -> None:
-        refuse_outside("radius", self.radius, 0, 1000, "pixels")
+        require_within("radius", self.radius, 0, 1000)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Blur: (N, H, W, C) -> (N, H, W, C)."""

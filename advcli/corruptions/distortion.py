@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._light import linear_light, pixel_values
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._linear_light import to_linear, to_srgb
+from advcli.corruptions._ranges import require_within
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,26 @@ class RadialDistortion(PhysicalCorruption):
 
     group: ClassVar[str] = "optics"
     parameter: ClassVar[str] = "k1"
-    unit: ClassVar[str] = "of the radius at the corner"
+    unit: ClassVar[str] = "per squared half-diagonal"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (0.05, 0.1, 0.2, 0.35, 0.6)}
 
     k1: float | None = None
 
     def __post_init__(self) -> None:
         # At -1/3 the corners would be folded back into the picture.
-        refuse_outside("k1", self.k1, -0.3, 2)
+        require_within("k1", self.k1, -0.3, 2)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Distort: (N, H, W, C) -> (N, H, W, C)."""
         count, side, _, channels = images.shape
         corners, lower, later = _sources(side, self.strength(side, severity))
-        light = linear_light(images).transpose(0, 3, 1, 2).reshape(count * channels, side * side)
+        light = to_linear(images).transpose(0, 3, 1, 2).reshape(count * channels, side * side)
         above, below = (
             _between(light.take(corners + step, axis=1), light.take(corners + step + 1, axis=1), later)
             for step in (0, side)
         )
         read = _between(above, below, lower).reshape(count, channels, side, side)
-        return pixel_values(read.transpose(0, 2, 3, 1))
+        return to_srgb(read.transpose(0, 2, 3, 1))
 
 
 @lru_cache(maxsize=8)

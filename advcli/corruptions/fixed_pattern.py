@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._light import linear_light, pixel_values
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._linear_light import to_linear, to_srgb
+from advcli.corruptions._ranges import require_within
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class FixedPattern(PhysicalCorruption):
 
     group: ClassVar[str] = "sensor"
     parameter: ClassVar[str] = "prnu"
-    unit: ClassVar[str] = "of the gain"
+    unit: ClassVar[str] = "share of the gain"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (0.1, 0.17, 0.26, 0.38, 0.55)}
 
     prnu: float | None = None
@@ -37,16 +37,16 @@ class FixedPattern(PhysicalCorruption):
     pattern: int = 0
 
     def __post_init__(self) -> None:
-        refuse_outside("prnu", self.prnu, 0, 10)
-        refuse_outside("dsnu", self.dsnu, 0, 1)
-        refuse_outside("pattern", self.pattern, 0, 2**32 - 1)
+        require_within("prnu", self.prnu, 0, 10)
+        require_within("dsnu", self.dsnu, 0, 1)
+        require_within("pattern", self.pattern, 0, 2**32 - 1)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Apply gains and offsets: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
         gain, offset = _sensor(side, images.shape[3], self.pattern)
         gains = 1 + np.float32(self.strength(side, severity)) * gain
-        return pixel_values(linear_light(images) * gains + np.float32(self.dsnu) * offset)
+        return to_srgb(np.clip(to_linear(images) * gains + np.float32(self.dsnu) * offset, 0, 1))
 
 
 @lru_cache(maxsize=8)

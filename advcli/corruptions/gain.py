@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._light import linear_light, pixel_values
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._linear_light import to_linear, to_srgb
+from advcli.corruptions._ranges import require_within
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,18 @@ class Gain(PhysicalCorruption):
 
     group: ClassVar[str] = "sensor"
     parameter: ClassVar[str] = "factor"
-    unit: ClassVar[str] = "times the light"
-    levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (1.4, 2, 2.8, 4, 6)}
+    unit: ClassVar[str] = "times"
+    levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (1.3, 1.7, 2.3, 3.1, 4.2)}
 
     factor: float | None = None
 
     def __post_init__(self) -> None:
-        refuse_outside("factor", self.factor, 0, 1000)
+        require_within("factor", self.factor, 0, 1000)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Amplify: (N, H, W, C) -> (N, H, W, C)."""
-        return pixel_values(linear_light(images) * np.float32(self.strength(images.shape[1], severity)))
+        factor = np.float32(self.strength(images.shape[1], severity))
+        return to_srgb(np.minimum(to_linear(images) * factor, 1))
 
 
 COMPONENT = Gain

@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._light import linear_light, pixel_values
+from advcli.corruptions._linear_light import to_linear, to_srgb
 from advcli.corruptions._photons import sensed
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._ranges import require_within
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LowLight(PhysicalCorruption):
 
     group: ClassVar[str] = "sensor"
     parameter: ClassVar[str] = "photons"
-    unit: ClassVar[str] = "photons at full scale"
+    unit: ClassVar[str] = "photons"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (500, 200, 80, 40, 20)}
     increasing: ClassVar[bool] = False
 
@@ -34,13 +34,13 @@ class LowLight(PhysicalCorruption):
     read_noise: float = 1.0
 
     def __post_init__(self) -> None:
-        refuse_outside("photons", self.photons, 0.1, 1e6)
-        refuse_outside("read_noise", self.read_noise, 0, 1e4, "electrons")
+        require_within("photons", self.photons, 0.1, 1e6)
+        require_within("read_noise", self.read_noise, 0, 1e4)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Count photons: (N, H, W, C) -> (N, H, W, C)."""
         photons = self.strength(images.shape[1], severity)
-        return pixel_values(sensed(linear_light(images), photons, self.read_noise, generators))
+        return to_srgb(np.clip(sensed(to_linear(images), photons, self.read_noise, generators), 0, 1))
 
 
 COMPONENT = LowLight

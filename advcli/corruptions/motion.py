@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._ranges import require_within
 from advcli.corruptions._transfer import cycles_per_pixel, transferred
 
 
@@ -36,8 +36,8 @@ class Motion(PhysicalCorruption):
     angle: float | None = None
 
     def __post_init__(self) -> None:
-        refuse_outside("length", self.length, 0, 1000, "pixels")
-        refuse_outside("angle", self.angle, -360, 360, "degrees")
+        require_within("length", self.length, 0, 1000)
+        require_within("angle", self.angle, -360, 360)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Blur: (N, H, W, C) -> (N, H, W, C)."""

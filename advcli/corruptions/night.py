@@ -10,9 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._light import linear_light, luminance, pixel_values
+from advcli.corruptions._colour import luminance
+from advcli.corruptions._linear_light import to_linear, to_srgb
 from advcli.corruptions._photons import sensed
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._ranges import require_within
 
 
 @dataclass(frozen=True)
@@ -28,22 +29,22 @@ class Night(PhysicalCorruption):
 
     group: ClassVar[str] = "sensor"
     parameter: ClassVar[str] = "photons"
-    unit: ClassVar[str] = "photons at full scale"
-    levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (500, 120, 50, 25, 12)}
+    unit: ClassVar[str] = "photons"
+    levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (500, 200, 80, 40, 20)}
     increasing: ClassVar[bool] = False
 
     photons: float | None = None
     read_noise: float = 1.0
 
     def __post_init__(self) -> None:
-        refuse_outside("photons", self.photons, 0.1, 1e6)
-        refuse_outside("read_noise", self.read_noise, 0, 1e4, "electrons")
+        require_within("photons", self.photons, 0.1, 1e6)
+        require_within("read_noise", self.read_noise, 0, 1e4)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Take away the colours and count photons: (N, H, W, C) -> (N, H, W, C)."""
         photons = self.strength(images.shape[1], severity)
-        grey = pixel_values(sensed(luminance(linear_light(images)), photons, self.read_noise, generators))
-        return np.repeat(grey, images.shape[3], axis=3)
+        grey = sensed(luminance(to_linear(images)), photons, self.read_noise, generators)
+        return np.repeat(to_srgb(np.clip(grey, 0, 1)), images.shape[3], axis=3)
 
 
 COMPONENT = Night

@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._light import linear_light, pixel_values
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._linear_light import to_linear, to_srgb
+from advcli.corruptions._ranges import require_within
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class RollingBands(PhysicalCorruption):
 
     group: ClassVar[str] = "sensor"
     parameter: ClassVar[str] = "depth"
-    unit: ClassVar[str] = "of the light"
+    unit: ClassVar[str] = "share of the light"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (0.4, 0.6, 0.75, 0.87, 0.95)}
 
     depth: float | None = None
     bands: float = 3.0
 
     def __post_init__(self) -> None:
-        refuse_outside("depth", self.depth, 0, 1)
-        refuse_outside("bands", self.bands, 0, 1000)
+        require_within("depth", self.depth, 0, 1)
+        require_within("bands", self.bands, 0, 1000)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Darken rows: (N, H, W, C) -> (N, H, W, C)."""
@@ -44,7 +44,7 @@ class RollingBands(PhysicalCorruption):
         times = (np.arange(side) + 0.5) / side
         waves = (1 + np.sin(2 * np.pi * self.bands * times + phases[:, None])) / 2
         kept = (1 - self.strength(side, severity) * waves).astype(np.float32)
-        return pixel_values(linear_light(images) * kept[:, :, None, None])
+        return to_srgb(to_linear(images) * kept[:, :, None, None])
 
 
 COMPONENT = RollingBands

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._ranges import require_within
 from advcli.corruptions._transfer import radial_frequency, transferred
 
 
@@ -38,7 +38,7 @@ class Turbulence(PhysicalCorruption):
     seeing: float | None = None
 
     def __post_init__(self) -> None:
-        refuse_outside("seeing", self.seeing, 0, 1000, "pixels")
+        require_within("seeing", self.seeing, 0, 1000)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Blur: (N, H, W, C) -> (N, H, W, C)."""

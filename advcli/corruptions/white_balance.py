@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._light import linear_light, luminance, pixel_values
-from advcli.corruptions._range import refuse_outside
+from advcli.corruptions._colour import luminance
+from advcli.corruptions._linear_light import to_linear, to_srgb
+from advcli.corruptions._ranges import require_within
 
 _NEUTRAL = 6504.0
 # From XYZ to linear sRGB, IEC 61966-2-1.
@@ -37,7 +38,7 @@ class WhiteBalance(PhysicalCorruption):
     kelvin: float | None = None
 
     def __post_init__(self) -> None:
-        refuse_outside("kelvin", self.kelvin, 2000, 25000, "kelvin")
+        require_within("kelvin", self.kelvin, 2000, 25000)
 
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Tint: (N, H, W, C) -> (N, H, W, C)."""
@@ -45,7 +46,7 @@ class WhiteBalance(PhysicalCorruption):
             return images.copy()
         gains = _black_body(self.strength(images.shape[1], severity)) / _black_body(_NEUTRAL)
         gains = gains.astype(np.float32)
-        return pixel_values(linear_light(images) * (gains / luminance(gains)))
+        return to_srgb(np.minimum(to_linear(images) * (gains / luminance(gains)), 1))
 
 
 def _black_body(kelvin: float) -> np.ndarray:
