@@ -7,6 +7,8 @@ from scipy import special
 
 # Below this mean the quantiles are summed up.
 _FEW = 4.0
+# As many values fit into the cache of a processor.
+_AT_ONCE = 50_000
 
 
 def sensed(
@@ -27,9 +29,12 @@ def sensed(
         A new array; it may be below 0 or above 1.
     """
     found = np.empty_like(light)
-    for mean, place, generator in zip(light * np.float32(photons), found, generators, strict=True):
-        place[:] = photon_counts(mean, generator.standard_normal(mean.shape, np.float32))
-        place += np.float32(read_noise) * generator.standard_normal(mean.shape, np.float32)
+    together = max(1, _AT_ONCE // light[0].size)
+    for start in range(0, len(light), together):
+        part = slice(start, start + together)
+        normal = np.stack([each.standard_normal((2, *light.shape[1:]), np.float32) for each in generators[part]])
+        found[part] = photon_counts(light[part] * np.float32(photons), normal[:, 0])
+        found[part] += np.float32(read_noise) * normal[:, 1]
     found /= np.float32(photons)
     return found
 
@@ -61,10 +66,12 @@ def _summed(mean: np.ndarray, normal: np.ndarray) -> np.ndarray:
     count = 0
     while np.any(more := below < wanted):
         # To choose those with greater counts each time would take longer than to go on with all.
-        if np.count_nonzero(more) < 0.7 * len(more):
+        if np.count_nonzero(more) < 0.5 * len(more):
             found[left] = counts
-            left, mean, wanted, chance, below = left[more], mean[more], wanted[more], chance[more], below[more]
-            counts, more = counts[more], more[more]
+            kept = np.flatnonzero(more)
+            left, mean, wanted, chance, below, counts, more = (
+                each.take(kept) for each in (left, mean, wanted, chance, below, counts, more)
+            )
         counts += more
         count += 1
         chance *= mean

@@ -1,6 +1,6 @@
 """Rolling bands: a rolling shutter reads its rows while the light flickers.
 
-Sheinin, Schechner and Kutulakos 2018, https://doi.org/10.1109/ICCPHOT.2018.8368476
+Sheinin, Schechner and Kutulakos 2018, Rolling Shutter Imaging on the Electric Grid
 """
 
 from collections.abc import Mapping, Sequence

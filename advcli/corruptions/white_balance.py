@@ -1,6 +1,6 @@
 """White balance: the scene is lit by a black body, and the camera is set for 6504 kelvin.
 
-Chromaticity of black bodies: Kim et al. 2002, https://patents.google.com/patent/US7024034B2
+Chromaticity of black bodies: Kim et al. 2002, Design of Advanced Color Temperature Control System for HDTV
 """
 
 from collections.abc import Mapping, Sequence
