@@ -19,6 +19,6 @@ def colour_values(colour: tuple[int, int, int], channels: int) -> np.ndarray:
     return luma(values[None, None])[0, 0] if channels == 1 else values
 
 
-def luminance(light: np.ndarray) -> np.ndarray:
+def relative_luminance(light: np.ndarray) -> np.ndarray:
     """Return the luminance of linear light, by Rec. 709: (..., C) -> (..., 1)."""
     return light if light.shape[-1] == 1 else light @ _LUMINANCE[:, None]

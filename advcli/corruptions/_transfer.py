@@ -25,7 +25,7 @@ def radial_frequency(side: int) -> np.ndarray:
     return np.hypot(axis[:, None], axis)
 
 
-def transferred(images: np.ndarray, even: np.ndarray, odd: np.ndarray | None = None) -> np.ndarray:
+def apply_transfer(images: np.ndarray, even: np.ndarray, odd: np.ndarray | None = None) -> np.ndarray:
     """Multiply the spectra of the images' light by a real transfer function: (N, H, W, C) -> (N, H, W, C).
 
     Args:

@@ -14,7 +14,7 @@ from scipy import special
 
 from advcli.corruptions import PhysicalCorruption
 from advcli.corruptions._ranges import require_within
-from advcli.corruptions._transfer import radial_frequency, transferred
+from advcli.corruptions._transfer import apply_transfer, radial_frequency
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Defocus(PhysicalCorruption):
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Blur: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
-        return transferred(images, _disk_transfer(side, self.strength(side, severity)))
+        return apply_transfer(images, _disk_transfer(side, self.strength(side, severity)))
 
 
 @lru_cache(maxsize=32)

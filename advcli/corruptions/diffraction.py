@@ -12,7 +12,7 @@ import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
 from advcli.corruptions._ranges import require_within
-from advcli.corruptions._transfer import radial_frequency, transferred
+from advcli.corruptions._transfer import apply_transfer, radial_frequency
 
 # The first zero of J1, divided by pi: the radius of the first dark ring times the cutoff frequency.
 _FIRST_ZERO = 1.2196698912665045
@@ -46,7 +46,7 @@ class Diffraction(PhysicalCorruption):
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Blur: (N, H, W, C) -> (N, H, W, C)."""
         side = images.shape[1]
-        return transferred(images, _airy_transfer(side, self.strength(side, severity)))
+        return apply_transfer(images, _airy_transfer(side, self.strength(side, severity)))
 
 
 @lru_cache(maxsize=32)

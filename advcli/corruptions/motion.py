@@ -11,7 +11,7 @@ import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
 from advcli.corruptions._ranges import require_within
-from advcli.corruptions._transfer import cycles_per_pixel, transferred
+from advcli.corruptions._transfer import apply_transfer, cycles_per_pixel
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Motion(PhysicalCorruption):
         # Rows are counted downwards, angles upwards.
         across, down = axis * np.cos(turned, dtype=np.float32), -axis[:, None] * np.sin(turned, dtype=np.float32)
         same, opposite = np.sinc(across + down), np.sinc(across - down)
-        return transferred(images, (same + opposite) / 2, (same - opposite) / 2)
+        return apply_transfer(images, (same + opposite) / 2, (same - opposite) / 2)
 
 
 COMPONENT = Motion

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._colour import luminance
+from advcli.corruptions._colour import relative_luminance
 from advcli.corruptions._linear_light import to_linear, to_srgb
 from advcli.corruptions._photons import sensed
 from advcli.corruptions._ranges import require_within
@@ -43,7 +43,7 @@ class Night(PhysicalCorruption):
     def __call__(self, images: np.ndarray, severity: int, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Take away the colours and count photons: (N, H, W, C) -> (N, H, W, C)."""
         photons = self.strength(images.shape[1], severity)
-        grey = sensed(luminance(to_linear(images)), photons, self.read_noise, generators)
+        grey = sensed(relative_luminance(to_linear(images)), photons, self.read_noise, generators)
         return np.repeat(to_srgb(np.clip(grey, 0, 1)), images.shape[3], axis=3)
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.corruptions import PhysicalCorruption
-from advcli.corruptions._colour import luminance
+from advcli.corruptions._colour import relative_luminance
 from advcli.corruptions._linear_light import to_linear, to_srgb
 from advcli.corruptions._ranges import require_within
 
@@ -46,7 +46,7 @@ class WhiteBalance(PhysicalCorruption):
             return images.copy()
         gains = _black_body(self.strength(images.shape[1], severity)) / _black_body(_NEUTRAL)
         gains = gains.astype(np.float32)
-        return to_srgb(np.minimum(to_linear(images) * (gains / luminance(gains)), 1))
+        return to_srgb(np.minimum(to_linear(images) * (gains / relative_luminance(gains)), 1))
 
 
 def _black_body(kelvin: float) -> np.ndarray:
