@@ -403,14 +403,14 @@ def test_a_coarse_sensor_averages_light() -> None:
     light = np.random.default_rng(0).random((1, 32, 32, 3))
     small = light.reshape(1, 16, 2, 16, 2, 3).mean(axis=(2, 4))[0]
     seen = changed_light("bayer:pitch=1", small[None])[0]
-    expected = ndimage.zoom(seen, (2, 2, 1), order=1, mode="nearest", grid_mode=True)
+    expected = np.asarray(ndimage.zoom(seen, (2, 2, 1), order=1, mode="nearest", grid_mode=True))
     np.testing.assert_allclose(changed_light("bayer:pitch=2", light)[0], expected, atol=1e-5)
     # A pitch that is no divisor of the size: pixels of the image are counted in parts.
     light = np.random.default_rng(0).random((1, 30, 30, 3))
     quarters = light.repeat(4, axis=1).repeat(4, axis=2)
     small = quarters.reshape(1, 24, 5, 24, 5, 3).mean(axis=(2, 4))
     seen = changed_light("bayer:pitch=1", small)[0]
-    expected = ndimage.zoom(seen, (1.25, 1.25, 1), order=1, mode="nearest", grid_mode=True)
+    expected = np.asarray(ndimage.zoom(seen, (1.25, 1.25, 1), order=1, mode="nearest", grid_mode=True))
     np.testing.assert_allclose(changed_light("bayer:pitch=1.25", light)[0], expected, atol=1e-5)
 
 

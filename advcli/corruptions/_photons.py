@@ -69,9 +69,8 @@ def _summed(mean: np.ndarray, normal: np.ndarray) -> np.ndarray:
         if np.count_nonzero(more) < 0.5 * len(more):
             found[left] = counts
             kept = np.flatnonzero(more)
-            left, mean, wanted, chance, below, counts, more = (
-                each.take(kept) for each in (left, mean, wanted, chance, below, counts, more)
-            )
+            mean, wanted, chance, below = (each.take(kept) for each in (mean, wanted, chance, below))
+            left, counts, more = left.take(kept), counts.take(kept), more.take(kept)
         counts += more
         count += 1
         chance *= mean
