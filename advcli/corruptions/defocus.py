@@ -29,7 +29,7 @@ class Defocus(PhysicalCorruption):
     parameter: ClassVar[str] = "radius"
     unit: ClassVar[str] = "pixels"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {
-        224: (2, 3, 4.5, 6, 8),
+        224: (1.5, 2.5, 3.5, 5, 6.5),
         64: (0.8, 1.2, 1.7, 2.3, 3),
         32: (0.5, 0.7, 0.9, 1.2, 1.6),
     }

@@ -33,7 +33,7 @@ class Diffraction(PhysicalCorruption):
     parameter: ClassVar[str] = "radius"
     unit: ClassVar[str] = "pixels"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {
-        224: (3, 4.5, 6.5, 9, 12),
+        224: (2.5, 3.5, 5, 7, 9.5),
         64: (1.2, 1.8, 2.5, 3.4, 4.5),
         32: (0.8, 1.1, 1.5, 2, 2.6),
     }

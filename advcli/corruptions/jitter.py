@@ -27,7 +27,7 @@ class LineOfSightJitter(PhysicalCorruption):
     parameter: ClassVar[str] = "std"
     unit: ClassVar[str] = "pixels"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {
-        224: (1, 1.6, 2.4, 3.4, 4.6),
+        224: (0.8, 1.3, 1.9, 2.6, 3.5),
         64: (0.5, 0.7, 1, 1.3, 1.7),
         32: (0.35, 0.45, 0.6, 0.75, 0.95),
     }

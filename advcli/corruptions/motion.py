@@ -27,7 +27,7 @@ class Motion(PhysicalCorruption):
     parameter: ClassVar[str] = "length"
     unit: ClassVar[str] = "pixels"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {
-        224: (5, 8, 12, 17, 23),
+        224: (4, 7, 10, 14, 19),
         64: (2, 3, 4.2, 5.7, 7.5),
         32: (1.3, 1.8, 2.4, 3.1, 4),
     }

@@ -30,7 +30,7 @@ class Turbulence(PhysicalCorruption):
     parameter: ClassVar[str] = "seeing"
     unit: ClassVar[str] = "pixels"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {
-        224: (2, 3.2, 5, 7, 10),
+        224: (1.6, 2.5, 3.8, 5.5, 7.5),
         64: (1, 1.5, 2.1, 2.8, 3.7),
         32: (0.7, 0.95, 1.25, 1.6, 2.1),
     }
