@@ -32,7 +32,9 @@ def sensed(
     together = max(1, _AT_ONCE // light[0].size)
     for start in range(0, len(light), together):
         part = slice(start, start + together)
-        normal = np.stack([each.standard_normal((2, *light.shape[1:]), np.float32) for each in generators[part]])
+        normal = np.empty((len(light[part]), 2, *light.shape[1:]), np.float32)
+        for generator, place in zip(generators[part], normal, strict=True):
+            generator.standard_normal(dtype=np.float32, out=place)
         found[part] = photon_counts(light[part] * np.float32(photons), normal[:, 0])
         found[part] += np.float32(read_noise) * normal[:, 1]
     found /= np.float32(photons)
