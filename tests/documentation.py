@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advcli import registry
 from advcli.attacks import KINDS
-from advcli.corruptions import GROUPS, chosen
+from advcli.corruptions import GROUPS, PhysicalCorruption, chosen
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -36,12 +36,22 @@ def _attacks() -> str:
 
 
 def _corruptions() -> str:
-    """Make the table of corruptions, which have no options but belong to groups."""
-    rows = ["| name | group | what it is |", "|---|---|---|"]
+    """Make the table of corruptions, which belong to groups; physical ones have a parameter with levels."""
+    rows = ["| name | group | parameter and options | what it is |", "|---|---|---|---|"]
     for name in chosen(",".join(("all", *GROUPS))):
-        group = registry.component("corruptions", name).group
-        rows.append(f"| `{name}` | {group} | {_cited('corruptions', name)} |")
+        cls = registry.component("corruptions", name)
+        options = _physical(name, cls) if issubclass(cls, PhysicalCorruption) else ""
+        rows.append(f"| `{name}` | {cls.group} | {options} | {_cited('corruptions', name)} |")
     return "\n".join(rows) + "\n"
+
+
+def _physical(name: str, cls: type[PhysicalCorruption]) -> str:
+    """Write the parameter, its unit and its values for severities 1 to 5, and the options that no severity sets."""
+    values = {side: ", ".join(f"{value:g}" for value in cls.levels[side]) for side in (224, 64) if side in cls.levels}
+    levels = "; ".join(f"{each} at {side} px" for side, each in values.items()) if len(values) > 1 else values[224]
+    others = registry.options("corruptions", name)
+    del others[cls.parameter]
+    return f"`{cls.parameter}` ({cls.unit}): {levels}" + "".join(f"; `{key}={value}`" for key, value in others.items())
 
 
 def _options(family: str, name: str) -> str:

@@ -28,6 +28,10 @@ DRAWN_AT_RANDOM = set(NAMES) - {
     *("gaussian_blur", "saturate"),
     *("haze", "jpeg_chain", "webp_chain"),
 }
+# The pattern of a sensor is the same for all images and seeds.
+DRAWN_AT_RANDOM -= {*chosen("optics"), "bayer", "fixed_pattern", "gain", "white_balance"} - {"motion"}
+# What treats colours in its own way.
+COLOURED = {"saturate", "jpeg_compression", "bayer", "fixed_pattern", "white_balance", "jpeg_chain", "webp_chain"}
 # Their parameters for 64 pixels are stronger at severity 1 than at 5, or strong in another way; how bright ice is
 # is drawn.
 NOT_ORDERED = {"elastic_transform", "saturate", "frost"}
@@ -64,7 +68,7 @@ def test_the_folder_holds_the_published_ones() -> None:
         "gaussian_blur",
         "spatter",
         "saturate",
-        *chosen("bar,scene,codec"),
+        *chosen("bar,optics,sensor,scene,codec"),
     }
     assert all(registry.component("corruptions", name).group in GROUPS for name in NAMES)
 
@@ -125,9 +129,7 @@ def test_what_is_drawn_depends_on_seed_image_and_severity(name: str, photos: np.
         assert np.abs(changed[0] - changed[1]).max() > 4 / 255
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(NAMES) - DRAWN_AT_RANDOM - {"saturate", "jpeg_compression", "jpeg_chain", "webp_chain"})
-)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - DRAWN_AT_RANDOM - COLOURED))
 def test_grey_images_of_one_channel_and_of_three_are_the_same(name: str, photos: np.ndarray) -> None:
     grey = photos[..., :1]
     wide = corrupted(name, np.repeat(grey, 3, axis=3), 3, 0)

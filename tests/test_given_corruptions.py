@@ -85,6 +85,24 @@ def test_the_export_reads_back_image_by_image(evaluated: Path, made: Path, tmp_p
     assert second.relative == before[1]["relative"]
 
 
+def test_an_export_of_strengths_of_ones_own_reads_back(evaluated: Path, tmp_path: Path) -> None:
+    specs = {
+        "defocus:radius=2": "defocus-radius=2",
+        "low_light:photons=20+jitter:std=1": "low_light-photons=20+jitter-std=1",
+    }
+    out, folder = tmp_path / "made.jsonl", tmp_path / "export"
+    made = records(plain(evaluated, corruptions=tuple(specs), severities=(3,)), out=out, export=folder)
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == set(specs.values())
+    expected = {key: value for key, value in scores(made).items() if key[1] in specs}
+    assert len(expected) == 4 and all(severity is None for _, _, severity in expected)
+    back = scores(records(plain(evaluated, data=str(folder), corruptions=())))
+    # A folder has a severity, and these have none: they stand at the lowest.
+    assert back == {(model, specs[spec], 1): counts for (model, spec, _), counts in expected.items()}
+    # A results file knows what it has.
+    again = records(plain(evaluated, corruptions=tuple(specs), severities=(3,)), out=out, resume=out)
+    assert {key: value for key, value in scores(again).items() if key[1] in specs} == expected
+
+
 def test_arrays_equal_the_numbers_made_on_the_fly(evaluated: Path, made: Path, tmp_path: Path) -> None:
     expected = verdicts(made / "made.jsonl")
     for repeated in (True, False):

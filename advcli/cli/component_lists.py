@@ -30,7 +30,7 @@ def _listing(family: str) -> Callable[[bool], None]:
         if asked:
             from advcli.cli.output import console
 
-            console(sys.stdout).print(described(family))
+            console(sys.stdout).print(describe_components(family))
             raise typer.Exit
 
     return show
@@ -47,7 +47,7 @@ def names_of(families: tuple[str, ...], command: str) -> str:
     return "\n\n".join(paragraphs)
 
 
-def described(family: str) -> str:
+def describe_components(family: str) -> str:
     """Describe a family's components: name with options, kind and norms or group, what it is. Nothing is imported."""
     lines = [f"[bold]{family.capitalize()}[/bold]"]
     for name in registry.names(family):

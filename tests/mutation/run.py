@@ -57,7 +57,7 @@ PATHS = {
     "advcli/objectives/*.py": ("test_objective*.py", "test_augmix.py", "test_component_defaults.py"),
     "advcli/modifiers/*.py": ("test_modifiers.py", "test_component_defaults.py"),
     "advcli/explainers/*.py": ("explainers/*.py", "test_feature_map.py", "test_component_defaults.py"),
-    "advcli/corruptions/*.py": ("test_corruption*.py",),
+    "advcli/corruptions/*.py": ("test_corruption*.py", "test_optics_and_sensor.py"),
     "advcli/tasks/benchmark/intervals.py": ("tasks/benchmark/test_statistics.py",),
     "advcli/tasks/benchmark/significance.py": ("tasks/benchmark/test_summary.py", "tasks/benchmark/test_pairs.py"),
     "advcli/tasks/benchmark/randomized_smoothing.py": ("tasks/benchmark/test_certification.py",),

@@ -98,7 +98,8 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         attacks: an attack and its options; may be given several times; none for no attack.
         noises: random noise and its options, such as gaussian:std=0.2; may be given several times.
         corruptions: all 15 of ImageNet-C, unseen (bar, the ten of ImageNet-C-bar), the groups noise, blur, weather,
-            digital, extra, or some by name.
+            digital, extra, of physical parameters optics, sensor, scene, codec, or some by name. A value of the
+            parameter replaces the severity: defocus:radius=2.5; a plus sign puts one after another: motion+low_light.
         severities: of corruptions: 3, 1,3,5 or 1-5.
         norms: the norm perturbations are measured in; may be given several times.
         eps: the radius of a perturbation: 8/255, or several for a curve: 0,2/255,4/255; of one norm: l2=0.5,1.
@@ -131,7 +132,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         (), "--noise", panel=THREAT, metavar="SPEC", family="augmentations", parse=_read_noises, several=True
     )
     corruptions: tuple[str, ...] = option(
-        (), panel=THREAT, metavar="NAME,...", family="corruptions", parse=_read_corruptions, shown=False
+        (), panel=THREAT, metavar="SPEC,...", family="corruptions", parse=_read_corruptions, shown=False
     )
     severities: tuple[int, ...] = option(
         (1, 2, 3, 4, 5), "--severity", panel=THREAT, metavar="1-5", parse=read_severities, shown="1-5"
