@@ -20,7 +20,7 @@ from rich.text import Text
 from advcli.cli.tables import attack_and_train as tables
 from advcli.cli.tables.style import title
 from advcli.errors import ExitStatus
-from advcli.records import Epoch, Failed, Gate, Progress, Record
+from advcli.records import Epoch, Failed, Gate, Progress, Record, Tolerance
 
 _WIDE = 100_000
 
@@ -176,6 +176,10 @@ class Output:
                 self._unmet += 1
                 what = f"{event.model}, {title(event)}" + (f", {event.by} {event.value}" if event.by else "")
                 write_error(f"{what}: accuracy {event.accuracy:.1%} is less than {event.least:.1%}")
+            if isinstance(event, Tolerance) and event.met is False:
+                self._unmet += 1
+                required = f"{event.parameter} {event.hold:.10g} is required"
+                write_error(f"{event.model} {event.statement}: {required}")
             if isinstance(event, Epoch) and not self.quiet:
                 self.stderr.print(tables.epoch_line(_visible_parts(event)))
             if self.json:

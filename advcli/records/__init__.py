@@ -19,6 +19,8 @@ from advcli.records.benchmarking import (
     Score,
     SliceScore,
     Smoothed,
+    Swept,
+    Tolerance,
     Transferred,
     Verdicts,
 )
@@ -58,6 +60,8 @@ __all__ = [
     "Shifted",
     "SliceScore",
     "Smoothed",
+    "Swept",
+    "Tolerance",
     "Trained",
     "Transferred",
     "Trusted",

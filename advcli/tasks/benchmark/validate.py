@@ -16,6 +16,7 @@ from advcli.tasks.benchmark.gates import Least, refuse_unmeasured
 from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.benchmark.report import ReportFiles
 from advcli.tasks.benchmark.request import Execution, Request
+from advcli.tasks.benchmark.sweeps import read_sweep
 
 _OF_ONE_CALL = frozenset({"json", "quiet", "offline", "max_pixels"})
 _OF_RESULTS = frozenset(
@@ -38,6 +39,10 @@ def check(request: Request) -> None:
         noise_on_all(spec)
     for name in request.corruptions:
         build_corruption(name)
+    for text in request.sweeps:
+        read_sweep(text)
+    for text in request.hold:
+        build_corruption(text)
     for text in request.fail_under:
         Least.read(text)
     _ = request.smoothing
@@ -138,6 +143,12 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
         )
     if how.shard.of > 1 and (request.fail_under or request.baseline):
         raise UsageError("a part of the images does not decide", "give --fail-under and --baseline to --merge")
+    _ = request.ranges
+    if how.shard.of > 1 and request.require is not None:
+        raise UsageError(
+            "a tolerance is searched on all images, not on a part of them",
+            "merge the shards without --require into --out FILE, then: --resume FILE --require 0.9",
+        )
     if request.transfer and len(request.models) < 2:
         raise UsageError("--transfer needs two models or more", "name another model")
     if request.surrogate is not None and request.transfer:
