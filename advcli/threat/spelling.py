@@ -19,8 +19,8 @@ def spell_threat(norm: str | None, eps: float | None) -> str:
 
 
 def name_parameter(parameter: str, unit: str) -> str:
-    """Name a parameter with its unit: ``radius, px``; ``photons``."""
-    return f"{parameter}, {unit}" if unit not in ("", parameter) else parameter
+    """Name a parameter with its unit: ``radius, pixels``; ``photons at full scale``."""
+    return unit if unit.startswith(parameter) else f"{parameter}, {unit}" if unit else parameter
 
 
 def spell_perturbation(perturbation: str, norm: str | None, eps: float | None, severity: int | None) -> str:

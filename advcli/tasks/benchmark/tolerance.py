@@ -137,6 +137,7 @@ def _statement(
 
 
 def _spell(sweep: Sweep, value: float) -> str:
-    if " " in sweep.unit or not sweep.unit:
-        return f"{sweep.title} with {sweep.parameter} {value:.10g}" + (f" ({sweep.unit})" if sweep.unit else "")
-    return f"{value:.10g} {sweep.unit} of {sweep.title}"
+    unit = sweep.parameter if sweep.unit.startswith(sweep.parameter) else sweep.unit
+    if " " in unit or not unit:
+        return f"{sweep.title} with {sweep.parameter} {value:.10g}"
+    return f"{value:.10g} {unit} of {sweep.title}"
