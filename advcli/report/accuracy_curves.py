@@ -167,11 +167,12 @@ def _draw(panels: Sequence[_Panel], file: BinaryIO, format: str, facecolor: str)
     with style.context("default", after_reset=True), rc_context({"svg.fonttype": "none", "svg.hashsalt": "advcli"}):
         figure = Figure(figsize=(4.6 * max(len(panels), 1) + 2.6, 4.2), layout="constrained")
         looks = _looks([line for panel in panels for line in panel.lines])
+        lettering = Lettering([*looks["model"], *looks["attack"], *(panel.label for panel in panels)])
         for number, panel in enumerate(panels, 1):
-            _panel(figure.add_subplot(1, len(panels), number), panel, looks)
+            _panel(figure.add_subplot(1, len(panels), number), panel, looks, lettering)
         if not panels:
             figure.text(0.5, 0.5, "nothing was measured at several radii", ha="center", color=_INK)
-        _legend(figure, looks, Lettering([*looks["model"], *looks["attack"]]))
+        _legend(figure, looks, lettering)
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type")) if format == "svg" else {"Software": None}
         figure.savefig(file, format=format, dpi=150, facecolor=facecolor, metadata=nothing)
 
@@ -191,7 +192,7 @@ def _looks(drawn: Sequence[_Line]) -> dict[str, dict[str, _Look]]:
     }
 
 
-def _panel(axes: Any, panel: _Panel, looks: dict[str, dict[str, _Look]]) -> None:
+def _panel(axes: Any, panel: _Panel, looks: dict[str, dict[str, _Look]], lettering: Lettering) -> None:
     for line in panel.lines:
         colour = looks["model"][line.model]
         lows, highs = [100 * low for low in line.lows], [100 * high for high in line.highs]
@@ -211,7 +212,7 @@ def _panel(axes: Any, panel: _Panel, looks: dict[str, dict[str, _Look]]) -> None
     axes.set_ylim(0, 102)
     if panel.begin is not None:
         axes.set_xlim(left=panel.begin)
-    axes.set_xlabel(panel.label, color=_INK, parse_math=False)
+    axes.set_xlabel(lettering.line(panel.label), color=_INK, parse_math=False, family=lettering.families)
     axes.set_ylabel("accuracy, %" if axes.get_subplotspec().is_first_col() else "", color=_INK)
     axes.grid(color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)

@@ -76,6 +76,8 @@ def check_new(request: Request, how: Execution) -> None:
         raise UsageError("no model is given", "name run folders, model files or backbones; see advcli benchmark --help")
     if not request.models and not request.data:
         raise UsageError("there is nothing to corrupt", "say what with --data")
+    if request.sweeps and not request.models:
+        raise UsageError("--sweep has no effect without a model", "leave it out")
     if request.class_order is not None and not request.models:
         raise UsageError("--class-order has no effect without a model", "leave it out")
     if request.class_order is not None and request.classes:
