@@ -77,6 +77,19 @@ def read_radii(text: str, norms: Collection[str]) -> tuple[str | None, tuple[flo
     return (name if separator else None), found
 
 
+def read_accuracy(text: str, option: str) -> float:
+    """Read an accuracy: 0.9 or 90%.
+
+    Raises:
+        UsageError: it is not from 0 to 1.
+    """
+    value = registry.number(text.strip().removesuffix("%"), option)
+    accuracy = value / 100 if text.strip().endswith("%") else value
+    if not 0 <= accuracy <= 1:
+        raise UsageError(f"{option} is not an accuracy from 0 to 1: '{text}'", "write 40% as 0.40")
+    return accuracy
+
+
 def read_severities(text: str) -> tuple[int, ...]:
     """Read ``--severity``: ``3``, ``1,3,5`` or ``1-5``.
 

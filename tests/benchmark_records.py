@@ -22,6 +22,8 @@ from advcli.records import (
     Requirement,
     Score,
     Support,
+    Swept,
+    Tolerance,
     Transferred,
 )
 from advcli.report.gallery import Example
@@ -126,6 +128,32 @@ def _records(models: Sequence[str], classes: Sequence[str]) -> Iterator[Record]:
         for radius in (0.0, 0.25):
             yield Certified(
                 **said, sigma=0.25, samples=1000, alpha=0.001, radius=radius, **counted(), abstained=9, seconds=81.5
+            )
+        swept: dict[str, Any] = {"perturbation": "low_light:read_noise=2", "parameter": "photons", "unit": classes[0]}
+        points = (1000.0, 100.0, 10.0)
+        yield Swept(
+            **said,
+            **swept,
+            log=True,
+            values=points,
+            perturbations=tuple(f"low_light:read_noise=2,photons={value:g}" for value in points),
+            accuracies=(0.9101, 0.8202, 0.4303),
+            lows=(0.8904, 0.7905, 0.3906),
+            highs=(0.9207, 0.8408, 0.4709),
+        )
+        for value in (128.5, None):
+            yield Tolerance(
+                **said,
+                **swept,
+                value=value,
+                low=value and 63.25,
+                high=value,
+                required=0.81,
+                censored=False,
+                evaluations=7,
+                hold=90.5,
+                met=model == models[0],
+                statement=f"holds to {value} of {classes[1]}",
             )
         yield Checked(**said, check="randomized", verdict="PASS", evidence="twice the same", remedy="")
         yield Gate(**said, **within, accuracy=0.4567, least=0.4111, met=model == models[0])

@@ -24,7 +24,7 @@ from advcli.cli.tables import attack_and_train as tables
 from advcli.cli.tables.evidence import bound_text
 from advcli.cli.tables.style import title
 from advcli.errors import ExitStatus
-from advcli.records import Epoch, Failed, Gate, Progress, Record, Requirement, Verified
+from advcli.records import Epoch, Failed, Gate, Progress, Record, Requirement, Tolerance, Verified
 
 _WIDE = 100_000
 
@@ -207,6 +207,10 @@ class Output:
             if isinstance(event, Verified) and not event.intact:
                 self._failures += 1
                 write_error(f"'{event.file}' {event.problem}")
+            if isinstance(event, Tolerance) and event.met is False:
+                self._unmet += 1
+                required = f"{event.parameter} {event.hold:.10g} is required"
+                write_error(f"{event.model} {event.statement}: {required}")
             if isinstance(event, Epoch) and not self.quiet:
                 self.stderr.print(tables.epoch_line(_readable_parts(event)))
             if self.json:

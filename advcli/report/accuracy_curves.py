@@ -1,4 +1,4 @@
-"""Accuracy over the radius of each attack, with Wilson 95% bands."""
+"""Accuracy over the radius of each attack, and over the parameter of each corruption, with Wilson 95% bands."""
 
 import io
 import re
@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from advcli.records import Score
+from advcli.records import Score, Swept, Tolerance
 from advcli.report.cross_table import parted
 from advcli.report.lettering import Lettering
-from advcli.threat.spelling import spell_norm
+from advcli.threat.spelling import name_parameter, spell_norm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +36,39 @@ class Curve:
     scores: Sequence[Score]
 
 
+@dataclass(frozen=True)
+class _Line:
+    """One line of a panel; ``attack`` is empty for a corruption."""
+
+    model: str
+    attack: str
+    x: Sequence[float]
+    accuracies: Sequence[float]
+    lows: Sequence[float]
+    highs: Sequence[float]
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One pair of axes.
+
+    Args:
+        label: of the x axis.
+        lines: what is drawn.
+        begin: where the x axis begins; None for the first value.
+        log: whether it is logarithmic.
+        falling: whether it runs from high values to low ones.
+        tolerances: those that are marked.
+    """
+
+    label: str
+    lines: Sequence[_Line]
+    begin: float | None = None
+    log: bool = False
+    falling: bool = False
+    tolerances: Sequence[Tolerance] = ()
+
+
 def curves(scores: Sequence[Score]) -> list[Curve]:
     """Find what was measured at several radii, model by model; radius 0 is the clean accuracy."""
     clean = {score.model: score for score in scores if score.perturbation == "clean"}
@@ -52,15 +85,30 @@ def curves(scores: Sequence[Score]) -> list[Curve]:
     return [curve for of_model in parted(found, lambda curve: curve.model).values() for curve in of_model]
 
 
-def accuracy_curves(scores: Sequence[Score], file: BinaryIO, format: Literal["png", "svg"] = "png") -> None:
-    """Draw the curves of all scores as a picture, a panel a norm; equal scores give equal bytes."""
-    _draw(curves(scores), file, format, facecolor="white")
+def accuracy_curves(
+    scores: Sequence[Score],
+    file: BinaryIO,
+    format: Literal["png", "svg"] = "png",
+    sweeps: Sequence[Swept] = (),
+    tolerances: Sequence[Tolerance] = (),
+) -> None:
+    """Draw the curves of all scores as a picture, a panel a norm or swept corruption; equal ones give equal bytes."""
+    _draw([*_radius_panels(curves(scores)), *_sweep_panels(sweeps, tolerances)], file, format, facecolor="white")
 
 
 def inline_curves(scores: Sequence[Score], prefix: str) -> str:
     """Draw the curves as SVG that is part of a page, in the page's own colours; ``prefix`` begins its identifiers."""
+    return _inline(_radius_panels(curves(scores)), prefix)
+
+
+def inline_sweep(sweeps: Sequence[Swept], tolerances: Sequence[Tolerance], prefix: str) -> str:
+    """Draw the sweeps of one corruption in the same way, and where the models' tolerances are."""
+    return _inline(_sweep_panels(sweeps, tolerances), prefix)
+
+
+def _inline(panels: Sequence[_Panel], prefix: str) -> str:
     file = io.BytesIO()
-    _draw(curves(scores), file, "svg", facecolor="none")
+    _draw(panels, file, "svg", facecolor="none")
     text = file.getvalue().decode("utf-8")
     # What stands before says which kind of document it is. No text holds a bracket, so only markup is changed.
     return re.sub(r"<[^>]*>", lambda tag: _part_of_a_page(tag.group(), prefix), text[text.index("<svg") :])
@@ -74,20 +122,57 @@ def _part_of_a_page(tag: str, prefix: str) -> str:
     return tag.replace(_INK, "var(--ink)").replace(_RULE, "var(--rule)")
 
 
-def _draw(drawn: Sequence[Curve], file: BinaryIO, format: str, facecolor: str) -> None:
+def _radius_panels(drawn: Sequence[Curve]) -> list[_Panel]:
+    panels = []
+    for norm, members in parted(drawn, lambda curve: curve.norm).items():
+        radii = sorted({score.eps or 0.0 for curve in members for score in curve.scores})
+        steps = norm == "linf" and all(abs(255 * radius - round(255 * radius)) < 1e-3 for radius in radii)
+        scale = 255 if steps else 1
+        lines = [
+            _Line(
+                curve.model,
+                curve.attack,
+                [scale * (score.eps or 0.0) for score in curve.scores],
+                [score.accuracy for score in curve.scores],
+                [score.low for score in curve.scores],
+                [score.high for score in curve.scores],
+            )
+            for curve in members
+        ]
+        panels.append(_Panel(f"{spell_norm(norm)} radius{' in 1/255' if steps else ''}", lines, begin=0.0))
+    return panels
+
+
+def _sweep_panels(sweeps: Sequence[Swept], tolerances: Sequence[Tolerance]) -> list[_Panel]:
+    panels = []
+    for place, members in parted(sweeps, _swept_place).items():
+        first = members[0]
+        lines = [_Line(sweep.model, "", sweep.values, sweep.accuracies, sweep.lows, sweep.highs) for sweep in members]
+        found = [tolerance for tolerance in tolerances if _swept_place(tolerance) == place]
+        label = f"{first.perturbation}: {name_parameter(first.parameter, first.unit)}"
+        falling = first.values[0] > first.values[-1]
+        panels.append(_Panel(label, lines, log=first.log, falling=falling, tolerances=found))
+    return panels
+
+
+def _swept_place(record: Swept | Tolerance) -> tuple[str, str]:
+    return record.perturbation, record.parameter
+
+
+def _draw(panels: Sequence[_Panel], file: BinaryIO, format: str, facecolor: str) -> None:
     from matplotlib import rc_context, style
     from matplotlib.figure import Figure
 
     # A user's own matplotlibrc is for the user's own figures.
     with style.context("default", after_reset=True), rc_context({"svg.fonttype": "none", "svg.hashsalt": "advcli"}):
-        panels = parted(drawn, lambda curve: curve.norm)
         figure = Figure(figsize=(4.6 * max(len(panels), 1) + 2.6, 4.2), layout="constrained")
-        looks = _looks(drawn)
-        for number, (norm, members) in enumerate(panels.items(), 1):
-            _panel(figure.add_subplot(1, len(panels), number), norm, members, looks)
+        looks = _looks([line for panel in panels for line in panel.lines])
+        lettering = Lettering([*looks["model"], *looks["attack"], *(panel.label for panel in panels)])
+        for number, panel in enumerate(panels, 1):
+            _panel(figure.add_subplot(1, len(panels), number), panel, looks, lettering)
         if not panels:
             figure.text(0.5, 0.5, "nothing was measured at several radii", ha="center", color=_INK)
-        _legend(figure, looks, Lettering([*looks["model"], *looks["attack"]]))
+        _legend(figure, looks, lettering)
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type")) if format == "svg" else {"Software": None}
         figure.savefig(file, format=format, dpi=150, facecolor=facecolor, metadata=nothing)
 
@@ -96,10 +181,10 @@ def _draw(drawn: Sequence[Curve], file: BinaryIO, format: str, facecolor: str) -
 _Look = Any
 
 
-def _looks(drawn: Sequence[Curve]) -> dict[str, dict[str, _Look]]:
+def _looks(drawn: Sequence[_Line]) -> dict[str, dict[str, _Look]]:
     """Choose a colour for each model and a line style for each attack."""
-    models = dict.fromkeys(curve.model for curve in drawn)
-    attacks = dict.fromkeys(curve.attack for curve in drawn)
+    models = dict.fromkeys(line.model for line in drawn)
+    attacks = dict.fromkeys(line.attack for line in drawn if line.attack)
     lines = dict(zip(attacks, cycle(_ATTACKS), strict=False))
     return {
         "model": dict(zip(models, cycle(_COLOURS), strict=False)),
@@ -107,26 +192,27 @@ def _looks(drawn: Sequence[Curve]) -> dict[str, dict[str, _Look]]:
     }
 
 
-def _panel(axes: Any, norm: str, drawn: Sequence[Curve], looks: dict[str, dict[str, _Look]]) -> None:
-    radii = sorted({score.eps or 0.0 for curve in drawn for score in curve.scores})
-    steps = norm == "linf" and all(abs(255 * radius - round(255 * radius)) < 1e-3 for radius in radii)
-    scale = 255 if steps else 1
-    for curve in drawn:
-        colour = looks["model"][curve.model]
-        x = [scale * (score.eps or 0.0) for score in curve.scores]
-        axes.fill_between(
-            x,
-            [100 * score.low for score in curve.scores],
-            [100 * score.high for score in curve.scores],
-            color=colour,
-            alpha=0.15,
-            linewidth=0,
-        )
-        y = [100 * score.accuracy for score in curve.scores]
-        axes.plot(x, y, color=colour, **looks["attack"][curve.attack])
+def _panel(axes: Any, panel: _Panel, looks: dict[str, dict[str, _Look]], lettering: Lettering) -> None:
+    for line in panel.lines:
+        colour = looks["model"][line.model]
+        lows, highs = [100 * low for low in line.lows], [100 * high for high in line.highs]
+        axes.fill_between(line.x, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        y = [100 * accuracy for accuracy in line.accuracies]
+        axes.plot(line.x, y, color=colour, **(looks["attack"][line.attack] if line.attack else _ATTACKS[0]))
+    for required in dict.fromkeys(tolerance.required for tolerance in panel.tolerances):
+        axes.axhline(100 * required, color=_INK, linewidth=0.8, linestyle=":")
+    for tolerance in panel.tolerances:
+        if tolerance.value is not None:
+            axes.axvline(tolerance.value, color=looks["model"][tolerance.model], linewidth=0.8, linestyle=":")
+    if panel.log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    if panel.falling:
+        axes.invert_xaxis()
     axes.set_ylim(0, 102)
-    axes.set_xlim(left=0)
-    axes.set_xlabel(f"{spell_norm(norm)} radius{' in 1/255' if steps else ''}", color=_INK)
+    if panel.begin is not None:
+        axes.set_xlim(left=panel.begin)
+    axes.set_xlabel(lettering.line(panel.label), color=_INK, parse_math=False, family=lettering.families)
     axes.set_ylabel("accuracy, %" if axes.get_subplotspec().is_first_col() else "", color=_INK)
     axes.grid(color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)

@@ -21,14 +21,17 @@ from advcli.records import (
     Score,
     SliceScore,
     Support,
+    Swept,
+    Tolerance,
     Transferred,
 )
 from advcli.report import class_scores, heat_map, protocol, score_table, wording
 from advcli.report import gallery as pictures
-from advcli.report.accuracy_curves import curves, inline_curves
+from advcli.report.accuracy_curves import curves, inline_curves, inline_sweep
 from advcli.report.cross_table import cross_table, parted
 from advcli.report.gallery import Example
 from advcli.report.page import Section, page
+from advcli.threat.spelling import name_parameter
 
 Kind = TypeVar("Kind", bound=Record)
 _STYLES = ("benchmark.css",)
@@ -50,12 +53,14 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
     passed = [check for check in checks if check.verdict != "SUSPECT"]
     parts = [
         _simple("suspect", "Suspect", found=_alike(suspect), suspect=suspect),
-        score_table.summary_table(scores, of(Group)),
+        score_table.summary_table(_without_sweeps(scores, of(Swept)), of(Group)),
+        _simple("tolerances", "Tolerances", tolerances=of(Tolerance)),
         _simple("gates", "Required accuracies", gates=of(Gate)),
         _simple("requirements", "Requirements", requirements=of(Requirement), terms=_terms(of(Requirement))),
         _simple("changes", "Changes since the earlier results", changes=of(Change)),
         _reading(records),
         _curves(scores),
+        _sweeps(of(Swept), of(Tolerance)),
         heat_map.corruptions(scores, of(CorruptionError)),
         _simple("comparison", "Comparison of models", compared=of(Compared)),
         heat_map.transfer(of(Transferred)),
@@ -134,6 +139,30 @@ def _curves(scores: Sequence[Score]) -> Section | None:
         models = parted(members, lambda curve: curve.model)
         panels.append((norm, inline_curves(measured, f"curves-{norm}"), members, models, rows))
     return _simple("curves", "Accuracy over the radius", panels=panels)
+
+
+def _without_sweeps(scores: Sequence[Score], sweeps: Sequence[Swept]) -> list[Score]:
+    """Exclude the points of sweeps, which have tables of their own."""
+    points = {spec for sweep in sweeps for spec in sweep.perturbations}
+    return [score for score in scores if score.perturbation not in points]
+
+
+def _sweeps(sweeps: Sequence[Swept], tolerances: Sequence[Tolerance]) -> Section | None:
+    panels = []
+    for number, members in enumerate(parted(sweeps, lambda sweep: (sweep.perturbation, sweep.parameter)).values()):
+        first = members[0]
+        place = (first.perturbation, first.parameter)
+        found = [tolerance for tolerance in tolerances if (tolerance.perturbation, tolerance.parameter) == place]
+        points = [
+            (sweep.model, value, accuracy, low, high)
+            for sweep in members
+            for value, accuracy, low, high in zip(sweep.values, sweep.accuracies, sweep.lows, sweep.highs, strict=True)
+        ]
+        table = cross_table(points, lambda point: point[1], lambda point: point[0])
+        rows = sorted(table.rows, key=lambda row: row[0], reverse=first.values[0] > first.values[-1])
+        heading = name_parameter(first.parameter, first.unit)
+        panels.append((f"sweep-{number}", heading, first, inline_sweep(members, found, f"sweep-{number}"), table, rows))
+    return _simple("sweeps", "Accuracy over the parameter", panels=panels)
 
 
 def _certified(records: Sequence[Certified]) -> Section | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from advcli import __version__
 from advcli.report import wording
-from advcli.threat.spelling import spell_norm
+from advcli.threat.spelling import name_parameter, spell_norm
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -76,6 +76,7 @@ def _environment() -> "Environment":
         "points": wording.points,
         "probability": wording.probability,
         "spell_norm": spell_norm,
+        "name_parameter": name_parameter,
         "radius": lambda eps, norm: wording.radius(norm, eps),
         "decimal": wording.decimal,
         "count_noun": wording.count_noun,

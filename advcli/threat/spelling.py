@@ -18,6 +18,11 @@ def spell_threat(norm: str | None, eps: float | None) -> str:
     return f"{spell_norm(norm)} {f'{round(steps)}/255' if in_steps else f'{eps:.4g}'}"
 
 
+def name_parameter(parameter: str, unit: str) -> str:
+    """Name a parameter with its unit: ``radius, pixels``; ``photons at full scale``."""
+    return unit if unit.startswith(parameter) else f"{parameter}, {unit}" if unit else parameter
+
+
 def spell_perturbation(perturbation: str, norm: str | None, eps: float | None, severity: int | None) -> str:
     """Write a perturbation with its strength: ``pgd, Linf 8/255``, ``fog 3``."""
     strength = spell_threat(norm, eps)

@@ -43,11 +43,13 @@ def headings(parsed: Parsed) -> list[str]:
 def test_every_section_is_there_in_order(whole: Parsed) -> None:
     assert headings(whole) == [
         "summary",
+        "tolerances",
         "gates",
         "requirements",
         "changes",
         "reading",
         "curves",
+        "sweeps",
         "corruptions",
         "comparison",
         "transfer",

@@ -8,6 +8,7 @@ from rich.text import Text
 from advcli.cli.tables import evidence
 from advcli.cli.tables import findings as finding
 from advcli.cli.tables.style import new_table, title
+from advcli.cli.tables.sweeps import sweep_tables, tolerances_table
 from advcli.records import (
     Certified,
     Change,
@@ -23,6 +24,8 @@ from advcli.records import (
     Requirement,
     Score,
     SliceScore,
+    Swept,
+    Tolerance,
     Transferred,
     Verified,
 )
@@ -35,7 +38,10 @@ _SIDE_BY_SIDE = 3
 def benchmark_tables(records: Sequence[Record]) -> Iterator[Table]:
     """Yield the tables that show an evaluation."""
     scores = [record for record in records if isinstance(record, Score)]
-    plain = [score for score in scores if score.severity is None]
+    sweeps = [record for record in records if isinstance(record, Swept)]
+    # They have tables of their own.
+    swept = {spec for sweep in sweeps for spec in sweep.perturbations}
+    plain = [score for score in scores if score.severity is None and score.perturbation not in swept]
     if plain:
         # With a single attack the worst case is the same.
         attacks = {score.perturbation for score in plain if score.norm or score.perturbation == "worst"}
@@ -44,6 +50,7 @@ def benchmark_tables(records: Sequence[Record]) -> Iterator[Table]:
     corrupted = [score for score in scores if score.severity is not None]
     for model in dict.fromkeys(score.model for score in corrupted):
         yield _corruptions([score for score in corrupted if score.model == model])
+    yield from sweep_tables(sweeps)
     for kind, draw in _TABLES.items():
         found = [record for record in records if isinstance(record, kind)]
         if found:
@@ -164,6 +171,7 @@ def _corruption_errors(records: Sequence[CorruptionError]) -> Table:
 
 
 _TABLES = {
+    Tolerance: tolerances_table,
     Group: _groups,
     CorruptionError: _corruption_errors,
     Compared: finding.compared_table,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from advcli import registry
 from advcli.errors import UsageError, nearest
+from advcli.parsing import read_accuracy
 from advcli.records import Gate, Score, SliceScore
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import ANY_NORM, WORST
@@ -34,10 +35,7 @@ class Least:
         name, separator, value = text.rpartition("=")
         if not separator or not name.strip():
             raise UsageError(f"--fail-under names no accuracy: '{text}'", "write it as pgd=0.40")
-        accuracy = registry.number(value.strip().removesuffix("%"), "--fail-under")
-        accuracy = accuracy / 100 if value.strip().endswith("%") else accuracy
-        if not 0 <= accuracy <= 1:
-            raise UsageError(f"--fail-under is not an accuracy from 0 to 1: '{text}'", "write 40% as 0.40")
+        accuracy = read_accuracy(value, "--fail-under")
         spec, _, column = name.strip().partition("@")
         return cls(spec, accuracy, column)
 

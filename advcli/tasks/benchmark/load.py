@@ -174,6 +174,8 @@ def prepare_evaluation(
         tuple(model.subject for model in models),
         request.perturbations,
         request.smoothing,
+        request.ranges,
+        request.require,
     )
     return Prepared(request, shard, dataset, sample, tuple(models), plan)
 

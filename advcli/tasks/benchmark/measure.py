@@ -38,7 +38,7 @@ def evaluate_shared(
     for perturbation in plan.shared:
         for size in dict.fromkeys(model.size for model in models):
             same = [model for model in models if model.size == size]
-            yield from _shared(plan, same, perturbation, results, keep, batch)
+            yield from classify_shared(plan, same, perturbation, results, keep, batch)
         if perturbation is plan.perturbations[0]:
             refuse_other_order(models, results, perturbation)
         for subject in plan.subjects:
@@ -67,10 +67,10 @@ def evaluate_attacks(
         yield score_model(plan, results, subject, attack)
 
 
-def _shared(
+def classify_shared(
     plan: Plan, models: Sequence[EvaluatedModel], perturbation: Perturbation, results: Results, keep: Keep, batch: int
 ) -> Iterator[Progress]:
-    """Classify the same perturbed images with all models of one image size."""
+    """Classify the same perturbed images with all models of one image size, where that is missing."""
     first = models[0]
     change = None if perturbation.kind is Kind.GIVEN else changed(perturbation, plan.seed)
     # Labels and columns are recorded once.

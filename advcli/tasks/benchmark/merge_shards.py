@@ -10,6 +10,7 @@ from advcli.errors import UsageError
 from advcli.records import Progress, Protocol, Record, Score
 from advcli.tasks.benchmark.certify import certificates
 from advcli.tasks.benchmark.evidence import REPORT, begin_evidence, finish_evidence
+from advcli.tasks.benchmark.find_tolerances import find_tolerances, nothing_measured
 from advcli.tasks.benchmark.junit import write_junit
 from advcli.tasks.benchmark.missing import first_unknown
 from advcli.tasks.benchmark.numbering import refuse_mixed
@@ -50,8 +51,10 @@ def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[R
         raise UsageError(f"'{files[0]}' holds no results yet", "go on with it: --resume FILE")
     if unknown := first_unknown(plan, results, plan.rows):
         raise UsageError(f"there are no results of {unknown} for all images", "go on with each file: --resume FILE")
+    # First, as it refuses tolerances that need more than the results.
+    tolerances = list(find_tolerances(plan, results, nothing_measured(plan, results)))
     final: list[Record] = []
-    for record in _summed_up(plan, results, request.summary):
+    for record in _summed_up(plan, results, request.summary, tolerances):
         final.append(record)
         yield record
     file = how.results_file
@@ -94,14 +97,19 @@ def plan_of(protocol: Protocol, results: Results) -> Plan:
         subjects,
         request.perturbations,
         request.smoothing,
+        request.ranges,
+        request.require,
     )
 
 
-def _summed_up(plan: Plan, results: Results, summary: Summary) -> Iterator[Record]:
+def _summed_up(
+    plan: Plan, results: Results, summary: Summary, tolerances: Sequence[Record | Progress]
+) -> Iterator[Record]:
     found: list[Score] = []
     for score in scores(plan, results):
         found.append(score)
         yield score
+    yield from (record for record in tolerances if isinstance(record, Record))
     yield from transfer_matrix(plan, results)
     for subject in plan.subjects:
         yield from certificates(plan, results, subject.name)

@@ -5,6 +5,7 @@ from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
+from advcli.tasks.benchmark.tolerance import MOST_FURTHER
 
 
 def most_queries(plan: Plan, results: Results, model: EvaluatedModel) -> dict[str, int | None]:
@@ -22,6 +23,8 @@ def most_queries(plan: Plan, results: Results, model: EvaluatedModel) -> dict[st
             name = "corruptions" if perturbation.kind is Kind.CORRUPTION else perturbation.spec
             so_far = most.get(name, 0)
             most[name] = None if each is None or so_far is None else so_far + each * images
+    if plan.required is not None and plan.sweeps:
+        most["tolerances"] = len(plan.sweeps) * MOST_FURTHER * len(model.rows)
     if plan.smoothing is not None:
         left = int((results.smoothed(model.name)[0][model.rows] == UNKNOWN).sum())
         most["certificates"] = left * (plan.smoothing.n0 + plan.smoothing.n)

@@ -10,6 +10,7 @@ import numpy as np
 from advcli.records.base import Json
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.randomized_smoothing import Smoothing
+from advcli.tasks.benchmark.sweeps import Sweep
 from advcli.threat.threat import Threat
 
 CLEAN = Perturbation("clean", Kind.CLEAN)
@@ -94,6 +95,8 @@ class Plan:
         subjects: the models.
         perturbations: the perturbations, clean images first.
         smoothing: the randomized smoothing, if certificates are requested.
+        sweeps: the corruptions that are measured over their parameter; their points are among the perturbations.
+        required: the accuracy that decides how far a model tolerates them, if tolerances are requested.
     """
 
     data: str
@@ -104,6 +107,8 @@ class Plan:
     subjects: tuple[Subject, ...]
     perturbations: tuple[Perturbation, ...] = (CLEAN,)
     smoothing: Smoothing | None = None
+    sweeps: tuple[Sweep, ...] = ()
+    required: float | None = None
 
     @property
     def shared(self) -> list[Perturbation]:

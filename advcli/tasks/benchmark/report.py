@@ -1,4 +1,4 @@
-"""The report of an evaluation with a gallery, and the figure of accuracy over eps."""
+"""The report of an evaluation with a gallery, and the figure of its accuracy curves."""
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from advcli.data.dataset import to_eight_bits
 from advcli.errors import UsageError
 from advcli.files import atomic
-from advcli.records import Progress, Protocol, Record, Score
+from advcli.records import Progress, Protocol, Record, Score, Swept, Tolerance
 from advcli.tasks.benchmark.load import Prepared
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturb import searched
@@ -68,8 +68,11 @@ def write_report(
         from advcli.report.accuracy_curves import accuracy_curves
 
         scores = [record for record in records if isinstance(record, Score)]
+        sweeps = [record for record in records if isinstance(record, Swept)]
+        tolerances = [record for record in records if isinstance(record, Tolerance)]
         with atomic.whole_file(pages.figure) as file:
-            accuracy_curves(scores, file, "svg" if pages.figure.suffix.lower() == ".svg" else "png")
+            format = "svg" if pages.figure.suffix.lower() == ".svg" else "png"
+            accuracy_curves(scores, file, format, sweeps, tolerances)
     if reports:
         from advcli.report.benchmark import benchmark_page
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from advcli.data.class_order import ClassOrder
 from advcli.errors import AdvcliError, UsageError
 from advcli.options import OUTPUT, SUMMARY, THREAT, WHAT, changed_options, name_of, option, options_of
-from advcli.parsing import read_duration, read_list, read_severities
+from advcli.parsing import read_accuracy, read_duration, read_list, read_severities
 from advcli.records.base import Json
 from advcli.records.read_back import read_back
 from advcli.tasks.request import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from advcli.tasks.benchmark.randomized_smoothing import Smoothing
     from advcli.tasks.benchmark.requirements import RequirementsFile
     from advcli.tasks.benchmark.summary import Summary
+    from advcli.tasks.benchmark.sweeps import Sweep
 
 
 def _read_corruptions(text: str) -> tuple[str, ...]:
@@ -54,8 +55,12 @@ def _read_attacks(specs: Sequence[str]) -> tuple[str, ...]:
     return () if list(specs) == ["none"] else tuple(dict.fromkeys(specs))
 
 
-def _read_noises(specs: Sequence[str]) -> tuple[str, ...]:
+def _read_specs(specs: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(specs))
+
+
+def _read_required(text: str) -> float:
+    return read_accuracy(text, "--require")
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,8 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
             digital, extra, of physical parameters optics, sensor, scene, codec, or some by name. A value of the
             parameter replaces the severity: defocus:radius=2.5; a plus sign puts one after another: motion+low_light.
         severities: of corruptions: 3, 1,3,5 or 1-5.
+        sweeps: accuracy over the physical parameter of a corruption: defocus:radius=0..6/7 at 7 values from 0 to 6;
+            low_light:photons=1000..10/7,log; may be given several times.
         norms: the norm perturbations are measured in; may be given several times.
         eps: the radius of a perturbation: 8/255, or several for a curve: 0,2/255,4/255; of one norm: l2=0.5,1.
         threats: norm and radius of each ball; None means that the options above and the models determine them.
@@ -117,6 +124,9 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         requirements_text: the content of this file.
         fail_under: exit with 3 if an accuracy is lower: clean=0.9, pgd=0.40, worst=0.3; for each value of a column of
             --by: clean@light=0.8; may be given several times.
+        require: find the strongest value of each sweep at which the lower bound of the accuracy is at least this.
+        hold: exit with 3 if the tolerance does not reach this value of a sweep: defocus:radius=2; may be given several
+            times.
         baseline: earlier results: report regressions (the exit code stays 0).
         checks: check the evaluation for known evaluation errors.
     """
@@ -129,13 +139,16 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         _DEFAULT, "fgsm and pgd; without gradients square", parse=_read_attacks, several=True
     )
     noises: tuple[str, ...] = option(
-        (), "--noise", panel=THREAT, metavar="SPEC", family="augmentations", parse=_read_noises, several=True
+        (), "--noise", panel=THREAT, metavar="SPEC", family="augmentations", parse=_read_specs, several=True
     )
     corruptions: tuple[str, ...] = option(
         (), panel=THREAT, metavar="SPEC,...", family="corruptions", parse=_read_corruptions, shown=False
     )
     severities: tuple[int, ...] = option(
         (1, 2, 3, 4, 5), "--severity", panel=THREAT, metavar="1-5", parse=read_severities, shown="1-5"
+    )
+    sweeps: tuple[str, ...] = option(
+        (), "--sweep", panel=THREAT, metavar="SPEC", family="corruptions", parse=_read_specs, several=True
     )
     given: str = option("", panel=THREAT, metavar="PATH")
     given_sets: tuple[tuple[str, int], ...] = ()
@@ -160,6 +173,8 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     requirements: Path | None = option(None, panel=SUMMARY, metavar="FILE")
     requirements_text: str = ""
     fail_under: tuple[str, ...] = option((), panel=SUMMARY, metavar="GATE", of_results=True)
+    require: float | None = option(None, panel=SUMMARY, metavar="NUMBER", parse=_read_required, of_results=True)
+    hold: tuple[str, ...] = option((), panel=SUMMARY, metavar="SPEC", of_results=True)
     baseline: Path | None = option(None, panel=SUMMARY, metavar="FILE", of_results=True)
 
     def __post_init__(self) -> None:
@@ -253,7 +268,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         if not dataset.has_clean:
             if self.attacks is _DEFAULT or not self.attacks:
                 request = replace(request, attacks=())
-            for name in ("attacks", "noises", "corruptions", "transfer", "certify"):
+            for name in ("attacks", "noises", "corruptions", "sweeps", "transfer", "certify"):
                 if getattr(request, name):
                     raise UsageError(
                         f"there are no clean images in '{self.data}' for {name_of(name, options_of(self)[name])}",
@@ -319,11 +334,12 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         from advcli.tasks.benchmark.plan import CLEAN
 
         methods = {spec: registry.build("attacks", spec) for spec in self.attacks}
+        swept = (sweep.perturbation(value) for sweep in self.ranges for value in sweep.values)
         asked = (
             *((CLEAN,) if self.has_clean else ()),
             *given_perturbations(self.given_sets),
             *perturbations.noises_of(self.noises),
-            *perturbations.corruptions_of(self.corruptions, self.severities),
+            *dict.fromkeys((*perturbations.corruptions_of(self.corruptions, self.severities), *swept)),
             *perturbations.attacks_under(methods, self.balls, self.surrogate),
             *(perturbations.transfers_under(methods, self.balls) if self.transfer else ()),
         )
@@ -349,6 +365,21 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         if self.requirements_file is None:
             return ()
         return self.requirements_file.perturbations(self.balls[0], self.surrogate)
+
+    @cached_property
+    def ranges(self) -> tuple["Sweep", ...]:
+        """The sweeps, with the values that their tolerances must reach.
+
+        Raises:
+            UsageError: a sweep is invalid, or there is none to require something of.
+        """
+        from advcli.tasks.benchmark.sweeps import read_sweep, with_holds
+
+        if self.require is not None and not self.sweeps:
+            raise UsageError("--require is about a sweep", "give --sweep, too; --fail-under is about accuracies")
+        if self.hold and self.require is None:
+            raise UsageError("--hold needs the accuracy that must be met", "give --require 0.9, too")
+        return with_holds([read_sweep(text) for text in self.sweeps], self.hold)
 
     @cached_property
     def summary(self) -> "Summary":
@@ -388,7 +419,7 @@ class Execution(Validated):
         junit: write gates, requirements and checks as JUnit XML for CI systems; a SUSPECT check is a failure there.
         evidence: write plan, results, report, environment and a SHA-256 manifest into this folder.
         verify: verify a folder of --evidence; exit with 1 if it is damaged, with 3 if a requirement was not met.
-        figure: draw accuracy over eps as a .png or .svg.
+        figure: draw accuracy over eps, and over the parameters of sweeps, as a .png or .svg.
         export: write the corrupted images as folders: corruption/severity/class/image.png.
         resume: continue the evaluation of a results file; its options are read from the file.
         shard: only the K-th of N parts of the images.

@@ -12,12 +12,15 @@ from advcli.records import Progress, Record, Score, Smoothed, Verdicts
 from advcli.tasks.benchmark.certify import smooth
 from advcli.tasks.benchmark.evidence import REPORT, begin_evidence, finish_evidence
 from advcli.tasks.benchmark.export import export
+from advcli.tasks.benchmark.find_tolerances import find_tolerances
 from advcli.tasks.benchmark.junit import write_junit
 from advcli.tasks.benchmark.load import Prepared, prepare_evaluation
-from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared
+from advcli.tasks.benchmark.measure import classify_shared, evaluate_attacks, evaluate_shared
 from advcli.tasks.benchmark.merge_shards import merge
 from advcli.tasks.benchmark.most_queries import most_queries
 from advcli.tasks.benchmark.numbering import refuse_mixed
+from advcli.tasks.benchmark.perturbations import Perturbation
+from advcli.tasks.benchmark.plan import Subject
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.read_results import read_protocol
 from advcli.tasks.benchmark.report import ReportFiles, write_report
@@ -183,6 +186,13 @@ def _measured(
         if isinstance(event, Score):
             found.append(event)
         yield event
+
+    def measure(subject: Subject, perturbation: Perturbation) -> Iterator[Progress]:
+        model = next(model for model in models if model.name == subject.name)
+        return classify_shared(plan, [model], perturbation, results, keep, batch)
+
+    # Their further values are known only now, so that no gate or comparison is about them.
+    yield from find_tolerances(plan, results, measure)
     if checked:
         yield from checks(prepared, results, found, after=False)
     if how.budget is not None:

@@ -18,6 +18,7 @@ from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.benchmark.report import ReportFiles
 from advcli.tasks.benchmark.request import Execution, Request
 from advcli.tasks.benchmark.requirements import attacks_of, refuse_missing_worst
+from advcli.tasks.benchmark.sweeps import read_sweep
 
 _OF_ONE_CALL = frozenset({"json", "quiet", "offline", "max_pixels"})
 _OF_RESULTS = frozenset(
@@ -43,6 +44,10 @@ def check(request: Request) -> None:
         noise_on_all(spec)
     for name in request.corruptions:
         build_corruption(name)
+    for text in request.sweeps:
+        read_sweep(text)
+    for text in request.hold:
+        build_corruption(text)
     for text in request.fail_under:
         Least.read(text)
     _ = request.smoothing
@@ -92,6 +97,8 @@ def check_new(request: Request, how: Execution) -> None:
             raise UsageError(f"--{name} has no effect without a model", "leave it out, or name a model")
     if not request.models and not request.data:
         raise UsageError("there is nothing to corrupt", "say what with --data")
+    if request.sweeps and not request.models:
+        raise UsageError("--sweep has no effect without a model", "leave it out")
     if request.class_order is not None and not request.models:
         raise UsageError("--class-order has no effect without a model", "leave it out")
     if request.class_order is not None and request.classes:
@@ -167,6 +174,12 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     checked = loads and request.checks and request.has_clean
     if how.junit and not (checked or request.fail_under or request.requirements_file):
         raise UsageError("--junit has nothing to tell", "give --fail-under or --requirements")
+    _ = request.ranges
+    if how.shard.of > 1 and request.require is not None:
+        raise UsageError(
+            "a tolerance is searched on all images, not on a part of them",
+            "merge the shards without --require into --out FILE, then: --resume FILE --require 0.9",
+        )
     if request.transfer and len(request.models) < 2:
         raise UsageError("--transfer needs two models or more", "name another model")
     if request.surrogate is not None and request.transfer:
