@@ -112,7 +112,7 @@ class _Features:
                 raise UsageError(f"'{file}' describes no images with one class each", "other data cannot be measured")
             named = folder / f"{label[0]}.labels.txt"
             names = tuple(read_text(named).splitlines()) if named.is_file() else ()
-        except (OSError, ValueError, LookupError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
             raise UsageError(f"'{file}' cannot be read: {error}", "prepare the data again") from error
         return cls(image[0], label[0], names)
 
