@@ -50,3 +50,31 @@ def limited(gigabytes: float) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def main(spec: str, gigabytes: float, number: int) -> None:
+    """Attack images under a limit; print a line for each note, and the verdicts."""
+    import logging
+    import sys
+
+    from advcli import registry
+    from advcli.model.classifier import Classifier
+    from advcli.search.compiled_attack import CompiledAttack
+    from advcli.threat.threat import Norm, Threat
+
+    classifier = Classifier("heavy", model(), ("cat", "dog", "owl", "fox"), (8, 8))
+    pixels = np.random.default_rng(number).uniform(0.2, 0.8, (24, 8, 8, 3)).astype(np.float32)
+    attack = registry.build("attacks", spec)
+    norm = Norm.LINF if Norm.LINF in getattr(attack, "norms", (Norm.LINF,)) else Norm.L2
+    threat = Threat(norm, 0.02 if norm is Norm.LINF else 0.3)
+    with limited(gigabytes):
+        logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
+        labels = classifier.predicted(pixels)
+        found = CompiledAttack(classifier.inference_copy, attack, threat).search(pixels, labels)
+    print(labels.tolist(), found.predicted.tolist(), found.queries.tolist())
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))
