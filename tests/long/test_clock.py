@@ -67,7 +67,7 @@ def test_a_clock_that_jumps_changes_nothing(clock: str, tmp_path: Path, advcli: 
     assert all(float(line.rpartition(",")[2]) >= 0 for line in history[1:])
     benchmark = ("benchmark", "first.keras", "--data", "data.npz", "--eps", 0.1, "--no-checks")
     for name, options in (("whole", ()), ("budget", ("--budget", "5s"))):
-        call(*benchmark, "--attack", "fgsm,pgd:steps=3", *options, "--out", f"{name}.jsonl")
+        call(*benchmark, "--attack", "fgsm", "--attack", "pgd:steps=3", *options, "--out", f"{name}.jsonl")
         assert all(0 <= number < LONGEST for number in numbers(lines(tmp_path / f"{name}.jsonl")))
     call("benchmark", "--resume", "whole.jsonl", "--no-checks")
     assert sum(line["type"] == "score" for line in lines(tmp_path / "whole.jsonl")) >= 3

@@ -90,7 +90,7 @@ def benchmark(folder: Path) -> tuple[object, ...]:
         return ("benchmark", "--resume", file.name, "--no-checks")
     return (
         *("benchmark", "../model.keras", "--data", "digits", "--limit", 60, "--batch", 4, "--no-checks"),
-        *("--attack", "fgsm,pgd:steps=3", "--eps", 0.1, "--noise", "gaussian:std=0.2"),
+        *("--attack", "fgsm", "--attack", "pgd:steps=3", "--eps", 0.1, "--noise", "gaussian:std=0.2"),
         *("--corruptions", "brightness,contrast", "--severity", 3, "--out", file.name, "--overwrite"),
     )
 
