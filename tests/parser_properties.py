@@ -131,7 +131,7 @@ def check(holds: Callable[[Any], None], examples: int, number: int | None = None
         deadline=None,
         database=None,
         derandomize=number is None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
     run = options(given(PROPERTIES[holds])(lambda value: holds(value)))
     (run if number is None else seed(number)(run))()

@@ -79,7 +79,7 @@ def test_other_errors_and_black_boxes_are_left_alone() -> None:
     with pytest.raises(AdvcliError, match="out of memory for a single image"):
         SmallerBatches()(fail, np.zeros(4))
     with pytest.raises(ZeroDivisionError):
-        SmallerBatches()(lambda rows: (rows, 1 / 0), np.zeros(4))
+        SmallerBatches()(lambda rows: (rows * (1 // 0),), np.zeros(4))
 
 
 def test_predictions_and_attacks_are_the_same(caplog: pytest.LogCaptureFixture) -> None:

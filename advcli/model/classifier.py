@@ -375,8 +375,10 @@ def _finite_gradient(pixels: ArrayLike) -> Tensor:
 def _apart(copy: Classifier, model: Classifier, pixels: Tensor) -> float:
     """Return the largest difference between a copy's logits and the model's, relative to the largest logit."""
 
-    def logits(classifier: Classifier) -> Tensor:
-        return classifier.batches(lambda part: (np.asarray(classifier.logits(part)),), pixels)[0]
+    def logits(classifier: Classifier) -> np.ndarray:
+        return classifier.batches(lambda part: (np.asarray(classifier.logits(tf.constant(part))),), np.asarray(pixels))[
+            0
+        ]
 
     return disagreement(lambda: logits(copy), lambda: logits(model))
 

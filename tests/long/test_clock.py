@@ -39,7 +39,7 @@ LONGEST = 600
 def numbers(content: Any) -> list[float]:
     """Return the times in a record and what it holds."""
     if isinstance(content, dict):
-        own = [value for key, value in content.items() if "seconds" in key and isinstance(value, (int, float))]
+        own = [float(value) for key, value in content.items() if "seconds" in key and isinstance(value, (int, float))]
         return own + [number for value in content.values() for number in numbers(value)]
     return [number for value in content for number in numbers(value)] if isinstance(content, list) else []
 

@@ -137,8 +137,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, program: tuple[str, ...]) ->
     assert code == 0, error
     shutil.copy(folder / "run" / "model.keras", folder / "model.keras")
     (folder / "photos").mkdir()
-    for number, image in enumerate(load_digits().images[:IMAGES]):
-        Image.fromarray((image * 15).astype(np.uint8)).convert("RGB").save(folder / "photos" / f"{number:02}.png")
+    for number, image in enumerate(load_digits(return_X_y=True)[0][:IMAGES]):
+        Image.fromarray((image * 15).astype(np.uint8).reshape(8, 8)).convert("RGB").save(
+            folder / "photos" / f"{number:02}.png"
+        )
     return folder
 
 
