@@ -1,13 +1,21 @@
 """Text forms of values that options take: lists, ranges, radii, severities, times."""
 
 import csv
+import math
 import re
 from collections.abc import Collection
 
 from advcli import registry
 from advcli.errors import UsageError, nearest
 
+# Python refuses to read thousands of digits.
+_MOST_DIGITS = 10
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def read_index(text: str) -> int | None:
+    """Read a whole number that counts classes or places; None where the text is none, or of ten digits or more."""
+    return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else None
 
 
 def read_list(text: str | None) -> tuple[str, ...]:
@@ -117,6 +125,6 @@ def read_duration(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text.strip().lower():
         raise UsageError(f"--budget is not a time: '{text}'", "write 90s, 10m or 1h30m")
     seconds = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         raise UsageError(f"--budget leaves no time: '{text}'", "write 90s, 10m or 1h30m")
     return seconds

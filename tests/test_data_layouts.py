@@ -403,6 +403,13 @@ def test_sources_of_paths_are_components() -> None:
     assert {"folder", "manifest", "parquet", "tfrecord"} <= set(registry.names("datasets"))
 
 
+@pytest.mark.parametrize("features", [{"image": 0}, 7, None, {"image": None, "label": {"classLabel": 1}}, ["image"]])
+def test_features_that_are_none(tmp_path: Path, pictures: list[Picture], features: Any) -> None:
+    folder = tfds(pictures, IDS, tmp_path)
+    (folder / "1.0.0" / "features.json").write_text(json.dumps({"featuresDict": {"features": features}}))
+    refused(folder, "features.json", "cannot be read")
+
+
 _READ = """
 import resource, sys
 from advcli.datasets import find

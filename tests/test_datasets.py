@@ -365,6 +365,16 @@ def test_npz(tmp_path: Path) -> None:
     assert decode(data.test, (28, 28), 3).pixels.shape == (6, 28, 28, 3)
 
 
+@pytest.mark.parametrize("name", ["x_train", "y_test", "labels"])
+def test_an_npz_whose_member_is_no_array(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for key, array in (arrays() | {"labels": np.array(["cat", "dog", "owl"])}).items():
+            file = io.BytesIO()
+            np.save(file, array)
+            archive.writestr(f"{key}.npy", b"none" if key == name else file.getvalue())
+    refused(find(str(tmp_path / "a.npz")), f"'{name}' is not an array")
+
+
 @pytest.mark.parametrize(
     ("convert", "dtype"),
     [

@@ -2,6 +2,7 @@ import io
 import os
 import stat
 import struct
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,22 @@ def test_a_text_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
         images.read(tmp_path / "a.png")
     assert images.size(tmp_path / "a.png") == (0, 0)
     assert png.record_in(tmp_path / "a.png") == {} and png.kind_in(tmp_path / "a.png") is None
+
+
+def test_many_colour_profiles_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    profile = b"own\0\0" + zlib.compress(bytes(900_000))
+    chunk = struct.pack(">I", len(profile)) + b"iCCP" + profile + struct.pack(">I", zlib.crc32(b"iCCP" + profile))
+    content = saved(COLOUR, "PNG")
+    # Pillow alone needs two milliseconds for each.
+    (tmp_path / "many.png").write_bytes(content[:33] + 2000 * chunk + content[33:])
+    began = time.process_time()
+    for reader in (images.read, png.read):
+        with pytest.raises(AdvcliError, match="many colour profiles"):
+            reader(tmp_path / "many.png")
+    assert images.size(tmp_path / "many.png") == (0, 0)
+    assert time.process_time() - began < 2
+    (tmp_path / "one.png").write_bytes(content[:33] + chunk + content[33:])
+    np.testing.assert_array_equal(images.read(tmp_path / "one.png"), COLOUR)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", "[1]", "9" * 5000])

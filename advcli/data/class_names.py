@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from advcli.errors import UsageError, nearest
+from advcli.parsing import read_index
 
 
 def class_named(labels: Sequence[str], name: str, wordnet_ids: Sequence[str] = ()) -> int | None:
@@ -37,8 +38,9 @@ def class_index(labels: Sequence[str], value: str) -> int:
     index = class_named(labels, value)
     if index is not None:
         return index
-    if value.strip().isdecimal() and int(value) < len(labels):
-        return int(value)
+    index = read_index(value.strip())
+    if index is not None and index < len(labels):
+        return index
     raise UsageError(f"no class '{value}' among the {len(labels)} classes", nearest(value, labels))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 _DIGITS = re.compile("([0-9]+)")
+_MOST = 4000
 
 
 class ClassOrder(StrEnum):
@@ -25,7 +26,8 @@ class ClassOrder(StrEnum):
 
 def _by_number(name: str) -> tuple[list[str | int], str]:
     # Text and numbers alternate, so that text is never compared with a number.
-    parts: list[str | int] = [int(part) if i % 2 else part for i, part in enumerate(_DIGITS.split(name))]
+    # Python refuses to read more digits than so many.
+    parts: list[str | int] = [int(part[:_MOST]) if i % 2 else part for i, part in enumerate(_DIGITS.split(name))]
     return parts, name
 
 

@@ -36,8 +36,8 @@ def read_npz(path: Path) -> tuple[Split, Split, tuple[str, ...] | None]:
             if missing:
                 raise UsageError(f"no {', '.join(missing)} in '{path}'", _KEYS)
             # An array is unpacked each time it is asked for, so each is asked for once.
-            splits = [labelled(archive[x], archive[y], x, y) for x, y in (keys[:2], keys[2:])]
-            names = tuple(str(name) for name in archive["labels"].ravel()) if "labels" in archive else None
+            splits = [labelled(_member(archive, x), _member(archive, y), x, y) for x, y in (keys[:2], keys[2:])]
+            names = tuple(str(name) for name in _member(archive, "labels").ravel()) if "labels" in archive else None
     except MemoryError as error:
         raise UsageError(f"an array in '{path}' does not fit into memory") from error
     except (AdvcliError, *DAMAGED) as error:
@@ -45,6 +45,18 @@ def read_npz(path: Path) -> tuple[Split, Split, tuple[str, ...] | None]:
             raise
         raise UsageError(f"'{path}' is not a readable .npz file of plain arrays: {error}", _KEYS) from error
     return splits[0], splits[1], names
+
+
+def _member(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    """Return an array; a member that is none, NumPy returns as bytes.
+
+    Raises:
+        ValueError: it is no array.
+    """
+    array = archive[name]
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"'{name}' is not an array")
+    return array
 
 
 def labelled(pixels: np.ndarray, labels: np.ndarray, x: str = "images", y: str = "labels") -> Split:

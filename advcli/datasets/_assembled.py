@@ -10,6 +10,7 @@ import numpy as np
 from advcli.data.class_order import ClassOrder
 from advcli.data.dataset import ClassFault, Dataset, LeftOut, Split, split_off
 from advcli.errors import UsageError
+from advcli.parsing import read_index
 
 log = logging.getLogger(__name__)
 
@@ -89,13 +90,13 @@ def assemble(name: str, found: Labelled, *, edge: int, identity: str, left_out: 
         identity=identity,
         faults=faults,
         left_out=tuple(gone),
-        indexed=all(label.isdecimal() for label in labels),
+        indexed=all(read_index(label) is not None for label in labels),
     )
 
 
 def ordered(labels: set[str]) -> tuple[str, ...]:
     """Sort class names: numbers by their value, others alphabetically."""
-    numbers = all(label.isdecimal() for label in labels)
+    numbers = all(read_index(label) is not None for label in labels)
     return (ClassOrder.NATURAL if numbers else ClassOrder.ALPHABETICAL).arrange(labels)
 
 

@@ -17,6 +17,7 @@ from advcli.datasets._layout import Layout, layout_of
 from advcli.datasets._pictures import by_part, class_name, describe, edge_of, identity_of, others, picture_split
 from advcli.errors import UsageError, nearest
 from advcli.files import paths
+from advcli.parsing import read_index
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Folder:
             identity=identity,
             faults=tuple(faults),
             left_out=listing.left_out,
-            indexed=all(label.isdecimal() for label in labels),
+            indexed=all(read_index(label) is not None for label in labels),
         )
         # The classes are numbered last: which images are set aside to test on depends on the numbers before.
         return dataset.in_order(ClassOrder(self.order))

@@ -23,6 +23,7 @@ from advcli.datasets._pictures import edge_of_split
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import open_file, parse_json, read_text
 from advcli.files.formats import format_of
+from advcli.parsing import read_index
 from advcli.records.base import Json
 
 _IMAGE = ("image", "image/encoded", "image_raw")
@@ -112,7 +113,7 @@ class _Features:
                 raise UsageError(f"'{file}' describes no images with one class each", "other data cannot be measured")
             named = folder / f"{label[0]}.labels.txt"
             names = tuple(read_text(named).splitlines()) if named.is_file() else ()
-        except (OSError, ValueError, LookupError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
             raise UsageError(f"'{file}' cannot be read: {error}", "prepare the data again") from error
         return cls(image[0], label[0], names)
 
@@ -130,8 +131,9 @@ def _rows(file: Path, features: _Features) -> Iterator[_Row]:
             )
         texts = {name: _text(known[name]) for name in known if name not in (image, label)}
         value = _text(known[label])
-        if value is not None and features.names and value.isdecimal() and int(value) < len(features.names):
-            value = features.names[int(value)]
+        index = None if value is None else read_index(value)
+        if index is not None and index < len(features.names):
+            value = features.names[index]
         columns = {name: text for name, text in texts.items() if text is not None}
         yield _Row(file, start, number, image, "" if value in (None, "-1") else value, columns)
 

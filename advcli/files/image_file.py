@@ -22,6 +22,8 @@ MAX_PIXELS = 120 * MEGA
 _VARIABLE = "ADVCLI_MAX_PIXELS"
 # Four channels of 32 bits.
 _BYTES_PER_PIXEL = 16
+# Of a chunk with a colour profile. Packed pixels may hold the same bytes by chance, an ICO has one an icon.
+_PROFILE, _MOST_PROFILES = b"iCCP", 40
 
 
 def max_pixels() -> int:
@@ -80,6 +82,7 @@ def open_image(source: Path | BinaryIO, *formats: str) -> "Iterator[ImageFile]":
         try:
             head = file.read(HEAD_BYTES)
             file.seek(0)
+            _refuse_profiles(file, head)
             with Image.open(file, formats=formats or (*FORMATS, *register_reader(head))) as opened:
                 width, height = opened.size
                 if not width or not height:
@@ -97,6 +100,23 @@ def open_image(source: Path | BinaryIO, *formats: str) -> "Iterator[ImageFile]":
             raise AdvcliError("a text in the image unpacks to more than 1 MB") from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+def _refuse_profiles(file: BinaryIO, head: bytes) -> None:
+    """Refuse a PNG, or an ICO that holds some, with many colour profiles: each may unpack to 1 MB, and one is allowed.
+
+    Raises:
+        AdvcliError: it is such a file.
+    """
+    if not head.startswith((b"\x89PNG", b"\0\0\1\0")):
+        return
+    count, rest = 0, b""
+    while block := file.read(MEGA):
+        count += (rest + block).count(_PROFILE)
+        rest = block[1 - len(_PROFILE) :]
+        if count > _MOST_PROFILES:
+            raise AdvcliError("an image with many colour profiles, where one is allowed")
+    file.seek(0)
 
 
 class UnknownFormat(AdvcliError):

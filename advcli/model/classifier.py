@@ -24,6 +24,7 @@ from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreemen
 from advcli.model.input_adapter import Adapted, adapt, takes_integers
 from advcli.model.input_range import BYTES, first_resizing, infer_range
 from advcli.model.output_head import LOGITS, Head
+from advcli.model.smaller_batches import SmallerBatches
 from advcli.records import Prediction
 from advcli.records.base import Json
 from advcli.records.read_back import read_back
@@ -220,6 +221,16 @@ class Classifier:
             _without_copy(self, apart)
         return apart <= _ROUNDING
 
+    @property
+    def batches(self) -> SmallerBatches:
+        """Return what divides batches that do not fit into memory, for a model and its copies together."""
+        return self.itself._own_batches
+
+    @cached_property
+    def _own_batches(self) -> SmallerBatches:
+        # A black box has batches of its own, and reports its own failures.
+        return SmallerBatches(can_halve=not isinstance(self.model, BlackBox))
+
     @cached_property
     def _made(self) -> dict[Hashable, Any]:
         return {}
@@ -287,13 +298,15 @@ class Classifier:
 
     def logits_of(self, pixels: np.ndarray) -> np.ndarray:
         """Return logits: (N, H, W, C) in [0, 1] -> (N, K)."""
-        return self._traced_logits(tf.constant(pixels, tf.float32)).numpy()
+        (logits,) = self.batches(lambda part: (self._traced_logits(tf.constant(part, tf.float32)).numpy(),), pixels)
+        return logits
 
     def answers(self, pixels: np.ndarray) -> np.ndarray:
         """Return the model's own score of each class, which may be NaN: (N, H, W, C) in [0, 1] -> (N, K)."""
         if self.source is not None:
             return self.source.answers(pixels)
-        return self._traced_scores(tf.constant(pixels, tf.float32)).numpy()
+        (scores,) = self.batches(lambda part: (self._traced_scores(tf.constant(part, tf.float32)).numpy(),), pixels)
+        return scores
 
     def top(self, probabilities: np.ndarray, count: int = 5) -> tuple[Prediction, ...]:
         """Return the ``count`` likeliest classes of one image: (K,) -> predictions."""
@@ -361,7 +374,13 @@ def _finite_gradient(pixels: ArrayLike) -> Tensor:
 
 def _apart(copy: Classifier, model: Classifier, pixels: Tensor) -> float:
     """Return the largest difference between a copy's logits and the model's, relative to the largest logit."""
-    return disagreement(lambda: copy.logits(pixels), lambda: model.logits(pixels))
+
+    def logits(classifier: Classifier) -> np.ndarray:
+        return classifier.batches(lambda part: (np.asarray(classifier.logits(tf.constant(part))),), np.asarray(pixels))[
+            0
+        ]
+
+    return disagreement(lambda: logits(copy), lambda: logits(model))
 
 
 def _without_copy(classifier: Classifier, apart: float) -> Classifier:

@@ -19,6 +19,7 @@ from advcli.files.bounded import parse_json, read_text
 from advcli.files.download import offline
 from advcli.model.black_box import Access, ScoreFunction
 from advcli.model.http_session import HttpSession
+from advcli.parsing import read_index
 from advcli.records.base import Json
 
 _HERE = ("localhost", "127.0.0.1", "::1")
@@ -198,8 +199,8 @@ class HttpEndpoint:
         step, rest = path[0], path[1:]
         if step == "*" and isinstance(content, list):
             return [self._found(item, rest) for item in content]
-        if isinstance(content, list) and step.isdecimal() and int(step) < len(content):
-            return self._found(content[int(step)], rest)
+        if isinstance(content, list) and (place := read_index(step)) is not None and place < len(content):
+            return self._found(content[place], rest)
         if isinstance(content, dict) and step in content:
             return self._found(content[step], rest)
         held = f"holds {', '.join(map(str, content))}" if isinstance(content, dict) else "is not a table"

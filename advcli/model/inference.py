@@ -86,7 +86,7 @@ def _frozen_graph(graph: KerasLayer) -> Operation:
     return run
 
 
-def disagreement(copy: Callable[[], Tensor], model: Callable[[], Tensor]) -> float:
+def disagreement(copy: Callable[[], ArrayLike], model: Callable[[], ArrayLike]) -> float:
     """Return the largest difference between two networks over two calls each, relative to the largest output.
 
     The second call detects a randomised network, which has no copy.

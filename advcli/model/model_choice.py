@@ -21,7 +21,7 @@ from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
 from advcli.model.classifier import Classifier, load, read_labels, read_wordnet_ids, recipe_of
 from advcli.model.saved_model import is_saved_model
-from advcli.parsing import read_range
+from advcli.parsing import read_index, read_range
 from advcli.records.base import Json
 
 log = logging.getLogger(__name__)
@@ -224,9 +224,10 @@ def _split_options(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _read_size(text: str) -> int:
-    if not text.isdecimal() or int(text) < _LEAST_SIZE:
+    size = read_index(text)
+    if size is None or size < _LEAST_SIZE:
         raise UsageError(f"an image size of '{text}'", f"give a number of pixels from {_LEAST_SIZE} up")
-    return int(text)
+    return size
 
 
 def _read_file(text: str) -> Path:

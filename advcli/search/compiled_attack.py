@@ -68,7 +68,7 @@ class CompiledAttack:
             return self._in_turn(pixels, labels)
         if self._proven_copy(pixels) is not self.classifier:
             return self._on_the_model.search(pixels, labels)
-        points, queries = self._searched(pixels, labels)
+        points, queries = self.classifier.batches(self._searched, pixels, labels)
         predicted = self.classifier.classes(points)
         # A search without a ball has no way to go further along.
         if self.attack.bounded:

@@ -61,7 +61,7 @@ def fork_tests(tree: Path, tests: list[str], seconds: float, trace: bool, report
         # Plugins and collections of garbage would take longer than most of the tests.
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         quick = ("-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception")
-        options = ["-q", "-o", "addopts=", "-m", "not slow", *quick, *([] if trace else ["-x"])]
+        options = ["-q", "-o", "addopts=", "-m", "not slow and not long", *quick, *([] if trace else ["-x"])]
         code = pytest.main([*options, *tests], plugins=[recorder])
         report.write_text(json.dumps({"tests": recorder.tests, "failed": recorder.failed}))
         os._exit(code)
