@@ -3,6 +3,7 @@
 from advcli.records.attacking import Attacked, Crafted
 from advcli.records.base import Failed, Prediction, Progress, Queried, Record
 from advcli.records.benchmarking import (
+    Calibration,
     Certified,
     Change,
     Checked,
@@ -28,6 +29,7 @@ from advcli.records.training import Averaged, Epoch, Mixed, Planned, Trained
 __all__ = [
     "Attacked",
     "Averaged",
+    "Calibration",
     "Certified",
     "Change",
     "Checked",
