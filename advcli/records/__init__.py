@@ -24,7 +24,7 @@ from advcli.records.benchmarking import (
     Verdicts,
 )
 from advcli.records.explaining import Explained, Flipped, Layer, Shift, Shifted, Trusted
-from advcli.records.training import Averaged, Epoch, Mixed, Planned, Trained
+from advcli.records.training import Averaged, Epoch, Mixed, Planned, Temperature, Trained
 
 __all__ = [
     "Attacked",
@@ -60,6 +60,7 @@ __all__ = [
     "Shifted",
     "SliceScore",
     "Smoothed",
+    "Temperature",
     "Trained",
     "Transferred",
     "Trusted",

@@ -163,7 +163,8 @@ class Calibration(Measurement):
     with the highest confidence, ``auroc`` the probability that a correct image has a higher confidence than a wrong
     one; null without wrong images, or without correct ones.
 
-    Under an attack the adversarial image counts, and the clean one where it is wrong already. ``images`` for which the
+    Under an attack the adversarial image counts, the first that fools the model where the attack stops at it, and the
+    clean image where it is wrong already. ``images`` for which the
     model returned NaN are left out. In the worst case an image counts under the attack that fools the model, of several
     the one with the largest loss. ``bin_confidence`` and ``bin_accuracy`` draw the reliability diagram.
     """

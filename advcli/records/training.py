@@ -100,10 +100,26 @@ class Averaged(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Temperature:
+    """The temperature by which the logits of ``model.keras`` are divided, fitted on the validation images.
+
+    ``nll`` is the mean negative log-likelihood, ``ece`` the expected calibration error on them (15 bins of equal mass).
+    """
+
+    temperature: float
+    images: int
+    nll_before: float
+    nll_after: float
+    ece_before: float
+    ece_after: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trained(Record):
     """A finished run: its folder and its best epoch.
 
-    ``averaged``: the best weights are the averaged ones; ``measure``: the command line that measures on test images.
+    ``averaged``: the best weights are the averaged ones; ``measure``: the command line that measures on test images;
+    ``calibration`` is recorded with --calibrate.
     """
 
     type: ClassVar[str] = "trained"
@@ -125,4 +141,5 @@ class Trained(Record):
     measure: str = ""
     start: str | None = None
     start_sha256: str | None = None
+    calibration: Temperature | None = None
     seconds: float

@@ -36,7 +36,8 @@ def error_interval(found: Reliability) -> tuple[float, float]:
     gaps = _shrunk(found)
     slopes = np.clip(_SCALES[:, None] * _slopes(gaps, found.confidence), -1, 2)
     accuracies = np.clip(found.confidence - _SCALES[:, None] * gaps, 0, 1)
-    scaled = np.abs(found.confidence - accuracies)
+    # Where accuracies have reached their bounds, confidences may still be larger than those of these images.
+    scaled = np.minimum(np.abs(_SCALES[:, None] * gaps), 1)
     # Of confidence - correct, where the gap changes within the bin by its slope.
     variances = accuracies * (1 - accuracies) + found.variance * (2 * slopes - 1)
     means, folded, third = _folded(scaled, np.sqrt(np.maximum(variances, 0) / found.images))
