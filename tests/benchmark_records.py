@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from advcli.records import (
+    Calibration,
     Certified,
     Change,
     Checked,
@@ -125,6 +126,21 @@ def _records(models: Sequence[str], classes: Sequence[str]) -> Iterator[Record]:
             yield Certified(
                 **said, sigma=0.25, samples=1000, alpha=0.001, radius=radius, **counted(), abstained=9, seconds=81.5
             )
+        yield Calibration(
+            **said,
+            **within,
+            images=IMAGES,
+            ece=0.48127,
+            ece_low=0.45321,
+            ece_high=0.50219,
+            brier=1.1873,
+            nll=3.2971,
+            confidence_when_wrong=0.81931,
+            accuracy_at_90_coverage=0.3417,
+            auroc=None if model == models[0] else 0.4419,
+            bin_confidence=(0.41, 0.77, 0.98),
+            bin_accuracy=(0.31, 0.33, 0.37),
+        )
         yield Checked(**said, check="randomized", verdict="PASS", evidence="twice the same", remedy="")
         yield Gate(**said, **within, accuracy=0.4567, least=0.4111, met=model == models[0])
         yield Change(

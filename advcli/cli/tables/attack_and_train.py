@@ -188,10 +188,9 @@ def _trained(record: Trained) -> Table:
 
 
 def _temperature(fitted: Temperature) -> str:
-    changes = (
-        f"NLL {fitted.nll_before:.3f} -> {fitted.nll_after:.3f}, ECE {fitted.ece_before:.3f} -> {fitted.ece_after:.3f}"
-    )
-    return f"\nlogits are divided by the temperature {fitted.temperature:.3g}, fitted on validation: {changes}"
+    loss_change = f"NLL {fitted.nll_before:.3f} -> {fitted.nll_after:.3f}"
+    error_change = f"ECE {fitted.ece_before:.3f} -> {fitted.ece_after:.3f}"
+    return f"\nlogits divided by the temperature {fitted.temperature:.3g}: {loss_change}, {error_change} on validation"
 
 
 def _averaged(record: Averaged, mixes: Sequence[Mixed]) -> Table:

@@ -236,7 +236,7 @@ class _Training:
         keras.utils.set_random_seed(recipe.seed)
         self.trainer = Trainer(recipe, data, devices)
         self._check_lengths()
-        if recipe.calibrate and self.writes:
+        if recipe.calibrate:
             refuse_uncalibratable(self.trainer.classifier, data.validation)
 
     def _check_lengths(self) -> None:

@@ -46,9 +46,8 @@ class Calibrated(NamedTuple):
 def measure_calibration(scores: np.ndarray, labels: np.ndarray, head: Head) -> Calibrated:
     """Measure the calibration on images: (N, K) scores, (N,) labels."""
     found = beliefs_of(scores, labels, independent=head.independent)
-    return Calibrated(
-        float(found.log_loss.mean()), calibration_error(found.confidence, scores.argmax(axis=1) == labels)
-    )
+    correct = scores.argmax(axis=1) == labels
+    return Calibrated(float(found.log_loss.mean()), calibration_error(found.confidence, correct))
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray, head: Head) -> float:
