@@ -15,7 +15,9 @@ from advcli.tasks.calibration import Reliability
 
 _CONFIDENCE = 0.95
 _TINY = 1e-12
-_BISECTIONS = 50
+_BISECTIONS = 40
+# How many standard deviations a gap is away that does not fit to the others.
+_UNLIKE = 3.5
 # The square of a deviation up to which skewness is corrected.
 _FAR = 9
 # Multiples of the gaps that are tried as the true ones.
@@ -74,13 +76,40 @@ def _ends(errors: np.ndarray, margins: np.ndarray) -> tuple[float, float]:
 def _shrunk(found: Reliability) -> np.ndarray:
     """Return the gaps with the part of their variation removed that chance explains: (B,).
 
-    With gaps N(mean, tau^2) and chance N(0, sigma_b^2), tau^2 is estimated so that sum (gap_b - mean)^2 / (sigma_b^2 +
-    tau^2) = B - 1 (Paule and Mandel 1982). What is left keeps this variance (Louis 1984).
+    The gaps are taken to be N(mean, tau^2) and chance N(0, sigma_b^2). What is left of their variation has the variance
+    tau^2 (Louis 1984). Gaps that do not fit to the others stay as they are.
     """
     gaps = found.confidence - found.accuracy
-    # One image more, as confident as the others are right, so that no variance is zero.
+    # One image more, that is correct as often as the confidence says, so that no variance is zero.
     accuracy = (found.accuracy * found.images + found.confidence) / (found.images + 1)
     noise = np.maximum(accuracy * (1 - accuracy) / found.images, _TINY)
+    alike = np.ones(len(gaps), bool)
+    while alike.sum() > len(gaps) // 2:
+        farthest = _farthest(gaps, noise, alike)
+        others = alike.copy()
+        others[farthest] = False
+        mean, variance = _mean_and_variance(gaps[others], noise[others])
+        if np.square(gaps[farthest] - mean) <= _UNLIKE**2 * (noise[farthest] + variance):
+            break
+        alike = others
+    mean, variance = _mean_and_variance(gaps[alike], noise[alike])
+    certainty = float((1 / (noise[alike] + variance)).sum()) * mean * mean
+    centre = mean * np.sqrt(max(0.0, 1 - 1 / certainty)) if certainty > 0 else 0.0
+    shrunk = np.where(alike, centre + (gaps - mean) * np.sqrt(variance / (variance + noise)), gaps)
+    for each in (shrunk, gaps):
+        if np.abs(each).sum() > _TINY:
+            return each
+    return np.full(len(gaps), 1e-3)
+
+
+def _farthest(gaps: np.ndarray, noise: np.ndarray, alike: np.ndarray) -> int:
+    """Return the bin that is the least like the others of its kind."""
+    mean, variance = _mean_and_variance(gaps[alike], noise[alike])
+    return int(np.where(alike, np.square(gaps - mean) / (noise + variance), -1).argmax())
+
+
+def _mean_and_variance(gaps: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
+    """Return the mean, and tau^2 so that sum (gap_b - mean)^2 / (sigma_b^2 + tau^2) = B - 1 (Paule and Mandel 1982)."""
 
     def spread(variance: float) -> tuple[float, float]:
         precision = 1 / (noise + variance)
@@ -89,19 +118,11 @@ def _shrunk(found: Reliability) -> np.ndarray:
 
     low, high = 0.0, 1.0
     if spread(0.0)[1] <= len(gaps) - 1:
-        high = 0.0
-    else:
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if spread(middle)[1] > len(gaps) - 1 else (low, middle)
-    mean, _ = spread(high)
-    certainty = float((1 / (noise + high)).sum()) * mean * mean
-    centre = mean * np.sqrt(max(0.0, 1 - 1 / certainty)) if certainty > 0 else 0.0
-    shrunk = centre + (gaps - mean) * np.sqrt(high / (high + noise))
-    for each in (shrunk, gaps):
-        if np.abs(each).sum() > _TINY:
-            return each
-    return np.full(len(gaps), 1e-3)
+        return spread(0.0)[0], 0.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if spread(middle)[1] > len(gaps) - 1 else (low, middle)
+    return spread(high)[0], high
 
 
 def _slopes(gaps: np.ndarray, confidence: np.ndarray) -> np.ndarray:
@@ -112,9 +133,12 @@ def _slopes(gaps: np.ndarray, confidence: np.ndarray) -> np.ndarray:
 
 
 def _student(bins: int) -> float:
-    """Return how many times wider Student's interval with B - 1 degrees of freedom is than the normal one."""
+    """Return how many times wider Student's interval with 2 (B - 1) degrees of freedom is than the normal one.
+
+    A bin has a mean and a variance. With this the coverage in simulations is 95%, without it about 94%.
+    """
     tail = (1 + _CONFIDENCE) / 2
-    return float(stdtrit(max(bins - 1, 1), tail) / ndtri(tail))
+    return float(stdtrit(2 * max(bins - 1, 1), tail) / ndtri(tail))
 
 
 def _folded(mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -110,8 +110,8 @@ def divide_logits(classifier: Classifier, temperature: float, pixels: np.ndarray
     for weight, value in zip(weights, values, strict=True):
         weight.assign(value)
     model = classifier.model
-    if classifier.head == LOGITS and classifier.adapted is None and getattr(model, "inputs", None):
-        added = keras.layers.Rescaling(1 / temperature, name="temperature")(model.output)
+    if classifier.head == LOGITS and classifier.adapted is None and getattr(model, "outputs", None):
+        added = keras.layers.Rescaling(1 / temperature, name="temperature")(model.outputs[0])
         found = replace(classifier, model=keras.Model(model.inputs, added))
         if is_divided(found):
             return found

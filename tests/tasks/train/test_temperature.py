@@ -62,13 +62,12 @@ def test_images_that_are_all_correct_fit_no_temperature(caplog: pytest.LogCaptur
     assert "all 4 validation images are correct" in caplog.text
 
 
-@pytest.fixture(params=["softmax", "sigmoid", "logits", "single", "convolution", "normalised"])
+@pytest.fixture(params=["softmax", "sigmoid", "single", "convolution", "normalised"])
 def classifier(request: pytest.FixtureRequest) -> Iterator[Classifier]:
     keras.utils.set_random_seed(0)
     last = {
         "softmax": [keras.layers.Flatten(), keras.layers.Dense(4, activation="softmax")],
         "sigmoid": [keras.layers.Flatten(), keras.layers.Dense(4, activation="sigmoid")],
-        "logits": [keras.layers.Flatten(), keras.layers.Dense(4)],
         "single": [keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")],
         "convolution": [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()],
         # Its logits do not depend on how large the weights are.
