@@ -84,7 +84,7 @@ def _shrunk(found: Reliability) -> np.ndarray:
     accuracy = (found.accuracy * found.images + found.confidence) / (found.images + 1)
     noise = np.maximum(accuracy * (1 - accuracy) / found.images, _TINY)
     alike = np.ones(len(gaps), bool)
-    while alike.sum() > len(gaps) // 2:
+    while alike.sum() > max(len(gaps) // 2, 2):
         farthest = _farthest(gaps, noise, alike)
         others = alike.copy()
         others[farthest] = False
