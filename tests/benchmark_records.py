@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from advcli.records import (
+    Calibration,
     Certified,
     Change,
     Checked,
@@ -155,6 +156,21 @@ def _records(models: Sequence[str], classes: Sequence[str]) -> Iterator[Record]:
                 met=model == models[0],
                 statement=f"holds to {value} of {classes[1]}",
             )
+        yield Calibration(
+            **said,
+            **within,
+            images=IMAGES,
+            ece=0.48127,
+            ece_low=0.45321,
+            ece_high=0.50219,
+            brier=1.1873,
+            nll=3.2971,
+            confidence_when_wrong=0.81931,
+            accuracy_at_90_coverage=0.3417,
+            auroc=None if model == models[0] else 0.4419,
+            bin_confidence=(0.41, 0.77, 0.98),
+            bin_accuracy=(0.31, 0.33, 0.37),
+        )
         yield Checked(**said, check="randomized", verdict="PASS", evidence="twice the same", remedy="")
         yield Gate(**said, **within, accuracy=0.4567, least=0.4111, met=model == models[0])
         yield Requirement(

@@ -285,8 +285,7 @@ class Classifier:
 
     def classes(self, pixels: np.ndarray) -> np.ndarray:
         """Return the predicted classes, ``UNDEFINED`` where the model returns NaN: (N, H, W, C) in [0, 1] -> (N,)."""
-        scores = self.answers(pixels)
-        return np.where(np.isfinite(scores).all(axis=1), scores.argmax(axis=1), UNDEFINED)
+        return predicted_classes(self.answers(pixels))
 
     def predicted(self, pixels: np.ndarray) -> np.ndarray:
         """Return the predicted classes: (N, H, W, C) in [0, 1] -> (N,).
@@ -360,6 +359,11 @@ class Classifier:
                 named.replace(temporary)
             finally:
                 named.unlink(missing_ok=True)
+
+
+def predicted_classes(scores: np.ndarray) -> np.ndarray:
+    """Return the classes with the highest score, ``UNDEFINED`` where scores are not finite: (N, K) -> (N,)."""
+    return np.where(np.isfinite(scores).all(axis=1), scores.argmax(axis=1), UNDEFINED)
 
 
 def _finite_gradient(pixels: ArrayLike) -> Tensor:

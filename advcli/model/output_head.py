@@ -74,6 +74,11 @@ class Head:
             return keras.ops.hard_sigmoid(logits)
         return tf.sigmoid(logits if self.activation == "sigmoid" else 2 * logits)
 
+    @property
+    def independent(self) -> bool:
+        """Whether each class has a probability of its own: the scores of an image need not have the sum one."""
+        return not self.single and self.activation not in ("", "softmax")
+
     @contextlib.contextmanager
     def put_back(self) -> Iterator[None]:
         """Restore the removed activation inside this block, so that the model computes its original output."""

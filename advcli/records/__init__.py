@@ -3,6 +3,7 @@
 from advcli.records.attacking import Attacked, Crafted
 from advcli.records.base import Failed, Prediction, Progress, Queried, Record
 from advcli.records.benchmarking import (
+    Calibration,
     Certified,
     Change,
     Checked,
@@ -28,11 +29,12 @@ from advcli.records.benchmarking import (
     Verified,
 )
 from advcli.records.explaining import Explained, Flipped, Layer, Shift, Shifted, Trusted
-from advcli.records.training import Averaged, Epoch, Mixed, Planned, Trained
+from advcli.records.training import Averaged, Epoch, Mixed, Planned, Temperature, Trained
 
 __all__ = [
     "Attacked",
     "Averaged",
+    "Calibration",
     "Certified",
     "Change",
     "Checked",
@@ -66,6 +68,7 @@ __all__ = [
     "Smoothed",
     "Support",
     "Swept",
+    "Temperature",
     "Tolerance",
     "Trained",
     "Transferred",

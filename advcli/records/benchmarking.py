@@ -85,7 +85,9 @@ class Verdicts(Measurement):
     image besides its class. ``crafted_on`` is the model that the
     images were perturbed against, in a transfer evaluation. ``members`` is recorded for a suite of attacks: the
     index of the member that fooled each image, -1 where none did. ``queries`` counts the different images that a
-    remote model was asked about for this batch; null for other models.
+    remote model was asked about for this batch; null for other models. ``confidence``, ``log_loss`` and
+    ``squared_error`` are what the model believes of each image (as in ``Calibration``), to six significant digits (a
+    confidence near 1 to six of its distance to 1), null for NaN; empty for a model that returns classes alone.
     """
 
     type: ClassVar[str] = "verdicts"
@@ -97,6 +99,9 @@ class Verdicts(Measurement):
     crafted_on: str | None = None
     members: tuple[int, ...] = ()
     queries: int | None = None
+    confidence: tuple[float | None, ...] = ()
+    log_loss: tuple[float | None, ...] = ()
+    squared_error: tuple[float | None, ...] = ()
     seconds: float
 
 
@@ -144,6 +149,40 @@ class Score(Counted, Measurement):
     surrogate: str | None = None
     classes_only: int | None = None
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Measurement):
+    """What a model believes under one perturbation, beside what is true.
+
+    With the confidence p of the predicted class: ``ece`` is the expected calibration error, the mean of |accuracy -
+    mean confidence| over 15 bins of equally many images; ``ece_low`` to ``ece_high`` is the 95% interval of the error
+    that these bins would have with images without end (the estimate itself is biased upward for few images, and may lie
+    above it). ``brier`` is the mean of sum_k (p_k - [k = y])^2, ``nll`` the mean of -log p_y; for a model with one
+    sigmoid for each class, whose scores are independent probabilities, of the sum of all classes' binary
+    cross-entropies. ``confidence_when_wrong`` is the mean over wrong images, ``accuracy_at_90_coverage`` of the 90%
+    with the highest confidence, ``auroc`` the probability that a correct image has a higher confidence than a wrong
+    one; null without wrong images, or without correct ones.
+
+    Under an attack the adversarial image counts, the first that fools the model where the attack stops at it, and the
+    clean image where it is wrong already. ``images`` for which the
+    model returned NaN are left out. In the worst case an image counts under the attack that fools the model, of several
+    the one with the largest loss. ``bin_confidence`` and ``bin_accuracy`` draw the reliability diagram.
+    """
+
+    type: ClassVar[str] = "calibration"
+
+    images: int
+    ece: float
+    ece_low: float
+    ece_high: float
+    brier: float
+    nll: float
+    confidence_when_wrong: float | None
+    accuracy_at_90_coverage: float
+    auroc: float | None
+    bin_confidence: tuple[float, ...]
+    bin_accuracy: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

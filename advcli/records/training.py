@@ -105,12 +105,27 @@ class Averaged(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Temperature:
+    """The temperature by which the logits of ``model.keras`` are divided, fitted on the validation images.
+
+    ``nll`` is the mean negative log-likelihood, ``ece`` the expected calibration error on them (15 bins of equal mass).
+    """
+
+    temperature: float
+    images: int
+    nll_before: float
+    nll_after: float
+    ece_before: float
+    ece_after: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trained(Record):
     """A finished run: its folder and its best epoch.
 
     ``norm`` and ``eps`` are the ball, ``threats`` all balls if there are several; ``robust`` then counts images that
     are correct in each. ``averaged``: the best weights are the averaged ones; ``measure``: the command line that
-    measures on test images.
+    measures on test images; ``calibration`` is recorded with --calibrate.
     """
 
     type: ClassVar[str] = "trained"
@@ -133,4 +148,5 @@ class Trained(Record):
     measure: str = ""
     start: str | None = None
     start_sha256: str | None = None
+    calibration: Temperature | None = None
     seconds: float

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from advcli.records import (
+    Calibration,
     Certified,
     Change,
     Checked,
@@ -25,7 +26,7 @@ from advcli.records import (
     Tolerance,
     Transferred,
 )
-from advcli.report import class_scores, heat_map, protocol, score_table, wording
+from advcli.report import class_scores, heat_map, protocol, reliability, score_table, wording
 from advcli.report import gallery as pictures
 from advcli.report.accuracy_curves import curves, inline_curves, inline_sweep
 from advcli.report.cross_table import cross_table, parted
@@ -62,6 +63,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
         _curves(scores),
         _sweeps(of(Swept), of(Tolerance)),
         heat_map.corruptions(scores, of(CorruptionError)),
+        reliability.calibration(of(Calibration)),
         _simple("comparison", "Comparison of models", compared=of(Compared)),
         heat_map.transfer(of(Transferred)),
         _certified(of(Certified)),

@@ -10,7 +10,7 @@ import numpy as np
 from advcli import registry
 from advcli.attacks import Attack, Suite
 from advcli.backend import Tensor, TracedFunction, Variable, as_written, tf
-from advcli.model.classifier import Classifier
+from advcli.model.classifier import Classifier, predicted_classes
 from advcli.threat.rng import ImageRng, hash_pixels
 from advcli.threat.threat import Threat
 
@@ -28,14 +28,19 @@ class SearchResult(NamedTuple):
     Args:
         points: (N, H, W, C) float32 in [0, 1], all of them finite.
         queries: (N,) the number of queries for each image.
-        predicted: (N,) the class that the model itself predicts for each point, -1 for NaN.
+        scores: (N, K) the model's own score of each class for each point, which may be NaN.
         members: for a suite: (N,) the index of the member that fooled the model, ``NO_MEMBER`` if none did.
     """
 
     points: np.ndarray
     queries: np.ndarray
-    predicted: np.ndarray
+    scores: np.ndarray
     members: np.ndarray | None = None
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The class that the model itself predicts for each point, -1 for NaN: (N,)."""
+        return predicted_classes(self.scores)
 
 
 @dataclass(frozen=True)
@@ -69,11 +74,11 @@ class CompiledAttack:
         if self._proven_copy(pixels) is not self.classifier:
             return self._on_the_model.search(pixels, labels)
         points, queries = self.classifier.batches(self._searched, pixels, labels)
-        predicted = self.classifier.classes(points)
+        scores = self.classifier.answers(points)
         # A search without a ball has no way to go further along.
         if self.attack.bounded:
-            self._cross(points, predicted, pixels, labels)
-        return SearchResult(points, queries, predicted)
+            self._cross(points, scores, pixels, labels)
+        return SearchResult(points, queries, scores)
 
     def _searched(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         own_size = pixels.shape[1:3] == self.classifier.image_size
@@ -84,21 +89,21 @@ class CompiledAttack:
         finite = np.isfinite(found).all(axis=(1, 2, 3), keepdims=True)
         return np.where(finite, found, pixels), self._queries.numpy()
 
-    def _cross(self, points: np.ndarray, predicted: np.ndarray, pixels: np.ndarray, labels: np.ndarray) -> None:
-        """Move points near the model's boundary across it; changes ``points`` and ``predicted`` in place."""
-        left = np.flatnonzero(~self.threat.is_adversarial_class(predicted, labels))
+    def _cross(self, points: np.ndarray, scores: np.ndarray, pixels: np.ndarray, labels: np.ndarray) -> None:
+        """Move points near the model's boundary across it; changes ``points`` and ``scores`` in place."""
+        left = np.flatnonzero(~self.threat.is_adversarial_class(predicted_classes(scores), labels))
         if len(left) == 0 or self.threat.eps == 0 or self.classifier.source is None:
             return
         left = left[self._adversarial_for_the_copy(points[left], labels[left])]
-        left = self._lengthen(points, predicted, pixels, labels, left, points[left])
+        left = self._lengthen(points, scores, pixels, labels, left, points[left])
         if len(left):
             found = self._on_the_model.search(pixels[left], labels[left]).points
-            self._lengthen(points, predicted, pixels, labels, left, found)
+            self._lengthen(points, scores, pixels, labels, left, found)
 
     def _lengthen(
         self,
         points: np.ndarray,
-        predicted: np.ndarray,
+        scores: np.ndarray,
         pixels: np.ndarray,
         labels: np.ndarray,
         left: np.ndarray,
@@ -110,18 +115,18 @@ class CompiledAttack:
                 break
             longer = tf.constant(pixels[left] + factor * (found - pixels[left]), tf.float32)
             tried = self.threat.project(longer, tf.constant(pixels[left], tf.float32)).numpy()
-            rest = self._take(points, predicted, labels, left, tried)
+            rest = self._take(points, scores, labels, left, tried)
             found, left = found[np.isin(left, rest)], rest
         return left
 
     def _take(
-        self, points: np.ndarray, predicted: np.ndarray, labels: np.ndarray, rows: np.ndarray, tried: np.ndarray
+        self, points: np.ndarray, scores: np.ndarray, labels: np.ndarray, rows: np.ndarray, tried: np.ndarray
     ) -> np.ndarray:
         """Replace points by candidates that fool the model itself, in place, and return the remaining rows."""
-        classes = self.classifier.classes(tried)
-        across = self.threat.is_adversarial_class(classes, labels[rows])
+        found = self.classifier.answers(tried)
+        across = self.threat.is_adversarial_class(predicted_classes(found), labels[rows])
         points[rows[across]] = tried[across]
-        predicted[rows[across]] = classes[across]
+        scores[rows[across]] = found[across]
         return rows[~across]
 
     def _adversarial_for_the_copy(self, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -170,24 +175,25 @@ class CompiledAttack:
         """Run each member on the images that no earlier member fooled, and keep each image's best point."""
         fooled_by = np.full(len(pixels), NO_MEMBER)
         found = np.array(pixels, np.float32)
-        predicted = self.classifier.classes(found)
-        fooled, loss = self.threat.is_adversarial_class(predicted, labels), self._losses(found, labels)
+        scores = self.classifier.answers(found)
+        fooled = self.threat.is_adversarial_class(predicted_classes(scores), labels)
+        loss = self._losses(found, labels)
         queries = np.ones(len(pixels), np.int32)
         for number, member in enumerate(self._members):
             left = np.flatnonzero(~fooled)
             if len(left) == 0:
                 break
-            points, asked, classes, _ = member.search(pixels[left], labels[left])
-            reached = self.threat.is_adversarial_class(classes, labels[left])
+            points, asked, answers, _ = member.search(pixels[left], labels[left])
+            reached = self.threat.is_adversarial_class(predicted_classes(answers), labels[left])
             losses = self._losses(points, labels[left])
             better = reached | (losses > loss[left])
             found[left[better]] = points[better]
-            predicted[left[better]] = classes[better]
+            scores[left[better]] = answers[better]
             loss[left[better]] = losses[better]
             fooled[left] = reached
             fooled_by[left[reached]] = number
             queries[left] += asked + 1
-        return SearchResult(found, queries, predicted, fooled_by)
+        return SearchResult(found, queries, scores, fooled_by)
 
     def _losses(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return the loss that the attack maximises: (N, H, W, C), (N,) -> (N,)."""

@@ -25,10 +25,10 @@ from advcli.data.dataset import Images, decode
 from advcli.datasets import find
 from advcli.model.classifier import Classifier, load
 from advcli.tasks.benchmark.perturbations import noise_on_all
+from advcli.tasks.calibration import calibration_error
 from advcli.threat.rng import ImageRng
 
 BATCH = 50
-BINS = 15
 
 
 def predictions(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
@@ -36,11 +36,9 @@ def predictions(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([classifier.predict(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)])
 
 
-def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the expected calibration error: the mean of |accuracy - confidence| over bins of equal mass."""
-    confidence, correct = scores.max(axis=1), scores.argmax(axis=1) == labels
-    bins = np.array_split(np.argsort(confidence, kind="stable"), BINS)
-    return float(sum(abs(correct[part].mean() - confidence[part].mean()) * len(part) for part in bins) / len(labels))
+def error_of(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return the expected calibration error: (N, K), (N,)."""
+    return calibration_error(scores.max(axis=1), scores.argmax(axis=1) == labels)
 
 
 def noisy(name: str, pixels: np.ndarray) -> np.ndarray:
@@ -93,8 +91,8 @@ def measure(
     if strong:
         found = attacked(run, data, ["autoattack"], ["2/255", "4/255"], strong)
         row |= {column: accuracy for column, accuracy in found.items() if column.startswith("autoattack ")}
-    row["ECE clean"] = calibration_error(clean, labels)
-    row["ECE unseen"] = float(np.mean([calibration_error(scores, labels) for scores in answers]))
+    row["ECE clean"] = error_of(clean, labels)
+    row["ECE unseen"] = float(np.mean([error_of(scores, labels) for scores in answers]))
     return row, correct
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from advcli.records import Checked, Failed, Protocol, Record, Score
+from advcli.records import Calibration, Checked, Failed, Protocol, Record, Score
 from advcli.report import wording
 from advcli.report.benchmark import benchmark_page
 from benchmark_records import every_kind, examples
@@ -51,6 +51,7 @@ def test_every_section_is_there_in_order(whole: Parsed) -> None:
         "curves",
         "sweeps",
         "corruptions",
+        "calibration",
         "comparison",
         "transfer",
         "certified",
@@ -215,3 +216,16 @@ def test_shards_and_machines_are_told_apart() -> None:
 
 def test_what_could_not_be_read_is_named(whole: Parsed, records: list[Record]) -> None:
     assert all(record.image in whole.text for record in records if isinstance(record, Failed))
+
+
+def test_reliability_diagrams_and_the_numbers_beside_them(records: list[Record]) -> None:
+    text = benchmark_page(records, examples())
+    section = text[text.index('id="calibration"') :]
+    # Two models, each with a diagram of three bins: (0.41, 0.31) is at 41% of the width and 69% of the height.
+    assert section.count("<polyline") == 2
+    assert section.count("<circle") == 2 * 3
+    assert 'cx="49.2" cy="82.8"' in section
+    for number in ("0.481", "0.453", "0.502", "0.819", "1.187", "3.297", "34.2", "0.442"):
+        assert f">{number}</data>" in section
+    without = [record for record in records if not isinstance(record, Calibration)]
+    assert "polyline" not in benchmark_page(without, examples())

@@ -9,7 +9,7 @@ from rich.text import Text
 from advcli.cli.tables.benchmark import benchmark_tables
 from advcli.cli.tables.explain import explain_tables
 from advcli.cli.tables.style import new_table
-from advcli.records import Attacked, Averaged, Crafted, Epoch, Mixed, Planned, Prediction, Record, Trained
+from advcli.records import Attacked, Averaged, Crafted, Epoch, Mixed, Planned, Prediction, Record, Temperature, Trained
 from advcli.threat.spelling import spell_norm, spell_threat
 
 _FEW = 4
@@ -172,6 +172,7 @@ def _trained(record: Trained) -> Table:
         f"Trained {record.backbone} with {record.objective}",
         f"validation on {record.validation_images} images; "
         f"robust: PGD-10, {_spell_balls(record)}, on {record.robust_images} of them"
+        + (_temperature(record.calibration) if record.calibration else "")
         + (f"\non test images: {record.measure}" if record.measure else ""),
     )
     for heading in ("best epoch", "clean", "robust", "seconds", "run"):
@@ -189,6 +190,12 @@ def _trained(record: Trained) -> Table:
 def _spell_balls(record: Trained | Averaged) -> str:
     """Write the ball of robust validation, or all of several."""
     return " and ".join(spell_threat(norm, eps) for norm, eps in record.threats or ((record.norm, record.eps),))
+
+
+def _temperature(fitted: Temperature) -> str:
+    loss_change = f"NLL {fitted.nll_before:.3f} -> {fitted.nll_after:.3f}"
+    error_change = f"ECE {fitted.ece_before:.3f} -> {fitted.ece_after:.3f}"
+    return f"\nlogits divided by the temperature {fitted.temperature:.3g}: {loss_change}, {error_change} on validation"
 
 
 def _averaged(record: Averaged, mixes: Sequence[Mixed]) -> Table:

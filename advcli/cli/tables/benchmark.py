@@ -7,9 +7,11 @@ from rich.text import Text
 
 from advcli.cli.tables import evidence
 from advcli.cli.tables import findings as finding
+from advcli.cli.tables.calibration import EXPLANATION, HEADINGS, calibration_cells, calibration_table
 from advcli.cli.tables.style import new_table, title
 from advcli.cli.tables.sweeps import sweep_tables, tolerances_table
 from advcli.records import (
+    Calibration,
     Certified,
     Change,
     Checked,
@@ -41,23 +43,31 @@ def benchmark_tables(records: Sequence[Record]) -> Iterator[Table]:
     sweeps = [record for record in records if isinstance(record, Swept)]
     # They have tables of their own.
     swept = {spec for sweep in sweeps for spec in sweep.perturbations}
+    calibrations = [record for record in records if isinstance(record, Calibration)]
     plain = [score for score in scores if score.severity is None and score.perturbation not in swept]
     if plain:
         # With a single attack the worst case is the same.
         attacks = {score.perturbation for score in plain if score.norm or score.perturbation == "worst"}
         shown = [score for score in plain if score.perturbation != "worst" or len(attacks) > 2]
-        yield _scores(shown)
+        yield _scores(shown, calibrations)
+        if len({score.model for score in shown}) == 1:
+            calibrations = [record for record in calibrations if record.severity is not None]
+        if len(attacks) <= 2:
+            calibrations = [record for record in calibrations if record.perturbation != "worst"]
     corrupted = [score for score in scores if score.severity is not None]
     for model in dict.fromkeys(score.model for score in corrupted):
         yield _corruptions([score for score in corrupted if score.model == model])
     yield from sweep_tables(sweeps)
+    if calibrations:
+        yield calibration_table(calibrations)
     for kind, draw in _TABLES.items():
         found = [record for record in records if isinstance(record, kind)]
         if found:
             yield draw(found)
 
 
-def _scores(records: Sequence[Score]) -> Table:
+def _scores(records: Sequence[Score], calibrations: Sequence[Calibration]) -> Table:
+    """Show the accuracies; of a single model with its calibration."""
     threats = list(dict.fromkeys(spell_threat(record.norm, record.eps) for record in records if record.norm))
     titles = list(dict.fromkeys(_heading(record, threats) for record in records))
     models = list(dict.fromkeys(record.model for record in records))
@@ -66,16 +76,22 @@ def _scores(records: Sequence[Score]) -> Table:
         heading: max(record.accuracy for (_, other), record in by_place.items() if other == heading)
         for heading in titles
     }
+    believed = {(each.model, _heading(each, threats)): each for each in calibrations if each.severity is None}
+    calibrated = len(models) == 1 and bool(believed)
     table = new_table(
-        f"Accuracy on {records[0].data}" + (f", {threats[0]}" if len(threats) == 1 else ""), _caption(records, models)
+        f"Accuracy on {records[0].data}" + (f", {threats[0]}" if len(threats) == 1 else ""),
+        _caption(records, models) + (f"; {EXPLANATION}" if calibrated else ""),
     )
     if len(models) <= max(_SIDE_BY_SIDE, len(titles)):
         table.add_column("perturbation", overflow="fold")
         for model in models:
             table.add_column(Text(model, "bold"), justify="right", no_wrap=True)
+        for heading in HEADINGS if calibrated else ():
+            table.add_column(heading, justify="right", no_wrap=True)
         for heading in titles:
             cells = [_score(by_place.get((model, heading)), best[heading], len(models) > 1, " ") for model in models]
-            table.add_row(Text(heading), *cells)
+            beside = calibration_cells(believed.get((models[0], heading))) if calibrated else ()
+            table.add_row(Text(heading), *cells, *beside)
         return table
     table.add_column("model", overflow="fold")
     table.add_column("images", justify="right")
@@ -88,7 +104,7 @@ def _scores(records: Sequence[Score]) -> Table:
     return table
 
 
-def _heading(record: Score, threats: Sequence[str]) -> str:
+def _heading(record: Score | Calibration, threats: Sequence[str]) -> str:
     return title(record) if len(threats) > 1 else record.perturbation
 
 

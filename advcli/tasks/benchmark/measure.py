@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from advcli.model.classifier import predicted_classes
 from advcli.records import Progress, Score, Verdicts
+from advcli.tasks.benchmark.believed import believed
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.numbering import refuse_other_order
 from advcli.tasks.benchmark.perturb import changed, searched, unsearched
@@ -89,12 +91,11 @@ def classify_shared(
         for model in asked:
             yield Progress(f"{model.name}: {spell_perturbation(**perturbation.place)}", done * batch, len(first.rows))
             start = time.perf_counter()
-            ask = model.classifier.predicted if perturbation is CLEAN else model.classifier.classes
-            predicted = ask(pixels)
-            labels = model.labels[places] if is_first else None
+            ask = model.classifier.predict if perturbation is CLEAN else model.classifier.answers
+            scores, labels = ask(pixels), model.labels[places]
             seconds = time.perf_counter() - start + making / len(asked)
-            columns = {name: values[places] for name, values in model.columns.items()} if is_first else {}
-            add(plan, model, perturbation, rows, predicted, results, keep, seconds, labels=labels, columns=columns)
+            columns = {name: values[places] for name, values in model.columns.items()} if is_first else None
+            add(plan, model, perturbation, rows, labels, scores, results, keep, seconds, columns=columns)
 
 
 def _attacked(
@@ -118,7 +119,7 @@ def _attacked(
             labels = model.labels[places]
             found = search(pixels, labels) if search is not None else unsearched(model, pixels)
             seconds = time.perf_counter() - start
-            add(plan, model, attack, own, found.predicted, results, keep, seconds, members=found.members)
+            add(plan, model, attack, own, labels, found.scores, results, keep, seconds, members=found.members)
         start = time.perf_counter()
 
 
@@ -127,29 +128,45 @@ def add(
     model: EvaluatedModel,
     perturbation: Perturbation,
     rows: np.ndarray,
-    predicted: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
     results: Results,
     keep: Keep,
     seconds: float,
     *,
-    labels: np.ndarray | None = None,
     columns: Mapping[str, np.ndarray] | None = None,
     crafted_on: str | None = None,
     members: np.ndarray | None = None,
 ) -> None:
-    """Save a finished batch, then add it to the results."""
+    """Save a finished batch, then add it to the results.
+
+    Args:
+        plan: what is measured.
+        model: the model.
+        perturbation: how the images are perturbed.
+        rows: (N,) the indices of the images.
+        labels: (N,) their true classes.
+        scores: (N, K) the model's own score of each class.
+        results: the predictions so far.
+        keep: writes the batch.
+        seconds: the time that it took.
+        columns: for the first perturbation: what the data says of each image, recorded with the true classes.
+        crafted_on: the model that the images were perturbed against, in a transfer evaluation.
+        members: for a suite: (N,) the index of the member that fooled each image.
+    """
     verdicts = Verdicts(
         model=model.name,
         data=plan.data,
         seed=plan.seed,
         **perturbation.place,
         indices=tuple(rows.tolist()),
-        predicted=tuple(predicted.tolist()),
-        labels=() if labels is None else tuple(labels.tolist()),
+        predicted=tuple(predicted_classes(scores).tolist()),
+        labels=() if columns is None else tuple(labels.tolist()),
         columns={name: tuple(values.tolist()) for name, values in (columns or {}).items()},
         crafted_on=crafted_on,
         members=() if members is None else tuple(members.tolist()),
         queries=model.queries,
+        **believed(model.classifier, scores, labels),
         seconds=seconds,
     )
     keep(verdicts)

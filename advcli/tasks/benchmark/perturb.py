@@ -63,7 +63,7 @@ def searched(
 
         def apply(pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
             points, queries = applied(pixels, labels)
-            return SearchResult(points, queries, measured.classifier.classes(points))
+            return SearchResult(points, queries, measured.classifier.answers(points))
 
         return apply
     if not isinstance(attack, (Attack, Suite)):
@@ -74,14 +74,14 @@ def searched(
 
     def elsewhere(pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
         points = search(pixels, indices[labels]).points
-        return SearchResult(points, np.zeros(len(points), np.int32), measured.classifier.classes(points))
+        return SearchResult(points, np.zeros(len(points), np.int32), measured.classifier.answers(points))
 
     return elsewhere
 
 
 def unsearched(measured: EvaluatedModel, pixels: np.ndarray) -> SearchResult:
     """Classify unperturbed images."""
-    return SearchResult(pixels, np.zeros(len(pixels), np.int32), measured.classifier.classes(pixels))
+    return SearchResult(pixels, np.zeros(len(pixels), np.int32), measured.classifier.answers(pixels))
 
 
 def _corrupted(name: str, severity: int | None, seed: int, pixels: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from advcli.model.classifier import UNDEFINED
 from advcli.records import Smoothed, Verdicts
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
+from advcli.tasks.calibration import Beliefs
 
 UNKNOWN = -2
 
@@ -27,6 +28,7 @@ class Results:
         self._columns: dict[str, np.ndarray] = defaultdict(lambda: np.full(images, "", dtype=object))
         self._seconds: dict[tuple[object, ...], float] = defaultdict(float)
         self._queries: dict[tuple[object, ...], int] = {}
+        self._beliefs: dict[tuple[object, ...], np.ndarray] = defaultdict(lambda: np.full((3, images), np.nan))
         self._radii: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(images))
 
     def add(self, record: Verdicts | Smoothed) -> None:
@@ -37,6 +39,9 @@ class Results:
             self._radii[record.model][rows] = record.radii
         else:
             key = (record.model, *record.place.values(), record.crafted_on)
+            if record.confidence:
+                values = (record.confidence, record.log_loss, record.squared_error)
+                self._beliefs[key][:, rows] = np.array(values, np.float64)
             if record.members:
                 self._members[key][rows] = record.members
             if record.labels:
@@ -63,6 +68,10 @@ class Results:
     def members(self, model: str, perturbation: Perturbation) -> np.ndarray:
         """Return the index of the suite's member that fooled each image: -> (N,), ``UNKNOWN`` where not measured."""
         return self._members[(model, *perturbation.place.values(), None)]
+
+    def beliefs(self, model: str, perturbation: Perturbation) -> Beliefs:
+        """Return what a model believes of each image: (N,) each, NaN where it is not known."""
+        return Beliefs(*self._beliefs[(model, *perturbation.place.values(), None)])
 
     def smoothed(self, model: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the certificates of a smoothed model: -> (N,) classes, -1 where it abstains, and (N,) radii."""

@@ -7,6 +7,7 @@ a measurement. What cannot be used is reported by its line number; it costs its 
 import hashlib
 import json
 import logging
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -295,7 +296,7 @@ def _misfit(record: Verdicts | Smoothed, protocol: Protocol, classes: Mapping[st
         return "is damaged: field 'indices' is impossible"
     if not all(-1 <= label < count for label in record.predicted):
         return "is damaged: field 'predicted' has a class that the model does not have"
-    others: dict[str, Sequence[float]] = {"predicted": record.predicted}
+    others: dict[str, Sequence[float | None]] = {"predicted": record.predicted}
     if isinstance(record, Smoothed):
         others["radii"] = record.radii
     else:
@@ -303,6 +304,13 @@ def _misfit(record: Verdicts | Smoothed, protocol: Protocol, classes: Mapping[st
             return "is damaged: field 'labels' has a class that the model does not have"
         if not all(-1 <= member < _IMAGES for member in record.members):
             return "is damaged: field 'members' is impossible"
+        for name in ("confidence", "log_loss", "squared_error"):
+            values = getattr(record, name)
+            if not all(value is None or 0 <= value <= (1 if name == "confidence" else math.inf) for value in values):
+                return f"is damaged: field '{name}' has an impossible value"
+            # Either all of them are there or none.
+            if values or record.confidence:
+                others[name] = values
         others |= {name: found for name, found in (("labels", record.labels), ("members", record.members)) if found}
     for name, values in others.items():
         if len(values) != len(indices):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from advcli.records import Record, Score
+from advcli.tasks.benchmark.believed import calibrations
 from advcli.tasks.benchmark.corruption_records import corruption_errors
 from advcli.tasks.benchmark.gates import Least, judged
 from advcli.tasks.benchmark.per_class import by_class, confusions
@@ -38,6 +39,7 @@ class Summary:
 
 def summarized(plan: Plan, results: Results, scores: Sequence[Score], summary: Summary) -> Iterator[Record]:
     """Summarize the results."""
+    yield from calibrations(plan, results)
     yield from group_means(scores)
     yield from corruption_errors(plan, scores, summary.relative_to)
     if len(plan.subjects) > 1:

@@ -93,7 +93,7 @@ def _try(
     found = candidate.search(pixels, labels)
     predicted = found.predicted
     spent = time.perf_counter() - start
-    add(plan, model, attack, rows, predicted, results, keep, spent, members=found.members)
+    add(plan, model, attack, rows, labels, found.scores, results, keep, spent, members=found.members)
     # The time of the first batch includes tracing, so it is no estimate.
     candidate.tried += len(rows)
     candidate.fooled += int(((predicted != labels) & (predicted != UNDEFINED)).sum())

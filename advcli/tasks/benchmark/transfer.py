@@ -57,9 +57,10 @@ def _transferred(
             if _known(results, model.name, attack, crafted_on.name, rows):
                 continue
             start = time.perf_counter()
-            predicted = scorers[model.name].classes(pixels)
+            scores = scorers[model.name].answers(pixels)
             seconds = time.perf_counter() - start + making / len(others)
-            add(plan, model, attack, rows, predicted, results, keep, seconds, crafted_on=crafted_on.name)
+            labels = model.labels[places]
+            add(plan, model, attack, rows, labels, scores, results, keep, seconds, crafted_on=crafted_on.name)
     for model in others:
         yield transferred(plan, results, attack, crafted_on.subject, model.subject)
 

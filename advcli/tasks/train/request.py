@@ -91,6 +91,8 @@ class Request(DataOptions, FileOptions, WorkOptions):
         ema: decay of an average of the weights over the steps, such as 0.995, which is validated and saved too.
         eps_warmup: epochs in which eps grows from zero.
         adv_start_epoch: the first epoch of the objective; those before it are clean.
+        calibrate: at the end, divide the logits of model.keras by the temperature that fits the validation images best:
+            the predicted classes stay, their confidence becomes what it says.
         validation: the fraction of the training images that chooses the best epoch.
         class_weights: balanced: the loss of an image counts N / (K n) times, with n of all N images in its class of K.
         sampler: balanced: each epoch has equally many images of each class, those of small classes several times.
@@ -169,6 +171,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
     ema: float = option(0.0, panel=LEARNING, metavar="DECAY", min=0, max=0.99999)
     eps_warmup: float = option(0.0, panel=THREAT, metavar="EPOCHS", min=0)
     adv_start_epoch: int = option(1, panel=THREAT, metavar="EPOCH", min=1)
+    calibrate: bool = option(False, panel=LEARNING)
     validation: float = option(0.15, min=0.01, max=0.9)
     class_weights: Literal["none", "balanced"] = option("none", panel=LEARNING)
     sampler: Literal["shuffle", "balanced"] = option("shuffle", panel=LEARNING)

@@ -15,10 +15,10 @@ from advcli.backend import keras, tf
 from advcli.data.dataset import Dataset
 from advcli.datasets import open_dataset
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.classifier import NotNumbers
+from advcli.model.classifier import NotNumbers, load
 from advcli.options import changed_options
 from advcli.plugins import refuse_recorded_permission
-from advcli.records import Epoch, Progress, Record, Score, Trained
+from advcli.records import Epoch, Progress, Record, Score, Temperature, Trained
 from advcli.tasks.request import bytes_of
 from advcli.tasks.train import overfitting_guard as guard
 from advcli.tasks.train import tensorboard as events
@@ -38,6 +38,14 @@ from advcli.tasks.train.start_choice import (
     name_of_run,
     refuse_other_start,
     refuse_overwriting,
+)
+from advcli.tasks.train.temperature import (
+    PROVED,
+    divide_logits,
+    fit_temperature,
+    measure_calibration,
+    predictions_on,
+    refuse_uncalibratable,
 )
 from advcli.tasks.train.trainer import Diverged, Trainer
 from advcli.tasks.train.twin_comparison import compare, radii_to_compare, refuse_incomparable
@@ -231,6 +239,8 @@ class _Training:
         keras.utils.set_random_seed(recipe.seed)
         self.trainer = Trainer(recipe, data, devices)
         self._check_lengths()
+        if recipe.calibrate:
+            refuse_uncalibratable(self.trainer.classifier, data.validation)
 
     def _check_lengths(self) -> None:
         """Refuse a radius that is too large for the images, and warn of steps that are too long for it."""
@@ -270,7 +280,40 @@ class _Training:
                 log.warning("stopped by the guard after epoch %d", checkpoint.epoch)
                 break
         self._save("last")
-        yield self._trained(checkpoint)
+        calibration = None
+        if self.recipe.calibrate and self.writes and checkpoint.history:
+            yield Progress("calibrating", 0, 0)
+            calibration = self._calibrate(self._chosen(checkpoint))
+        yield replace(self._trained(checkpoint), calibration=calibration)
+
+    def _calibrate(self, chosen: _Chosen) -> Temperature | None:
+        """Fit a temperature on the validation images, and write the model with it; its own file stays as it is."""
+        images, unsafe = self.data.validation, self.recipe.unsafe_load
+        classifier = load(self.run.folder / f"{chosen.file}.keras", self.run.name, unsafe=unsafe)
+        head = classifier.head
+        logits, scores = predictions_on(classifier, images)
+        before = measure_calibration(scores, images.labels, head)
+        temperature = fit_temperature(logits, images.labels, head)
+        if temperature != 1:
+            try:
+                scaled = divide_logits(classifier, temperature, images.at(slice(0, PROVED))[0])
+            except AdvcliError as error:
+                log.warning("%s: model.keras is not calibrated", error.message)
+                return None
+            self.run.save_model(scaled, "model")
+        # Measured on what was written.
+        _, scores = predictions_on(load(self.run.folder / "model.keras", self.run.name, unsafe=unsafe), images)
+        after = measure_calibration(scores, images.labels, head)
+        found = Temperature(
+            temperature=temperature,
+            images=len(images),
+            nll_before=before.nll,
+            nll_after=after.nll,
+            ece_before=before.ece,
+            ece_after=after.ece,
+        )
+        self.run.write_description(self.recipe.to_json(), self.trainer.resolved(), found)
+        return found
 
     def _begin(self, resume: bool) -> Checkpoint:
         resolved = self.trainer.resolved()
@@ -284,6 +327,9 @@ class _Training:
         if self.writes:
             if resume:
                 self.run.remove_unfinished()
+                if self.recipe.calibrate and checkpoint.history:
+                    # Until the end it is the model as it was trained.
+                    self.run.choose_model(self._chosen(checkpoint).file)
             else:
                 self.run.clear()
             self.run.write_description(self.recipe.to_json(), resolved)

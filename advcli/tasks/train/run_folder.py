@@ -24,7 +24,7 @@ from advcli.files.bounded import DAMAGED, parse_json, read_text
 from advcli.files.lock import lock
 from advcli.files.paths import refuse_long_name
 from advcli.model.classifier import Classifier
-from advcli.records import Epoch
+from advcli.records import Epoch, Temperature
 from advcli.records.base import Json
 from advcli.records.read_back import read_back
 from advcli.report.curves import draw_curves
@@ -130,12 +130,16 @@ class Run:
             for unfinished in file.parent.glob(f".{file.name}.*"):
                 unfinished.unlink(missing_ok=True)
 
-    def write_description(self, recipe: Mapping[str, Json], resolved: Mapping[str, Json]) -> None:
-        """Write ``run.json``: every option, its resolved value, and the versions."""
+    def write_description(
+        self, recipe: Mapping[str, Json], resolved: Mapping[str, Json], calibration: Temperature | None = None
+    ) -> None:
+        """Write ``run.json``: every option, its resolved value, the versions, and the temperature of the model."""
         packages = ("tensorflow", "keras", "numpy", "neural-structured-learning")
         versions = {"advcli": __version__, "python": platform.python_version()}
         versions |= {package: version(package) for package in packages}
         content = {"recipe": recipe, "resolved": resolved, "versions": versions, "relative": self._relative(recipe)}
+        if calibration is not None:
+            content["calibration"] = asdict(calibration)
         self._write("run.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def read_recipe(self) -> dict[str, Json]:

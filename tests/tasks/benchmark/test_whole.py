@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss, roc_auc_score
 
 from advcli import registry
-from advcli.backend import tf
+from advcli.backend import keras, tf
 from advcli.data.dataset import to_float
 from advcli.errors import UsageError
 from advcli.model.classifier import load
-from advcli.records import Progress, Record, Score, Verdicts
+from advcli.records import Calibration, Progress, Record, Score, Verdicts
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark import measure as evaluation
 from advcli.tasks.benchmark.merge_shards import merge
@@ -166,6 +167,75 @@ def test_results_of_another_model_or_other_images_are_refused(
     classifier.save(tmp_path / "second.keras")
     with pytest.raises(UsageError, match=r"models: name second fingerprint \w+"):
         records(everything(tmp_path), resume=file)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def error_by_definition(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    parts = np.array_split(np.argsort(confidence), 15)
+    return sum(len(part) * abs(confidence[part].mean() - correct[part].mean()) for part in parts) / len(labels)
+
+
+@pytest.mark.parametrize(("perturbation", "eps"), [("clean", None), ("pgd:steps=3", 0.05), ("worst", 0.05)])
+def test_calibration_is_that_of_the_keras_model_on_the_very_pixels(
+    evaluated: Path, whole: tuple[list[Record], Path], perturbation: str, eps: float | None
+) -> None:
+    (found,) = [
+        record
+        for record in whole[0]
+        if isinstance(record, Calibration)
+        and (record.model, record.perturbation, record.eps) == ("first", perturbation, eps)
+    ]
+    content = np.load(evaluated / "data.npz")
+    pixels, labels = to_float(content["x_test"]), content["y_test"].astype(np.int32)
+    model = keras.saving.load_model(evaluated / "first.keras")
+    clean = softmax(np.asarray(model(pixels, training=False), np.float64))
+    correct = clean.argmax(axis=1) == labels
+    attacks = {"clean": (), "worst": ("fgsm", "pgd:steps=3")}.get(perturbation, (perturbation,))
+    candidates = []
+    for spec in attacks:
+        attack = registry.build("attacks", spec).verdict_only()
+        classifier = load(evaluated / "first.keras", "first").inference_copy
+        adversarial, _ = CompiledAttack(classifier, attack, Threat(eps=0.05))(pixels[correct], labels[correct])
+        answers = clean.copy()
+        answers[correct] = softmax(np.asarray(model(adversarial, training=False), np.float64))
+        candidates.append(answers)
+    believed = clean.copy()
+    for image, label in enumerate(labels):
+        # The attack that fools the model, of several the one with the largest loss.
+        ranked = [
+            ((each[image].argmax() != label), -each[image, label], number) for number, each in enumerate(candidates)
+        ]
+        if ranked:
+            believed[image] = candidates[max(ranked)[2]][image]
+    if attacks:
+        assert error_by_definition(believed, labels) > error_by_definition(clean, labels) + 0.05
+    predicted, confidence = believed.argmax(axis=1), believed.max(axis=1)
+    assert found.images == IMAGES
+    assert found.ece == pytest.approx(error_by_definition(believed, labels), abs=2e-6)
+    assert found.nll == pytest.approx(log_loss(labels, believed, labels=range(4)), rel=2e-5)
+    assert found.brier == pytest.approx(np.square(believed - np.eye(4)[labels]).sum(axis=1).mean(), rel=2e-5)
+    assert found.confidence_when_wrong == pytest.approx(confidence[predicted != labels].mean(), rel=2e-5)
+    right = predicted == labels
+    assert found.auroc == (pytest.approx(roc_auc_score(right, confidence)) if right.any() else None)
+    surest = np.argsort(-confidence)[: int(0.9 * IMAGES)]
+    assert found.accuracy_at_90_coverage == pytest.approx((predicted == labels)[surest].mean())
+
+
+def test_results_without_confidences_are_still_read(
+    evaluated: Path, whole: tuple[list[Record], Path], tmp_path: Path
+) -> None:
+    found, file = whole
+    older = tmp_path / "older.jsonl"
+    dropped = {"confidence", "log_loss", "squared_error", "checksum"}
+    content = [json.loads(line) for line in file.read_text().splitlines()]
+    older.write_text("".join(json.dumps({k: v for k, v in x.items() if k not in dropped}) + "\n" for x in content))
+    merged = [event for event in merge([older], everything(evaluated), Execution()) if isinstance(event, Record)]
+    assert untimed(merged) == [line for line in untimed(found) if line["type"] != "calibration"]
 
 
 def shards(evaluated: Path, folder: Path, of: int) -> list[Path]:
