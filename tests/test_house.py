@@ -156,7 +156,9 @@ def test_a_task_has_a_run_its_options_and_its_rules(task: str) -> None:
 def test_options_stand_in_requests_only() -> None:
     assert not list((ROOT / "cli").glob("*_options.py"))
     for file in (ROOT / "cli").rglob("*.py"):
-        assert file.name in ("app.py", "options.py") or "typer.Option" not in file.read_text(), file
+        assert file.name in ("app.py", "options.py", "component_lists.py") or "typer.Option" not in file.read_text(), (
+            file
+        )
 
 
 def test_folders_are_named_after_things() -> None:

@@ -42,7 +42,7 @@ def printed(records: Sequence[Record]) -> str:
     console = Console(file=io.StringIO(), width=80)
     for table in benchmark_tables(records):
         console.print(table)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]  the console writes to a string
     assert max(map(len, text.splitlines())) <= 80
     return text
 

@@ -43,7 +43,9 @@ def benchmark_tables(records: Sequence[Record]) -> Iterator[Table]:
     sweeps = [record for record in records if isinstance(record, Swept)]
     # They have tables of their own.
     swept = {spec for sweep in sweeps for spec in sweep.perturbations}
-    calibrations = [record for record in records if isinstance(record, Calibration)]
+    calibrations = [
+        record for record in records if isinstance(record, Calibration) and record.perturbation not in swept
+    ]
     plain = [score for score in scores if score.severity is None and score.perturbation not in swept]
     if plain:
         # With a single attack the worst case is the same.
