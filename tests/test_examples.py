@@ -48,14 +48,28 @@ def test_examples(tmp_path: Path, program: tuple[str, ...]) -> None:
     environment["LEAST"] = "1.0"
     gate = subprocess.run([EXAMPLES / "gate.sh"], env=environment, cwd=tmp_path, capture_output=True, check=False)
     assert gate.returncode == 3
-    workflow = (EXAMPLES / "benchmark-gate.yml").read_text()
-    (command,) = re.findall(r"(advcli benchmark .*?) \| tee", workflow.replace("\\\n", " "), re.DOTALL)
-    bash = ("bash", "-c", command.replace("--limit 500", "--limit 20").replace("0.80", "0").replace("0.40", "0"))
-    for _ in range(2):
-        run(*bash)
+    script = step_of_workflow().replace("--limit 500", "--limit 20")
+    environment["GITHUB_STEP_SUMMARY"] = str(tmp_path / "summary.md")
+    for least, code in (("0", 0), ("0", 0), ("1", 3)):
+        wanted = script.replace("0.80", least).replace("0.40", least)
+        (tmp_path / "step.sh").write_text(wanted)
+        # As GitHub starts a step with "shell: bash".
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "step.sh"]
+        step = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert step.returncode == code, step.stderr
+        assert "baseline" in step.stdout or not (tmp_path / "last.jsonl").exists()
         (tmp_path / "results.jsonl").rename(tmp_path / "last.jsonl")
-        (tmp_path / "report.html").unlink()
+        for name in ("report.html", "junit.xml"):
+            (tmp_path / name).unlink()
     threes = ("--classes", "3,7", "--edge", "8", "--backbone", "linear", "--objective", "clean", "--epochs", "2")
     run(tool, "train", *threes, "--out", "threes")
     assert "% after FGSM at 0.25" in run(sys.executable, EXAMPLES / "threes_and_sevens.py", "threes", "threes.png")
     assert (tmp_path / "threes.png").exists()
+
+
+def step_of_workflow() -> str:
+    """Return the script of the workflow's step that measures."""
+    workflow = (EXAMPLES / "benchmark-gate.yml").read_text()
+    assert re.search(r"^    defaults:\n      run:\n(        #.*\n)*        shell: bash$", workflow, re.MULTILINE)
+    (script,) = re.findall(r"run: \|\n((?: {10}.*\n)+)", workflow)
+    return "".join(line[10:] for line in script.splitlines(keepends=True))

@@ -24,7 +24,7 @@ from advcli.cli.tables import attack_and_train as tables
 from advcli.cli.tables.evidence import bound_text
 from advcli.cli.tables.style import title
 from advcli.errors import ExitStatus
-from advcli.records import Epoch, Failed, Gate, Progress, Record, Requirement, Tolerance, Verified
+from advcli.records import Change, Epoch, Failed, Gate, Progress, Record, Requirement, Tolerance, Verified
 
 _WIDE = 100_000
 
@@ -199,7 +199,11 @@ class Output:
             if isinstance(event, Gate) and not event.met:
                 self._unmet += 1
                 what = f"{event.model}, {title(event)}" + (f", {event.by} {event.value}" if event.by else "")
-                write_error(f"{what}: accuracy {event.accuracy:.1%} is less than {event.least:.1%}")
+                write_error(f"{what}: {event.statistic} {event.accuracy:.1%} is less than {event.least:.1%}")
+            if isinstance(event, Change) and event.met is False:
+                self._unmet += 1
+                lost = f"{event.before:.1%} before, {event.after:.1%} now"
+                write_error(f"{event.model}, {title(event)}: {lost}: lower by more than {event.tolerated:.1%}")
             if isinstance(event, Requirement) and not event.met:
                 self._unmet += 1
                 what = f"{event.model}, requirement {event.id}, {title(event)}"

@@ -318,13 +318,16 @@ class Checked(Record):
 class Gate(Measurement):
     """Whether an accuracy reaches the minimum that ``--fail-under`` requires.
 
-    With ``by`` it is the accuracy on the images that have ``value`` in this column of the data.
+    With ``by`` it is the accuracy on the images that have ``value`` in this column of the data. ``statistic`` is
+    ``accuracy``, or ``lower95``: ``accuracy`` is then the lower end of the Clopper-Pearson interval, which a model
+    whose true accuracy is ``least`` exceeds with probability 2.5% at most.
     """
 
     type: ClassVar[str] = "gate"
 
     by: str | None = None
     value: str | None = None
+    statistic: str = "accuracy"
 
     accuracy: float
     least: float
@@ -432,9 +435,18 @@ class Tolerance(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Change(Measurement):
-    """The change of an accuracy since the baseline; significantly lower is a regression."""
+    """The change of an accuracy since the baseline; significantly lower is a regression.
+
+    ``paired``: the baseline has the verdict for each of the same images, so the p-value is that of McNemar's exact
+    test, otherwise of Fisher's. ``met`` is whether the accuracy is lower by no more than ``tolerated``; both are null
+    without --fail-worse.
+    """
 
     type: ClassVar[str] = "change"
+
+    paired: bool = False
+    tolerated: float | None = None
+    met: bool | None = None
 
     before_model: str = ""
     before: float

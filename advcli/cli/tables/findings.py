@@ -173,6 +173,7 @@ def gates_table(records: Sequence[Gate]) -> Table:
     for record in records:
         met = Text("yes", "green") if record.met else Text("no", "bold red")
         what = title(record) + (f", {record.by} {record.value}" if record.by else "")
+        what += "" if record.statistic == "accuracy" else f", {record.statistic}"
         table.add_row(Text(record.model), Text(what), f"{record.accuracy:.1%}", f"{record.least:.1%}", met)
     return table
 
@@ -180,9 +181,8 @@ def gates_table(records: Sequence[Gate]) -> Table:
 def changes_table(records: Sequence[Change]) -> Table:
     """Show what has changed since the baseline."""
     regressions = sum(record.regression for record in records)
-    table = new_table(
-        "Since the baseline", f"{regressions} regressions: worse, with p < {_SURE} by Fisher's exact test"
-    )
+    tests = " or ".join(dict.fromkeys("McNemar's" if record.paired else "Fisher's" for record in records))
+    table = new_table("Since the baseline", f"{regressions} regressions: worse, with p < {_SURE} by {tests} exact test")
     for heading in ("model", "perturbation", "before", "now", "difference", "p", ""):
         table.add_column(heading, justify="left" if heading in ("model", "perturbation", "") else "right")
     for record in records:

@@ -9,6 +9,10 @@ from advcli.parsing import read_accuracy
 from advcli.records import Gate, Score, SliceScore
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import ANY_NORM, WORST
+from advcli.tasks.benchmark.requirements import lower95
+
+LOWER = "lower95"
+STATISTICS = ("accuracy", LOWER)
 
 
 @dataclass(frozen=True)
@@ -16,18 +20,20 @@ class Least:
     """A minimum accuracy, required at every measured radius and severity.
 
     Args:
-        name: a perturbation's spec, or its name without options.
+        name: a perturbation's spec, or its name without options; behind the name of a model and a colon for one model.
         accuracy: from 0 to 1.
         column: a column of the data, each of whose values must reach it; empty for all images.
+        statistic: ``accuracy`` or ``lower95``, the lower end of its interval.
     """
 
     name: str
     accuracy: float
     column: str = ""
+    statistic: str = "accuracy"
 
     @classmethod
     def read(cls, text: str) -> "Least":
-        """Read ``--fail-under``: ``pgd=0.40``.
+        """Read ``--fail-under``: ``pgd=0.40``, ``pgd=0.40@lower95``, ``robust:pgd=0.40``.
 
         Raises:
             UsageError: there is no accuracy in it.
@@ -35,19 +41,29 @@ class Least:
         name, separator, value = text.rpartition("=")
         if not separator or not name.strip():
             raise UsageError(f"--fail-under names no accuracy: '{text}'", "write it as pgd=0.40")
+        value, _, statistic = value.partition("@")
+        if statistic.strip() not in ("", *STATISTICS):
+            hint = f"{nearest(statistic.strip(), STATISTICS)}; a column stands before the equals sign: pgd@light=0.40"
+            raise UsageError(f"--fail-under has no statistic '{statistic.strip()}'", hint)
         accuracy = read_accuracy(value, "--fail-under")
         spec, _, column = name.strip().partition("@")
-        return cls(spec, accuracy, column)
+        return cls(spec, accuracy, column, statistic.strip() or "accuracy")
 
-    def is_about(self, perturbation: str) -> bool:
-        """Return whether the minimum applies to a perturbation."""
-        return self.name == perturbation or (
-            ":" not in self.name and registry.canonical(self.name) == registry.canonical(perturbation)
+    def is_about(self, perturbation: str, model: str = "") -> bool:
+        """Return whether the minimum applies to a perturbation of a model."""
+        name = self.name.removeprefix(f"{model}:") if model else self.name
+        return name == perturbation or (
+            ":" not in name and registry.canonical(name) == registry.canonical(perturbation)
         )
 
 
-def refuse_unmeasured(gates: Sequence[Least], perturbations: Sequence[Perturbation], by: Collection[str] = ()) -> None:
-    """Refuse a minimum for a perturbation that is not measured, or for a column that is not scored.
+def refuse_unmeasured(
+    gates: Sequence[Least],
+    perturbations: Sequence[Perturbation],
+    by: Collection[str] = (),
+    models: Collection[str] = (),
+) -> None:
+    """Refuse a minimum for a model or a perturbation that is not measured, or for a column that is not scored.
 
     Raises:
         UsageError: a perturbation is not measured.
@@ -58,7 +74,7 @@ def refuse_unmeasured(gates: Sequence[Least], perturbations: Sequence[Perturbati
     if len({perturbation.threat.norm for perturbation in perturbations if perturbation.threat}) > 1:
         known.append(ANY_NORM)
     for gate in gates:
-        if not any(gate.is_about(name) for name in known):
+        if not any(gate.is_about(name, model) for name in known for model in ("", *models)):
             raise UsageError(f"--fail-under names '{gate.name}', which is not measured", nearest(gate.name, known))
         if gate.column and gate.column not in by:
             raise UsageError(f"--fail-under names column '{gate.column}'", f"give --by {gate.column}, too")
@@ -69,7 +85,9 @@ def judged(gates: Sequence[Least], scores: Sequence[Score], slices: Sequence[Sli
     for gate in gates:
         found: Sequence[Score | SliceScore] = [each for each in slices if each.by == gate.column]
         for score in found if gate.column else scores:
-            if gate.is_about(score.perturbation):
+            if gate.is_about(score.perturbation, score.model):
+                is_bound = gate.statistic == LOWER
+                accuracy = lower95(score.correct, score.images) if is_bound else score.accuracy
                 yield Gate(
                     model=score.model,
                     data=score.data,
@@ -77,7 +95,8 @@ def judged(gates: Sequence[Least], scores: Sequence[Score], slices: Sequence[Sli
                     **score.place,
                     by=score.by if isinstance(score, SliceScore) else None,
                     value=score.value if isinstance(score, SliceScore) else None,
-                    accuracy=score.accuracy,
+                    statistic=gate.statistic,
+                    accuracy=accuracy,
                     least=gate.accuracy,
-                    met=score.accuracy >= gate.accuracy,
+                    met=accuracy >= gate.accuracy,
                 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advcli.files.atomic import remove_leftovers, whole_file
-from advcli.records import Checked, Gate, Measurement, Protocol, Record, Requirement, Score
+from advcli.records import Change, Checked, Gate, Measurement, Protocol, Record, Requirement, Score
 from advcli.tasks.benchmark.plan import WORST
 from advcli.threat.spelling import spell_perturbation
 
@@ -84,9 +84,16 @@ def _case(record: Record, scores: Sequence[Score]) -> _Case | None:
     """Return the test case of a record; None for a record of another kind."""
     if isinstance(record, Gate):
         column = f", {record.by} {record.value}" if record.by else ""
-        name = f"{record.model}: {spell_perturbation(**record.place)}{column}: accuracy >= {record.least:.10g}"
-        failure = "" if record.met else f"accuracy {record.accuracy:.2%} is less than {100 * record.least:.10g}%"
+        what = f"{record.statistic} >= {record.least:.10g}"
+        name = f"{record.model}: {spell_perturbation(**record.place)}{column}: {what}"
+        failure = (
+            "" if record.met else f"{record.statistic} {record.accuracy:.2%} is less than {100 * record.least:.10g}%"
+        )
         return _Case("gate", name, _seconds(record, scores), "unmet", failure)
+    if isinstance(record, Change) and record.met is not None:
+        name = f"{record.model}: {spell_perturbation(**record.place)}: lower by at most {record.tolerated:.10g}"
+        failure = "" if record.met else f"accuracy {record.before:.2%} before, {record.after:.2%} now"
+        return _Case("change", name, _seconds(record, scores), "unmet", failure)
     if isinstance(record, Requirement):
         what = f"{record.statistic} >= {record.bound:.10g}"
         name = f"{record.model}: {record.id}: {spell_perturbation(**record.place)}: {what}"

@@ -119,7 +119,7 @@ def prepare_evaluation(
     dataset = read_data(request)
     dataset = replace(dataset, name=name or dataset.name)
     request = request.with_given(dataset)
-    refuse_unmeasured(request.summary.gates, request.perturbations, request.by)
+    refuse_unmeasured(request.summary.gates, request.perturbations, request.by, [each.name for each in request.choices])
     sample = dataset.test.sample(request.limit, request.first, request.seed)
     yield Progress("loading the models", 0, 0)
     classifiers = load_all(request.choices)

@@ -54,7 +54,7 @@ def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[R
     # First, as it refuses tolerances that need more than the results.
     tolerances = list(find_tolerances(plan, results, nothing_measured(plan, results)))
     final: list[Record] = []
-    for record in _summed_up(plan, results, request.summary, tolerances):
+    for record in _summed_up(plan, results, request.summary, tolerances, protocol.sample):
         final.append(record)
         yield record
     file = how.results_file
@@ -103,7 +103,7 @@ def plan_of(protocol: Protocol, results: Results) -> Plan:
 
 
 def _summed_up(
-    plan: Plan, results: Results, summary: Summary, tolerances: Sequence[Record | Progress]
+    plan: Plan, results: Results, summary: Summary, tolerances: Sequence[Record | Progress], sample: str
 ) -> Iterator[Record]:
     found: list[Score] = []
     for score in scores(plan, results):
@@ -113,7 +113,7 @@ def _summed_up(
     yield from transfer_matrix(plan, results)
     for subject in plan.subjects:
         yield from certificates(plan, results, subject.name)
-    yield from summarized(plan, results, found, summary)
+    yield from summarized(plan, results, found, summary, sample)
 
 
 def _common(files: Sequence[Path]) -> Protocol:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from advcli.errors import AdvcliError, UsageError
-from advcli.records import Score
+from advcli.tasks.benchmark.earlier_results import Baseline
 from advcli.tasks.benchmark.intervals import mcnemar
 from advcli.tasks.benchmark.models import EvaluatedModel, Orders
 from advcli.tasks.benchmark.perturbations import Perturbation
@@ -71,14 +71,14 @@ def refuse_other_order(models: Sequence[EvaluatedModel], results: Results, pertu
         )
 
 
-def refuse_mixed(subjects: Sequence[Subject], baseline: Sequence[Score]) -> None:
+def refuse_mixed(subjects: Sequence[Subject], baseline: Baseline | None) -> None:
     """Refuse a baseline whose classes were numbered in another order.
 
     Raises:
         UsageError: the order differs.
     """
     for subject in subjects:
-        for score in baseline:
+        for score in baseline.scores if baseline is not None else ():
             orders = (score.class_order, subject.class_order)
             if score.model == subject.name and None not in orders and orders[0] != orders[1]:
                 raise UsageError(

@@ -59,6 +59,10 @@ def _read_specs(specs: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(specs))
 
 
+def _read_tolerated(text: str) -> float:
+    return read_accuracy(text, "--fail-worse")
+
+
 def _read_required(text: str) -> float:
     return read_accuracy(text, "--require")
 
@@ -127,7 +131,8 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         require: find the strongest value of each sweep at which the lower bound of the accuracy is at least this.
         hold: exit with 3 if the tolerance does not reach this value of a sweep: defocus:radius=2; may be given several
             times.
-        baseline: earlier results: report regressions (the exit code stays 0).
+        baseline: earlier results: report regressions.
+        fail_worse: exit with 3 if an accuracy is lower than that of --baseline by more than this: 0.02.
         checks: check the evaluation for known evaluation errors.
     """
 
@@ -176,6 +181,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     require: float | None = option(None, panel=SUMMARY, metavar="NUMBER", parse=_read_required, of_results=True)
     hold: tuple[str, ...] = option((), panel=SUMMARY, metavar="SPEC", of_results=True)
     baseline: Path | None = option(None, panel=SUMMARY, metavar="FILE", of_results=True)
+    fail_worse: float | None = option(None, panel=SUMMARY, metavar="NUMBER", parse=_read_tolerated, of_results=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -388,17 +394,18 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         Raises:
             UsageError: there is no such accuracy or baseline.
         """
+        from advcli.tasks.benchmark.earlier_results import read_baseline
         from advcli.tasks.benchmark.gates import Least
-        from advcli.tasks.benchmark.read_results import read_scores
         from advcli.tasks.benchmark.summary import Summary
 
         return Summary(
             self.per_class,
             self.relative_to,
             tuple(Least.read(text) for text in self.fail_under),
-            () if self.baseline is None else tuple(read_scores(self.baseline)),
+            None if self.baseline is None else read_baseline(self.baseline),
             self.by,
             self.requirements_file,
+            self.fail_worse,
         )
 
     @cached_property

@@ -207,4 +207,5 @@ def _measured(
         yield from checks(prepared, results, found, after=True)
     summary = prepared.request.summary
     # A part of the images does not decide: --merge judges all of them.
-    yield from summarized(plan, results, found, summary if how.shard.of == 1 else replace(summary, requirements=None))
+    summary = summary if how.shard.of == 1 else replace(summary, requirements=None)
+    yield from summarized(plan, results, found, summary, prepared.protocol.sample)

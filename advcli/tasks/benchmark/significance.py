@@ -1,12 +1,13 @@
 """Significance tests: McNemar's for two models on the same images, Fisher's for a model now and before."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from scipy.stats import fisher_exact
 
 from advcli.records import Change, Compared, Score
+from advcli.tasks.benchmark.earlier_results import Baseline
 from advcli.tasks.benchmark.intervals import mcnemar
 from advcli.tasks.benchmark.perturbations import Kind
 from advcli.tasks.benchmark.plan import Plan, above_zero
@@ -16,6 +17,8 @@ from advcli.tasks.benchmark.scores import correct_under
 log = logging.getLogger(__name__)
 
 _CHANCE = 0.05
+# Of the difference of two shares of the same number.
+_ROUNDING = 1e-12
 
 
 def compare_models(plan: Plan, results: Results) -> Iterator[Compared]:
@@ -40,13 +43,48 @@ def compare_models(plan: Plan, results: Results) -> Iterator[Compared]:
             )
 
 
-def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change]:
+# The model, the model before, and the perturbation -> the p-value of McNemar's exact test; None where not all is known.
+Pairs = Callable[[Score, Score], float | None]
+
+
+def pairs_of(plan: Plan, results: Results, baseline: Baseline, sample: str) -> Pairs | None:
+    """Return the test of two models on the same images; None if the baseline has other images, or no predictions."""
+    earlier = baseline.results
+    if earlier is None or not sample or sample != baseline.sample or earlier.images != plan.images:
+        return None
+    measured = {tuple(each.place.values()): each for each in (*plan.shared, *plan.of_kind(Kind.ATTACK), *plan.combined)}
+
+    def p_value(now: Score, before: Score) -> float | None:
+        each = measured.get(tuple(now.place.values()))
+        if each is None or now.images != len(plan.rows) or before.images != now.images:
+            return None
+        mine, theirs = (
+            correct_under(known, score.model, each)[plan.rows] for known, score in ((results, now), (earlier, before))
+        )
+        if theirs.sum() != before.correct or mine.sum() != now.correct:
+            # A batch of the earlier file was damaged, or its worst case is over other attacks.
+            return None
+        return mcnemar(mine, theirs)[2]
+
+    return p_value
+
+
+def changes(
+    scores: Sequence[Score], baseline: Baseline, pairs: Pairs | None = None, tolerated: float | None = None
+) -> Iterator[Change]:
     """Compare each score with the earlier one of the same model under the same perturbation.
 
     If there is one model now and there was one before, they are compared also if their names differ: a model before
-    and after it was trained further. The earlier file has only counts, so the p-value is that of Fisher's exact test on
+    and after it was trained further. Where only counts are known, the p-value is that of Fisher's exact test on
     the table [[correct, wrong], [correct before, wrong before]].
+
+    Args:
+        scores: those of now.
+        baseline: those of before.
+        pairs: the test on the same images, if both have been measured on the same.
+        tolerated: by how much an accuracy may be lower.
     """
+    before = baseline.scores
     names, names_before = ({score.model for score in each} for each in (scores, before))
     renamed = {}
     if len(names) == len(names_before) == 1 and names != names_before:
@@ -61,7 +99,9 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
             alone.append(f"{score.model} under {score.perturbation}")
             continue
         counts = [[score.correct, score.images - score.correct], [was.correct, was.images - was.correct]]
-        p_value = float(cast(float, fisher_exact(counts)[1]))
+        paired = None if pairs is None else pairs(score, was)
+        p_value = float(cast(float, fisher_exact(counts)[1])) if paired is None else paired
+        difference = score.accuracy - was.accuracy
         yield Change(
             model=score.model,
             data=score.data,
@@ -70,9 +110,12 @@ def changes(scores: Sequence[Score], before: Sequence[Score]) -> Iterator[Change
             before_model=was.model,
             before=was.accuracy,
             after=score.accuracy,
-            difference=score.accuracy - was.accuracy,
+            difference=difference,
             p_value=p_value,
             regression=score.accuracy < was.accuracy and p_value < _CHANCE,
+            paired=paired is not None,
+            tolerated=tolerated,
+            met=None if tolerated is None else difference >= -tolerated - _ROUNDING,
         )
     if before and alone:
         shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")

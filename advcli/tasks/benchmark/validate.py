@@ -50,6 +50,8 @@ def check(request: Request) -> None:
         build_corruption(text)
     for text in request.fail_under:
         Least.read(text)
+    if request.fail_worse is not None and request.baseline is None:
+        raise UsageError("--fail-worse compares with a baseline", "give --baseline FILE, too")
     _ = request.smoothing
 
 
@@ -172,7 +174,8 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     if how.shard.of > 1 and (how.junit or how.evidence):
         raise UsageError("a part of the images is no evidence", "give --junit and --evidence to --merge")
     checked = loads and request.checks and request.has_clean
-    if how.junit and not (checked or request.fail_under or request.requirements_file):
+    gates = request.fail_under or request.requirements_file or request.fail_worse is not None
+    if how.junit and not (checked or gates):
         raise UsageError("--junit has nothing to tell", "give --fail-under or --requirements")
     _ = request.ranges
     if how.shard.of > 1 and request.require is not None:
@@ -202,4 +205,6 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     if request.has_clean:
         refuse_missing_worst(request.requirements_file, request.perturbations)
     if not gives or not loads:
-        refuse_unmeasured(request.summary.gates, request.perturbations, request.by)
+        refuse_unmeasured(
+            request.summary.gates, request.perturbations, request.by, [each.name for each in request.choices]
+        )

@@ -11,13 +11,14 @@ from advcli.errors import UsageError
 from advcli.records import Score, Verdicts
 from advcli.tasks.benchmark.corruption_error import ALEXNET
 from advcli.tasks.benchmark.corruption_records import corruption_errors
+from advcli.tasks.benchmark.earlier_results import Baseline
 from advcli.tasks.benchmark.gates import Least, judged, refuse_unmeasured
 from advcli.tasks.benchmark.per_class import by_class, confusions
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation, attacks_under
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.scores import scores
-from advcli.tasks.benchmark.significance import changes, compare_models
+from advcli.tasks.benchmark.significance import changes, compare_models, pairs_of
 from advcli.tasks.benchmark.training_coverage import group_means, was_seen
 from advcli.threat.threat import Norm, Threat
 
@@ -133,9 +134,9 @@ def test_gates(plan: Plan, results: Results) -> None:
 def test_changes_since_a_baseline(plan: Plan, results: Results) -> None:
     now = list(scores(plan, results))
     before = [replace(score, correct=10 * score.correct, images=100) for score in now if score.model == "a"]
-    assert all(not change.regression and change.difference == 0 for change in changes(now, before))
+    assert all(not change.regression and change.difference == 0 for change in changes(now, Baseline(tuple(before))))
     better = [replace(score, correct=100, images=100, accuracy=1.0) for score in before]
-    found = {change.perturbation: change for change in changes(now, better)}
+    found = {change.perturbation: change for change in changes(now, Baseline(tuple(better)))}
     # Ten images say that 5 of 10 is worse than 100 of 100, but not that 9 of 10 is.
     assert found["worst"].regression
     assert not found["clean"].regression or found["clean"].p_value < 0.05
@@ -151,8 +152,50 @@ def test_what_the_baseline_says_nothing_of_is_said(
         replace(score, protocol="right under every one of: fgsm") for score in now if score.perturbation == "worst"
     ]
     # The worst case of other attacks is not the same question.
-    assert list(changes(now, before)) == []
+    assert list(changes(now, Baseline(tuple(before)))) == []
     assert "the baseline lacks 8 of 8 accuracies: a under clean, " in caplog.text
+
+
+def test_the_same_images_are_compared_one_by_one(plan: Plan, results: Results) -> None:
+    now = {score.perturbation: score for score in scores(plan, results) if score.model == "a"}
+    # Before, pgd broke image 9 alone, which it does not break now.
+    earlier = Results(10)
+    earlier.add(verdicts("a", CLEAN, dict(enumerate(LABELS))))
+    earlier.add(verdicts("a", PGD, {row: 0 if row == 9 else LABELS[row] for row in range(10)}))
+    before = replace(now["pgd"], correct=9, accuracy=0.9)
+    baseline = Baseline((before,), "hash", earlier)
+    (change,) = changes([now["pgd"]], baseline, pairs_of(plan, results, baseline, "hash"), 0.3)
+    # Images 0 to 3 are correct before only, image 9 now only.
+    assert change.paired
+    assert change.p_value == pytest.approx(12 / 32)
+    assert change.difference == pytest.approx(-0.3)
+    assert change.met is True
+    (stricter,) = changes([now["pgd"]], baseline, pairs_of(plan, results, baseline, "hash"), 0.29)
+    assert stricter.met is False
+    # Other images, or a file without predictions: only the counts are compared.
+    assert pairs_of(plan, results, baseline, "other") is None
+    assert pairs_of(plan, results, Baseline((before,)), "hash") is None
+    (alone,) = changes([now["pgd"]], baseline)
+    assert (alone.paired, alone.met) == (False, None)
+    damaged = replace(before, correct=8, accuracy=0.8)
+    (change,) = changes([now["pgd"]], Baseline((damaged,), "hash", earlier), pairs_of(plan, results, baseline, "hash"))
+    assert not change.paired
+
+
+def test_gates_of_a_lower_bound_and_of_one_model(plan: Plan, results: Results) -> None:
+    known = list(scores(plan, results))
+    (a, b) = judged([Least.read("clean=0.55@lower95")], known)
+    # 9 of 10: Clopper-Pearson's lower end is 0.555.
+    assert (a.statistic, a.accuracy, a.met) == ("lower95", pytest.approx(0.5549839), True)
+    assert not next(judged([Least.read("clean=0.56@lower95")], known)).met
+    assert b.model == "b"
+    gates = [Least.read("b:pgd=0.9")]
+    assert [(gate.model, gate.met) for gate in judged(gates, known)] == [("b", True)]
+    refuse_unmeasured(gates, plan.perturbations, models=("a", "b"))
+    with pytest.raises(UsageError, match="names 'c:pgd', which is not measured"):
+        refuse_unmeasured([Least.read("c:pgd=0.9")], plan.perturbations, models=("a", "b"))
+    with pytest.raises(UsageError, match="no statistic 'lower'"):
+        Least.read("pgd=0.4@lower")
 
 
 def made(
