@@ -1,24 +1,21 @@
-"""Adversarial training at a small radius on images changed by PRIME: for attacks and corruptions."""
+"""Adversarial regularization at a small step on images changed by PRIME and PixMix: for attacks and corruptions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from advcli.recipes import TrainingRecipe, warm_up
+from advcli.recipes import TrainingRecipe
 
 
 @dataclass(frozen=True)
 class AllRound(TrainingRecipe):
-    """N-FGSM in the ball of 2/255, which costs less clean accuracy than a larger one."""
+    """The loss of the article with a step of 2/255, on the augmentations for corruptions, with averaged weights."""
 
     def __call__(self, epochs: int | None) -> Mapping[str, object]:
         """Return the values of the options."""
-        epochs = epochs or 6
         return {
-            "objective": "n-fgsm",
-            "eps": 2 / 255,
-            "augment": "flip,crop,prime",
-            "epochs": epochs,
-            "eps_warmup": warm_up(epochs, 1),
+            "objective": "nsl:adv_step_size=0.00784,multiplier=1",
+            "augment": "flip,crop,prime,pixmix",
+            "epochs": epochs or 8,
             "learning_rate": 0.002,
             "ema": 0.99,
         }

@@ -460,7 +460,7 @@ def main(kind: str, first: int, end: int, seed: str, folder: Path) -> None:
             was_refused = refused(read)
         except TookTooLong:
             fault = f"takes more than {SECONDS} s, or waits for {WAIT} s\n{traceback.format_exc()[-1000:]}"
-        except BaseException:  # noqa: BLE001
+        except BaseException:  # noqa: BLE001  any error but one with a message is the fault that is looked for
             fault = traceback.format_exc()[-1500:]
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
