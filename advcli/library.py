@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_origin, get_type_hints
+from typing import TYPE_CHECKING, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Adversarial:
         images: (N, H, W, C) float32 in [0, 1].
         predicted: (N,) the class that the model itself predicts for each.
         fooled: (N,) whether the attack succeeded.
-        queries: (N,) how often the model was asked about each image.
+        queries: (N,) the number of queries of the model for each image.
     """
 
     images: np.ndarray
@@ -292,6 +292,8 @@ def _filled(kind: type[_Request], options: dict[str, object]) -> _Request:
             value = given.parse([value] if isinstance(value, str) else value)
         elif isinstance(value, str) and get_origin(hints.get(name)) is tuple:
             value = (value,)
+        elif isinstance(value, str) and Path in (hints.get(name), *get_args(hints.get(name))):
+            value = Path(value)
         values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 

@@ -119,7 +119,7 @@ def test_arrays_are_explained(model: KerasModel, images: np.ndarray) -> None:
 
 def test_training_returns_the_epochs_and_the_run(tmp_path: Path) -> None:
     records = advcli.train(
-        data="digits", backbone="linear", objective="clean", epochs=2, limit=100, out=tmp_path / "run"
+        data="digits", backbone="linear", objective="clean", epochs=2, limit=100, out=str(tmp_path / "run")
     )
     assert len(records.of(Epoch)) == 2
     (trained,) = records.of(Trained)
