@@ -74,3 +74,29 @@ def _typed(family: str, name: str) -> str:
 
 def _escaped(text: str) -> str:
     return re.sub(r"\[", r"\\[", text)
+
+
+def complete_spec(family: str) -> Callable[[str], list[tuple[str, str]]]:
+    """Complete a component's name, or an option of it, on the shell's command line, also of the last one in a list."""
+
+    def complete(incomplete: str) -> list[tuple[str, str]]:
+        # Behind a comma stands the next component, or the next option of the last one.
+        return [*_components(family, incomplete), *_options(family, incomplete)]
+
+    return complete
+
+
+def _components(family: str, incomplete: str) -> list[tuple[str, str]]:
+    name = re.split("[+,]", incomplete)[-1]
+    before = incomplete[: len(incomplete) - len(name)]
+    found = {_typed(family, each): each for each in registry.names(family)}
+    return [(before + typed, registry.summary(family, each)) for typed, each in found.items() if typed.startswith(name)]
+
+
+def _options(family: str, incomplete: str) -> list[tuple[str, str]]:
+    found = re.fullmatch(r"(.*?)([\w.-]+):((?:[^:+]*,)?)([\w-]*)", incomplete, re.DOTALL)
+    if found is None or registry.canonical(found[2]) not in registry.names(family):
+        return []
+    before, name, given, last = found.groups()
+    known = registry.options(family, name).items()
+    return [(f"{before}{name}:{given}{key}=", f"default {value}") for key, value in known if key.startswith(last)]

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 import typer
 from typer.core import TyperCommand
 
-from advcli import registry
 from advcli.cli.app import app
-from advcli.cli.component_lists import help_options, names_of
+from advcli.cli.component_lists import complete_spec, help_options, names_of
 from advcli.files.image_file import MAX_PIXELS, allow_pixels
 from advcli.options import OUTPUT, PANELS, RUN, Option, choices_of, helps_of, name_of, option, options_of, read_choice
 from advcli.records.base import Fields
@@ -112,7 +111,7 @@ def _parameter(default: object, kind: Any, text: str, field_name: str, given: Op
             if len("|".join(choices)) <= _SHORT:
                 known |= {"metavar": "|".join(choices), "help": text}
         if given.family:
-            known["autocompletion"] = _completion(given.family)
+            known["autocompletion"] = complete_spec(given.family)
         declared = typer.Option(*(given.flags or (name,)), rich_help_panel=given.panel, envvar=given.env, **known)
     return inspect.Parameter(
         _parameter_name(field_name, given),
@@ -138,16 +137,6 @@ def _fill(kind: "type[DataclassInstance]", values: Fields) -> Any:
             value = given.parse(value)
         found[field_name] = tuple(value) if isinstance(value, list) else value
     return kind(**found)
-
-
-def _completion(family: str) -> Callable[[str], list[tuple[str, str]]]:
-    """Complete a component's name on the shell's command line."""
-
-    def complete(incomplete: str) -> list[tuple[str, str]]:
-        found = [name for name in registry.names(family) if name.startswith(incomplete)]
-        return [(name, registry.summary(family, name)) for name in found]
-
-    return complete
 
 
 def _metavar(kind: object, given: Option) -> str:
