@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.recipes import TrainingRecipe
 
@@ -9,6 +10,15 @@ from advcli.recipes import TrainingRecipe
 @dataclass(frozen=True)
 class AllRound(TrainingRecipe):
     """The loss of the article with a step of 2/255, on the augmentations for corruptions, with averaged weights."""
+
+    default: ClassVar[bool] = True
+    measured: ClassVar[Mapping[str, float]] = {
+        "clean": 91.8,
+        "15 corruptions": 84.8,
+        "10 unseen": 83.1,
+        "PGD-20 2/255": 74.0,
+        "PGD-20 4/255": 46.4,
+    }
 
     def __call__(self, epochs: int | None) -> Mapping[str, object]:
         """Return the values of the options."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from advcli.recipes import TrainingRecipe
 
@@ -9,6 +10,14 @@ from advcli.recipes import TrainingRecipe
 @dataclass(frozen=True)
 class Corruptions(TrainingRecipe):
     """Diverse augmentations of clean training."""
+
+    measured: ClassVar[Mapping[str, float]] = {
+        "clean": 93.2,
+        "15 corruptions": 87.0,
+        "10 unseen": 83.6,
+        "PGD-20 2/255": 22.8,
+        "PGD-20 4/255": 5.0,
+    }
 
     def __call__(self, epochs: int | None) -> Mapping[str, object]:
         """Return the values of the options."""

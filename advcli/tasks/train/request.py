@@ -113,7 +113,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
     backbone: str = _component("backbones", "mobilenetv2", "--backbone", "-b", panel=WHAT)
     weights: str = option("none", panel=WHAT, metavar="FILE")
     recipe: str | None = option(
-        None, panel=WHAT, metavar="NAME", family="recipes", shown="article with pretrained weights and no --objective"
+        None, panel=WHAT, metavar="NAME", family="recipes", shown="all-round with pretrained weights and no --objective"
     )
     objective: str = _component("objectives", "nsl", panel=WHAT)
     attack: str = attack_option("pgd:steps=7")
