@@ -47,9 +47,9 @@ def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[R
     plan = plan_of(protocol, results)
     refuse_mixed(plan.subjects, request.summary.baseline)
     if len(plan.rows) == 0:
-        raise UsageError(f"'{files[0]}' holds no results yet", "go on with it: --resume FILE")
+        raise UsageError(f"'{files[0]}' holds no results yet", "continue it: --resume FILE")
     if unknown := first_unknown(plan, results, plan.rows):
-        raise UsageError(f"there are no results of {unknown} for all images", "go on with each file: --resume FILE")
+        raise UsageError(f"there are no results of {unknown} for all images", "continue each file: --resume FILE")
     final: list[Record] = []
     for record in _summed_up(plan, results, request.summary):
         final.append(record)
