@@ -78,7 +78,7 @@ def read_radii(text: str, norms: Collection[str]) -> tuple[str | None, tuple[flo
     """
     name, separator, values = text.rpartition("=")
     if separator and name not in norms:
-        raise UsageError(f"--eps is for no norm called '{name}'", f"write one of {', '.join(norms)}: l2=0.5")
+        raise UsageError(f"--eps names an unknown norm: '{name}'", f"write one of {', '.join(norms)}: l2=0.5")
     found = tuple(registry.number(value, "--eps") for value in read_list(values))
     if not found:
         raise UsageError(f"--eps holds no radius: '{text}'", "write 8/255 or 0,2/255,4/255")

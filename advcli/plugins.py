@@ -80,7 +80,7 @@ def component_in(file: Path) -> type:
     name = f"advcli_file_{file.stem}_{abs(hash(str(file)))}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise UsageError(f"'{file}' is no Python file")
+        raise UsageError(f"'{file}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
     # A dataclass looks its module up by name.
     sys.modules[name] = module
@@ -109,5 +109,5 @@ def refuse_recorded_permission(options: Mapping[str, object], allowed: bool, fil
     """
     if options.get("unsafe_load") and not allowed:
         raise UsageError(
-            f"'{file}' asks to run code that a model or an option names", "if you trust it, add --unsafe-load"
+            f"'{file}' would run code that a model or an option names", "if you trust it, add --unsafe-load"
         )

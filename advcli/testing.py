@@ -62,7 +62,7 @@ def _check_attack(
     if attack.bounded:
         size = float(threat.size(tf.constant(found - pixels)).numpy().max())
         _require(size <= threat.eps + _TOLERANCE, f"{where} an image leaves the ball: {size:g}")
-    _require(queries.min() >= 1, f"{where} the model was not asked about an image")
+    _require(queries.min() >= 1, f"{where} the model was not queried for an image")
     gained = _losses(classifier, threat, found, labels) - _losses(classifier, threat, pixels, labels)
     _require(gained.max() > 0, f"{where} the loss did not rise on any image: {gained}")
     again, _ = compiled(pixels, labels)

@@ -173,6 +173,6 @@ def test_images_that_take_more_than_the_memory_allowed_are_kept_on_disk(
 def test_a_full_disk_is_found_before_anything_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADVCLI_CACHE", str(tmp_path))
     endless = Split(np.broadcast_to(np.int32(0), 10**9), lambda i: np.zeros((4, 4, 3), np.uint8), "image {}".format)
-    with pytest.raises(AdvcliError, match="more than there is") as caught:
+    with pytest.raises(AdvcliError, match="more than the free space") as caught:
         decode(endless, (1000, 1000), 3, memory=0)
     assert "--memory" in caught.value.hint

@@ -87,7 +87,7 @@ def test_a_folder_wins_over_a_source_that_reads_files(tmp_path: Path, monkeypatc
 
 def test_find_refuses_what_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    refused(lambda: find(str(tmp_path / "notes.txt")), "cannot tell", ".npz")
+    refused(lambda: find(str(tmp_path / "notes.txt")), "cannot recognise", ".npz")
     refused(lambda: find("digit"), "did you mean 'digits'")
     refused(lambda: find("folder"), "needs its option 'path'")
     refused(lambda: find("digits:path=x"), "no option")
@@ -426,7 +426,7 @@ def test_npz_grey_names_and_validation(tmp_path: Path) -> None:
         ({"x_test": np.full((6, 8, 8), 1j)}, ("x_test", "complex numbers")),
         ({"y_test": np.full(6, 10**9)}, ("y_test", "no class numbers")),
         ({"x_test": np.full((6, 8, 8), 300)}, ("x_test", "300", "0..255")),
-        ({"x_test": np.ones((6, 8, 8), np.uint8)}, ("x_test", "all but black")),
+        ({"x_test": np.ones((6, 8, 8), np.uint8)}, ("x_test", "almost black")),
         ({"x_test": np.zeros((6, 3, 8, 8))}, ("x_test", "(6, 3, 8, 8)", "colours come last")),
         ({"x_test": np.zeros((6, 8, 8, 4))}, ("x_test", "(6, 8, 8, 4)")),
         ({"x_test": np.zeros((0, 8, 8, 3)), "y_test": np.zeros(0)}, ("x_test", "(0, 8, 8, 3)")),

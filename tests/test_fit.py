@@ -115,7 +115,7 @@ def test_benchmark_attack_and_explain_cut_in_the_same_way(advcli: Command, folde
         found[fit] = next(each["accuracy"] for each in records if each["type"] == "score")
     assert found == {"squash": 0.0, "crop": 1.0}
     refused = advcli(*BENCHMARK, "--resume", "crop.jsonl", cwd=folder)
-    assert refused.returncode == 2 and "is of something else" in refused.stderr
+    assert refused.returncode == 2 and "is of another evaluation" in refused.stderr
     image = folder / "data" / "left" / "0.png"
     attacked = advcli(
         "attack",

@@ -175,7 +175,7 @@ def test_what_needs_clean_images_is_refused_without(evaluated: Path, made: Path)
         with pytest.raises(UsageError) as error:
             records(plain(evaluated, data=str(made / "export"), **({"corruptions": ()} | changes)))
         assert "no clean images" in error.value.message and "--given" in error.value.hint
-    with pytest.raises(UsageError, match="given and made as well"):
+    with pytest.raises(UsageError, match="both given and computed"):
         records(plain(evaluated, given=str(made / "export")))
     with pytest.raises(UsageError, match="no corrupted images"):
         records(plain(evaluated, given=str(evaluated / "data.npz"), corruptions=()))

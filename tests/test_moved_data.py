@@ -44,7 +44,7 @@ def test_training_goes_on_with_data_that_moved(tmp_path: Path) -> None:
     relative = json.loads((run / "run.json").read_text())["relative"]
     assert relative == {"data": "../pets"}
     data.rename(tmp_path / "animals")
-    with pytest.raises(UsageError, match="no data called"):
+    with pytest.raises(UsageError, match="no data set called"):
         train(TrainExecution(resume=run), epochs=2)
     assert train(TrainExecution(resume=run), epochs=2, data=str(tmp_path / "animals")) == [2]
     other = pets(tmp_path / "others", seed=1)

@@ -151,7 +151,7 @@ def test_a_file_is_an_attack(folder: Path) -> None:
     assert "more than twice eps" in done.stderr
     for line, message in (
         ("--norm l1", "'mine' does not search l1 balls"),
-        ("--target 1", "'mine' cannot aim at a class"),
+        ("--target 1", "'mine' cannot be targeted at a class"),
     ):
         refused = call(folder, f"attack x.png --model model.keras --attack mine {line}")
         assert refused.returncode == ExitStatus.USAGE
@@ -162,7 +162,7 @@ def test_a_file_is_an_objective_and_a_file_an_augmentation(folder: Path) -> None
     options = "--data digits --backbone linear --objective mine --augment mine --epochs 1 --limit 60 --weights none"
     refused = call(folder, f"train {options} --amp")
     assert refused.returncode == ExitStatus.USAGE
-    assert "'mine' searches with the pass that trains" in refused.stderr
+    assert "'mine' searches in the pass that also trains" in refused.stderr
     trained = call(folder, f"train {options} --image-size 8 --out run --json")
     assert trained.returncode == ExitStatus.DONE, trained.stderr
     measured = call(

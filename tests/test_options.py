@@ -103,7 +103,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: AttackRequest(files=(), attack="pdg"), "unknown attack 'pdg'"),
     (lambda: AttackRequest(files=(), attack="spatial", eps=0.1), "does not search a ball"),
     (lambda: AttackRequest(files=(), save=("cleen",)), "--save has no 'cleen'"),
-    (lambda: AttackRequest(files=(), attack="deepfool", target="3"), "cannot aim at a class"),
+    (lambda: AttackRequest(files=(), attack="deepfool", target="3"), "cannot be targeted at a class"),
     (lambda: AttackRequest(files=(), seed=-1), "--seed is less than 0"),
     (lambda: ExplainRequest(top=0), "--top is less than 1"),
 ]

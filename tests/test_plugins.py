@@ -174,7 +174,7 @@ def test_a_file_of_results_does_not_decide_what_runs(advcli: Command, tmp_path: 
     for resumed in (["--resume", "results.jsonl"], ["--merge", "results.jsonl"]):
         refused = advcli("benchmark", *resumed)
         assert refused.returncode == ExitStatus.USAGE
-        assert "asks to run code" in refused.stderr
+        assert "would run code" in refused.stderr
         assert not (tmp_path / "ran").exists()
     allowed = advcli("benchmark", "--resume", "results.jsonl", "--unsafe-load")
     assert allowed.returncode == ExitStatus.DONE, allowed.stderr

@@ -350,7 +350,7 @@ def test_a_damaged_half_epoch_costs_no_whole_one(tmp_path: Path, caplog: pytest.
     midway.write_bytes(midway.read_bytes()[:-300])
     assert run.restore(variables).step == 0
     assert variables[1].numpy() == 3.0
-    assert "goes on from its last whole epoch" in caplog.text
+    assert "continues from its last whole epoch" in caplog.text
 
 
 def test_an_earlier_check_of_any_content(tmp_path: Path) -> None:

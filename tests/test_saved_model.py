@@ -324,7 +324,7 @@ def test_commands(tmp_path: Path, advcli: Command) -> None:
     methods = [part for method in ("saliency", "occlusion", "rise:masks=20") for part in ("--method", method)]
     done = advcli("explain", "x.png", *options, *methods, "--out", "maps")
     assert done.returncode == 0, done.stderr
-    for method, words in (("gradcam", "whose layers cannot be seen"), ("guided-backprop", "cannot reach")):
+    for method, words in (("gradcam", "whose layers are not accessible"), ("guided-backprop", "cannot reach")):
         done = advcli("explain", "x.png", *options, "--method", method, "--out", f"maps-{method[:4]}")
         assert done.returncode == 1
         assert words in done.stderr

@@ -349,7 +349,8 @@ def test_a_loss_that_is_no_number_is_gone_back_from_three_times(
     told = [record.getMessage() for record in caplog.records if "rollback" in record.getMessage()]
     assert len(told) == 3
     for number, message in enumerate(told, start=1):
-        assert message.endswith(f"back to the end of epoch 1, on with half the learning rate (rollback {number} of 3)")
+        end = f"back to the end of epoch 1, continuing with half the learning rate (rollback {number} of 3)"
+        assert message.endswith(end)
 
 
 @pytest.fixture(scope="module")

@@ -205,7 +205,9 @@ def refuse_unsupported(attack: Search, threat: Threat) -> None:
         hint = f"its norms: {', '.join(norms)}; for every norm: {', '.join(_of_every_norm())}"
         raise UsageError(f"'{name}' does not search {threat.norm} balls", hint)
     if threat.target is not None and not attack.targeted:
-        raise UsageError(f"'{name}' cannot aim at a class", "leave the target out: it looks for any wrong class")
+        raise UsageError(
+            f"'{name}' cannot be targeted at a class", "leave the target out: it searches for any incorrect class"
+        )
 
 
 def refuse_blind(search: Search, spec: str, access: Access, model: str, threat: Threat | None = None) -> None:

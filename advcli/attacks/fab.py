@@ -26,12 +26,12 @@ class FAB(Attack):
 
     Args:
         steps: number of steps of a run.
-        restarts: runs towards each class, the first from the image; for images not broken yet.
+        restarts: runs towards each class, the first from the image; for images not fooled yet.
         targets: how many classes, from the second likeliest on.
         alpha_max: the greatest weight of the step that starts from the image.
         eta: how far a step goes, 1 being to the boundary.
         beta: where to go on after a point across the boundary, 0 being the image.
-        stop: an image is done at the first point that breaks it; false: each class is searched to the end, and the
+        stop: an image is done at the first adversarial point; false: each class is searched to the end, and the
             least of all perturbations found is returned.
         refine: without stop: steps of each of the searches that come after, for this one ends in local minima: walks
             that are drawn more towards the image and the descents of fmn and, in l2, ddn; 0: the paper's search alone.

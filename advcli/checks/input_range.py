@@ -51,7 +51,7 @@ class InputRange:
                 True, said, f"the model seems to expect other pixel values: try --input-range {low:g},{high:g}"
             )
         if len(evidence.pixels) > 1 and len(set(_seen(evidence))) == 1:
-            said += f"; all of {len(evidence.pixels)} images get the same class"
+            said += f"; all of {len(evidence.pixels)} images are predicted as the same class"
         above = accuracy > guessing + self.share * (1 - guessing)
         if above and beyond_chance(round(accuracy * images), images, evidence.classes):
             return Finding(False, said)

@@ -37,20 +37,20 @@ class Randomised:
         if apart <= self.tolerance:
             return Finding(
                 False,
-                f"{self.passes} passes over {count} images give the same logits, up to {apart:.1e} of their length",
+                f"{self.passes} passes over {count} images return the same logits, up to {apart:.1e} of their norm",
             )
         classes = logits.argmax(axis=2)
         changed = int((classes != classes[0]).any(axis=0).sum())
         return Finding(
             True,
-            f"{self.passes} passes over the same {count} images give logits that differ by up to {apart:.2g} of their "
-            f"length, and {changed} images change class; {_source(evidence)}",
-            "a search cannot tell its progress from chance: ask several times and average"
+            f"{self.passes} passes over the same {count} images return logits that differ by up to {apart:.2g} of "
+            f"their norm, and {changed} images change class; {_source(evidence)}",
+            "an attack cannot distinguish progress from chance: query the model several times and average"
             if not evidence.classifier.has_gradient
             else "average the gradient over the randomness"
             + (
                 also_run(evidence, "pgd:eot=20", "apgd:eot=20", "autoattack:version=rand")
-                or ": read the attacks with eot"
+                or ": use the results of the attacks with eot"
             ),
         )
 
@@ -58,10 +58,10 @@ class Randomised:
 def _source(evidence: Evidence) -> str:
     """Name the random layers of the model."""
     if not evidence.classifier.has_gradient:
-        return "the model does not show where that comes from"
+        return "a black-box model does not show the source of the randomness"
     layers = random_layers(evidence.original, evidence.pixels[:4])
     if not layers:
-        return "no single layer is random, so it is the code of the model itself"
+        return "no single layer is random, so the source is the code of the model itself"
     named = [f"'{layer.name}' ({type(layer).__name__})" for layer in layers]
     return f"random: {'layer' if len(named) == 1 else 'layers'} {', '.join(named)}"
 

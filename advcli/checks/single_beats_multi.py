@@ -46,8 +46,8 @@ class SingleBeatsMulti:
         return Finding(
             True,
             said,
-            "the gradient may mislead away from the image: give the attack of many steps more and smaller steps, and "
-            "more restarts" + also_run(evidence, "square"),
+            "the gradient may be misleading at a distance from the image: run the iterative attack with more and "
+            "smaller steps, and with more restarts" + also_run(evidence, "square"),
         )
 
 

@@ -44,8 +44,8 @@ class Unbounded:
         return Finding(
             True,
             said,
-            "the gradient does not lead to adversarial images even where nearly every change is allowed: images that "
-            "stay correct at smaller radii are not shown to be robust" + also_run(evidence, "square"),
+            "the gradient does not lead to adversarial images even if nearly every change is allowed: images that are "
+            "still correct at smaller radii are no evidence of robustness" + also_run(evidence, "square"),
         )
 
 

@@ -48,12 +48,11 @@ class ZeroGradients:
         margins = in_parts(_gradients(logits, _margin), evidence.pixels, classes)
         if ((margins != 0) & (gradients == 0)).sum() > flat / 2:
             remedy = "the model is so confident that its cross-entropy rounds to zero" + (
-                also_run(evidence, "apgd:loss=dlr", "autoattack") or "; read the attacks with another loss"
+                also_run(evidence, "apgd:loss=dlr", "autoattack") or "; use the results of attacks with another loss"
             )
         else:
-            remedy = (
-                "a part of the model has no gradient, as rounding has none: attack the model without it"
-                + also_run(evidence, "square")
+            remedy = "a part of the model, such as rounding, has no gradient: attack the model without it" + also_run(
+                evidence, "square"
             )
         return Finding(True, said, remedy)
 

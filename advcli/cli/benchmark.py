@@ -41,4 +41,4 @@ def benchmark(context: typer.Context, request: Request, how: Execution, display:
                 raise
             message = f"interrupted; every finished batch is saved in '{file}'"
             finish = f" --evidence {how.evidence}" if how.evidence else ""
-            raise Interrupted(message, f"go on with: advcli benchmark --resume {file}{finish}") from None
+            raise Interrupted(message, f"continue with: advcli benchmark --resume {file}{finish}") from None

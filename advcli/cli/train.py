@@ -57,5 +57,5 @@ def train(context: typer.Context, request: Request, how: Execution, display: Dis
         except KeyboardInterrupt:
             if how.plan or not job.run.can_resume():
                 raise
-            message = f"interrupted; what was done until the last checkpoint is kept in '{job.run.folder}'"
-            raise Interrupted(message, f"go on with: advcli train --resume {job.run.folder}") from None
+            message = f"interrupted; the state at the last checkpoint is saved in '{job.run.folder}'"
+            raise Interrupted(message, f"continue with: advcli train --resume {job.run.folder}") from None

@@ -352,7 +352,7 @@ def _room(shape: tuple[int, ...], dtype: np.dtype, memory: int | None) -> np.nda
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < size:
         raise AdvcliError(
-            f"the decoded images take {size / 1e9:.1f} GB, more than there is in '{folder}'", "see --memory"
+            f"the decoded images take {size / 1e9:.1f} GB, more than the free space of '{folder}'", "see --memory"
         )
     log.info("decoded images: %.1f GB, kept on disk in '%s'", size / 1e9, folder)
     with tempfile.TemporaryFile(dir=folder) as file:

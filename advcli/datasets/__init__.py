@@ -80,11 +80,11 @@ def _find(value: str) -> tuple[Any, Layout | None]:
     if name in known and not (path.exists() and hasattr(registry.component("datasets", name), "claims")):
         return registry.build("datasets", value), None
     if not path.exists():
-        raise UsageError(f"no data called '{value}', and no such file", nearest(name, known))
+        raise UsageError(f"there is no data set called '{value}', and no such file", nearest(name, known))
     layout = layout_of(path)
     for name in known:
         source = registry.component("datasets", name)
         if hasattr(source, "claims") and source.claims(layout):
             return source(path=str(path)), layout
     hint = "give a folder or .zip of images, a manifest (.csv, .jsonl), or an .npz, .parquet or .tfrecord file"
-    raise UsageError(f"cannot tell what data '{value}' is", hint)
+    raise UsageError(f"cannot recognise the layout of '{value}'", hint)

@@ -101,7 +101,7 @@ def _pixels(array: np.ndarray, what: str) -> np.ndarray:
         # Resizing and the like leave values a trace above 1, which do not make the range 0..255.
         return array.clip(max=1) if high <= 1.001 else array / np.float32(255)
     if high == 1:
-        raise UsageError(f"{what} has whole numbers from 0 to 1, which would be all but black", _VALUES)
+        raise UsageError(f"{what} has whole numbers from 0 to 1, which would be almost black", _VALUES)
     return array.astype(np.uint8, copy=False)
 
 
@@ -118,7 +118,7 @@ def _classes(array: np.ndarray, what: str) -> np.ndarray:
         raise UsageError(f"{what} has shape {array.shape}, not (N,), (N, 1) or one-hot (N, K)", hint)
     array = array.reshape(-1)
     if not (array == np.floor(array)).all() or array.min(initial=0) < 0 or array.max(initial=0) >= _MOST_CLASSES:
-        raise UsageError(f"{what} has labels that are no class numbers", hint)
+        raise UsageError(f"{what} has labels that are not class numbers", hint)
     return array.astype(np.int32)
 
 

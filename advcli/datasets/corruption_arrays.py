@@ -46,7 +46,9 @@ class CorruptionArrays:
         folder = path / layout_of(path).top
         numbers = _load(folder / "labels.npy")
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or not len(numbers) or numbers.min() < 0:
-            raise UsageError(f"'{folder / 'labels.npy'}' holds no class numbers", "give one number an image, from 0 on")
+            raise UsageError(
+                f"'{folder / 'labels.npy'}' contains no class numbers", "give one number an image, from 0 on"
+            )
         files = [file for file in sorted(folder.glob("*.npy")) if file.stem not in ("labels", CLEAN)]
         given = [each for file in files for each in _given(file, numbers)]
         images = len(given[0].split)

@@ -79,7 +79,7 @@ class Manifest:
         file, split = _column(known, _FILE), _column(known, _SPLIT)
         if file is None:
             hint = f"its columns are {', '.join(known)}; call the one with the files file_name"
-            raise UsageError(f"'{where}' does not say which files it lists", hint)
+            raise UsageError(f"'{where}' has no column of file names", hint)
         label = _column(known, (self.label,)) if self.label else _column(known, _LABEL)
         if label is None and self.label:
             raise UsageError(f"'{where}' has no column '{self.label}'", nearest(self.label, known))
@@ -93,7 +93,7 @@ class Manifest:
             folders = parts[1:] if in_split else parts
             if label is None and not folders:
                 hint = f"its columns are {', '.join(known)}; call the one with the classes label"
-                raise UsageError(f"'{where}' does not say the class of '{given}'", hint)
+                raise UsageError(f"'{where}' does not contain the class of '{given}'", hint)
             yield _Row(
                 on_disk.get(class_name(name), name),
                 class_name(row.get(label, "").strip() if label is not None else folders[0]),

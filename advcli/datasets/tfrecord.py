@@ -160,7 +160,7 @@ def _record(file: Path, start: int) -> bytes:
         length = _LENGTH.unpack(head[:8])[0] if len(head) == 12 else -1
         rest = file.stat().st_size - opened.tell()
         if not 0 <= length <= rest - 4:
-            raise AdvcliError(f"'{file}' is damaged or cut off at byte {start}", "bring the file whole")
+            raise AdvcliError(f"'{file}' is damaged or cut off at byte {start}", "copy the whole file again")
         return opened.read(length)
 
 
@@ -168,7 +168,7 @@ def _example(content: bytes) -> Json:
     try:
         return tf.train.Example.FromString(content)
     except Exception as error:
-        raise AdvcliError("a record is no tf.train.Example") from error
+        raise AdvcliError("a record is not a tf.train.Example") from error
 
 
 def _bytes(example: Json, name: str) -> bytes:

@@ -46,7 +46,7 @@ class TinyImageNet:
         tree = open_tree(path)
         top = folder_holding("wnids.txt", tree.names)
         if top is None:
-            hint = "give other data by its path alone: what it is is found out"
+            hint = "give other data by its path alone: its layout is recognised"
             raise UsageError(f"no wnids.txt in '{path}', so this is not Tiny ImageNet", hint)
         tree = tree.below(top)
         # The file is unsorted; sorted, the order is that of a directory listing, which other tools go by.

@@ -188,7 +188,7 @@ class Archive:
         for info in self._zip.infolist():
             self._check(info, None)
         total = sum(info.file_size for info in self._zip.infolist())
-        _refuse_size(total, max(_FREE, _EXPANSION * self._size), f"what '{self.path}' unpacks to")
+        _refuse_size(total, max(_FREE, _EXPANSION * self._size), f"the unpacked content of '{self.path}'")
 
     def read(self, name: str, limit: int | None = None) -> bytes:
         """Read a member.

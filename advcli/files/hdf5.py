@@ -35,7 +35,7 @@ def check_hdf5(file: Path | BinaryIO, name: str) -> int:
         if not isinstance(item, h5py.Dataset):
             return None
         if item.external or item.is_virtual:
-            return f"has an array that lies in another file: '{path}'"
+            return f"has an array that is stored in another file: '{path}'"
         sizes = [math.prod(shape) * item.dtype.itemsize for shape in (item.shape or (), item.chunks or ())]
         declared, stored = declared + max(sizes), stored + item.id.get_storage_size()
         if declared > max(_FREE, _EXPANSION * stored):

@@ -122,7 +122,7 @@ def plan_outputs(files: Sequence[Path], out: Path, endings: Sequence[str], overw
             if other is not file:
                 raise UsageError(f"'{other}' and '{file}' would have the same output", "give them in two calls")
         if len({ending.casefold() for ending in endings}) < len(endings):
-            raise UsageError(f"two outputs of '{file}' would have the same name", "ask for them in two calls")
+            raise UsageError(f"two outputs of '{file}' would have the same name", "request them in two calls")
     return stems
 
 

@@ -106,7 +106,7 @@ class BlackBox:
             self._classes_only = True
         if self._classes_only:
             if not self._labels:
-                message = f"'{self._name}' returns classes without scores, and how many there are is not known"
+                message = f"'{self._name}' returns classes without scores, and their number is not known"
                 raise AdvcliError(message, "give the class names with --labels")
             self._classes = len(self._labels)
             self._to_scores(answers)
@@ -220,7 +220,7 @@ class BlackBox:
     def _of_classes(self, answers: np.ndarray) -> np.ndarray:
         flat = answers.reshape(len(answers), -1)
         if flat.shape[1] != 1:
-            raise AdvcliError(f"'{self._name}' returns {flat.shape[1]} values an image, where it should return a class")
+            raise AdvcliError(f"'{self._name}' returns {flat.shape[1]} values an image instead of a class")
         values = flat[:, 0].tolist()
         named = flat.dtype.kind in "US"
         indices = [self._index(class_named(self._labels, value) if named else value, value) for value in values]
@@ -228,7 +228,9 @@ class BlackBox:
 
     def _index(self, place: float | None, value: object) -> int:
         if place is None or not 0 <= place < len(self._labels) or place != int(place):
-            raise AdvcliError(f"'{self._name}' returns the class {value}, which is none of {len(self._labels)} classes")
+            raise AdvcliError(
+                f"'{self._name}' returns the class {value}, which is not one of the {len(self._labels)} classes"
+            )
         return int(place)
 
     def _head(self, answers: np.ndarray) -> Head:

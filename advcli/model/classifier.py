@@ -97,7 +97,9 @@ class Classifier:
             UsageError: the model returns its class alone.
         """
         if self.access == "class":
-            raise UsageError(f"'{self.name}' returns a class alone, which cannot be another one", "leave it out")
+            raise UsageError(
+                f"'{self.name}' returns classes without scores: none of its classes can be left out", "leave it out"
+            )
         return replace(
             self,
             labels=tuple(self.labels[i] for i in indices),
@@ -266,7 +268,7 @@ class Classifier:
             size = (4, *self.image_size, self.channels)
             probe = tf.constant(np.random.default_rng(0).random(size, dtype=np.float32))
             if output_head.are_probabilities(self._traced_logits(probe).numpy()):
-                message = f"model '{self.name}' returns probabilities where it should return logits"
+                message = f"model '{self.name}' returns probabilities instead of logits"
                 raise AdvcliError(message, "save it with its softmax as its last layer, in a file of its own")
         return self.head
 
@@ -636,7 +638,7 @@ def _own_range(model: KerasModel, name: str) -> tuple[float, float]:
     """Infer the values that a model wants for black and white, and report it; 0 to 1 if nothing shows it."""
     inferred = infer_range(model)
     if inferred is None and takes_integers(model):
-        log.info("'%s': input range 0 to 255, for it takes integers", name)
+        log.info("'%s': input range 0 to 255, because it takes integers", name)
         return BYTES
     if inferred is None:
         log.warning("the input range of '%s' is unknown: 0 to 1 is assumed (see --input-range)", name)

@@ -119,7 +119,7 @@ def feature_map(classifier: Classifier, name: str = "") -> FeatureMap:
             reason = f"the last {kind} whose map has at least {least} x {least} cells"
             return replace((activations or stage)[-1], reason=reason)
     if hides_layers(operations(classifier.model)):
-        message = f"'{classifier.name}' is or contains a SavedModel, whose layers cannot be seen from outside"
+        message = f"'{classifier.name}' is or contains a SavedModel, whose layers are not accessible"
         raise AdvcliError(message, f"give the model as a .keras file; {_methods_without_map()}")
     hint = _methods_without_map() + ("; or name a layer, see --list-layers" if maps else "")
     raise AdvcliError(f"'{classifier.name}' has no feature map of 4 x 4 cells or more to show", hint)
@@ -162,7 +162,7 @@ def _named(classifier: Classifier, found: Sequence[FeatureMap], name: str) -> Fe
     if not last.reaches:
         message = f"the scores do not depend on the patch tokens of layer '{name}', only on its class token"
         raise UsageError(message, "name an earlier layer, see --list-layers")
-    return replace(last, reason="asked for")
+    return replace(last, reason="requested")
 
 
 def _methods_without_map() -> str:

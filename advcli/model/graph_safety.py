@@ -43,10 +43,10 @@ def check(folder: Path) -> None:
     for graph in saved_model_proto(folder).meta_graphs:
         found.update(dict.fromkeys(_reaching(graph)))
     if found:
-        message = f"SavedModel '{folder}' contains operations that reach beyond the model: {', '.join(found)}"
+        message = f"SavedModel '{folder}' contains operations with effects outside the model: {', '.join(found)}"
         worst = next(filter(_NEVER.fullmatch, found), None)
         if worst:
-            raise AdvcliError(message, f"'{worst}' reads or writes files, or runs Python: load it nowhere")
+            raise AdvcliError(message, f"'{worst}' reads or writes files, or runs Python: do not load it")
         raise AdvcliError(message, "if you trust it, give --unsafe-load")
 
 

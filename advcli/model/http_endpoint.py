@@ -206,7 +206,7 @@ class HttpEndpoint:
         held = f"holds {', '.join(map(str, content))}" if isinstance(content, dict) else "is not a table"
         raise AdvcliError(
             f"'{self.name}' answers without '{step}' of '{self.response}': it {held[:200]}",
-            "say where the scores are: response in a .toml file",
+            "set the place of the scores: response in a .toml file",
         )
 
 
@@ -217,7 +217,7 @@ def _check_choice(key: str, value: object, choices: tuple[object, ...]) -> None:
 
 def _converted(value: Json, key: str, kind: type, path: Path) -> Json:
     """Check the type of a value in a TOML file, and make a tuple of a list."""
-    wrong = UsageError(f"'{path}': {key} has the wrong type: {value!r}", "see the README on endpoints")
+    wrong = UsageError(f"'{path}': {key} has the wrong type: {value!r}", "see docs/models.md, endpoint files")
     if key in ("input_range", "labels"):
         expected = int | float if key == "input_range" else str
         if not isinstance(value, list) or not all(isinstance(each, expected) for each in value):

@@ -76,14 +76,14 @@ class HttpSession:
                 return content
             failure = f"answers {status} {_phrase(status)}: {_first_words(content)}".removesuffix(": ")
             if 300 <= status < 400:
-                hint = "name that address itself: nothing is sent to another one than was named"
+                hint = "give that address itself: requests are sent only to the given address"
                 raise AdvcliError(f"'{self.name}' answers {status}, moved to '{headers.get('Location', '')}'", hint)
             if status not in _RETRIED:
                 raise AdvcliError(f"'{self.name}' {failure}", _hint(status))
             pause = max(pause, _asked_pause(headers.get("Retry-After")))
             if pause > _LONGEST_ASKED:
-                raise AdvcliError(f"'{self.name}' {failure}; it asks to wait for {pause:.0f} s", "go on later")
-        raise AdvcliError(f"'{self.name}' {failure}", f"tried {self.retries + 1} times; go on when it answers again")
+                raise AdvcliError(f"'{self.name}' {failure}; it requires a pause of {pause:.0f} s", "continue later")
+        raise AdvcliError(f"'{self.name}' {failure}", f"tried {self.retries + 1} times; continue when it answers again")
 
     def _exchange(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
         parts = urlsplit(self.url)
@@ -124,7 +124,7 @@ def _hint(status: int) -> str:
         return "give the credentials as a header in a .toml file"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return "send fewer images together: batch in a .toml file"
-    return "check the address, the image size and the form of a request; a .toml file can say them"
+    return "check the address, the image size and the form of a request; a .toml file can set them"
 
 
 def _asked_pause(text: str | None) -> float:

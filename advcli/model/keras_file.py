@@ -226,7 +226,7 @@ def _whole_config(path: Path) -> Json:
 def _trusting(hint: str, config: Json) -> str:
     """Return a hint that advises to run the code in a file, unless that names what reaches beyond a model."""
     name = reaching_name(config)
-    return f"it names '{name}', which reaches beyond a model: load it nowhere" if name else hint
+    return f"it names '{name}', which has effects outside a model: do not load it" if name else hint
 
 
 def _explained(error: Exception, path: Path, unsafe: bool) -> AdvcliError:

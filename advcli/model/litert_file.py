@@ -132,5 +132,5 @@ def _range(tensor: Fields, name: str) -> tuple[float, float] | None:
         usual = (0.0, 1.0) if low > -_NEAR else (-1.0, 1.0)
     if low > usual[0] + _NEAR * usual[1] or high < (1 - _NEAR) * usual[1]:
         # The calibration has seen no brighter or darker pixels.
-        log.warning("the quantised input of '%s' ends at %.3g and %.3g: what is beyond is clipped", name, low, high)
+        log.warning("the quantised input of '%s' ends at %.3g and %.3g: values beyond are clipped", name, low, high)
     return usual

@@ -80,7 +80,7 @@ class ModelChoice:
             if self.output is not None:
                 raise UsageError(f"backbone '{self.value}' has one output", "leave --output out")
             if self.input_range is not None:
-                raise UsageError(f"backbone '{self.value}' knows its own input range", "leave --input-range out")
+                raise UsageError(f"backbone '{self.value}' has its own input range", "leave --input-range out")
             registry.build("backbones", self.value)
             if self.weights != "imagenet" and not Path(self.weights).is_file():
                 raise UsageError(f"no such file: '{self.weights}'", "--weights is imagenet or a weights file")

@@ -35,8 +35,8 @@ class PythonFunction:
         if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
             raise UsageError(f"'{self.value}' names no function", "write python:module:function")
         if not self.unsafe:
-            hint = "name a module of yours" if is_reaching(module) else "allow that with --unsafe-load"
-            raise UsageError(f"'{self.value}' runs code of yours", hint)
+            hint = "name one of your modules" if is_reaching(module) else "allow that with --unsafe-load"
+            raise UsageError(f"'{self.value}' runs your own code", hint)
 
     @property
     def name(self) -> str:

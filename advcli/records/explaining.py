@@ -5,6 +5,9 @@ from typing import ClassVar
 
 from advcli.records.base import Prediction, Record
 
+# The groups of images in records -> the words that people read.
+OUTCOME_WORDS = {"right": "correct", "fooled": "fooled", "wrong": "incorrect"}
+
 
 @dataclass(frozen=True)
 class Shift:

@@ -124,9 +124,7 @@ class ExplanationPage:
         if trusted:
             sections.append(Section("trust", "Sanity checks", "explain/trust.html.j2", {"records": trusted}))
         sections.append(Section("explanations", "Explanations", "explain/articles.html.j2", {"articles": _ARTICLES}))
-        lead = "What the model looked at, image by image" + (
-            ", and what changed when it was fooled." if attacked else "."
-        )
+        lead = "Maps of the predictions, image by image" + (", and their changes under attack." if attacked else ".")
         before, after = page(title, lead, facts, sections, styles=("explain.css",)).split(_ARTICLES)
         with whole_file(self.path) as file:
             file.write(before.encode())

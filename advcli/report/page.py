@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from advcli import __version__
+from advcli.records.explaining import OUTCOME_WORDS
 from advcli.report import wording
 from advcli.threat.spelling import name_parameter, spell_norm
 
@@ -80,6 +81,7 @@ def _environment() -> "Environment":
         "radius": lambda eps, norm: wording.radius(norm, eps),
         "decimal": wording.decimal,
         "count_noun": wording.count_noun,
+        "outcome": OUTCOME_WORDS.get,
     }
     return environment
 

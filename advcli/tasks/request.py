@@ -57,9 +57,10 @@ class ModelOptions(FileOptions):
 
     Args:
         weights: for a backbone: imagenet or a file.
-        edge: side of the model's square input.
+        edge: size of the model's square input in pixels.
         output: for a model of several outputs: the name of the one to use.
-        fit: how images of other sizes are brought to the model's: squashed, or the centre cut out at 256/224 of it.
+        fit: how images of other sizes are resized: squashed, or the shorter side scaled to 256/224 of the model's size
+            and the centre cut out.
     """
 
     weights: str = option("imagenet", panel=WHAT, metavar="FILE")
@@ -133,7 +134,7 @@ class DataOptions(Validated):
         classes: only these classes, by name or index; a name with a comma in double quotes: 'cat,"crane, a bird"'.
         limit: only a seeded stratified sample.
         first: only the first ones in the data's order.
-        skip_bad: go on if more than 1% of the images are unreadable.
+        skip_bad: continue if more than 1% of the images are unreadable.
     """
 
     data: str = option("")
@@ -176,8 +177,8 @@ class WorkOptions(Validated):
     """The batch size and the seed.
 
     Args:
-        batch: images at once.
-        seed: of all random numbers.
+        batch: images in a batch.
+        seed: seed of all random numbers.
     """
 
     batch: int = option(16)

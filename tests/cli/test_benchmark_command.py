@@ -114,11 +114,15 @@ def test_corrupted_images_are_exported_as_folders(advcli: Command, evaluated: Pa
         (["--resume", "none.jsonl"], "no such file: 'none.jsonl'", "--out FILE"),
         (["--resume", "data.npz"], "is not a file of results", ""),
         (["--resume", "none.jsonl", "--eps", "0.1"], "--eps has no effect here", "leave it out"),
-        (["--resume", "data.npz", "--out", "other.jsonl"], "--resume goes on with its own file", "leave --out out"),
+        (["--resume", "data.npz", "--out", "other.jsonl"], "--resume continues its own file", "leave --out out"),
         (["--merge"], "no file of results is given", "--merge shards/*.jsonl"),
         (["--merge", "none.jsonl"], "no such file: 'none.jsonl'", ""),
         (["first.keras", "--data", "data.npz", "--shard", "3/2"], "--shard is not a part of a whole", "1/8"),
-        (["first.keras", "--data", "data.npz", "--shard", "1/2", "--attack", "patch"], "'patch' is one pattern", ""),
+        (
+            ["first.keras", "--data", "data.npz", "--shard", "1/2", "--attack", "patch"],
+            "'patch' is one perturbation",
+            "",
+        ),
         (
             ["first.keras", "--data", "data.npz", "--shard", "1/2", "--fail-under", "pgd=0.1"],
             "does not decide",

@@ -73,16 +73,20 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["attack", "cat.png", "--out", "new.jpg"], "looks like a file", "folder"),
         (["explain", "cat.png", "--method", "gradkam"], "unknown explainer 'gradkam'", "did you mean 'gradcam'?"),
         (["benchmark", "runs/none"], "no model 'runs/none'", ""),
-        (["benchmark", "mobilenetv2", "--data", "cifar11"], "no data called 'cifar11'", "cifar10"),
+        (["benchmark", "mobilenetv2", "--data", "cifar11"], "no data set called 'cifar11'", "cifar10"),
         (["train", "--resume", "runs/none"], "cannot resume 'runs/none'", "--resume names the folder of a run"),
         (["train", "--resume", "runs/none", "--batch", "4"], "--batch has no effect here", "leave it out"),
         (["train", "--epochs", "0"], "'--epochs'", "train --help"),
         (["train", "--attack", "universal"], "'universal' is one perturbation for many images", "pgd"),
-        (["train", "--attack", "spatial"], "'spatial' searches no ball", "pgd"),
+        (["train", "--attack", "spatial"], "'spatial' does not search a ball", "pgd"),
         (["explain", "cat.png", "--attack", "patch"], "'patch' is one perturbation for many images", "advcli attack"),
         (["explain", "cat.png", "--attack", "spatial", "--eps", "0.1"], "'spatial' does not search a ball", "--eps"),
         (["attack", "cat.png", "--attack", "autoattack", "--norm", "l1"], "does not search l1 balls", "apgd"),
-        (["attack", "cat.png", "--attack", "deepfool", "--target", "3"], "'deepfool' cannot aim at a class", ""),
+        (
+            ["attack", "cat.png", "--attack", "deepfool", "--target", "3"],
+            "'deepfool' cannot be targeted at a class",
+            "",
+        ),
         (["attack", "cat.png", "--attack", "spatial", "--eps", "0.1"], "'spatial' does not search a ball", "--eps"),
         (["attack", "cat.png", "--attack", "universal", "--minimal"], "one perturbation for all images", "--minimal"),
         (["attack", "cat.png", "--minimal", "--eps", "0.003"], "eps 0.003 is smaller than 1/255", "--eps"),
@@ -94,8 +98,8 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["attack", "cat.png", "--apply", "cat.png"], "'cat.png' is not a universal perturbation", ".pattern.png"),
         (["benchmark", "mobilenetv2", "mobilenetv2", "--data", "digits"], "given twice", ""),
         (["attack", "cat.png", "--input-range", "foo"], "--input-range is not two rising numbers", "-1,1"),
-        (["benchmark", "mobilenetv2"], "does not say what it was trained on", "--data"),
-        (["benchmark", "mobilenetv2", "--input-range", "0,255", "--data", "digits"], "knows its own input range", ""),
+        (["benchmark", "mobilenetv2"], "does not record its training data", "--data"),
+        (["benchmark", "mobilenetv2", "--input-range", "0,255", "--data", "digits"], "has its own input range", ""),
     ],
 )
 def test_wrong_usage(advcli: Command, picture: Path, arguments: list[str], message: str, hint: str) -> None:
@@ -307,7 +311,7 @@ def test_train_interrupted_and_resumed_ends_like_one_that_was_not(
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "hint: go on with: advcli train --resume run" in stderr
+    assert "hint: continue with: advcli train --resume run" in stderr
     assert "Traceback" not in stderr
     done = len((tmp_path / "run" / "history.csv").read_text().splitlines()) - 1
     resumed = advcli("train", "--resume", "run", "--epochs", done + 1, "--json")

@@ -161,7 +161,7 @@ def test_wrong_usage_is_found_before_tensorflow_is_imported(evaluated: Path, tmp
     assert result.stdout.split() == ["2"] * (len(calls) + 1), result.stderr
     assert "'twice.toml', requirement 'R1', field 'id'" in result.stderr
     assert "'latin.toml': not a text file in UTF-8" in result.stderr
-    assert "about seed 5, not 0" in result.stderr
+    assert "for seed 5, not 0" in result.stderr
     assert not (tmp_path / "new").exists()
 
 

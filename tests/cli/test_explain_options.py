@@ -56,11 +56,11 @@ def records(text: str, kind: str) -> list[dict[str, object]]:
         ("x.png --layer relu0 --method saliency", "saliency shows no layer", "gradcam"),
         ("x.png --method gradcam:layer=a --layer b", "option 'layer' is given twice", ""),
         ("x.png --report page.txt", "'page.txt' is not a file name for a page", "index.html"),
-        ("x.png --overwrite --skip-existing", "say the opposite", "leave one"),
+        ("x.png --overwrite --skip-existing", "contradict each other", "leave one"),
         ("x.png --class cat", "no class 'cat' among the 4 classes", "choose from: kind 0"),
         ("x.png --contrast 1,cat", "no class 'cat'", ""),
         ("x.png --label cat", "no class 'cat'", ""),
-        ("x.png --class true", "the true class is known of no image", "--label"),
+        ("x.png --class true", "the true class of no image is known", "--label"),
         ("x.png --layer relu9", "has no layer 'relu9'", "did you mean 'relu"),
         ("x.png --layer logits", "has no layer 'logits'|is not a feature map", ""),
         ("x.png --compare nowhere", "no model 'nowhere'", ""),
@@ -133,7 +133,7 @@ def test_everything_at_once_in_a_table_and_files(advcli: Command, run: Path, pic
     assert sorted({entry["method"] for entry in known.values()}) == ["gradcam-plus-plus", "saliency"]
     wrong = advcli("explain", "0.png", "--model", run, "--adversarial", "../kind 1/1.png", "--out", "x", cwd=folder)
     assert wrong.returncode == 0
-    assert "does not say how it was made" in wrong.stderr
+    assert "contains no record of its attack" in wrong.stderr
 
 
 def test_layers_are_listed_without_an_image(advcli: Command, run: Path) -> None:

@@ -37,7 +37,7 @@ def test_training_is_ended_and_resumed(advcli: Command, program: tuple[str, ...]
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 143, stderr
-    assert "hint: go on with: advcli train --resume run" in stderr
+    assert "hint: continue with: advcli train --resume run" in stderr
     assert "Traceback" not in stderr
     assert temporaries(tmp_path) == []
     done = len((tmp_path / "run" / "history.csv").read_text().splitlines()) - 1
@@ -69,7 +69,7 @@ def test_an_evaluation_is_ended_and_resumed(
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 143, stderr
-    assert f"go on with: advcli benchmark --resume {file}" in stderr
+    assert f"continue with: advcli benchmark --resume {file}" in stderr
     resumed = advcli("benchmark", "--resume", file, "--no-checks", cwd=evaluated)
     assert resumed.returncode == 0, resumed.stderr
     assert lines(file) == lines(tmp_path / "whole.jsonl")

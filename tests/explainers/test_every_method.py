@@ -235,7 +235,7 @@ def test_a_softmax_that_stays_is_explained_through_its_logarithm() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_probabilities_are_not_taken_for_logits(method: str) -> None:
-    with pytest.raises(AdvcliError, match="'m' returns probabilities where it should return logits"):
+    with pytest.raises(AdvcliError, match="'m' returns probabilities instead of logits"):
         explainer(method)(unsuspected(), foreign.images(), CLASSES, 0)
 
 

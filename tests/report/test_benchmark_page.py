@@ -189,7 +189,7 @@ def test_the_best_of_a_row_is_bold_if_there_is_something_to_be_better_than() -> 
 
 def test_an_upper_bound_says_how_many_images_were_searched(whole: Parsed) -> None:
     assert whole.text.count("an upper bound: 421 searched") == 2
-    assert "Where time ran out" in whole.text
+    assert "If the time limit was reached" in whole.text
 
 
 def test_hostile_names_are_texts_everywhere() -> None:

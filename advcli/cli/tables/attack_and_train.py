@@ -120,14 +120,14 @@ def _written(record: Attacked) -> tuple[str | None, ...]:
 
 
 def _crafted(record: Crafted) -> Table:
-    caption = f"put it on other images with --apply '{record.output}'"
+    caption = f"apply it to other images with --apply '{record.output}'"
     table = new_table(f"Crafted by {record.attack} against {record.model}", caption)
     for heading in ("images", "radius", "target", "seconds", "pattern"):
         table.add_column(heading, justify="right" if heading in ("images", "seconds") else "left", overflow="fold")
     table.add_row(
         str(record.images),
         spell_threat(record.norm, record.eps) or "none",
-        Text(record.target or "any wrong class"),
+        Text(record.target or "any incorrect class"),
         f"{record.seconds:.1f}",
         Text(record.output),
     )
@@ -216,14 +216,14 @@ def _averaged(record: Averaged, mixes: Sequence[Mixed]) -> Table:
 
 
 def _planned(record: Planned) -> Table:
-    caption = "timed on this machine with everything unfrozen"
+    caption = "timed on this machine with all layers unfrozen"
     if record.cheaper and record.cheaper_seconds_a_step:
         ratio = record.seconds_a_step / record.cheaper_seconds_a_step
         caption += (
             f"; --objective {record.cheaper} takes {record.cheaper_seconds_a_step:.3g} s a step, {ratio:.1f} times less"
         )
     table = new_table(f"Plan of {record.model} on {record.data}", caption)
-    table.add_column("what")
+    table.add_column("quantity")
     table.add_column("estimate", justify="right")
     for what, estimate in (
         ("parameters", f"{record.parameters:,}"),
@@ -243,7 +243,8 @@ def _planned(record: Planned) -> Table:
 
 def _recipes(records: Sequence[Planned]) -> Table:
     columns = list(dict.fromkeys(column for record in records for column in record.expected or {}))
-    caption = "the right part: test accuracy in per cent where the recipes were measured, see README" if columns else ""
+    measured = "after memory: test accuracy in per cent where the recipes were measured, see docs/results.md"
+    caption = measured if columns else ""
     table = new_table("Recipes", caption)
     for heading in ("recipe", "epochs", "time", "memory", *columns):
         table.add_column(heading, justify="left" if heading == "recipe" else "right", overflow="fold")

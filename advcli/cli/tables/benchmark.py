@@ -112,9 +112,10 @@ def _heading(record: Score | Calibration, threats: Sequence[str]) -> str:
 
 def _caption(records: Sequence[Score], models: Sequence[str]) -> str:
     images = f"{records[0].images} images; " if len(models) > 0 else ""
-    caption = f"{images}accuracy on all images [Wilson 95% interval] (on those correct when clean)"
+    caption = f"{images}accuracy on all images [Wilson 95% interval] "
+    caption += "(of the images classified correctly without attack)"
     if any(record.searched is not None for record in records):
-        caption += "; <=: an upper bound, as the time budget ran out"
+        caption += "; <=: an upper bound, because the time budget ended"
     return caption + ("; bold: best" if len(models) > 1 else "")
 
 

@@ -8,6 +8,7 @@ from rich.text import Text
 from advcli import registry
 from advcli.cli.tables.style import new_table
 from advcli.records import Explained, Flipped, Layer, Prediction, Record, Shifted, Trusted
+from advcli.records.explaining import OUTCOME_WORDS
 
 # For at most this many images the maps are listed one by one.
 _FEW = 4
@@ -32,7 +33,7 @@ def _explained(records: Sequence[Explained], flips: Sequence[Flipped]) -> Iterat
     found = list(dict.fromkeys((record.image, record.model) for record in records))
     attacked = any(record.view == "adversarial" for record in records)
     few = len(found) <= _FEW
-    table = new_table(f"What {' and '.join(models)} look{'s' if len(models) == 1 else ''} at")
+    table = new_table(f"Explanations of {' and '.join(models)}")
     headings = ["image"]
     headings += ["model"] if len(models) > 1 else []
     headings += ["clean"] + (["adversarial", "restored pixels"] if attacked else []) + ["contact sheet"]
@@ -55,7 +56,7 @@ def _explained(records: Sequence[Explained], flips: Sequence[Flipped]) -> Iterat
     if attacked:
         table.caption = Text(
             "restored pixels: the share of clean pixels that restores the prediction"
-            + ("; margin: logit of the wrong class minus that of the original" if few else "")
+            + ("; margin: logit of the incorrect class minus that of the original" if few else "")
         )
     yield table
     if few:
@@ -75,7 +76,7 @@ def _pixels_back(flip: Flipped | None, few: bool) -> Text:
     if flip is None:
         return Text("")
     if flip.restored_share is None or flip.restored is None:
-        return Text("no share does")
+        return Text("none")
     share = f"{flip.restored_share:.1%}"
     if not few:
         return Text(share)
@@ -124,7 +125,7 @@ def _maps(records: Sequence[Explained]) -> Table:
             complete[record.method] = max(record.completeness, complete.get(record.method, 0.0))
     notes = [f"{layer}: {reason}" for layer, reason in reasons.items()]
     notes += [
-        f"{method}: its sum misses up to {missing:.1%} of the change of the score"
+        f"{method}: its sum differs from the change of the score by up to {missing:.1%}"
         for method, missing in complete.items()
     ]
     if moved:
@@ -151,7 +152,7 @@ def _shifted(records: Sequence[Shifted]) -> Table:
         table.add_row(
             Text(record.model),
             record.method,
-            record.group,
+            OUTCOME_WORDS[record.group],
             record.explained,
             str(record.images),
             _beside(record.spearman, record.noise_spearman),
@@ -171,7 +172,7 @@ def _trusted(records: Sequence[Trusted]) -> Table:
     cached = sum(record.cached for record in records)
     table = new_table(
         "Sanity checks of the maps",
-        f"on {records[0].images} images; in brackets a random map"
+        f"on {records[0].images} images; in brackets: a random map"
         + (f"; {cached} from an earlier check" if cached else ""),
     )
     table.add_column("model", overflow="fold")

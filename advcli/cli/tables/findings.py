@@ -18,6 +18,7 @@ from advcli.records import (
     SliceScore,
     Transferred,
 )
+from advcli.report.wording import count_noun
 
 _SURE = 0.05
 # With more comparisons, those of each corruption are only in --json and the report.
@@ -31,7 +32,7 @@ def compared_table(records: Sequence[Compared]) -> Table:
         f"Compared with {against}, image by image",
         f"McNemar's exact test; *: p < {_SURE}; only: images that only one model predicts correctly",
     )
-    for heading in ("model", "perturbation", "difference", "only it", f"only {against}", "p"):
+    for heading in ("model", "perturbation", "difference", "only this", f"only {against}", "p"):
         table.add_column(heading, justify="left" if heading in ("model", "perturbation") else "right", overflow="fold")
     for record in records:
         if record.severity is not None and len(records) > _FEW:
@@ -129,7 +130,7 @@ def certified_table(records: Sequence[Certified]) -> Table:
     first = records[0]
     table = new_table(
         f"Certified accuracy, sigma {first.sigma:g}, {first.samples} samples",
-        f"correct within an l2 radius, each wrong with probability at most {first.alpha:g} [Wilson 95% interval]",
+        f"correct within an l2 radius, error probability of an image at most {first.alpha:g} [Wilson 95% interval]",
     )
     for heading in ("model", "l2 radius", "accuracy", "abstained", "images"):
         table.add_column(heading, justify="left" if heading == "model" else "right", overflow="fold")
@@ -147,9 +148,8 @@ def certified_table(records: Sequence[Certified]) -> Table:
 def checks_table(records: Sequence[Checked]) -> Table:
     """Show the checks of the evaluation."""
     suspect = sum(record.verdict == "SUSPECT" for record in records)
-    table = new_table(
-        "Checks of the evaluation", f"{suspect} of {len(records)} suspect" if suspect else "nothing is suspect"
-    )
+    warning = f"{suspect} of {len(records)} checks suggest that the accuracies are misleading"
+    table = new_table("Checks of the evaluation", warning if suspect else "no check is suspect")
     for heading in ("model", "check", "verdict", "evidence"):
         table.add_column(heading, overflow="fold")
     # A result that several models share is listed once.
@@ -168,8 +168,8 @@ def checks_table(records: Sequence[Checked]) -> Table:
 def gates_table(records: Sequence[Gate]) -> Table:
     """Show the accuracies that --fail-under requires."""
     table = new_table("Required accuracies")
-    for heading in ("model", "perturbation", "accuracy", "least", "met"):
-        table.add_column(heading, justify="right" if heading in ("accuracy", "least") else "left", overflow="fold")
+    for heading in ("model", "perturbation", "accuracy", "required", "met"):
+        table.add_column(heading, justify="right" if heading in ("accuracy", "required") else "left", overflow="fold")
     for record in records:
         met = Text("yes", "green") if record.met else Text("no", "bold red")
         what = title(record) + (f", {record.by} {record.value}" if record.by else "")
@@ -182,7 +182,8 @@ def changes_table(records: Sequence[Change]) -> Table:
     """Show what has changed since the baseline."""
     regressions = sum(record.regression for record in records)
     tests = " or ".join(dict.fromkeys("McNemar's" if record.paired else "Fisher's" for record in records))
-    table = new_table("Since the baseline", f"{regressions} regressions: worse, with p < {_SURE} by {tests} exact test")
+    counted = count_noun(regressions, "regression")
+    table = new_table("Since the baseline", f"{counted}: lower accuracy, p < {_SURE} by {tests} exact test")
     for heading in ("model", "perturbation", "before", "now", "difference", "p", ""):
         table.add_column(heading, justify="left" if heading in ("model", "perturbation", "") else "right")
     for record in records:

@@ -279,7 +279,7 @@ def _attack_group(
     already = [fooled(row, threat, int(away)) for row, away in zip(before, labels, strict=True)]
     for picture, so, row in zip(pictures, already, before, strict=True):
         if so:
-            log.warning("'%s' is '%s' before any attack", picture.file, classifier.labels[row.argmax()])
+            log.warning("'%s' is classified as '%s' before any attack", picture.file, classifier.labels[row.argmax()])
     found = find(originals, labels)
     after = classifier.answers(to_float(found.pixels))
     seconds = (time.perf_counter() - start) / len(pictures)

@@ -53,7 +53,7 @@ def crafted(
 
     pixels = yield from craft(classifier, search, threat, batches, request.seed)
     if not labels:
-        raise AdvcliError("there is no image to craft a pattern over", "none of the files could be read")
+        raise AdvcliError("there is no image to craft a perturbation over", "none of the files could be read")
     record = Crafted(
         output=str(pattern),
         attack=request.spec,
@@ -75,7 +75,7 @@ def read_pattern(classifier: Classifier, search: Universal, threat: Threat, file
     start = search.pattern(search.start(classifier.image_size, classifier.channels))
     wanted = search.to_png(np.asarray(start), threat).shape[2]
     if pixels.shape[2] != wanted:
-        message = f"'{file}' has {pixels.shape[2]} channels, a pattern for '{classifier.name}' has {wanted}"
+        message = f"'{file}' has {pixels.shape[2]} channels, a perturbation for '{classifier.name}' has {wanted}"
         raise AdvcliError(message, "apply it against a model of the same kind of images")
     made_for = png.record_in(file).get("model", classifier.name)
     if made_for != classifier.name:
@@ -105,5 +105,5 @@ def pattern_of(file: Path, attack: str | None, norm: Norm | None, eps: float | N
     if norm or eps is not None:
         raise UsageError(f"'{file}' has its own radius", "leave --norm and --eps out")
     if target is not None and target != record.target:
-        raise UsageError(f"'{file}' was crafted towards {record.target or 'any wrong class'}", "leave --target out")
+        raise UsageError(f"'{file}' was crafted towards {record.target or 'any incorrect class'}", "leave --target out")
     return record

@@ -56,7 +56,7 @@ def choose(request: Request, shown: Access | None = None) -> Chosen:
         refuse_blind(search, spec, access, choice.name, threat_for({}, norm, eps))
     if surrogate is not None and (request.minimal or request.apply is not None):
         option = "--minimal" if request.minimal else "--apply"
-        raise UsageError(f"{option} needs no surrogate: it asks the attacked model itself", "leave --surrogate out")
+        raise UsageError(f"{option} needs no surrogate: it queries the attacked model itself", "leave --surrogate out")
     refuse_radius(search, spec, norm, eps, request.minimal)
     if crafted is not None and crafted.eps:
         threat = threat_for({}, Norm(crafted.norm or Norm.LINF), crafted.eps)

@@ -74,7 +74,7 @@ _STATISTICAL = Support(
     _ISO,
     "clause 5",
     "Statistical methods",
-    "It is an estimate from a sample: no proof for all inputs, as formal methods give, and no trial in the field.",
+    "It is an estimate from a sample: not a proof for all inputs, as formal methods provide, and not a field trial.",
 )
 _DECLARED = Support(
     _EU,

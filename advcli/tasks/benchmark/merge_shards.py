@@ -48,9 +48,9 @@ def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[R
     plan = plan_of(protocol, results)
     refuse_mixed(plan.subjects, request.summary.baseline)
     if len(plan.rows) == 0:
-        raise UsageError(f"'{files[0]}' holds no results yet", "go on with it: --resume FILE")
+        raise UsageError(f"'{files[0]}' holds no results yet", "continue it: --resume FILE")
     if unknown := first_unknown(plan, results, plan.rows):
-        raise UsageError(f"there are no results of {unknown} for all images", "go on with each file: --resume FILE")
+        raise UsageError(f"there are no results of {unknown} for all images", "continue each file: --resume FILE")
     # First, as it refuses tolerances that need more than the results.
     tolerances = list(find_tolerances(plan, results, nothing_measured(plan, results)))
     final: list[Record] = []

@@ -99,7 +99,7 @@ def _result(ray: Any, finished: object, shard: Shard) -> list[str]:
         raise
     except ray.exceptions.RayError as error:
         reason = str(error).strip().partition("\n")[0]
-        raise AdvcliError(f"shard {shard} cannot be measured: {reason}", "go on later with --resume FILE") from error
+        raise AdvcliError(f"shard {shard} cannot be measured: {reason}", "continue later with --resume FILE") from error
 
 
 def _measure(options: dict[str, Json], number: int, of: int, folder: str) -> list[str]:

@@ -93,12 +93,12 @@ def read_protocol(path: Path) -> Protocol:
     Raises:
         UsageError: there is no such file, it is no results file, or a newer version wrote it.
     """
-    first = next(_lines(path, "write one with --out FILE, then go on with it"), None)
+    first = next(_lines(path, "write one with --out FILE, then continue it"), None)
     hint = "benchmark --out FILE writes one"
     if first is None or first.type != Protocol.type:
         raise UsageError(f"'{path}' is not a file of results: its first line is not a protocol", hint)
     if first.problem:
-        raise UsageError(f"line 1 of '{path}', its protocol, {first.problem}", "measure anew with --out")
+        raise UsageError(f"line 1 of '{path}', its protocol, {first.problem}", "measure again with --out")
     try:
         protocol = read_back(Protocol, first.content, f"line 1 of '{path}'")
         models = models_of(protocol, f"line 1 of '{path}'")
@@ -209,7 +209,7 @@ def read_scores(path: Path) -> list[Score]:
             # Scores before it are older than it.
             found = []
         elif line.problem and (line.type in _SUMMARIES or not line.type):
-            raise UsageError(f"line {line.number} of '{path}' {line.problem}", "give another file, or measure anew")
+            raise UsageError(f"line {line.number} of '{path}' {line.problem}", "give another file, or measure again")
         elif line.type == Score.type:
             try:
                 found.append(read_back(Score, line.content, f"line {line.number} of '{path}'"))

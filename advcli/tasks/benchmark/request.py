@@ -101,7 +101,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
     """The options that determine the results of an evaluation.
 
     Args:
-        models: run folders, model files, endpoints or backbones, each with its own options after a colon if need be:
+        models: run folders, model files, endpoints or backbones, each with its own options after a colon if needed:
             a.keras:range=-1,1,size=64 (also labels=, output=, name=); with --merge, files of results.
         class_order: how names of class folders number the outputs of a model without class names: 1, 10, 2 or 1, 2, 10.
         attacks: an attack and its options; may be given several times; none for no attack.
@@ -116,7 +116,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         eps: the radius of a perturbation: 8/255, or several for a curve: 0,2/255,4/255; of one norm: l2=0.5,1.
         threats: norm and radius of each ball; None means that the options above and the models determine them.
         classes_only: only the data's classes count: the model's other outputs are left out of every decision.
-        given: the data's images, corrupted before: CORRUPTION/SEVERITY/CLASS folders, or CIFAR-10-C's .npy files.
+        given: corrupted versions of the data's images: CORRUPTION/SEVERITY/CLASS folders, or CIFAR-10-C's .npy files.
         given_sets: name and severity of the given perturbations; the data determine them.
         has_clean: whether there are clean images; the data determine it.
         transfer: craft on each model, score on all: the transfer matrix.
@@ -124,7 +124,8 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         per_class: accuracy of each class, and the most frequent confusions.
         by: accuracy of each value of a column of the data's manifest; the lowest is tested against the others.
         relative_to: the reference model of the relative corruption errors.
-        requirements: a TOML file of requirements, which sets what is measured as well; exit with 3 if one is not met.
+        requirements: a TOML file of requirements, which also determines what is measured; exit with 3 if one is
+            not met.
         requirements_text: the content of this file.
         fail_under: exit with 3 if an accuracy is lower: clean=0.9, pgd=0.40, worst=0.3; for each value of a column of
             --by: clean@light=0.8; may be given several times.
@@ -233,7 +234,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
             return self
         data, seed = self.requirements_file.data, self.requirements_file.seed
         if data and self.data not in ("", data):
-            raise UsageError(f"'{self.requirements}' is about '{data}', not '{self.data}'", "leave --data out")
+            raise UsageError(f"'{self.requirements}' is for '{data}', not '{self.data}'", "leave --data out")
         # Zero is what no --seed is, too: the command line refuses it if it was given.
         refuse_other_seed(self.requirements_file, self.seed or seed)
         return replace(
@@ -255,8 +256,8 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
             attacks = (DEFAULT_ATTACKS[self.access],)
         trained_on = recipes[0] if recipes else {}
         if not self.data and "data" not in trained_on:
-            hint = "say what to measure on with --data"
-            raise UsageError(f"'{self.models[0]}' does not say what it was trained on", hint)
+            hint = "give the data with --data"
+            raise UsageError(f"'{self.models[0]}' does not record its training data", hint)
         classes = trained_on.get("classes", ()) if not self.data and not self.classes else self.classes
         balls = tuple((str(ball.norm), ball.eps) for ball in self.balls)
         return replace(
@@ -286,7 +287,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         made = [each.spec for each in self.required if (each.spec, each.severity) not in sets]
         twice = {name for name, _ in sets} & {*self.corruptions, *made}
         if twice:
-            raise UsageError(f"'{min(twice)}' is given and made as well", "leave it out of --corruptions")
+            raise UsageError(f"'{min(twice)}' is both given and computed", "leave it out of --corruptions")
         return request
 
     @cached_property

@@ -369,7 +369,7 @@ def refuse_other_seed(file: RequirementsFile | None, seed: int | None) -> None:
         UsageError: they are about another one.
     """
     if file is not None and file.seed not in (None, seed):
-        raise UsageError(f"the requirements are about seed {file.seed}, not {seed}", "leave --seed out")
+        raise UsageError(f"the requirements are for seed {file.seed}, not {seed}", "leave --seed out")
 
 
 def attacks_of(perturbations: Sequence[Perturbation]) -> Iterator[tuple[str, Search, Threat]]:

@@ -32,8 +32,8 @@ def refuse_different(before: Protocol, now: Protocol, path: Path, free: Iterable
     ]
     if differences:
         raise UsageError(
-            f"'{path}' is of something else: {'; '.join(differences)}",
-            "give the options it was made with, or another --out",
+            f"'{path}' is of another evaluation: {'; '.join(differences)}",
+            "give the same options, or another --out",
         )
 
 
@@ -48,8 +48,8 @@ def refuse_changed(before: Protocol, file: RequirementsFile | None, path: Path) 
         was = "no requirements" if before.requirements is None else f"requirements of SHA-256 {before.requirements}"
         are = "there are none" if now is None else f"these have {now}"
         raise UsageError(
-            f"'{path}' was begun with {was}, and {are}",
-            "requirements are laid down before measuring: give the unchanged file, or measure anew with another --out",
+            f"'{path}' was started with {was}, and {are}",
+            "requirements are stated before the measurement: give the unchanged file, or measure with another --out",
         )
 
 

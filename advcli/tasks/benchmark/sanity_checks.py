@@ -45,7 +45,7 @@ def checks(
         evidence = _gathered(prepared, results, model, own, overlaps.get(model.size))
         access = _given(model)
         if access is None and not after:
-            log.info("'%s': checks that ask the model are left out", model.name)
+            log.info("'%s': checks that query the model are left out", model.name)
         yield from check(evidence, after=after, data=prepared.plan.data, seed=prepared.plan.seed, access=access)
 
 

@@ -31,7 +31,7 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
         members = [attack.spec for attack in measured.attacks]
         if measured is plan.any_norm:
             members = [spell_perturbation(**attack.place) for attack in measured.attacks]
-        protocol = "right under every one of: " + ", ".join(members)
+        protocol = "correct under every one of: " + ", ".join(members)
         seconds = sum(results.seconds(subject.name, attack) for attack in measured.attacks)
     else:
         protocol = measured.protocol(len(subject.labels))

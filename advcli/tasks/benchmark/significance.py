@@ -89,7 +89,7 @@ def changes(
     renamed = {}
     if len(names) == len(names_before) == 1 and names != names_before:
         renamed = dict(zip(names_before, names, strict=True))
-        log.info("the baseline is of '%s'", *names_before)
+        log.info("the baseline is that of '%s'", *names_before)
     earlier = {(renamed.get(score.model, score.model), *score.place.values()): score for score in before}
     alone = []
     for score in scores:

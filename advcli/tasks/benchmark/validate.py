@@ -62,7 +62,7 @@ def check_files(request: Request, how: Execution) -> None:
         UsageError: there is such a file or option.
     """
     if how.out is not None and how.resume is not None:
-        raise UsageError("--resume goes on with its own file", "leave --out out")
+        raise UsageError("--resume continues its own file", "leave --out out")
     for file in (how.out, how.report, how.figure, how.junit):
         if file is not None:
             refuse_existing_file(file, how.overwrite)
@@ -98,14 +98,14 @@ def check_new(request: Request, how: Execution) -> None:
         if value is not None and not request.models:
             raise UsageError(f"--{name} has no effect without a model", "leave it out, or name a model")
     if not request.models and not request.data:
-        raise UsageError("there is nothing to corrupt", "say what with --data")
+        raise UsageError("there is nothing to corrupt", "give the data with --data")
     if request.sweeps and not request.models:
         raise UsageError("--sweep has no effect without a model", "leave it out")
     if request.class_order is not None and not request.models:
         raise UsageError("--class-order has no effect without a model", "leave it out")
     if request.class_order is not None and request.classes:
         raise UsageError(
-            "--class-order has no effect: --classes says the order of the classes", "leave one of them out"
+            "--class-order has no effect: --classes sets the order of the classes", "leave one of them out"
         )
     if len(set(request.models)) < len(request.models):
         raise UsageError("a model is given twice", "leave one out")
@@ -120,7 +120,7 @@ def check_export(request: Request, how: Execution) -> None:
     if how.export is None:
         return
     if not request.corruptions:
-        raise UsageError("there is nothing to export", "say which corruptions with --corruptions all")
+        raise UsageError("there is nothing to export", "select corruptions with --corruptions all")
     refuse_existing(how.export, how.overwrite)
 
 
@@ -167,16 +167,16 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     apart = "--shard" if how.shard.of > 1 else "--ray" if how.ray else "--budget" if how.budget else None
     if patterns and apart:
         raise UsageError(
-            f"'{patterns[0]}' is one pattern over all images, which {apart} does not see together", "leave it out"
+            f"'{patterns[0]}' is one perturbation for all images, but {apart} processes them in parts", "leave it out"
         )
     if how.shard.of > 1 and (request.fail_under or request.baseline):
-        raise UsageError("a part of the images does not decide", "give --fail-under and --baseline to --merge")
+        raise UsageError("--fail-under and --baseline need all images", "give --fail-under and --baseline to --merge")
     if how.shard.of > 1 and (how.junit or how.evidence):
-        raise UsageError("a part of the images is no evidence", "give --junit and --evidence to --merge")
+        raise UsageError("--junit and --evidence need all images", "give --junit and --evidence to --merge")
     checked = loads and request.checks and request.has_clean
     gates = request.fail_under or request.requirements_file or request.fail_worse is not None
     if how.junit and not (checked or gates):
-        raise UsageError("--junit has nothing to tell", "give --fail-under or --requirements")
+        raise UsageError("--junit has nothing to report", "give --fail-under or --requirements")
     _ = request.ranges
     if how.shard.of > 1 and request.require is not None:
         raise UsageError(
@@ -192,7 +192,7 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     if how.ray is not None and find_spec("ray") is None:
         raise UsageError("ray is not installed", 'pip install "advcli[ray]"')
     if how.ray is not None and how.shard.of > 1:
-        raise UsageError("--ray cuts the work into shards itself", "leave --shard out")
+        raise UsageError("--ray divides the work into shards itself", "leave --shard out")
     names = [*dict.fromkeys(choice.name for choice in request.choices), *request.models] if loads else []
     relative_to = request.relative_to
     if relative_to is not None and names and relative_to not in names:

@@ -138,7 +138,7 @@ def _compared_with_plan(folder: Path, protocol: Protocol) -> dict[str, str]:
     if digest != protocol.requirements:
         problems[REQUIREMENTS] = f"is not the file that the first line of {RESULTS} was written for"
     if _environment(folder) != json.loads(json.dumps(hashes_of(protocol))):
-        problems[ENVIRONMENT] = f"is of something else than {RESULTS}"
+        problems[ENVIRONMENT] = f"is of another evaluation than {RESULTS}"
     if problem := _unlike_batches(folder / RESULTS, protocol):
         problems[RESULTS] = problem
     return problems
@@ -177,7 +177,7 @@ def _unlike_batches(path: Path, protocol: Protocol) -> str:
         return "has scores that do not follow from its finished batches"
     required = list(judged_requirements(request.requirements_file, found))
     if _of_type(Requirement, required, _OF_REQUIREMENT) != _chosen(_typed(summaries, Requirement), _OF_REQUIREMENT):
-        return f"has other records of requirements than {REQUIREMENTS} and its finished batches give"
+        return f"has other records of requirements than {REQUIREMENTS} and its finished batches yield"
     return ""
 
 

@@ -101,17 +101,17 @@ def read_pair(classifier: Classifier, clean: np.ndarray, file: Path) -> Pair:
     if adversarial.shape != clean.shape:
         if adversarial.shape[:2] != classifier.image_size:
             sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (adversarial, clean)]
-            raise AdvcliError(f"'{file}' has {sizes[0]} pixels, the image it should be made of {sizes[1]}")
+            raise AdvcliError(f"'{file}' has {sizes[0]} pixels, but its clean image has {sizes[1]}")
         clean = images.resize(clean, classifier.image_size, classifier.fitting)
     content = png.record_in(file)
     if not content:
-        log.warning("'%s' does not say how it was made", file)
+        log.warning("'%s' contains no record of its attack", file)
         return Pair(clean, adversarial)
     made = read_back(_Made, content, f"the record in '{file}'")
     pair = Pair(clean, adversarial, made.attack, made.norm, made.eps)
     if abs(pair.linf - made.linf) > 0.5 / 255:
         away, told = (f"{255 * linf:.0f}/255" for linf in (pair.linf, made.linf))
-        raise AdvcliError(f"'{file}' is not made of this image: it is {away} away, not {told}")
+        raise AdvcliError(f"'{file}' was not made from this image: the distance is {away}, not {told}")
     return pair
 
 
@@ -133,4 +133,6 @@ def check_kind(file: Path) -> None:
     """
     kind = png.kind_in(file)
     if kind not in (None, "adversarial"):
-        raise UsageError(f"'{file}' is a {kind}, no adversarial image", "give the .adv.png that advcli attack wrote")
+        raise UsageError(
+            f"'{file}' is a {kind}, not an adversarial image", "give the .adv.png that advcli attack wrote"
+        )

@@ -29,13 +29,13 @@ def map_caption(explanation: Explanation, picture: MapPicture) -> str:
     if picture.shared:
         lines.append(f"shared scale to {picture.scale:.3g}")
     elif _is_faint(explanation, picture):
-        lines.append("next to nothing, on its own scale")
+        lines.append("very small, on its own scale")
     return "\n".join(lines)
 
 
 def missed(completeness: float) -> str:
     """Write the share of the score's change that the sum of a map misses."""
-    return f"sum misses {share_text(completeness)}" if math.isfinite(completeness) else "sum misses all"
+    return f"sum off by {share_text(completeness)}" if math.isfinite(completeness) else "sum off: zero change"
 
 
 def similarity_lines(explanation: Explanation, target: Target) -> list[str]:

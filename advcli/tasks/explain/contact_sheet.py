@@ -99,17 +99,15 @@ def _attack_panels(explanation: Explanation, row: int) -> list[Panel]:
     if row == 1:
         relevance = clean.whole.stretch(margin.relevance)
         pixels = clean.whole.lay(diverging(relevance, scale_of(margin.relevance), BETWEEN_CLASSES))
-        caption = f"blue: kept it {origin}\nsum {margin.relevance.sum():.3g}: the margin went from"
+        caption = f"blue: towards {origin}\nsum {margin.relevance.sum():.3g}: the margin went from"
         caption += f"\n{margin.before:.3g} to {margin.after:.3g}, {missed(margin.completeness)}"
-        return [Panel(pixels, "flip map", f"red: made it {wrong}", caption)]
+        return [Panel(pixels, "flip map", f"red: towards {wrong}", caption)]
     if margin.restored is None or margin.share is None:
-        return [Panel(None, "flip map", "", "", "no share of its pixels\nput back restores\n" + origin)]
+        return [Panel(None, "flip map", "", "", "restoring pixels\ndoes not restore\n" + origin)]
     whole = adversarial.whole
     pixels = whole.lay(images.resize(to_eight_bits(margin.restored), (whole.height, whole.width)))
     caption = f"restores {origin}" + (f"\n({share_text(margin.confidence)})" if margin.confidence else "")
-    return [
-        Panel(pixels, f"{share_text(margin.share)} of the pixels restored", "those most red in the flip map", caption)
-    ]
+    return [Panel(pixels, f"{share_text(margin.share)} of the pixels restored", "the reddest in the flip map", caption)]
 
 
 def _likely(explanation: Explanation, view: View, explained: int) -> list[Prediction]:

@@ -72,14 +72,14 @@ class MapPicture:
         if self.map.shown is not None:
             return f"{self.map.shown.layer} {self.map.shown.rows} x {self.map.shown.columns}"
         if explainer.kind == "picture":
-            return "what the network most likes to see"
+            return "the image with the highest logit"
         if explainer.is_derivative and not self.two_sided:
             return "brighter here, more likely" if self.sign > 0 else "darker here, more likely"
         if explainer.is_derivative:
             return "likelier: orange brighter, blue darker"
         if self.two_sided:
-            return "orange for the class, blue against"
-        return "against the class" if self.sign < 0 else "what matters here"
+            return "orange for, blue against the class"
+        return "against the class" if self.sign < 0 else "relevant here"
 
     def _coloured(self, values: np.ndarray) -> np.ndarray:
         if self.map.explainer.kind == "map":

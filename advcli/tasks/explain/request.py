@@ -87,10 +87,10 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
         threat: the ball that is searched, once the models are known.
         check: run sanity checks of the methods on up to 16 images; the results are cached in the run folder.
         out: where files go.
-        shared_scale: brightness of a map: its own, or that of its method's maps.
-        separate: write a PNG a map too.
-        raw: write the maps' values too, as .npz files.
-        report: write a page with everything in it.
+        shared_scale: scale of a map: its own, or one for all maps of its method.
+        separate: also write a PNG file for each map.
+        raw: also write the values of the maps, as .npz files.
+        report: write one HTML page with all results.
         skip_existing: leave out images that have a contact sheet.
         overwrite: replace existing outputs.
     """

@@ -126,7 +126,7 @@ def _explain_files(
             yield from shifted
         if pages is not None and shown:
             names = [model.classifier.name for model in models]
-            title = f"What {' and '.join(names)} look{'s' if len(names) == 1 else ''} at"
+            title = f"Explanations of {' and '.join(names)}"
             pages.finish(title, _facts(models, request, groups, shown), shifted, trusted)
             log.info("page: '%s'", report)
 
@@ -163,7 +163,7 @@ def _note_missing(missing: dict[tuple[str, str], float], explanation: Explanatio
 def _warn_of_missing(missing: Mapping[tuple[str, str], float]) -> None:
     for (model, method), share in missing.items():
         if share > _MOST_MISSING:
-            log.warning("%s of '%s': %s of the score's change; more steps miss less", method, model, missed(share))
+            log.warning("%s of '%s': %s of the score's change; more steps reduce it", method, model, missed(share))
 
 
 def _entry(file: Path, sheet: Sheet, explanations: Sequence[Explanation]) -> Entry:

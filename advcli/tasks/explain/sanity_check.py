@@ -130,8 +130,8 @@ def verdict_line(record: Trusted) -> str:
     parts = [
         f"deletion {record.deletion:.2f} (random map {record.random_deletion:.2f})",
         f"insertion {record.insertion:.2f} ({record.random_insertion:.2f})",
-        f"like that of random weights {_number(record.randomized)}",
-        f"like that of another class {_number(record.other_class)}",
+        f"correlation with random weights {_number(record.randomized)}",
+        f"correlation with another class {_number(record.other_class)}",
     ]
     if record.completeness is not None:
         parts.append(f"sum off by {record.completeness:.1%}")
@@ -158,7 +158,7 @@ def _verdict(
 ) -> tuple[str, tuple[str, ...]]:
     reasons = []
     if (alike["randomized"] or 0) > _SAME_WITHOUT_WEIGHTS:
-        reasons.append("the map hardly depends on what the upper layers have learnt")
+        reasons.append("the map hardly depends on what the upper layers have learned")
     if (alike["other_class"] or 0) > _SAME_FOR_EVERY_CLASS:
         reasons.append("the map hardly depends on the class")
     if reasons:
@@ -166,5 +166,5 @@ def _verdict(
     if measured["insertion"] - measured["deletion"] <= measured["random_insertion"] - measured["random_deletion"]:
         reasons.append("it ranks pixels no better than a random map")
     if incomplete is not None and incomplete > _INCOMPLETE:
-        reasons.append("its sum is not the change of the score")
+        reasons.append("its sum differs from the change of the score")
     return ("weak", tuple(reasons)) if reasons else ("pass", ())

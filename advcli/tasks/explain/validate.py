@@ -101,11 +101,11 @@ def refuse_attack(
     """
     if search is None or spec is None:
         if norm or eps is not None:
-            hint = "it is read from the file" if adversarial else "say which attack with --attack"
+            hint = "it is read from the file" if adversarial else "select an attack with --attack"
             raise UsageError("--norm and --eps have no effect without --attack", hint)
         return
     if adversarial is not None:
-        raise UsageError("--attack makes adversarial images and --adversarial gives them", "leave one of them out")
+        raise UsageError("--attack makes adversarial images and --adversarial reads them", "leave one of them out")
     refuse_pattern(search, spec, "make the images with 'advcli attack' and explain those with --adversarial")
     refuse_radius(search, spec, norm, eps)
     refuse_unsupported(search, threat)
@@ -129,7 +129,7 @@ def output_paths(
     if not files:
         raise UsageError("missing argument 'IMAGE...'", "see advcli explain --help")
     if overwrite and skip_existing:
-        raise UsageError("--overwrite and --skip-existing say the opposite", "leave one of them out")
+        raise UsageError("--overwrite and --skip-existing contradict each other", "leave one of them out")
     found = paths.find_images(files)
     written = endings(request, explainers, models)
     outputs = paths.plan_outputs(found, out, written, overwrite or skip_existing)
@@ -190,5 +190,5 @@ def check_classes(classifier: Classifier, request: Request, files: Iterable[Path
         classifier.index(request.label)
     elif TRUE in words and all(true_class(classifier, file, None) is None for file in files):
         raise UsageError(
-            "the true class is known of no image", "give --label, or images in folders that are named after classes"
+            "the true class of no image is known", "give --label, or images in folders that are named after classes"
         )

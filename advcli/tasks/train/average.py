@@ -164,7 +164,7 @@ class AverageJob:
             if before not in ("", now):
                 raise AdvcliError(
                     f"the validation images of '{member.name}' have changed: fingerprint {before} before, {now} now",
-                    "bring the data back as it was",
+                    "restore the data",
                 )
         return images
 
@@ -333,7 +333,7 @@ def _file_of(text: str, unsafe: bool) -> tuple[ModelChoice, Path]:
 
 def _member(choice: ModelChoice, path: Path) -> Member:
     if not choice.recipe:
-        message = f"'{choice.value}' does not say what it was trained on: advcli did not train it"
+        message = f"'{choice.value}' does not record its training data: advcli did not train it"
         raise UsageError(message, "give run folders, or .keras files that advcli trained")
     return Member(choice, path, Recipe.from_json(choice.recipe, f"the recipe in '{path}'"))
 

@@ -62,7 +62,7 @@ def _join(workers: Workers) -> Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-        raise AdvcliError(f"the workers cannot connect: {reason}", "look at the addresses in TF_CONFIG") from error
+        raise AdvcliError(f"the workers cannot connect: {reason}", "check the addresses in TF_CONFIG") from error
     finally:
         # TensorFlow installs its own handler of SIGTERM, which ignores the signal.
         for number, handler in before.items():

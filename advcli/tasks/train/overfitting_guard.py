@@ -74,7 +74,7 @@ def _catastrophic(history: Sequence[Epoch]) -> Alarm | None:
     fall = f"PGD-10 fell from {best:.1%} to" if collapsed else "PGD-10 leaves"
     return Alarm(
         CATASTROPHIC,
-        f"{fall} {last.robust:.1%} while one step still leaves {last.single_step:.1%} right: the network hides its "
+        f"{fall} {last.robust:.1%} while one step still leaves {last.single_step:.1%} correct: the network masks its "
         "gradient; try n-fgsm or pgd-at, a smaller --eps or --modifier gradalign",
     )
 
@@ -94,7 +94,7 @@ def _robust_overfitting(history: Sequence[Epoch]) -> Alarm | None:
     return Alarm(
         ROBUST,
         f"PGD-10 has been below its {best.robust:.1%} of epoch {best.epoch} for {_EPOCHS_BELOW} epochs while training "
-        f"accuracy rises: the weights of epoch {best.epoch} are the ones that are kept",
+        f"accuracy rises: the weights of epoch {best.epoch} are kept",
     )
 
 
@@ -124,7 +124,7 @@ def _thrown_down(history: Sequence[Epoch], robust: bool) -> Alarm | None:
     return Alarm(
         UNFREEZING,
         f"clean accuracy was {best:.1%} before stage {last.stage} and is {last.clean:.1%}: "
-        "the learning rate is too high for the layers that now learn",
+        "the learning rate is too high for the layers that are now trained",
     )
 
 
@@ -134,6 +134,6 @@ def _zero_gradients(history: Sequence[Epoch]) -> Alarm | None:
         return None
     return Alarm(
         NO_GRADIENT,
-        f"{share:.0%} of the validation images have a gradient of exactly zero: attacks that follow it see nothing, "
-        "and the robust accuracy is not to be believed",
+        f"{share:.0%} of the validation images have a gradient of exactly zero: gradient attacks fail there, "
+        "and the robust accuracy is not reliable",
     )

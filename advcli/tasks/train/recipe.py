@@ -215,7 +215,7 @@ def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None, start: 
     images, rest, validation = split_images(recipe, dataset)
     unseen = len(dataset.labels) - len(set(images.labels[rest].tolist()))
     if unseen:
-        log.warning("no image of %d of the %d classes is trained on", unseen, len(dataset.labels))
+        log.warning("%d of the %d classes have no training image", unseen, len(dataset.labels))
     channels = 3 if recipe.weights != "none" else dataset.channels
     if start is not None:
         channels = start.classifier.channels

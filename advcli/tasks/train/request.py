@@ -60,23 +60,24 @@ class Request(DataOptions, FileOptions, WorkOptions):
     An option that is None depends on other options or on the data; ``advcli.tasks.train.recipe`` fills it in.
 
     Args:
-        model: start from a model of your own, in place of --backbone: a run folder, a .keras or .h5 file.
-        edge: side of the model's square input.
+        model: start from your own model, in place of --backbone: a run folder, a .keras or .h5 file.
+        edge: size of the model's square input in pixels.
         backbone: the network and its options.
         weights: the initial weights of the backbone: none, imagenet or a file.
-        recipe: options that were measured together, those that you do not give yourself.
+        recipe: a set of options that were measured together; options that you give override it.
         objective: the loss that training minimises.
         attack: an attack and its options, such as pgd:steps=40.
         norm: the norm perturbations are measured in; given several times, each step trains in one of them, more often
-            in that with the higher robust error so far (E-AT).
-        eps: the radius of perturbations, in units of [0, 1]: 0.03 or 8/255; of one norm of several: l1=12.
+            in the one with the higher robust error so far (E-AT).
+        eps: the radius of perturbations, in units of [0, 1]: 0.03 or 8/255; for one of several norms: l1=12.
         modifier: a term or rule added to the objective; may be given several times.
-        augment: random changes of the training images: what suits the data, all six of the article, or a list.
-        unfreeze: which layers learn: all, the head only, or the head first and one part more at each plateau.
+        augment: random changes of the training images: auto (what suits the data), article (all six of the article),
+            or a list.
+        unfreeze: which layers are trained: all, the head only, or the head first and one more part at each plateau.
         batchnorm: in training passes: inference keeps BatchNorm's statistics, frozen its scale and shift too, training
             moves them.
-        new_head: how a new head learns while all else is frozen: fit, by logistic regression on the features in one
-            epoch, or steps of the optimizer.
+        new_head: how a new head is trained while all other layers are frozen: fit, by logistic regression on the
+            features in one epoch, or steps of the optimizer.
         stages: parts that 'plateau' unfreezes one by one.
         patience: epochs without a lower training loss before the next part is unfrozen.
         epochs: passes over the training images.
@@ -85,21 +86,21 @@ class Request(DataOptions, FileOptions, WorkOptions):
         learning_rate: the highest rate.
         schedule: the learning rate schedule after the warm-up.
         warmup: epochs in which the rate rises from zero.
-        momentum: of sgd, in Nesterov's form.
-        weight_decay: of kernels: coupled with sgd, decoupled with adamw.
+        momentum: momentum of sgd, in Nesterov's form.
+        weight_decay: weight decay of kernels: coupled with sgd, decoupled with adamw.
         clip_norm: the largest gradient norm; 0: no limit.
         ema: decay of an average of the weights over the steps, such as 0.995, which is validated and saved too.
         eps_warmup: epochs in which eps grows from zero.
         adv_start_epoch: the first epoch of the objective; those before it are clean.
         calibrate: at the end, divide the logits of model.keras by the temperature that fits the validation images best:
-            the predicted classes stay, their confidence becomes what it says.
-        validation: the fraction of the training images that chooses the best epoch.
+            predicted classes do not change, confidences do.
+        validation: the fraction of the training images that is used to select the best epoch.
         class_weights: balanced: the loss of an image counts N / (K n) times, with n of all N images in its class of K.
         sampler: balanced: each epoch has equally many images of each class, those of small classes several times.
         robust_images: how many validation images PGD-10 attacks after each epoch.
         guard: on an alarm: warn; roll back an epoch and halve the rate, where that can help; or stop.
         strategy: devices: one, all of this machine, those of the workers in TF_CONFIG, or as many as there are.
-        twin: train the clean twin on the same data in the same order, too, and compare the two on test images.
+        twin: also train without a defence, on the same data in the same order, and compare both on test images.
         against: compare with this run on test images at the end.
         amp: on a GPU: train in float16, with weights and attacks in float32.
         deterministic: only operations that give the same bits every time.
@@ -204,7 +205,7 @@ class Execution(Validated):
         plan: only time a few steps and estimate the cost of the run; nothing is written.
         average: average the weights of the RUNs, of one network and the same data, and save the best mix.
         runs: with --average: two or more run folders or their .keras files.
-        select: with --average: the accuracy on validation images that the best mix has most of, or the sum of both.
+        select: with --average: the validation accuracy that selects the best mix, or the sum of both.
         resume: continue a run from its checkpoint; its options are read from the run.
         out: the run's folder.
         tensorboard: write event files into the run's folder (needs advcli[tensorboard]).

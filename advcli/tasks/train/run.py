@@ -343,7 +343,7 @@ class _Training:
                 f"'{self.run.folder}' has {checkpoint.epoch} epochs already", "give more than that with --epochs"
             )
         if checkpoint.epoch == self.recipe.epochs:
-            log.info("all %d epochs are done; --epochs goes further", checkpoint.epoch)
+            log.info("all %d epochs are done; a larger --epochs continues the run", checkpoint.epoch)
 
     def _epoch(self, checkpoint: Checkpoint) -> Generator[Progress, None, tuple[Epoch, Checkpoint]]:
         """Train and validate one epoch; return its record and the checkpoint after it."""
@@ -441,7 +441,7 @@ class _Training:
         if self.writes:
             self.run.save(checkpoint, self.trainer.variables)
         log.warning(
-            "%s: back to %s, on with half the learning rate (rollback %d of %d)",
+            "%s: back to %s, continuing with half the learning rate (rollback %d of %d)",
             reason,
             f"the end of epoch {checkpoint.epoch}" if checkpoint.epoch else "the beginning",
             checkpoint.rollbacks,
@@ -455,7 +455,7 @@ class _Training:
         kept = f"; the weights of epoch {checkpoint.epoch} are kept" if checkpoint.epoch else ""
         raise AdvcliError(
             error.message + kept,
-            f"train it anew (--overwrite) with a lower --learning-rate than {self.recipe.learning_rate:g}, "
+            f"train it again (--overwrite) with a lower --learning-rate than {self.recipe.learning_rate:g}, "
             "--clip-norm 1, or --guard rollback",
         ) from error
 

@@ -94,7 +94,7 @@ class Run:
         if not os.access(there, os.W_OK):
             raise UsageError(f"nothing can be written in '{there}'", "give another --out")
         if self.folder.is_dir() and any(self.folder.iterdir()):
-            also = f", or go on with --resume {self.folder}" if self.can_resume() else ""
+            also = f", or continue it with --resume {self.folder}" if self.can_resume() else ""
             raise UsageError(f"run folder exists: '{self.folder}'", f"give --overwrite or another --out{also}")
 
     @contextlib.contextmanager
@@ -174,7 +174,7 @@ class Run:
             beside = self.folder / relative[name] if name in relative else None
             if value and beside is not None and not Path(value).expanduser().exists() and beside.exists():
                 found[name] = type(value)(beside)
-                log.info("'%s' is not there any more: '%s' is taken, where it is beside the run", value, beside)
+                log.info("'%s' does not exist: '%s' beside the run is used", value, beside)
         return replace(recipe, **found)
 
     def refuse_other_data(self, resolved: Mapping[str, Json]) -> None:
@@ -194,7 +194,7 @@ class Run:
                 raise AdvcliError(
                     f"the {part} images of '{self.folder}' have changed: {was.images} with fingerprint "
                     f"{was.fingerprint} before, {now.images} with {now.fingerprint} now",
-                    "bring the data back as it was, say where it is now with --data, or train anew with --overwrite",
+                    "restore the data, give its new place with --data, or train again with --overwrite",
                 )
 
     def save_model(self, classifier: Classifier, name: str) -> None:
@@ -243,14 +243,14 @@ class Run:
         """
         path = self.folder / "checkpoint" / "state.npz"
         if not path.exists():
-            raise AdvcliError(f"no checkpoint to resume from in '{self.folder}'", "train it anew with --overwrite")
+            raise AdvcliError(f"no checkpoint to resume from in '{self.folder}'", "train it again with --overwrite")
         midway = path.with_name("midway.npz")
         if not whole and midway.exists():
             try:
                 if _same_attempt(read_checkpoint(midway), read_checkpoint(path)):
                     return read_checkpoint(midway, variables)
             except AdvcliError as error:
-                log.warning("%s: the run goes on from its last whole epoch", error.message)
+                log.warning("%s: the run continues from its last whole epoch", error.message)
         return read_checkpoint(path, variables)
 
     @property
@@ -322,7 +322,7 @@ def read_checkpoint(path: Path, variables: Sequence[Variable] | None = None) -> 
                 variable.assign(value)
     except (*DAMAGED, LookupError, TypeError, MemoryError, SyntaxError) as error:
         message = f"'{path}' is damaged: {str(error)[:200] or type(error).__name__}"
-        raise AdvcliError(message, "train it anew with --overwrite") from error
+        raise AdvcliError(message, "train it again with --overwrite") from error
     checkpoint = read_back(Checkpoint, state, f"'{path}'", finite=False)
     numbers = [record.epoch for record in checkpoint.history]
     if numbers != list(range(1, len(numbers) + 1)) or min(checkpoint.step, checkpoint.right, checkpoint.rollbacks) < 0:

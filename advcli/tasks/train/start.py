@@ -77,10 +77,10 @@ class Start:
         accuracy = float((self.classifier.classes(pixels) == labels).mean())
         chance = 1 / len(self.classifier.labels)
         level = logging.WARNING if accuracy < chance + _CLEARLY * (1 - chance) else logging.INFO
-        doubt = "; are its classes and its input range these? (see --labels, --input-range)"
+        doubt = "; check its classes and its input range (see --labels, --input-range)"
         log.log(
             level,
-            "'%s' is right on %.1f%% of %d validation images before training%s",
+            "'%s' classifies %.1f%% of %d validation images correctly before training%s",
             self.classifier.name,
             100 * accuracy,
             len(labels),
@@ -123,7 +123,7 @@ def load_start(recipe: Recipe, dataset: Dataset, devices: Devices) -> Start:
         log.info("'%s' keeps its head for %d classes; %d of them are trained on", *shown)
     if classifier.head.activation in ("sigmoid", "hard_sigmoid", "tanh") and not classifier.head.single:
         log.warning(
-            "'%s' has a score for each class by itself: training compares the classes with each other, "
+            "'%s' has an independent score for each class: training compares the classes with each other, "
             "so that the scores keep their order, not their size",
             classifier.name,
         )

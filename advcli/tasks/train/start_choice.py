@@ -47,7 +47,7 @@ def data_of(request: Request) -> str:
     choice = choose_start(request)
     known = "digits" if choice is None else choice.recipe.get("data", "")
     if not (request.data or known):
-        raise UsageError(f"'{request.model}' does not say what it was trained on", "say what to train on with --data")
+        raise UsageError(f"'{request.model}' does not record its training data", "give the data with --data")
     return request.data or known
 
 
@@ -80,7 +80,7 @@ def refuse_other_start(request: Request, sha256: str, folder: Path) -> None:
     if choice is not None and digest_of(choice) != sha256:
         raise AdvcliError(
             f"'{request.model}', which '{folder}' started from, has changed since",
-            "bring the file back as it was, or train anew with --overwrite",
+            "restore the file, or train again with --overwrite",
         )
 
 
@@ -96,7 +96,7 @@ def refuse_overwriting(choice: ModelChoice, folder: Path) -> None:
 
 def _file(choice: ModelChoice) -> Path:
     if choice.path is None:
-        raise ValueError(f"'{choice.value}' is no file")
+        raise ValueError(f"'{choice.value}' is not a file")
     return choice.path
 
 

@@ -261,7 +261,10 @@ class Trainer:
             return None
         head = linear_head(self.classifier, self.data.validation)
         if head is None:
-            log.info("the scores of '%s' come from no dense layer: its new head learns by steps", self.classifier.name)
+            log.info(
+                "the scores of '%s' do not come from a dense layer: its new head is trained by steps",
+                self.classifier.name,
+            )
         return head
 
     def _refuse_replays(self) -> None:
@@ -277,7 +280,7 @@ class Trainer:
         pixels, _ = self.data.train.at(slice(0, _PROVED))
         images = self.classifier.to_input(tf.constant(pixels))
         if self.scale is not None and not pass_agrees(self.model, images, lambda: half(self.model), _HALF_PRECISION):
-            raise UsageError(f"'{self.classifier.name}' computes something else in float16", "leave --amp out")
+            raise UsageError(f"'{self.classifier.name}' computes different results in float16", "leave --amp out")
         if self.recipe.batchnorm != "training":
             return False
         if pass_agrees(self.model, images, lambda: fused_normalization(self.model), _ROUNDING):

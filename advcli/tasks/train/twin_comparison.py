@@ -34,7 +34,7 @@ def refuse_incomparable(run: Path, dataset: Dataset) -> None:
     for label in dataset.labels:
         if labels and class_named(labels, label) is None:
             raise UsageError(
-                f"'{run}' cannot be compared with: it has no class '{label}' of '{dataset.name}'",
+                f"'{run}' cannot be compared: it has no class '{label}' of '{dataset.name}'",
                 nearest(label, labels),
             )
 

@@ -73,7 +73,7 @@ def check_execution(request: Request, how: Execution, asked: Collection[str] | N
             f"'{how.runs[0]}' is given without an option", "--average averages runs, --model starts from one"
         )
     if how.select is not None and not how.average:
-        raise UsageError("--select is of --average", "leave it out")
+        raise UsageError("--select is for --average", "leave it out")
     given = changed_options(request, how) if asked is None else asked
     if how.resume is not None:
         for name in sorted(changed_options(request, how) - set(WITH_RESUME)) if asked is None else ():
@@ -118,11 +118,11 @@ def refuse_unknown(recipe: Recipe) -> None:
     search = registry.build("attacks", recipe.attack)
     if isinstance(search, Suite):
         raise UsageError(
-            f"'{recipe.attack}' is a suite: too much for every step of training", "give one of its attacks"
+            f"'{recipe.attack}' is a suite: too slow for every step of training", "give one of its attacks"
         )
     refuse_pattern(search, recipe.attack, "training needs an attack on each image, such as pgd")
     if not search.bounded:
-        raise UsageError(f"'{recipe.attack}' searches no ball to be robust in", "give an attack such as pgd")
+        raise UsageError(f"'{recipe.attack}' does not search a ball", "give an attack such as pgd")
     if recipe.weights not in ("none", "imagenet") and not Path(recipe.weights).is_file():
         raise UsageError(f"no such file: '{recipe.weights}'", "--weights is none, imagenet or a weights file")
     if recipe.against is not None and not (Path(recipe.against) / "model.keras").is_file():
@@ -169,12 +169,12 @@ def refuse_without_effect(recipe: Recipe, given: Collection[str]) -> None:
         raise UsageError(f"'{name}' does not train with --attack", "leave it out; pgd-at does")
     if recipe.unfreeze != "plateau" and {"stages", "patience"} & set(given):
         raise UsageError(
-            "--stages and --patience are of --unfreeze plateau", "leave them out, or unfreeze on a plateau"
+            "--stages and --patience are for --unfreeze plateau", "leave them out, or give --unfreeze plateau"
         )
     if recipe.optimizer != "sgd" and "momentum" in given:
         raise UsageError(f"{recipe.optimizer} has no --momentum", "leave it out, or take --optimizer sgd")
     if "new_head" in given and (recipe.unfreeze == "all" or not recipe.pretrained):
-        raise UsageError("--new-head is for a head that learns first", "give --weights and --unfreeze plateau")
+        raise UsageError("--new-head is for a head that is trained first", "give --weights and --unfreeze plateau")
 
 
 def _refuse_several_norms(recipe: Recipe, objective: Objective, losses: Mapping[str, HasLengths]) -> None:
@@ -225,7 +225,9 @@ def refuse_contradictions(recipe: Recipe) -> None:
         registry.canonical(spec): registry.build("modifiers", spec) for spec in recipe.modifier
     }
     if recipe.eps_warmup and not any("eps" in loss.uses for loss in losses.values()):
-        raise UsageError(f"'{name}' does not train in the ball of --eps, so nothing can grow", "leave --eps-warmup out")
+        raise UsageError(
+            f"'{name}' does not train in the ball of --eps, so the radius cannot grow", "leave --eps-warmup out"
+        )
     if len(recipe.balls) > 1:
         _refuse_several_norms(recipe, objective, losses)
     for ball in recipe.balls:
@@ -237,7 +239,7 @@ def refuse_contradictions(recipe: Recipe) -> None:
     inside = [part for part, loss in losses.items() if loss.searches_in_training_pass]
     if recipe.amp and inside:
         raise UsageError(
-            f"'{inside[0]}' searches with the pass that trains, and would with --amp search in float16",
+            f"'{inside[0]}' searches in the pass that also trains, which --amp would run in float16",
             "leave --amp out, or take another such as n-fgsm",
         )
     if recipe.adv_start_epoch > 1 and objective.standard:
@@ -260,6 +262,6 @@ def refuse_contradictions(recipe: Recipe) -> None:
     if recipe.class_weights != "none" and recipe.sampler != "shuffle":
         raise UsageError("--class-weights and --sampler balance the classes twice", "give one of them")
     if recipe.twin and recipe.against:
-        raise UsageError("--twin trains what --against has already", "give one of them")
+        raise UsageError("--twin and --against are both a comparison", "give one of them")
     if recipe.twin and objective.standard and not recipe.modifier:
-        raise UsageError("a clean run is its own twin", "leave --twin out")
+        raise UsageError("a clean run is the same as its twin", "leave --twin out")

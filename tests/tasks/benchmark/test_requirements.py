@@ -272,7 +272,7 @@ def test_what_contradicts_the_file_is_refused(evaluated: Path, tmp_path: Path) -
     assert planned(evaluated, tmp_path, data, data="").seed == 5
     with pytest.raises(UsageError, match="is about 'digits'"):
         planned(evaluated, tmp_path, data)
-    with pytest.raises(UsageError, match="are about seed 5"):
+    with pytest.raises(UsageError, match="are for seed 5"):
         planned(evaluated, tmp_path, data, data="", seed=4)
     with pytest.raises(UsageError, match="leaves some of them unattacked"):
         evaluate(planned(evaluated, tmp_path), Execution(budget=1.0))

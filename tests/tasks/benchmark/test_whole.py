@@ -144,7 +144,7 @@ def test_results_of_something_else_are_refused(
     _, file = whole
     before = file.read_bytes()
     asked = dataclasses.replace(everything(evaluated), **changes)
-    with pytest.raises(UsageError, match="is of something else") as refused:
+    with pytest.raises(UsageError, match="is of another evaluation") as refused:
         records(asked, resume=file)
     assert difference in refused.value.message
     assert file.read_bytes() == before
@@ -272,7 +272,7 @@ def test_shards_join_to_the_whole(evaluated: Path, whole: tuple[list[Record], Pa
         list(merge(files, asked, Execution()))
     other = tmp_path / "other.jsonl"
     records(request(evaluated), out=other, shard=Shard(2, 3))
-    with pytest.raises(UsageError, match="is of something else"):
+    with pytest.raises(UsageError, match="is of another evaluation"):
         list(merge([files[0], other, files[2]], asked, Execution()))
 
 

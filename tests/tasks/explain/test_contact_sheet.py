@@ -105,7 +105,7 @@ def test_what_a_gradients_sign_means_is_not_said_of_other_maps(linear: Classifie
     maps = tuple(found(name, ramp) for name in ("smoothgrad", "integrated-gradients"))
     explanation = explained(linear, (view("clean", CLEAN),), None, maps)
     details = [map_pictures(explanation.maps[number])[0].detail for number in range(2)]
-    assert details == ["likelier: orange brighter, blue darker", "orange for the class, blue against"]
+    assert details == ["likelier: orange brighter, blue darker", "orange for, blue against the class"]
     assert {"smoothgrad", "saliency", "guided-backprop"} <= set(registry.names("explainers"))
 
 
@@ -143,7 +143,7 @@ def test_the_rows_of_a_fooled_image(linear: Classifier, ramp: np.ndarray) -> Non
     ]
     assert original.panels[1].caption == "max 0.5 (x0.5 of clean)\nrank correlation 0.40, noise 0.40"
     assert {row.blue for row in (clean, wrong, original)} == {"blue: predicted when clean"}
-    assert wrong.panels[-1].caption.startswith("blue: kept it kind 0\n")
+    assert wrong.panels[-1].caption.startswith("blue: towards kind 0\n")
     assert wrong.panels[0].detail == "Linf 8/255"
     assert "restores kind 0" in original.panels[-1].caption
     assert not wrong.lines
@@ -159,7 +159,7 @@ def test_a_signed_map_is_as_large_as_its_greatest_magnitude(linear: Classifier, 
     )
     explanation = explained(linear, (view("clean", CLEAN), view("adversarial", CLEAN)), 0, maps)
     assert [map_pictures(explanation.maps[number])[0].maximum for number in range(2)] == [1.0, 0.5]
-    assert map_caption(explanation, map_pictures(explanation.maps[0])[0]) == "max |value| 1\nsum misses 10.4%"
+    assert map_caption(explanation, map_pictures(explanation.maps[0])[0]) == "max |value| 1\nsum off by 10.4%"
     assert map_caption(explanation, map_pictures(explanation.maps[1])[0]).startswith("max |value| 0.5\nx0.5 of clean\n")
 
 
@@ -178,7 +178,7 @@ def test_a_scale_is_said_where_it_is_shared_and_where_it_makes_much_of_little(
 ) -> None:
     explanation = explained(linear, (view("clean", CLEAN),), None, (found("gradcam", ramp * 1e-8),))
     alone, shared = map_pictures(explanation.maps[0]) + map_pictures(explanation.maps[0], 0.731)
-    assert map_caption(explanation, alone) == "max 1e-08\nnext to nothing, on its own scale"
+    assert map_caption(explanation, alone) == "max 1e-08\nvery small, on its own scale"
     assert map_caption(explanation, shared) == "max 1e-08\nshared scale to 0.731"
 
 

@@ -302,14 +302,14 @@ def test_an_adversarial_image_from_a_file_is_explained(tmp_path: Path, classifie
         for event in run(classifier, [other], tmp_path / "n", adversarial={other: found})
         if isinstance(event, Failed)
     )
-    assert "is not made of this image" in failed.error
+    assert "was not made from this image" in failed.error
     small = picture(tmp_path / "c.png", (10, 30))
     (failed,) = (
         event
         for event in run(classifier, [small], tmp_path / "o", adversarial={small: found})
         if isinstance(event, Failed)
     )
-    assert "has 20 x 24 pixels, the image it should be made of 30 x 10" in failed.error
+    assert "has 20 x 24 pixels, but its clean image has 30 x 10" in failed.error
 
 
 def test_a_folder_ends_with_the_statistics_of_its_groups(tmp_path: Path, classifier: Classifier) -> None:
@@ -405,7 +405,7 @@ def test_a_sum_that_misses_much_is_warned_of(
         assert record.completeness is not None
         warned = [each.message for each in caplog.records if each.levelname == "WARNING"]
         assert (record.completeness > 0.05) == bool(warned) == (steps == 1)
-        assert all(f"sum misses {record.completeness:.1%}" in message for message in warned)
+        assert all(f"sum off by {record.completeness:.1%}" in message for message in warned)
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, classifier: Classifier) -> None:

@@ -72,7 +72,7 @@ def test_robust_overfitting() -> None:
     epochs = history(robust=ROBUST, train_accuracy=TRAINING)
     assert [kinds(epochs[:end]) for end in range(1, 6)] == [[], [], [], [], [guard.ROBUST]]
     (alarm,) = guard.alarms(epochs, robust=True)
-    for part in ("50.0%", "epoch 2", "are the ones that are kept"):
+    for part in ("50.0%", "epoch 2", "are kept"):
         assert part in alarm.message
 
 
