@@ -26,7 +26,7 @@ class LowLight(PhysicalCorruption):
 
     group: ClassVar[str] = "sensor"
     parameter: ClassVar[str] = "photons"
-    unit: ClassVar[str] = "photons"
+    unit: ClassVar[str] = "photons at full scale"
     levels: ClassVar[Mapping[int, Sequence[float]]] = {224: (500, 200, 80, 40, 20)}
     increasing: ClassVar[bool] = False
 

@@ -75,7 +75,7 @@ def test_a_gate_that_is_not_met_leaves_with_3(advcli: Command, evaluated: Path, 
     assert failed.returncode == 3
     assert "advcli: error: first, fgsm, Linf 0.05: accuracy" in failed.stderr
     found = [json.loads(line) for line in failed.stdout.splitlines()]
-    assert {record["type"] for record in found} == {"score", "group", "change", "gate"}
+    assert {record["type"] for record in found} == {"score", "calibration", "group", "change", "gate"}
     assert not any(record["regression"] for record in found if record["type"] == "change")
     assert advcli("benchmark", *quick, "--out", results, cwd=evaluated).returncode == 2
 
