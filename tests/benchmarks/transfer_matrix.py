@@ -37,15 +37,15 @@ def main(
     batch: int = 10,
     seed: int = 0,
 ) -> None:
-    """Print a matrix for each attack, and the mean over the pairs of different networks."""
+    """Print a row of each attack's matrix for each network, and the mean over the pairs of different networks."""
     networks = load()
     pixels, labels = read_photos(images)
     correct = {each.name: each.classes(pixels) == labels for each in networks}
     counts = ", ".join(f"{name} {int(good.sum())}" for name, good in correct.items())
     print(f"{len(labels)} photos, Linf {eps:.4f}; correct before: {counts}")
-    for spec in attack or ["mifgsm", "difgsm", "vmifgsm", "bsr"]:
-        shares = []
-        for source in networks:
+    shares: dict[str, list[float]] = {}
+    for source in networks:
+        for spec in attack or ["mifgsm", "difgsm", "vmifgsm", "bsr"]:
             start = time.perf_counter()
             found = craft(source, spec, Threat(eps=eps), pixels, labels, batch, seed)
             seconds = (time.perf_counter() - start) / len(labels)
@@ -55,9 +55,10 @@ def main(
                 fooled = (target.classes(found) != labels)[counted]
                 row.append(f"{target.name} {int(fooled.sum())}/{len(fooled)}")
                 if target is not source:
-                    shares.append(fooled.mean())
-            print(f"{spec} on {source.name}: {', '.join(row)}; {seconds:.1f} s a photo", flush=True)
-        print(f"{spec}: {np.mean(shares):.1%} on average to another network", flush=True)
+                    shares.setdefault(spec, []).append(float(fooled.mean()))
+            print(f"{source.name}, {spec}: {', '.join(row)}; {seconds:.1f} s a photo", flush=True)
+    for spec, each in shares.items():
+        print(f"{spec}: {np.mean(each):.1%} on average to another network", flush=True)
 
 
 def load() -> list[Classifier]:
