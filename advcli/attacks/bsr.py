@@ -1,4 +1,4 @@
-"""Block shuffle and rotation: momentum steps along the mean gradient of images whose blocks are shuffled and rotated.
+"""Block shuffle and rotation: momentum steps along the mean gradient of images whose blocks change places.
 
 Wang, He, Wang and Wang 2024, https://arxiv.org/abs/2308.10299
 """
