@@ -17,9 +17,11 @@ from advcli import registry
 from advcli.backend import KerasModel, keras
 from advcli.errors import UsageError, nearest
 from advcli.model.classifier import Classifier
+from advcli.model.model_choice import load_all
 from advcli.options import options_of
 from advcli.records import Progress, Record
 from advcli.search.compiled_attack import CompiledAttack
+from advcli.search.ensemble import ensemble_of
 from advcli.search.threat_defaults import threat_for
 from advcli.tasks.attack.request import Request as AttackRequest
 from advcli.tasks.benchmark.request import Execution as BenchmarkExecution
@@ -95,7 +97,7 @@ def attack(
     images: str | Path | Sequence[str | Path] | np.ndarray | AttackRequest,
     labels: np.ndarray | None = None,
     *,
-    model: Model = "mobilenetv2",
+    model: Model | Sequence[Model] = "mobilenetv2",
     progress: Reported | None = None,
     **options: object,
 ) -> Records | Adversarial:
@@ -104,7 +106,7 @@ def attack(
     Args:
         images: image files or folders; or an array, (N, H, W, C) uint8 or floats in [0, 1]; or a whole request.
         labels: of an array: (N,) the true classes; None means the predicted ones.
-        model: the attacked model.
+        model: the attacked model; several are attacked together, and an array's verdicts are those of the first.
         progress: called with the progress.
         options: the other options of ``advcli attack``; of an array ``attack``, ``norm``, ``eps``, ``target``, ``seed``
             and those of the model.
@@ -120,7 +122,8 @@ def attack(
     if isinstance(images, AttackRequest):
         return _kept(run(images), progress)
     with ExitStack() as stack:
-        name = _saved(model, stack)
+        several = isinstance(model, list | tuple)
+        name = [_saved(each, stack) for each in model] if several else _saved(model, stack)
         if isinstance(images, np.ndarray):
             request = _filled(AttackRequest, {"files": (Path("array"),), "model": name, **options})
             return _attack_array(request, images, labels)
@@ -133,17 +136,20 @@ def attack(
 
 def _attack_array(request: AttackRequest, images: np.ndarray, labels: np.ndarray | None) -> Adversarial:
     pixels = _in_unit_range(images)
-    choice = request.choose(request.model)
-    classifier = choice.load()
+    choice = request.choose(request.models[0])
+    classifiers = load_all(request.choose_models())
+    classifier = classifiers[0]
+    crafted_on = classifier if len(classifiers) == 1 else ensemble_of(classifiers)
     spec = request.attack or DEFAULT_ATTACKS[choice.access]
     threat = threat_for(choice.recipe, request.norm, request.eps)
     if request.target is not None:
         threat = replace(threat, target=classifier.index(request.target))
     true = classifier.predict(pixels).argmax(axis=1) if labels is None else np.asarray(labels)
-    compiled = CompiledAttack(classifier.inference_copy, registry.build("attacks", spec), threat, request.seed)
+    compiled = CompiledAttack(crafted_on.inference_copy, registry.build("attacks", spec), threat, request.seed)
     found = compiled.search(pixels, true)
-    fooled = threat.is_adversarial_class(found.predicted, true)
-    return Adversarial(found.points, found.predicted, np.asarray(fooled), found.queries)
+    predicted = found.predicted if crafted_on is classifier else classifier.classes(found.points)
+    fooled = threat.is_adversarial_class(predicted, true)
+    return Adversarial(found.points, predicted, np.asarray(fooled), found.queries)
 
 
 def benchmark(

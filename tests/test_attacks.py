@@ -38,6 +38,7 @@ FEWER = {
     "simba": "simba:queries=200",
     "spatial": "spatial:angles=7,places=3",
     "square": "square:queries=300",
+    "bsr": "bsr:samples=8",
     "vmifgsm": "vmifgsm:samples=3",
 }
 
@@ -220,6 +221,7 @@ STEPS = {
     "nifgsm": "steps=1",
     "difgsm": "steps=1,probability=0",
     "tifgsm": "steps=1,kernel=1",
+    "bsr": "steps=1,samples=1",
     "vmifgsm": "steps=1,samples=1",
     "nes": "samples=4,queries=5",
 }

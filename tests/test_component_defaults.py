@@ -12,6 +12,7 @@ DEFAULTS = {
         "apgd": {"loss": "ce", "steps": 100, "restarts": 1, "targets": 9, "eot": 1, "stop": True, "larger_eps": False},
         "bim": {"steps": 10},
         "cw": {"steps": 1000, "binary_steps": 9, "c": 0.001, "learning_rate": 0.01, "confidence": 0},
+        "bsr": {"steps": 10, "decay": 1, "samples": 20, "blocks": 2, "angle": 24},
         "ddn": {"steps": 300, "gamma": 0.05, "radius": 1},
         "difgsm": {"steps": 10, "decay": 1, "probability": 0.5, "smallest": 299 / 330},
         "hopskipjump": {"queries": 5000, "samples": 100, "reach_ratio": 0.01},

@@ -116,6 +116,7 @@ def test_nifgsm_by_hand(threat: Threat, linear: Classifier, pictures: np.ndarray
         ("difgsm:steps=4,probability=1,smallest=1", "mifgsm:steps=4"),
         ("tifgsm:steps=4,kernel=1", "mifgsm:steps=4"),
         ("vmifgsm:steps=4,samples=2,radius_ratio=0", "mifgsm:steps=4"),
+        ("bsr:steps=4,samples=2,blocks=1,angle=0", "mifgsm:steps=4"),
     ],
 )
 def test_without_its_own_part_it_is_mifgsm(
@@ -124,7 +125,7 @@ def test_without_its_own_part_it_is_mifgsm(
     np.testing.assert_allclose(run(spec, small, pictures, threat)[0], run(plain, small, pictures, threat)[0], atol=2e-5)
 
 
-@pytest.mark.parametrize("spec", ["nifgsm", "difgsm", "tifgsm:kernel=3", "vmifgsm:samples=2"])
+@pytest.mark.parametrize("spec", ["nifgsm", "difgsm", "tifgsm:kernel=3", "vmifgsm:samples=2", "bsr:samples=2"])
 def test_its_own_part_makes_a_difference(spec: str, small: Classifier, pictures: np.ndarray) -> None:
     assert not np.allclose(run(spec, small, pictures, L2)[0], run("mifgsm", small, pictures, L2)[0], atol=1e-4)
 
@@ -200,6 +201,9 @@ def test_half_of_the_images_are_diversified() -> None:
         "tifgsm:deviations=0",
         "vmifgsm:samples=0",
         "vmifgsm:radius_ratio=-1",
+        "bsr:samples=0",
+        "bsr:blocks=0",
+        "bsr:angle=181",
     ],
 )
 def test_options_out_of_range_are_refused(spec: str) -> None:

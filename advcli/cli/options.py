@@ -133,6 +133,9 @@ def _fill(kind: "type[DataclassInstance]", values: Fields) -> Any:
         value = values[_parameter_name(field_name, given)]
         if value is None:
             continue
+        if given.several and given.env and os.environ.get(given.env, "").split() == value:
+            # A variable holds one value, and was split at its spaces.
+            value = [os.environ[given.env]]
         if given.parse is not None:
             value = given.parse(value)
         found[field_name] = tuple(value) if isinstance(value, list) else value

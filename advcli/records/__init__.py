@@ -1,6 +1,6 @@
 """Records: what tasks yield and ``--json`` prints."""
 
-from advcli.records.attacking import Attacked, Crafted
+from advcli.records.attacking import Attacked, Crafted, MemberVerdict
 from advcli.records.base import Failed, Prediction, Progress, Queried, Record
 from advcli.records.benchmarking import (
     Calibration,
@@ -53,6 +53,7 @@ __all__ = [
     "Layer",
     "MeasuredModel",
     "Measurement",
+    "MemberVerdict",
     "Mixed",
     "Planned",
     "Prediction",

@@ -9,12 +9,23 @@ LENGTHS = "pixel values in [0, 1]"
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemberVerdict:
+    """What one model of several sees in an image that was crafted on all of them."""
+
+    model: str
+    before: Prediction
+    after: Prediction
+    fooled: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attacked(Record):
     """One image attacked; predictions and sizes are measured on the 8-bit pixels of ``output``.
 
     ``norm`` and ``eps`` are null for an attack that has no radius; with ``minimal`` the radius is the
     smallest that fooled. ``lengths`` is the unit of ``eps``, of the sizes and of lengths in ``attack``.
     ``queries`` counts the images that the model classified for this attack; 0 if it was crafted on a ``surrogate``.
+    ``ensemble`` has a verdict for each model if the image was crafted on several; the other fields are about the first.
     """
 
     type: ClassVar[str] = "attacked"
@@ -44,6 +55,7 @@ class Attacked(Record):
     seconds: float
     lengths: str = LENGTHS
     surrogate: str | None = None
+    ensemble: tuple[MemberVerdict, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

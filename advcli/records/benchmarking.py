@@ -458,7 +458,7 @@ class Change(Measurement):
 
 @dataclass(frozen=True, kw_only=True)
 class Exported(Measurement):
-    """A folder of corrupted images, with a folder for each class."""
+    """A folder of images: corrupted, with a folder for each class; or those that an attack on ``model`` ended with."""
 
     type: ClassVar[str] = "exported"
 

@@ -29,8 +29,13 @@ class Surrogate:
         return threat if threat.target is None else replace(threat, target=int(self.indices[threat.target]))
 
 
-def surrogate_for(classifier: Classifier, surrogate: Classifier) -> Surrogate:
+def surrogate_for(classifier: Classifier, surrogate: Classifier, role: str = "surrogate") -> Surrogate:
     """Match the classes of a surrogate with those of the attacked model.
+
+    Args:
+        classifier: the attacked model.
+        surrogate: the other model.
+        role: what messages call it.
 
     Raises:
         AdvcliError: the surrogate does not have these classes, or takes images of other channels.
@@ -38,21 +43,21 @@ def surrogate_for(classifier: Classifier, surrogate: Classifier) -> Surrogate:
     if classifier.channels != surrogate.channels:
         kinds = {1: "grey", 3: "colour"}
         message = f"'{surrogate.name}' takes {kinds[surrogate.channels]} images"
-        raise AdvcliError(f"{message}, '{classifier.name}' {kinds[classifier.channels]} ones", "take another surrogate")
-    return Surrogate(surrogate, _indices(classifier, surrogate))
+        raise AdvcliError(f"{message}, '{classifier.name}' {kinds[classifier.channels]} ones", f"take another {role}")
+    return Surrogate(surrogate, _indices(classifier, surrogate, role))
 
 
-def _indices(classifier: Classifier, surrogate: Classifier) -> np.ndarray:
+def _indices(classifier: Classifier, surrogate: Classifier, role: str) -> np.ndarray:
     if not (has_names(classifier.labels) and has_names(surrogate.labels)):
         if len(classifier.labels) == len(surrogate.labels):
             return np.arange(len(classifier.labels))
         counts = f"{len(surrogate.labels)} classes, '{classifier.name}' has {len(classifier.labels)}"
-        raise AdvcliError(f"the surrogate '{surrogate.name}' has {counts}", "give the class names with --labels")
-    return np.array([_index(surrogate.labels, label, surrogate.name) for label in classifier.labels])
+        raise AdvcliError(f"the {role} '{surrogate.name}' has {counts}", "give the class names with --labels")
+    return np.array([_index(surrogate.labels, label, f"{role} '{surrogate.name}'") for label in classifier.labels])
 
 
 def _index(labels: Sequence[str], label: str, name: str) -> int:
     index = class_named(labels, label)
     if index is None:
-        raise AdvcliError(f"the surrogate '{name}' has no class '{label}'", nearest(label, labels))
+        raise AdvcliError(f"the {name} has no class '{label}'", nearest(label, labels))
     return index

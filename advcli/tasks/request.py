@@ -119,10 +119,10 @@ class SurrogateOptions(Validated):
         return choice
 
 
-def model_option() -> FieldDefault:
+def model_option(**known: object) -> FieldDefault:
     """Declare ``--model``."""
-    known = {"panel": WHAT, "metavar": "MODEL", "env": "ADVCLI_MODEL"}
-    return option("mobilenetv2", "--model", "-m", **known)
+    given = {"panel": WHAT, "metavar": "MODEL", "env": "ADVCLI_MODEL", **known}
+    return option("mobilenetv2", "--model", "-m", **given)
 
 
 @dataclass(frozen=True, kw_only=True)

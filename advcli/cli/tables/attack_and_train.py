@@ -21,6 +21,8 @@ def tables(records: Sequence[Record]) -> Iterator[Table]:
         yield _crafted(crafted[-1])
     if attacked := [record for record in records if isinstance(record, Attacked)]:
         yield _attacked(attacked)
+        if any(record.ensemble for record in attacked):
+            yield _ensemble(attacked)
     if planned := [record for record in records if isinstance(record, Planned)]:
         yield _planned(planned[0])
         if len(planned) > 1:
@@ -104,6 +106,19 @@ def _attacked(records: Sequence[Attacked]) -> Table:
             "output": Text("\n".join(filter(None, _written(record)))),
         }
         table.add_row(*(cells[heading] for heading in headings), end_section=len(records) <= _FEW)
+    return table
+
+
+def _ensemble(records: Sequence[Attacked]) -> Table:
+    """Show what each of several models sees."""
+    table = new_table("Crafted on the mean of the logits", "measured on the written pixels")
+    for heading in ("model", "fooled", *(("before", "after") if len(records) == 1 else ())):
+        table.add_column(heading, overflow="fold")
+    for row in zip(*(record.ensemble for record in records), strict=True):
+        fooled = sum(verdict.fooled for verdict in row)
+        first = row[0]
+        seen = (_ranking((each,), first.before.index) for each in (first.before, first.after))
+        table.add_row(Text(first.model), f"{fooled} of {len(row)}", *(tuple(seen) if len(records) == 1 else ()))
     return table
 
 

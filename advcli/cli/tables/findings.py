@@ -204,12 +204,14 @@ def changes_table(records: Sequence[Change]) -> Table:
 
 
 def exported_table(records: Sequence[Exported]) -> Table:
-    """Show where corrupted images are."""
-    table = new_table(f"Corrupted images of {records[0].data}")
-    for heading in ("corruption", "images", "folder"):
+    """Show where corrupted and adversarial images are."""
+    attacked = any(record.model for record in records)
+    table = new_table(f"{'Exported' if attacked else 'Corrupted'} images of {records[0].data}")
+    for heading in (*(("model", "perturbation") if attacked else ("corruption",)), "images", "folder"):
         table.add_column(heading, justify="right" if heading == "images" else "left", overflow="fold")
     for record in records:
-        table.add_row(title(record), str(record.images), Text(record.output))
+        named = (Text(record.model),) if attacked else ()
+        table.add_row(*named, title(record), str(record.images), Text(record.output))
     return table
 
 

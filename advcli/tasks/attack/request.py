@@ -1,7 +1,9 @@
 """How image files are attacked: the options of ``advcli attack``."""
 
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advcli.options import OUTPUT, THREAT, WHAT, option, refuse_out_of_bounds
 from advcli.parsing import read_choices
@@ -18,9 +20,16 @@ from advcli.tasks.request import (
 )
 from advcli.threat.threat import Threat
 
+if TYPE_CHECKING:
+    from advcli.model.model_choice import ModelChoice
+
 # Kind of output -> the ending of its file.
 ENDINGS = {"adversarial": ".adv.png", "clean": ".clean.png", "difference": ".diff.png"}
 PATTERN_ENDING = ".pattern.png"
+
+
+def _read_models(texts: Sequence[str]) -> str | tuple[str, ...]:
+    return texts[0] if len(texts) == 1 else tuple(texts)
 
 
 def _read_kinds(text: str) -> tuple[str, ...]:
@@ -33,7 +42,8 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
 
     Args:
         files: image files, or folders that hold some.
-        model: a run folder, a model file, an endpoint, or a backbone with ImageNet weights.
+        model: a run folder, a model file, an endpoint, or a backbone with ImageNet weights. Several times: crafted on
+            the mean of their logits, with a verdict for each; the first names the output.
         attack: an attack and its options, such as pgd:steps=40.
         minimal: search for the smallest radius that fools each image, in steps of 1/255, up to --eps if it is given.
         target: the class to reach.
@@ -49,7 +59,7 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
     """
 
     files: tuple[Path, ...] = option(MISSING, metavar="IMAGE...", argument=True)
-    model: str = model_option()
+    model: str | tuple[str, ...] = model_option(parse=_read_models, several=True)
     attack: str | None = attack_option(None, "pgd; without gradients square")
     minimal: bool = option(False, panel=THREAT)
     target: str | None = option(None, panel=THREAT, metavar="CLASS")
@@ -70,6 +80,19 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
         from advcli.tasks.attack.validate import check
 
         check(self)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that the images are crafted on."""
+        return (self.model,) if isinstance(self.model, str) else self.model
+
+    def choose_models(self) -> "list[ModelChoice]":
+        """Find the models.
+
+        Raises:
+            UsageError: there is no such model.
+        """
+        return [self.choose(model) for model in self.models]
 
 
 @dataclass(frozen=True, kw_only=True)

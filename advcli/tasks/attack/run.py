@@ -19,10 +19,12 @@ from advcli.files import paths, png
 from advcli.files.atomic import remove_leftovers
 from advcli.model.black_box import end_batch, failure_of_image, reporting_failures
 from advcli.model.classifier import Classifier
-from advcli.records import Attacked, Crafted, Failed, Progress, Queried
+from advcli.model.model_choice import load_all
+from advcli.records import Attacked, Crafted, Failed, MemberVerdict, Progress, Queried
 from advcli.records.base import Fields
 from advcli.report.difference import amplification, enlarged
 from advcli.search.compiled_attack import CompiledAttack
+from advcli.search.ensemble import Ensemble, ensemble_of
 from advcli.search.image_batches import Picture, by_size, groups
 from advcli.search.minimum_norm import MinimumRadius
 from advcli.search.quantize import MOST_CHECKS, fooled, quantize_adversarial
@@ -90,7 +92,9 @@ def _run(
             log.info("nothing is left to attack")
             return
     yield Progress("loading the model", 0, 0)
-    classifier = request.choose(request.model).load()
+    classifiers = load_all(request.choose_models())
+    classifier = classifiers[0]
+    ensemble = ensemble_of(classifiers) if len(classifiers) > 1 else None
     choice = request.choose_surrogate()
     surrogate = None if choice is None else surrogate_for(classifier, choice.load())
     # Only now is it known whether a black box returns scores, or classes alone.
@@ -102,7 +106,14 @@ def _run(
     announce_queries(classifier, _most_queries(resolved, chosen, len(outputs)))
     with reporting_failures([classifier.model]):
         yield from attack_files(
-            classifier, outputs, chosen.search, resolved, pattern=pattern, apply=apply, surrogate=surrogate
+            classifier,
+            outputs,
+            chosen.search,
+            resolved,
+            pattern=pattern,
+            apply=apply,
+            surrogate=surrogate,
+            ensemble=ensemble,
         )
     yield from queried([classifier], "files", request.seed)
 
@@ -144,6 +155,7 @@ def attack_files(
     pattern: Path | None = None,
     apply: bool = False,
     surrogate: Surrogate | None = None,
+    ensemble: Ensemble | None = None,
 ) -> Iterator[Attacked | Crafted | Failed | Progress | Queried]:
     """Attack image files at their own resolution and write each result as an 8-bit PNG.
 
@@ -155,12 +167,15 @@ def attack_files(
         pattern: for a universal attack: the file of the perturbation.
         apply: read the perturbation from its file instead of crafting it.
         surrogate: the model that the attack sees, if it is another one.
+        ensemble: the models that the attack sees, if they are several; the attacked one is the first of them.
 
     Yields:
         One record for each image; images of one size are attacked together.
     """
     classifier = classifier.inference_copy
     crafted_on = classifier if surrogate is None else surrogate.classifier.inference_copy
+    if ensemble is not None:
+        crafted_on = ensemble.inference_copy
     common = {"model": classifier.name, "data": "files", "seed": request.seed}
     threat = request.threat.quantized()
     if search.bounded and threat.eps < request.threat.eps and threat.eps == 0:
@@ -202,7 +217,7 @@ def attack_files(
                 yield Failed(image=str(picture.file), error=f"{error.message} ({error.hint})", **common)
             done += len(group)
             continue
-        for record in _attack_apart(classifier, find, group, outputs, request, pattern, common):
+        for record in _attack_apart(classifier, find, group, outputs, request, pattern, common, ensemble):
             yield record
             done += 1
         end_batch(classifier.model)
@@ -240,11 +255,12 @@ def _attack_apart(
     request: Resolved,
     pattern: Path | None,
     common: Fields,
+    ensemble: Ensemble | None,
 ) -> Iterator[Attacked | Failed]:
     """Attack some images together; if that fails, one by one, so that each failure is that of its image."""
     reported = set()
     try:
-        for record in _attack_group(classifier, find, pictures, outputs, request, pattern, common):
+        for record in _attack_group(classifier, find, pictures, outputs, request, pattern, common, ensemble):
             reported.add(record.image)
             yield record
     except Exception as error:
@@ -256,7 +272,7 @@ def _attack_apart(
             return
         for picture in pictures:
             if str(picture.file) not in reported:
-                yield from _attack_apart(classifier, find, [picture], outputs, request, pattern, common)
+                yield from _attack_apart(classifier, find, [picture], outputs, request, pattern, common, ensemble)
 
 
 def _attack_group(
@@ -267,6 +283,7 @@ def _attack_group(
     request: Resolved,
     pattern: Path | None,
     common: Fields,
+    ensemble: Ensemble | None,
 ) -> Iterator[Attacked | Failed]:
     start = time.perf_counter()
     threat = request.threat
@@ -282,6 +299,7 @@ def _attack_group(
             log.warning("'%s' is classified as '%s' before any attack", picture.file, classifier.labels[row.argmax()])
     found = find(originals, labels)
     after = classifier.answers(to_float(found.pixels))
+    verdicts = _verdicts(ensemble, originals, found.pixels, labels, threat)
     seconds = (time.perf_counter() - start) / len(pictures)
     for i, picture in enumerate(pictures):
         difference = (found.pixels[i].astype(np.int16) - originals[i]) / 255
@@ -290,7 +308,7 @@ def _attack_group(
             for kind in ENDINGS
             if kind in request.save
         }
-        if not np.isfinite(after[i]).all():
+        if not np.isfinite(after[i]).all() or verdicts[i] is None:
             what = "the model returns NaN or infinity for the adversarial image, which is not written"
             yield Failed(image=str(picture.file), error=what, **common)
             continue
@@ -319,6 +337,7 @@ def _attack_group(
             difference_times=amplification(difference) if "difference" in paths else None,
             queries=int(found.queries[i]),
             surrogate=request.surrogate,
+            ensemble=verdicts[i],
             seconds=seconds,
             **common,
         )
@@ -328,6 +347,33 @@ def _attack_group(
             yield Failed(image=str(picture.file), error=error.message, **common)
         else:
             yield record
+
+
+def _verdicts(
+    ensemble: Ensemble | None, originals: np.ndarray, pixels: np.ndarray, labels: np.ndarray, threat: Threat
+) -> list[tuple[MemberVerdict, ...] | None]:
+    """Return what each model of an ensemble sees in each image; None for an image for which one returns NaN."""
+    if ensemble is None:
+        return [()] * len(pixels)
+    answers = [(each.answers(to_float(originals)), each.answers(to_float(pixels))) for each in ensemble.members]
+    verdicts: list[tuple[MemberVerdict, ...] | None] = []
+    for i, label in enumerate(labels.tolist()):
+        if not all(np.isfinite(scores[i]).all() for pair in answers for scores in pair):
+            verdicts.append(None)
+            continue
+        row = []
+        for number, (member, (before, after)) in enumerate(zip(ensemble.members, answers, strict=True)):
+            own, aim = ensemble.class_of_member(number, label), ensemble.threat_of_member(number, threat)
+            row.append(
+                MemberVerdict(
+                    model=member.name,
+                    before=member.top(before[i], 1)[0],
+                    after=member.top(after[i], 1)[0],
+                    fooled=fooled(after[i], aim, own) and not fooled(before[i], aim, own),
+                )
+            )
+        verdicts.append(tuple(row))
+    return verdicts
 
 
 def _with_numbers(

@@ -1,11 +1,13 @@
 """Validation of an attack request before TensorFlow is imported, and the choice of attack and ball."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from advcli import registry
 from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_radius, refuse_unsupported
 from advcli.errors import UsageError
 from advcli.model.black_box import Access
+from advcli.model.model_choice import ModelChoice
 from advcli.parsing import read_choices
 from advcli.search.threat_defaults import threat_for, widest, with_queries
 from advcli.tasks.attack.request import ENDINGS, Request
@@ -41,7 +43,9 @@ def choose(request: Request, shown: Access | None = None) -> Chosen:
     Raises:
         UsageError: there is no such attack, or it does not support the options.
     """
-    choice = request.choose(request.model)
+    choice, *others = choices = request.choose_models()
+    if others:
+        _refuse_alone(request, choices)
     norm, eps = request.norm, request.eps
     crafted = None
     if request.apply is not None:
@@ -57,6 +61,8 @@ def choose(request: Request, shown: Access | None = None) -> Chosen:
     if surrogate is not None and (request.minimal or request.apply is not None):
         option = "--minimal" if request.minimal else "--apply"
         raise UsageError(f"{option} needs no surrogate: it queries the attacked model itself", "leave --surrogate out")
+    if others and isinstance(search, Universal):
+        raise UsageError(f"'{spec}' crafts one perturbation on one model", "give one --model")
     refuse_radius(search, spec, norm, eps, request.minimal)
     if crafted is not None and crafted.eps:
         threat = threat_for({}, Norm(crafted.norm or Norm.LINF), crafted.eps)
@@ -67,6 +73,23 @@ def choose(request: Request, shown: Access | None = None) -> Chosen:
     target = request.target if crafted is None or request.target is not None else crafted.target
     refuse_unsupported(search, threat if target is None else replace(threat, target=0))
     return Chosen(spec, search, threat, target)
+
+
+def _refuse_alone(request: Request, choices: Sequence[ModelChoice]) -> None:
+    """Refuse what is possible with one model only.
+
+    Raises:
+        UsageError: an option needs one model, a model has no gradients, or is given twice.
+    """
+    asked = {"--minimal": request.minimal, "--apply": request.apply, "--surrogate": request.surrogate}
+    for name, value in asked.items():
+        if value:
+            raise UsageError(f"{name} needs one model", "give one --model, or leave it out")
+    for choice in choices:
+        if choice.access != "gradient":
+            raise UsageError(f"'{choice.name}' has no gradients to craft with", "craft on the others alone")
+    if len(set(request.models)) < len(request.models):
+        raise UsageError("a model is given twice", "leave one out")
 
 
 def check(request: Request) -> None:

@@ -1,8 +1,9 @@
-"""Export corrupted images as folders."""
+"""Export corrupted images as folders; adversarial images have a folder beside them."""
 
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from advcli.corruptions import build_corruption, corrupted
@@ -16,11 +17,13 @@ from advcli.tasks.benchmark.load import read_data
 from advcli.tasks.benchmark.models import ImageShape
 from advcli.tasks.benchmark.request import Request, Shard
 
+# The folder of adversarial images, beside those of the corruptions.
+ADVERSARIAL = "adversarial"
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 def refuse_existing(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder that is not empty.
+    """Refuse a folder for exported images that is not empty.
 
     Raises:
         UsageError: it is not empty, or is a file.
@@ -54,7 +57,7 @@ def export(
     images = decode(sample.take(rows), size, channels, request.skip_bad, fit=request.fit)
     if images.places is not None:
         rows = rows[images.places]
-    classes = _folder_names(dataset.labels)
+    classes = folder_names(dataset.labels, "class")
     digits = len(str(len(sample)))
     names = [f"{classes[label]}/{row:0{digits}}.png" for row, label in zip(rows, images.labels, strict=True)]
     remove_leftovers([folder / "classes.json"])
@@ -85,7 +88,16 @@ def export(
             )
 
 
-def _folder_names(labels: tuple[str, ...]) -> list[str]:
-    """Turn class names into valid and unique folder names."""
-    names = [cut_name(_FORBIDDEN.sub("_", label), 200).strip(" .") or "class" for label in labels]
-    return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names)]
+def folder_names(labels: Sequence[str], blank: str) -> list[str]:
+    """Turn names into valid folder names that are unique also where case does not count.
+
+    Args:
+        labels: the names.
+        blank: stands for a name of which nothing is left.
+    """
+    names = [cut_name(_FORBIDDEN.sub("_", label), 200).strip(" .") or blank for label in labels]
+    counts = Counter(name.casefold() for name in names)
+    numbered = [name if counts[name.casefold()] == 1 else f"{name} {number}" for number, name in enumerate(names)]
+    # A number may make a name equal to another one; numbers at the end of all names cannot.
+    unique = len({name.casefold() for name in numbered}) == len(numbered)
+    return numbered if unique else [f"{name} {number}" for number, name in enumerate(names)]

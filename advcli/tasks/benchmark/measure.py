@@ -7,6 +7,7 @@ import numpy as np
 
 from advcli.model.classifier import predicted_classes
 from advcli.records import Progress, Score, Verdicts
+from advcli.search.compiled_attack import SearchResult
 from advcli.tasks.benchmark.believed import believed
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.numbering import refuse_other_order
@@ -18,6 +19,8 @@ from advcli.tasks.benchmark.scores import score_model
 from advcli.threat.spelling import spell_perturbation
 
 Keep = Callable[[Verdicts], None]
+# Writes the adversarial images of a batch: the model, the attack, the images' indices among the model's, their classes.
+Store = Callable[[EvaluatedModel, Perturbation, np.ndarray, np.ndarray, SearchResult], None]
 
 
 def evaluate_shared(
@@ -48,7 +51,14 @@ def evaluate_shared(
 
 
 def evaluate_attacks(
-    plan: Plan, models: Sequence[EvaluatedModel], results: Results, keep: Keep, batch: int, *, search: bool = True
+    plan: Plan,
+    models: Sequence[EvaluatedModel],
+    results: Results,
+    keep: Keep,
+    batch: int,
+    *,
+    search: bool = True,
+    store: Store | None = None,
 ) -> Iterator[Score | Progress]:
     """Measure every model under every attack.
 
@@ -61,11 +71,12 @@ def evaluate_attacks(
         keep: writes a finished batch.
         batch: the batch size.
         search: whether to run the missing attacks.
+        store: writes the adversarial images of a batch, if they are kept.
     """
     of_name = {model.name: model for model in models}
     for subject, attack in plan.searched():
         if search and not isinstance(attack, Worst):
-            yield from _attacked(plan, of_name[subject.name], attack, results, keep, batch)
+            yield from _attacked(plan, of_name[subject.name], attack, results, keep, batch, store)
         yield score_model(plan, results, subject, attack)
 
 
@@ -99,7 +110,13 @@ def classify_shared(
 
 
 def _attacked(
-    plan: Plan, model: EvaluatedModel, attack: Perturbation, results: Results, keep: Keep, batch: int
+    plan: Plan,
+    model: EvaluatedModel,
+    attack: Perturbation,
+    results: Results,
+    keep: Keep,
+    batch: int,
+    store: Store | None,
 ) -> Iterator[Progress]:
     """Attack the images that are correct when clean and not attacked yet."""
     correct = results.correct(model.name, CLEAN)
@@ -119,6 +136,8 @@ def _attacked(
             labels = model.labels[places]
             found = search(pixels, labels) if search is not None else unsearched(model, pixels)
             seconds = time.perf_counter() - start
+            if store is not None:
+                store(model, attack, places, labels, found)
             add(plan, model, attack, own, labels, found.scores, results, keep, seconds, members=found.members)
         start = time.perf_counter()
 

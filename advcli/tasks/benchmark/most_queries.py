@@ -1,15 +1,28 @@
 """How many queries an evaluation takes at most of a black box."""
 
 from advcli.attacks import Search
+from advcli.search.quantize import MOST_CHECKS
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.tasks.benchmark.tolerance import MOST_FURTHER
 
+# The classes of an exported image.
+_BEFORE_AND_AFTER = 2
 
-def most_queries(plan: Plan, results: Results, model: EvaluatedModel) -> dict[str, int | None]:
-    """Return the most queries that are left, by what they are for; None where there is no limit."""
+
+def most_queries(
+    plan: Plan, results: Results, model: EvaluatedModel, *, exported: bool = False
+) -> dict[str, int | None]:
+    """Return the most queries that are left, by what they are for; None where there is no limit.
+
+    Args:
+        plan: what is measured.
+        results: the predictions so far.
+        model: the model.
+        exported: whether adversarial images are exported: those in 8 bits are classified as well.
+    """
     most: dict[str, int | None] = {}
     for perturbation in plan.perturbations:
         each = _most_of_an_image(perturbation, len(plan.subjects))
@@ -19,6 +32,9 @@ def most_queries(plan: Plan, results: Results, model: EvaluatedModel) -> dict[st
             images = len(results.missing(model.name, perturbation, model.rows))
         if perturbation.kind is Kind.ATTACK and not len(results.missing(model.name, CLEAN, model.rows)):
             images = int((results.correct(model.name, CLEAN)[model.rows]).sum())
+        if exported and perturbation.kind is Kind.ATTACK:
+            own = 0 if perturbation.surrogate or not perturbation.bounded else MOST_CHECKS
+            each = None if each is None else each + own + _BEFORE_AND_AFTER
         if images:
             name = "corruptions" if perturbation.kind is Kind.CORRUPTION else perturbation.spec
             so_far = most.get(name, 0)

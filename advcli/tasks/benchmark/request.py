@@ -428,7 +428,8 @@ class Execution(Validated):
         evidence: write plan, results, report, environment and a SHA-256 manifest into this folder.
         verify: verify a folder of --evidence; exit with 1 if it is damaged, with 3 if a requirement was not met.
         figure: draw accuracy over eps, and over the parameters of sweeps, as a .png or .svg.
-        export: write the corrupted images as folders: corruption/severity/class/image.png.
+        export: write the corrupted images as folders, corruption/severity/class/image.png, and the adversarial images
+            as adversarial/MODEL/ATTACK/: exact float32 in .npz files, and 8-bit PNGs with their records.
         resume: continue the evaluation of a results file; its options are read from the file.
         shard: only the K-th of N parts of the images.
         merge: merge the results files of all shards.

@@ -9,6 +9,7 @@ from advcli.errors import UsageError
 from advcli.model.black_box import BlackBox, reporting_failures
 from advcli.plugins import refuse_recorded_permission
 from advcli.records import Progress, Record, Score, Smoothed, Verdicts
+from advcli.tasks.benchmark.adversarial_files import AdversarialFiles
 from advcli.tasks.benchmark.certify import smooth
 from advcli.tasks.benchmark.evidence import REPORT, begin_evidence, finish_evidence
 from advcli.tasks.benchmark.export import export
@@ -19,7 +20,7 @@ from advcli.tasks.benchmark.measure import classify_shared, evaluate_attacks, ev
 from advcli.tasks.benchmark.merge_shards import merge
 from advcli.tasks.benchmark.most_queries import most_queries
 from advcli.tasks.benchmark.numbering import refuse_mixed
-from advcli.tasks.benchmark.perturbations import Perturbation
+from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import Subject
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.read_results import read_protocol
@@ -85,6 +86,7 @@ def _resumed(file: Path, summary: Request, how: Execution) -> Iterator[Record | 
     request = replace(request, data=summary.data or request.data, given=summary.given or request.given)
     how = replace(how, shard=Shard() if protocol.shard is None else Shard.read(protocol.shard))
     check_whole(request, how)
+    check_export(request, how)
     return run(request, how, data=protocol.data)
 
 
@@ -117,6 +119,7 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
     prepared = yield from prepare_evaluation(request, how.shard, bytes_of(how.memory), data)
     if how.export is not None:
         yield from _export(prepared, how.export)
+    files = _adversarial_files(prepared, how)
     if request.surrogate is None:
         refuse_blind_attacks(request, [(model.classifier.access, model.name) for model in prepared.models])
     refuse_mixed(prepared.plan.subjects, request.summary.baseline)
@@ -128,19 +131,23 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
             results.add(record)
     elif how.results_file is not None:
         journal = Journal.begin(how.results_file, prepared.protocol)
+    if files is not None and how.resume is not None:
+        files.find_stored(results)
     if journal is not None and how.evidence is not None:
         file = prepared.request.requirements_file
         begin_evidence(how.evidence, journal.path, prepared.protocol, file.text if file else None)
     for model in prepared.models:
-        announce_queries(model.classifier, most_queries(prepared.plan, results, model))
+        announce_queries(model.classifier, most_queries(prepared.plan, results, model, exported=files is not None))
         if journal is not None and isinstance(model.classifier.model, BlackBox):
             model.classifier.model.keep_answers(journal.answers(model.subject.fingerprint, anew=how.resume is None))
     final: list[Record] = []
     with reporting_failures([model.classifier.model for model in prepared.models]):
-        for event in _measured(prepared, results, how, journal):
+        for event in _measured(prepared, results, how, journal, files):
             if isinstance(event, Record):
                 final.append(event)
             yield event
+    if files is not None:
+        yield from files.exported()
     if journal is not None:
         journal.remove_answers()
     for event in queried([model.classifier for model in prepared.models], prepared.plan.data, prepared.plan.seed):
@@ -159,16 +166,29 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
 
 def _export(prepared: Prepared, folder: Path) -> Iterator[Record | Progress]:
     first, *others = prepared.models
+    if not prepared.request.corruptions:
+        return
     if any(model.size != first.size for model in others):
         height, width = first.size[0]
         log.info("the exported images are of %d x %d pixels, as '%s' takes them", height, width, first.name)
     yield from export(prepared.request, folder, prepared.shard, first.size)
 
 
+def _adversarial_files(prepared: Prepared, how: Execution) -> AdversarialFiles | None:
+    """Return where adversarial images are written; None if none are."""
+    if how.export is None or not prepared.plan.of_kind(Kind.ATTACK):
+        return None
+    files = AdversarialFiles(how.export, prepared.plan, prepared.sample)
+    if how.resume is None:
+        files.remove_old()
+    return files
+
+
 def _measured(
-    prepared: Prepared, results: Results, how: Execution, journal: Journal | None
+    prepared: Prepared, results: Results, how: Execution, journal: Journal | None, files: AdversarialFiles | None
 ) -> Iterator[Record | Progress]:
     plan, models, batch = prepared.plan, prepared.models, prepared.request.batch
+    store = None if files is None else files.store
 
     def keep(record: Verdicts | Smoothed) -> None:
         if journal is not None:
@@ -196,8 +216,8 @@ def _measured(
     if checked:
         yield from checks(prepared, results, found, after=False)
     if how.budget is not None:
-        yield from spend(plan, models, results, keep, batch, how.budget)
-    for event in evaluate_attacks(plan, models, results, keep, batch, search=how.budget is None):
+        yield from spend(plan, models, results, keep, batch, how.budget, store)
+    for event in evaluate_attacks(plan, models, results, keep, batch, search=how.budget is None, store=store):
         if isinstance(event, Score):
             found.append(event)
         yield event

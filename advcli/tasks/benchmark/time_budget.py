@@ -8,7 +8,7 @@ import numpy as np
 
 from advcli.model.classifier import UNDEFINED
 from advcli.records import Progress
-from advcli.tasks.benchmark.measure import Keep, add
+from advcli.tasks.benchmark.measure import Keep, Store, add
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturb import Searched, searched
 from advcli.tasks.benchmark.perturbations import Perturbation
@@ -46,7 +46,13 @@ class _Candidate:
 
 
 def spend(
-    plan: Plan, models: Sequence[EvaluatedModel], results: Results, keep: Keep, batch: int, seconds: float
+    plan: Plan,
+    models: Sequence[EvaluatedModel],
+    results: Results,
+    keep: Keep,
+    batch: int,
+    seconds: float,
+    store: Store | None = None,
 ) -> Iterator[Progress]:
     """Attack until the time is over or all attacks are complete.
 
@@ -60,6 +66,7 @@ def spend(
         keep: writes a finished batch.
         batch: the batch size.
         seconds: the time budget.
+        store: writes the adversarial images of a batch, if they are kept.
     """
     begin = time.perf_counter()
     for number, model in enumerate(models):
@@ -77,11 +84,17 @@ def spend(
             if best.tried:
                 fits = int((end - now) / (best.seconds / best.tried))
                 size = max(1, min(size, fits))
-            yield from _try(plan, best, rows[:size], results, keep, batch)
+            yield from _try(plan, best, rows[:size], results, keep, batch, store)
 
 
 def _try(
-    plan: Plan, candidate: _Candidate, rows: np.ndarray, results: Results, keep: Keep, batch: int
+    plan: Plan,
+    candidate: _Candidate,
+    rows: np.ndarray,
+    results: Results,
+    keep: Keep,
+    batch: int,
+    store: Store | None,
 ) -> Iterator[Progress]:
     start = time.perf_counter()
     model, attack = candidate.model, candidate.attack
@@ -93,6 +106,8 @@ def _try(
     found = candidate.search(pixels, labels)
     predicted = found.predicted
     spent = time.perf_counter() - start
+    if store is not None:
+        store(model, attack, places, labels, found)
     add(plan, model, attack, rows, labels, found.scores, results, keep, spent, members=found.members)
     # The time of the first batch includes tracing, so it is no estimate.
     candidate.tried += len(rows)

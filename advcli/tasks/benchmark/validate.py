@@ -12,9 +12,9 @@ from advcli.files.paths import refuse_existing_file
 from advcli.model.black_box import Access
 from advcli.options import changed_options, options_of
 from advcli.tasks.benchmark.evidence import refuse_other_files, refuse_within
-from advcli.tasks.benchmark.export import refuse_existing
+from advcli.tasks.benchmark.export import ADVERSARIAL, refuse_existing
 from advcli.tasks.benchmark.gates import Least, refuse_unmeasured
-from advcli.tasks.benchmark.perturbations import noise_on_all
+from advcli.tasks.benchmark.perturbations import Kind, noise_on_all
 from advcli.tasks.benchmark.report import ReportFiles
 from advcli.tasks.benchmark.request import Execution, Request
 from advcli.tasks.benchmark.requirements import attacks_of, refuse_missing_worst
@@ -26,7 +26,9 @@ _OF_RESULTS = frozenset(
 )
 # The options allowed with --resume and --merge, which read the rest from their files.
 WITH_RESUME = (
-    _OF_RESULTS | _OF_ONE_CALL | {"resume", "requirements", "data", "given", "budget", "memory", "ray", "unsafe_load"}
+    _OF_RESULTS
+    | _OF_ONE_CALL
+    | {"resume", "requirements", "data", "given", "budget", "memory", "ray", "unsafe_load", "export"}
 )
 WITH_VERIFY = _OF_ONE_CALL | {"verify"}
 WITH_MERGE = _OF_RESULTS | _OF_ONE_CALL | {"merge", "out", "unsafe_load"}
@@ -112,16 +114,25 @@ def check_new(request: Request, how: Execution) -> None:
 
 
 def check_export(request: Request, how: Execution) -> None:
-    """Refuse an export without corruptions, or into a folder that is not empty.
+    """Refuse an export of nothing, of what a cluster attacks, or into a folder that is not empty.
 
     Raises:
         UsageError: the export is invalid.
     """
     if how.export is None:
         return
-    if not request.corruptions:
-        raise UsageError("there is nothing to export", "select corruptions with --corruptions all")
-    refuse_existing(how.export, how.overwrite)
+    attacked = bool(request.models) and any(each.kind is Kind.ATTACK for each in request.perturbations)
+    if not request.corruptions and not attacked:
+        raise UsageError(
+            "there is nothing to export", "select corruptions with --corruptions all, or name a model and --attack"
+        )
+    if attacked and how.ray is not None:
+        raise UsageError(
+            "--export needs the images that are attacked, and --ray attacks them elsewhere", "leave one of them out"
+        )
+    # What an interrupted call has exported is checked against its verdicts.
+    if how.resume is None or not (how.export / ADVERSARIAL).is_dir():
+        refuse_existing(how.export, how.overwrite)
 
 
 def refuse_blind_attacks(request: Request, models: Sequence[tuple[Access, str]]) -> None:
