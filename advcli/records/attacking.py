@@ -15,6 +15,7 @@ class Attacked(Record):
     ``norm`` and ``eps`` are null for an attack that has no radius; with ``minimal`` the radius is the
     smallest that fooled. ``lengths`` is the unit of ``eps``, of the sizes and of lengths in ``attack``.
     ``queries`` counts the images that the model classified for this attack; 0 if it was crafted on a ``surrogate``.
+    ``start`` is the image of the target class that the attack started from, if there is one.
     """
 
     type: ClassVar[str] = "attacked"
@@ -44,6 +45,7 @@ class Attacked(Record):
     seconds: float
     lengths: str = LENGTHS
     surrogate: str | None = None
+    start: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

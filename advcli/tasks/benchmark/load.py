@@ -91,6 +91,7 @@ class Prepared:
             environment=_environment(),
             surrogate=self._surrogate,
             requirements=self.request.requirements_file.sha256 if self.request.requirements_file else None,
+            repeats=self.request.repeats,
         )
 
     @property
@@ -174,6 +175,7 @@ def prepare_evaluation(
         tuple(model.subject for model in models),
         request.perturbations,
         request.smoothing,
+        request.repeats,
     )
     return Prepared(request, shard, dataset, sample, tuple(models), plan)
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from advcli.records import Progress, Score, Verdicts
+from advcli.search.compiled_attack import SearchResult
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.numbering import refuse_other_order
 from advcli.tasks.benchmark.perturb import changed, searched, unsearched
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.repeats import first_wrong
 from advcli.tasks.benchmark.scores import score_model
 from advcli.threat.spelling import spell_perturbation
 
@@ -90,7 +92,7 @@ def _shared(
             yield Progress(f"{model.name}: {spell_perturbation(**perturbation.place)}", done * batch, len(first.rows))
             start = time.perf_counter()
             ask = model.classifier.predicted if perturbation is CLEAN else model.classifier.classes
-            predicted = ask(pixels)
+            predicted = first_wrong(model, ask, pixels, model.labels[places], plan.repeats)
             labels = model.labels[places] if is_first else None
             seconds = time.perf_counter() - start + making / len(asked)
             columns = {name: values[places] for name, values in model.columns.items()} if is_first else {}
@@ -117,9 +119,17 @@ def _attacked(
             pixels = model.images.at(places)[0]
             labels = model.labels[places]
             found = search(pixels, labels) if search is not None else unsearched(model, pixels)
+            predicted = decided(plan, model, found, labels)
             seconds = time.perf_counter() - start
-            add(plan, model, attack, own, found.predicted, results, keep, seconds, members=found.members)
+            add(plan, model, attack, own, predicted, results, keep, seconds, members=found.members)
         start = time.perf_counter()
+
+
+def decided(plan: Plan, model: EvaluatedModel, found: SearchResult, labels: np.ndarray) -> np.ndarray:
+    """Return the class that decides about each adversarial image; several predictions do not reuse the search's."""
+    if plan.repeats == 1:
+        return found.predicted
+    return first_wrong(model, model.classifier.classes, found.points, labels, plan.repeats)
 
 
 def add(

@@ -94,6 +94,7 @@ def plan_of(protocol: Protocol, results: Results) -> Plan:
         subjects,
         request.perturbations,
         request.smoothing,
+        request.repeats,
     )
 
 

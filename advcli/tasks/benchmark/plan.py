@@ -94,6 +94,7 @@ class Plan:
         subjects: the models.
         perturbations: the perturbations, clean images first.
         smoothing: the randomized smoothing, if certificates are requested.
+        repeats: the number of predictions for each image, all of which must be correct.
     """
 
     data: str
@@ -104,6 +105,7 @@ class Plan:
     subjects: tuple[Subject, ...]
     perturbations: tuple[Perturbation, ...] = (CLEAN,)
     smoothing: Smoothing | None = None
+    repeats: int = 1
 
     @property
     def shared(self) -> list[Perturbation]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from advcli.model.classifier import UNDEFINED
 from advcli.records import Progress
-from advcli.tasks.benchmark.measure import Keep, add
+from advcli.tasks.benchmark.measure import Keep, add, decided
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturb import Searched, searched
 from advcli.tasks.benchmark.perturbations import Perturbation
@@ -91,7 +91,7 @@ def _try(
     (places,) = model.parts(rows, len(rows))
     pixels, labels = model.images.at(places)[0], model.labels[places]
     found = candidate.search(pixels, labels)
-    predicted = found.predicted
+    predicted = decided(plan, model, found, labels)
     spent = time.perf_counter() - start
     add(plan, model, attack, rows, predicted, results, keep, spent, members=found.members)
     # The time of the first batch includes tracing, so it is no estimate.
