@@ -20,7 +20,7 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.black_box import BlackBox, ScoreFunction, asking_anew
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.repeats import first_wrong
 from advcli.threat.rng import ImageRng
@@ -52,7 +52,9 @@ def nearest_of_class(linear: Classifier, picture: np.ndarray, target: int) -> fl
     return min(sizes)
 
 
-@pytest.mark.parametrize(("norm", "dual", "slack"), [(Norm.L2, 2, 1.2), (Norm.LINF, 1, 1.3)])
+@pytest.mark.parametrize(
+    ("norm", "dual", "slack"), [(Norm.L2, 2, 1.35), pytest.param(Norm.LINF, 1, 1.45, marks=pytest.mark.slow)]
+)
 def test_geoda_comes_near_the_nearest_hyperplane(
     norm: Norm, dual: int, slack: float, linear: Classifier, pictures: np.ndarray
 ) -> None:
@@ -60,7 +62,7 @@ def test_geoda_comes_near_the_nearest_hyperplane(
     lead, slope = planes(linear, pictures, labels)
     with np.errstate(invalid="ignore"):
         nearest = np.nanmin(-lead / np.linalg.norm(slope, dual, axis=2), axis=1)
-    found = CompiledAttack(linear, registry.build("attacks", "geoda:queries=1500"), Threat(norm, WIDE[norm]))
+    found = CompiledAttack(linear, registry.build("attacks", "geoda:queries=800"), Threat(norm, WIDE[norm]))
     result = found.search(pictures, labels)
     assert (result.predicted != labels).all()
     ratio = Threat(norm).size(tf.constant(result.points - pictures)).numpy() / nearest
@@ -68,7 +70,7 @@ def test_geoda_comes_near_the_nearest_hyperplane(
     assert ratio.max() <= slack, ratio
 
 
-@pytest.mark.parametrize(("spec", "slack"), [("hopskipjump:queries=1500", 1.3), ("geoda:queries=1500", 1.6)])
+@pytest.mark.parametrize(("spec", "slack"), [("hopskipjump:queries=1000", 1.4), ("geoda:queries=1000", 1.7)])
 def test_a_target_is_reached_near_its_nearest_point(
     spec: str, slack: float, linear: Classifier, pictures: np.ndarray
 ) -> None:
@@ -87,7 +89,7 @@ def test_a_target_is_reached_near_its_nearest_point(
     assert min(ratio) >= 1 - 1e-3
     assert max(ratio) <= slack, ratio
     # The budget is kept, and the queries that a search for noise would take are used.
-    assert 1300 <= result.queries.max() <= 1500
+    assert 800 <= result.queries.max() <= 1000
 
 
 def start_of(classifier: Classifier, target: int, size: tuple[int, int] = (8, 8)) -> np.ndarray:
@@ -156,16 +158,14 @@ def test_the_numbers_of_neighbours_of_geoda() -> None:
 
 
 def test_the_noise_of_geoda_is_of_low_frequencies() -> None:
-    basis = _cosines(tf.constant(9), tf.constant(9)).numpy()
-    np.testing.assert_allclose(basis.T @ basis, np.eye(9), atol=1e-5)
-    crossings = (np.diff(np.sign(basis), axis=0) != 0).sum(axis=0)
-    np.testing.assert_array_equal(crossings[[0, 1, 2]], [0, 1 if basis[4, 1] > 1e-6 else 2, 2])
-    images = tf.zeros((2, 9, 6, 3))
-    rng = ImageRng(tf.constant(image_seeds(images.numpy(), 0)))
-    noise = GeoDA(frequencies=2)._noise(images, rng).numpy()
+    basis = _cosines(tf.constant(8), tf.constant(8)).numpy()
+    np.testing.assert_allclose(basis.T @ basis, np.eye(8), atol=1e-5)
+    # The frequency of a column is the number of its changes of sign.
+    np.testing.assert_array_equal((np.diff(np.sign(basis), axis=0) != 0).sum(axis=0), np.arange(8))
+    images = tf.zeros((2, 8, 6, 3))
+    noise = GeoDA(frequencies=2)._noise(images, ImageRng(tf.constant([[0, 1], [0, 2]]))).numpy()
     assert np.linalg.matrix_rank(noise[0, ..., 0], tol=1e-4) == 2
-    outside = np.linalg.norm(basis[:, 2:].T @ noise[0, ..., 0])
-    assert outside < 1e-4 * np.linalg.norm(noise[0, ..., 0])
+    assert np.abs(basis[:, 2:].T @ noise[0, ..., 0]).max() < 1e-4
 
 
 def test_the_way_from_the_image_is_doubled_until_it_is_across() -> None:
@@ -189,9 +189,13 @@ def test_the_normal_at_black_pixels_is_not_their_brightening() -> None:
     def is_adversarial(points: Tensor) -> Tensor:
         return tf.reduce_sum((points - point) * plane, axis=(1, 2, 3)) > 0.05
 
-    found = estimate_normal(
-        is_adversarial, point, 0.001, tf.constant(3000), lambda i: rng.fold(i).normal([12, 12, 1])
-    ).numpy()[0]
+    @tf.function
+    def estimated() -> Tensor:
+        return estimate_normal(
+            is_adversarial, point, 0.001, tf.constant(1500), lambda i: rng.fold(i).normal([12, 12, 1])
+        )
+
+    found = estimated().numpy()[0]
     cosine = (found * plane).sum() / np.linalg.norm(found) / np.linalg.norm(plane)
     assert cosine > 0.8, cosine
 
@@ -240,8 +244,8 @@ def shaken(spread: float) -> Classifier:
     return Classifier("shaken", keras.Model(inputs, Shaken(spread)(logits)), ("dark", "bright"), (8, 8), 3)
 
 
-@pytest.mark.parametrize("spec", ["hopskipjump:queries=300", "square:queries=100,stop=true"])
-def test_eot_finds_what_fools_a_random_model_more_often(spec: str) -> None:
+@pytest.mark.parametrize(("spec", "eps"), [("hopskipjump:queries=300", 0.6), ("square:queries=100", 0.05)])
+def test_eot_finds_what_fools_a_random_model_more_often(spec: str, eps: float) -> None:
     """Margins are 0.02, noise 0.02: the first lucky answer is no adversarial image."""
     tf.random.set_seed(0)
     classifier = shaken(0.02)
@@ -251,7 +255,7 @@ def test_eot_finds_what_fools_a_random_model_more_often(spec: str) -> None:
     for eot in (1, 15):
         options = spec.replace("300", str(300 * eot)).replace("100", str(100 * eot))
         attack = registry.build("attacks", f"{options},eot={eot}")
-        found = CompiledAttack(classifier, attack, Threat(eps=0.05)).search(pixels, labels)
+        found = CompiledAttack(classifier, attack, Threat(eps=eps)).search(pixels, labels)
         assert found.queries.max() <= (attack.most_queries or 0)
         shares.append(np.mean([classifier.classes(found.points) != labels for _ in range(40)]))
     assert shares[1] > shares[0] + 0.15, shares
