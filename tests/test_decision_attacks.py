@@ -15,7 +15,7 @@ from advcli.attacks._decision import decide, estimate_normal
 from advcli.attacks._rounds import averaged
 from advcli.attacks.geoda import GeoDA, _along, _cosines
 from advcli.backend import Tensor, keras, tf
-from advcli.data.dataset import to_eight_bits
+from advcli.data.dataset import Images, to_eight_bits
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.black_box import BlackBox, ScoreFunction, asking_anew
@@ -245,7 +245,7 @@ def shaken(spread: float) -> Classifier:
 
 
 @pytest.mark.parametrize(("spec", "eps"), [("hopskipjump:queries=300", 0.6), ("square:queries=100", 0.05)])
-def test_eot_finds_what_fools_a_random_model_more_often(spec: str, eps: float) -> None:
+def test_with_eot_fewer_results_fool_a_random_model_by_chance_only(spec: str, eps: float) -> None:
     """Margins are 0.02, noise 0.02: the first lucky answer is no adversarial image."""
     tf.random.set_seed(0)
     classifier = shaken(0.02)
@@ -257,8 +257,9 @@ def test_eot_finds_what_fools_a_random_model_more_often(spec: str, eps: float) -
         attack = registry.build("attacks", f"{options},eot={eot}")
         found = CompiledAttack(classifier, attack, Threat(eps=eps)).search(pixels, labels)
         assert found.queries.max() <= (attack.most_queries or 0)
-        shares.append(np.mean([classifier.classes(found.points) != labels for _ in range(40)]))
-    assert shares[1] > shares[0] + 0.15, shares
+        wrong = np.mean([classifier.classes(found.points) != labels for _ in range(40)], axis=0)
+        shares.append(np.mean(wrong < 0.25))
+    assert shares[1] < shares[0] - 0.15, shares
 
 
 def test_the_first_wrong_of_several_predictions(linear: Classifier) -> None:
@@ -271,7 +272,8 @@ def test_the_first_wrong_of_several_predictions(linear: Classifier) -> None:
 
     # The images are their own numbers; NaN is no class, but a later wrong one counts.
     pixels = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1)
-    model = EvaluatedModel(linear, None, np.ones(5, int), np.arange(5))  # pyright: ignore[reportArgumentType]
+    images = Images(pixels, np.ones(5, np.int32))
+    model = EvaluatedModel(linear, images, images.labels, np.arange(5))
     found = first_wrong(model, ask, pixels, np.ones(5, int), 4)
     assert asked == [[0, 1, 2, 3, 4], [0, 2, 3, 4], [2, 4], [2]]
     np.testing.assert_array_equal(found, [0, 0, -1, 3, 2])
