@@ -15,6 +15,7 @@ import numpy as np
 
 from advcli import registry
 from advcli.backend import KerasModel, keras
+from advcli.data import images as image_files
 from advcli.errors import UsageError, nearest
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
@@ -108,8 +109,8 @@ def attack(
         labels: of an array: (N,) the true classes; None means the predicted ones.
         model: the attacked model; several are attacked together, and an array's verdicts are those of the first.
         progress: called with the progress.
-        options: the other options of ``advcli attack``; of an array ``attack``, ``norm``, ``eps``, ``target``, ``seed``
-            and those of the model.
+        options: the other options of ``advcli attack``; of an array ``attack``, ``norm``, ``eps``, ``target``,
+            ``start``, ``seed`` and those of the model.
 
     Returns:
         The records of the files that are written; of an array the adversarial images.
@@ -145,7 +146,8 @@ def _attack_array(request: AttackRequest, images: np.ndarray, labels: np.ndarray
     if request.target is not None:
         threat = replace(threat, target=classifier.index(request.target))
     true = classifier.predict(pixels).argmax(axis=1) if labels is None else np.asarray(labels)
-    compiled = CompiledAttack(crafted_on.inference_copy, registry.build("attacks", spec), threat, request.seed)
+    start = None if request.start is None else image_files.read(request.start, classifier.channels)
+    compiled = CompiledAttack(crafted_on.inference_copy, registry.build("attacks", spec), threat, request.seed, start)
     found = compiled.search(pixels, true)
     predicted = found.predicted if crafted_on is classifier else classifier.classes(found.points)
     fooled = threat.is_adversarial_class(predicted, true)

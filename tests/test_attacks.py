@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import KINDS, Attack, Suite, Universal, refuse_unsupported
+from advcli.attacks import KINDS, Attack, DecisionAttack, Suite, Universal, refuse_unsupported
 from advcli.backend import Tensor, keras, tf
+from advcli.data.dataset import to_eight_bits, to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.classifier import Classifier
@@ -33,6 +34,7 @@ FEWER = {
     "cw": "cw:steps=40,binary_steps=5,learning_rate=0.05,refine=5",
     "ddn": "ddn:steps=50,refine=5",
     "fmn": "fmn:steps=50,refine=5",
+    "geoda": "geoda:queries=260",
     "hopskipjump": "hopskipjump:queries=260",
     "nes": "nes:queries=255",
     "simba": "simba:queries=200",
@@ -62,10 +64,16 @@ def assert_in_ball(attack: Attack | Suite, adversarial: np.ndarray, pictures: np
         assert threat.size(tf.constant(adversarial - pictures)).numpy().max() <= threat.eps + 1e-6
 
 
-def check(attack: Attack | Suite, classifier: Classifier, pictures: np.ndarray, threat: Threat) -> None:
+def check(
+    attack: Attack | Suite,
+    classifier: Classifier,
+    pictures: np.ndarray,
+    threat: Threat,
+    start: np.ndarray | None = None,
+) -> None:
     """What must hold for every attack, model and threat."""
     labels = classifier.predict(pictures).argmax(axis=1)
-    adversarial, queries = CompiledAttack(classifier, attack, threat)(pictures, labels)
+    adversarial, queries = CompiledAttack(classifier, attack, threat, start=start)(pictures, labels)
     assert adversarial.shape == pictures.shape
     assert adversarial.dtype == np.float32
     assert_in_ball(attack, adversarial, pictures, threat)
@@ -93,9 +101,23 @@ def test_battery(
             refuse_unsupported(attack, threat)
         assert refused.value.hint
         return
+    if target is not None and isinstance(attack, DecisionAttack):
+        with pytest.raises(UsageError, match="from an image"):
+            refuse_unsupported(attack, threat)
+        refuse_unsupported(attack, threat, started=True)
+        check(attack, classifier, pictures, threat, image_of(classifier, target, pictures))
+        return
     refuse_unsupported(attack, threat)
     if len(pictures):
         check(attack, classifier, pictures, threat)
+
+
+def image_of(classifier: Classifier, target: int, pictures: np.ndarray) -> np.ndarray:
+    """An image that the model sees a class in: (H, W, C) uint8."""
+    search = CompiledAttack(classifier, registry.build("attacks", "pgd:steps=40"), Threat(eps=0.9, target=target))
+    made = to_eight_bits(search(pictures[:1], np.zeros(1, int))[0])
+    assert classifier.classes(to_float(made)) == [target]
+    return made[0]
 
 
 @dataclass(frozen=True)

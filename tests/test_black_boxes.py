@@ -545,7 +545,11 @@ NEVER = [
     ("square:queries=30", Norm.L2),
     ("nes:queries=120", Norm.LINF),
     ("simba:queries=30", Norm.LINF),
+    ("square:queries=30,restarts=2,eot=4", Norm.LINF),
     ("hopskipjump:queries=300", Norm.L2),
+    ("hopskipjump:queries=700,eot=3", Norm.L2),
+    ("geoda:queries=300", Norm.LINF),
+    ("geoda:queries=700,eot=3", Norm.L2),
     ("noise:queries=7", Norm.LINF),
     ("spatial:angles=3,places=3", Norm.LINF),
 ]
@@ -572,7 +576,7 @@ def test_no_attack_asks_more_often_than_it_says(spec: str, norm: Norm) -> None:
 def test_what_needs_gradients_says_so() -> None:
     needs = {name: registry.build("attacks", name).needs for name in registry.names("attacks")}
     assert {name for name, need in needs.items() if need == "scores"} == {"square", "nes", "simba"}
-    assert {name for name, need in needs.items() if need == "class"} == {"hopskipjump", "noise", "spatial"}
+    assert {name for name, need in needs.items() if need == "class"} == {"geoda", "hopskipjump", "noise", "spatial"}
     box = BlackBox(ScoreFunction(lambda x: x.mean(axis=(1, 2))[:, :2], b"", 8), "mine", ())
     head, _ = box.open(PROBE)
     classifier = Classifier("mine", box, ("a", "b"), (8, 8), head=head)
@@ -581,7 +585,7 @@ def test_what_needs_gradients_says_so() -> None:
     # Who claims to need only scores must run without gradients.
     for name, need in needs.items():
         if need != "gradient":
-            spec = {"hopskipjump": "hopskipjump:queries=250"}.get(name, name)
+            spec = f"{name}:queries=250" if name in ("geoda", "hopskipjump") else name
             spec = f"{spec}:queries=60" if name in ("square", "nes", "simba") else spec
             CompiledAttack(classifier, registry.build("attacks", spec), Threat(Norm.LINF, 0.05))(
                 np.full((1, 8, 8, 3), 0.5, np.float32), np.zeros(1, int)

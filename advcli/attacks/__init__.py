@@ -70,6 +70,11 @@ class Search(HasLengths, ABC):
         return getattr(self, "queries", None)
 
     @property
+    def passes(self) -> int:
+        """How often it asks about each point, for a randomised model: its option ``eot``."""
+        return getattr(self, "eot", 1)
+
+    @property
     def step_in_ball(self) -> float:
         """The length of a step inside the ball; a search for the smallest perturbation may leave it."""
         return 0.0 if self.kind == "minimum-norm" else super().step_in_ball
@@ -102,6 +107,27 @@ class Attack(Search):
             threat: the ball, and the target class if there is one.
             rng: the only source of random numbers.
         """
+
+
+class DecisionAttack(Attack):
+    """An attack that asks for the predicted class only: it goes from an adversarial image towards the original.
+
+    To reach a class it needs an image of that class; without a target it finds an adversarial image itself.
+    """
+
+    kind: ClassVar[str] = "decision"
+
+    @abstractmethod
+    def __call__(
+        self,
+        logits_fn: Callable[[Tensor], Tensor],
+        images: Tensor,
+        labels: Tensor,
+        threat: Threat,
+        rng: ImageRng,
+        start: Tensor | None = None,
+    ) -> Tensor:
+        """Return adversarial images; ``start`` holds the images to start from: (N, H, W, C)."""
 
 
 class Suite(Search):
@@ -193,11 +219,17 @@ class Universal(Search):
         """
 
 
-def refuse_unsupported(attack: Search, threat: Threat) -> None:
+def refuse_unsupported(attack: Search, threat: Threat, started: bool = False) -> None:
     """Refuse a threat that the attack does not support.
 
+    Args:
+        attack: the attack.
+        threat: the ball, and the target class if there is one.
+        started: whether there is an image to start from.
+
     Raises:
-        UsageError: the attack does not support the norm, or does not support a target class.
+        UsageError: the attack does not support the norm or a target class, or it must start from an image that is
+            missing, or does not start from one.
     """
     name = type(attack).__module__.rpartition(".")[2].replace("_", "-")
     norms = attack.searchable_norms
@@ -207,6 +239,18 @@ def refuse_unsupported(attack: Search, threat: Threat) -> None:
     if threat.target is not None and not attack.targeted:
         raise UsageError(
             f"'{name}' cannot be targeted at a class", "leave the target out: it searches for any incorrect class"
+        )
+    starts = isinstance(attack, DecisionAttack)
+    if started and not (starts and threat.target is not None):
+        able = [
+            each for each in registry.names("attacks") if isinstance(registry.build("attacks", each), DecisionAttack)
+        ]
+        message = "--start needs a --target, whose image it is" if starts else f"'{name}' starts from the image itself"
+        raise UsageError(message, f"leave --start out; with --target these start from another image: {', '.join(able)}")
+    if starts and threat.target is not None and not started:
+        raise UsageError(
+            f"'{name}' reaches a target from an image of that class",
+            "give one with --start FILE, or leave the target out",
         )
 
 

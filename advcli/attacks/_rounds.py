@@ -138,6 +138,32 @@ def asked_about(logits_fn: Network, rows: Tensor) -> Network:
     return logits_fn if of is None else of(rows)
 
 
+def averaged(logits_fn: Network, passes: int) -> Network:
+    """Return a network whose logits are the mean of several passes, for a randomised model."""
+    return logits_fn if passes == 1 else _Averaged(logits_fn, passes)
+
+
+class _Averaged:
+    """The mean of several passes of a network, which may count queries.
+
+    Each pass is a call of its own: some models draw one random number for a whole batch.
+    """
+
+    def __init__(self, network: Network, passes: int) -> None:
+        self._network = network
+        self._passes = passes
+
+    def __call__(self, images: Tensor) -> Tensor:
+        total = self._network(images)
+        for _ in tf.range(self._passes - 1):
+            total += self._network(images)
+        return total / self._passes
+
+    def of(self, rows: Tensor) -> "_Averaged":
+        """Return the network restricted to some of these images."""
+        return _Averaged(asked_about(self._network, rows), self._passes)
+
+
 def on_the_surface(threat: Threat, images: Tensor, rng: ImageRng) -> Tensor:
     """Sample perturbations with a norm of exactly eps: -> (N, H, W, C)."""
     shape = tf.shape(images)[1:]

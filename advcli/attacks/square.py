@@ -12,6 +12,7 @@ from advcli.attacks import Attack
 from advcli.attacks._rounds import (
     Batch,
     Network,
+    averaged,
     best_other,
     by_image,
     in_rounds,
@@ -42,11 +43,12 @@ class Square(Attack):
     """A random search without gradients, so that masked gradients are no defence against it.
 
     Args:
-        queries: number of candidate changes in a run.
+        queries: number of forward passes for candidate changes in a run.
         p: the initial fraction of the image that a change covers.
         restarts: number of runs; a run skips images that are already adversarial.
         rescale: scale the schedule of p, defined for 10,000 queries, to the number of queries.
         stop: an image stops at its first adversarial point; false: the loss is increased to the end.
+        eot: number of forward passes whose mean logits count at each point, for a randomised model.
     """
 
     kind: ClassVar[str] = "score"
@@ -56,18 +58,25 @@ class Square(Attack):
     restarts: int = 1
     rescale: bool = False
     stop: bool = True
+    eot: int = 1
 
     def __post_init__(self) -> None:
-        for option in ("queries", "restarts"):
+        for option in ("queries", "restarts", "eot"):
             if getattr(self, option) < 1:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
+        if self.queries < self.eot:
+            raise UsageError(f"queries {self.queries} is less than eot {self.eot}", "give at least as many")
         if not 0 < self.p <= 1:
             raise UsageError(f"p is not a fraction of the image: {self.p:g}", "give a number above 0, up to 1")
 
     @property
     def most_queries(self) -> int:
         """How often it asks the model about an image at most: also at the start and at the end of each run."""
-        return 1 + self.restarts * (self.queries + 2)
+        return self.eot * (1 + self.restarts * (self._steps + 2))
+
+    @property
+    def _steps(self) -> int:
+        return self.queries // self.eot
 
     def __call__(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
@@ -77,12 +86,13 @@ class Square(Attack):
         def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch)
 
-        return in_rounds(run, logits_fn, images, labels, threat, rng, restarts=self.restarts)
+        network = averaged(logits_fn, self.eot)
+        return in_rounds(run, network, images, labels, threat, rng, restarts=self.restarts)
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch) -> Tensor:
         shares = self.shares()
         # Two places, a sign for each channel and a coin: sampled at once, because sampling costs more than using.
-        numbers = tf.transpose(batch.rng.uniform([self.queries, 5 + batch.images.shape[-1]]), [1, 0, 2])
+        numbers = tf.transpose(batch.rng.uniform([self._steps, 5 + batch.images.shape[-1]]), [1, 0, 2])
 
         def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             sampled = tf.gather(numbers[index], state.row)
@@ -101,13 +111,13 @@ class Square(Attack):
         rows = tf.range(tf.shape(batch.images)[0])
         low, high = (tf.clip_by_value(batch.images + way * threat.eps, 0.0, 1.0) for way in (-1, 1))
         state = _State(rows, batch.images, low, high, batch.labels, start, loss)
-        return until_broken(step, logits_fn, lambda state: state.best, state, self.queries)
+        return until_broken(step, logits_fn, lambda state: state.best, state, self._steps)
 
     def shares(self) -> Tensor:
-        """Return the fraction of the image that each query changes: (queries,)."""
-        index = tf.range(self.queries, dtype=tf.int64)
+        """Return the fraction of the image that each candidate changes: -> (candidates,)."""
+        index = tf.range(self._steps, dtype=tf.int64)
         if self.rescale:
-            index = index * 10_000 // self.queries
+            index = index * 10_000 // self._steps
         halvings = tf.reduce_sum(tf.cast(index[:, None] > tf.constant(HALVINGS, tf.int64), tf.float32), axis=1)
         return self.p / 2**halvings
 

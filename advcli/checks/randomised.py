@@ -45,14 +45,18 @@ class Randomised:
             True,
             f"{self.passes} passes over the same {count} images return logits that differ by up to {apart:.2g} of "
             f"their norm, and {changed} images change class; {_source(evidence)}",
-            "an attack cannot distinguish progress from chance: query the model several times and average"
-            if not evidence.classifier.has_gradient
-            else "average the gradient over the randomness"
-            + (
-                also_run(evidence, "pgd:eot=20", "apgd:eot=20", "autoattack:version=rand")
-                or ": use the results of the attacks with eot"
-            ),
+            f"{_averaged(evidence)}; count an image as correct only if several predictions are, with --repeats 10",
         )
+
+
+def _averaged(evidence: Evidence) -> str:
+    """Advise attacks that average over the randomness."""
+    if evidence.classifier.has_gradient:
+        specs = ("pgd:eot=20", "apgd:eot=20", "autoattack:version=rand")
+        return "average the gradient over the randomness" + (
+            also_run(evidence, *specs) or ": read the attacks with eot"
+        )
+    return "a search cannot tell its progress from chance: ask several times" + also_run(evidence, "square:eot=20")
 
 
 def _source(evidence: Evidence) -> str:

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ class BlackBox:
         self._classes: int | None = None
         self._classes_only = function.scores == "classes"
         self._cache = AnswerCache() if function.remote else None
+        self._anew = False
+        self._times: Counter[bytes] = Counter()
         self._lock = threading.Lock()
         self._interrupted: Callable[[], bool] = lambda: False
 
@@ -137,16 +140,17 @@ class BlackBox:
 
     @property
     def queries(self) -> int | None:
-        """How many different images the current batch has asked about; None if that costs nothing."""
+        """How many different images the current batch has asked about, or times anew; None if that costs nothing."""
         return None if self._cache is None else self._cache.queries
 
     def end_batch(self) -> None:
         """End a batch: its answers are not needed any more."""
+        self._times.clear()
         if self._cache is not None:
             self._cache.end_batch()
 
     def _asked_once(self, images: np.ndarray, cache: AnswerCache) -> np.ndarray:
-        keys = [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
+        keys = [self._key(image) for image in images]
         known = {key: scores for key in keys if (scores := cache.get(key)) is not None}
         rows = {key: row for row, key in enumerate(keys) if key not in known}
         for part in self._parts(np.array(list(rows.values()), int)):
@@ -156,6 +160,23 @@ class BlackBox:
             cache.flush()
         found = [known[key] for key in keys]
         return np.stack(found) if found else np.zeros((0, self._classes or 0), np.float32)
+
+    def _key(self, image: np.ndarray) -> bytes:
+        key = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16)
+        if self._anew:
+            # The number of the question, not chance, so that an evaluation that is resumed finds the answers.
+            image_key = key.digest()
+            self._times[image_key] += 1
+            key.update(str(self._times[image_key]).encode())
+        return key.digest()
+
+    @contextlib.contextmanager
+    def _asking_anew(self) -> Iterator[None]:
+        before, self._anew = self._anew, True
+        try:
+            yield
+        finally:
+            self._anew = before
 
     def _answer(self, images: np.ndarray) -> np.ndarray:
         """Answer TensorFlow, which reports a failure by its text only."""
@@ -247,6 +268,11 @@ class BlackBox:
         if self.function.scores == "probabilities" or bounded:
             return _SIGMOIDS
         return LOGITS
+
+
+def asking_anew(model: KerasModel) -> contextlib.AbstractContextManager[None]:
+    """Have a black box asked again about images whose answers it keeps: the answers of a randomised model differ."""
+    return model._asking_anew() if isinstance(model, BlackBox) else contextlib.nullcontext()
 
 
 def end_batch(model: KerasModel) -> None:

@@ -26,6 +26,7 @@ class Attacked(Record):
     smallest that fooled. ``lengths`` is the unit of ``eps``, of the sizes and of lengths in ``attack``.
     ``queries`` counts the images that the model classified for this attack; 0 if it was crafted on a ``surrogate``.
     ``ensemble`` has a verdict for each model if the image was crafted on several; the other fields are about the first.
+    ``start`` is the image of the target class that the attack started from, if there is one.
     """
 
     type: ClassVar[str] = "attacked"
@@ -56,6 +57,7 @@ class Attacked(Record):
     lengths: str = LENGTHS
     surrogate: str | None = None
     ensemble: tuple[MemberVerdict, ...] = ()
+    start: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

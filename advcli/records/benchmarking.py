@@ -58,6 +58,7 @@ class Protocol(Record):
     images of the evaluation, ``pixels`` of the images of this ``shard`` at each model's size. ``options``
     are the options of the command, from which the evaluation can be repeated. ``surrogate`` is the model that attacks
     see, if it is another one. ``requirements`` is the SHA-256 of the file of requirements, if there is one.
+    ``repeats`` is the number of predictions for each image, of which the first wrong one is recorded.
     """
 
     type: ClassVar[str] = "protocol"
@@ -74,6 +75,7 @@ class Protocol(Record):
     environment: dict[str, str]
     surrogate: dict[str, str] | None = None
     requirements: str | None = None
+    repeats: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +135,8 @@ class Score(Counted, Measurement):
     order in which they ran, among the images that the members before it did not fool. ``queries`` counts the images
     that a remote model was asked about, each once a batch; null for other models. ``surrogate`` is the model that the
     images were crafted on; null for the model itself. ``classes_only`` is the number of the model's outputs that were
-    decided between, where the others were left out; null for all.
+    decided between, where the others were left out; null for all. ``repeats`` is the number of predictions for each
+    image: it is correct if all of them are.
     """
 
     type: ClassVar[str] = "score"
@@ -148,6 +151,7 @@ class Score(Counted, Measurement):
     queries: int | None = None
     surrogate: str | None = None
     classes_only: int | None = None
+    repeats: int = 1
     seconds: float
 
 

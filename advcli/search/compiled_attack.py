@@ -1,15 +1,20 @@
 """An attack compiled for one classifier."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from advcli import registry
-from advcli.attacks import Attack, Suite
+from advcli.attacks import Attack, DecisionAttack, Suite
 from advcli.backend import Tensor, TracedFunction, Variable, as_written, tf
+from advcli.data.dataset import to_float
+from advcli.data.images import resize
+from advcli.errors import AdvcliError
+from advcli.model.black_box import asking_anew
 from advcli.model.classifier import Classifier, predicted_classes
 from advcli.threat.rng import ImageRng, hash_pixels
 from advcli.threat.threat import Threat
@@ -55,12 +60,14 @@ class CompiledAttack:
         attack: the attack, or a suite of attacks.
         threat: the ball.
         seed: together with an image's pixels it determines the image's random numbers.
+        start: (H, W, C) uint8, the image of the target class that a decision-based attack starts from.
     """
 
     classifier: Classifier
     attack: Attack | Suite
     threat: Threat
     seed: int = 0
+    start: np.ndarray | None = field(default=None, compare=False)
 
     def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Attack images: (N, H, W, C) in [0, 1], (N,) labels -> (N, H, W, C), (N,) number of queries."""
@@ -85,9 +92,37 @@ class CompiledAttack:
         search = self._at_model_size if own_size else self._at_any_size
         self._queries.assign(np.zeros(len(pixels), np.int32))
         seeds = image_seeds(pixels, self.seed)
-        found = search(tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), tf.constant(seeds)).numpy()
+        given = (tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), tf.constant(seeds))
+        if self.start is not None:
+            given = (*given, tf.constant(self._start_at(pixels.shape[1:3]), tf.float32))
+        with asking_anew(self.classifier.model) if self.attack.passes > 1 else nullcontext():
+            found = search(*given).numpy()
         finite = np.isfinite(found).all(axis=(1, 2, 3), keepdims=True)
         return np.where(finite, found, pixels), self._queries.numpy()
+
+    def _start_at(self, size: tuple[int, int]) -> np.ndarray:
+        """Return the image to start from at a size: -> (1, H, W, C) in [0, 1].
+
+        Raises:
+            AdvcliError: the model does not see the target class in it.
+        """
+        if self.start is None or self.threat.target is None:
+            raise ValueError("there is no image of a target class")
+        start = to_float(resize(self.start, size))[None]
+        if size not in self._starts:
+            self._starts[size] = int(self.classifier.classes(start)[0])
+        if self._starts[size] != self.threat.target:
+            labels = self.classifier.labels
+            seen, target = labels[self._starts[size]], labels[self.threat.target]
+            raise AdvcliError(
+                f"the model sees '{seen}' in the image to start from, at {size[1]} x {size[0]} pixels, not '{target}'",
+                "give another --start",
+            )
+        return start
+
+    @cached_property
+    def _starts(self) -> dict[tuple[int, int], int]:
+        return {}
 
     def _cross(self, points: np.ndarray, scores: np.ndarray, pixels: np.ndarray, labels: np.ndarray) -> None:
         """Move points near the model's boundary across it; changes ``points`` and ``scores`` in place."""
@@ -222,15 +257,20 @@ class CompiledAttack:
         if isinstance(attack, Suite):
             raise TypeError("the members of a suite are compiled one by one")
 
-        def search(images: Tensor, labels: Tensor, seeds: Tensor) -> Tensor:
+        def search(images: Tensor, labels: Tensor, seeds: Tensor, *start: Tensor) -> Tensor:
             every = tf.range(tf.shape(images)[0])
             network = _Counted(self.classifier.logits, self._queries, every)
+            if start and isinstance(attack, DecisionAttack):
+                starts = tf.ensure_shape(tf.broadcast_to(start[0], tf.shape(images)), images.shape)
+                return attack(network, images, labels, self.threat, ImageRng(seeds), starts)
             return attack(network, images, labels, self.threat, ImageRng(seeds))
 
+        picture = tf.TensorSpec((None, *size, self.classifier.channels), tf.float32)
         signature = [
-            tf.TensorSpec((None, *size, self.classifier.channels), tf.float32),
+            picture,
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None, 2), tf.int32),
+            *([] if self.start is None else [picture]),
         ]
         return tf.function(search, input_signature=signature)
 

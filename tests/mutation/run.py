@@ -49,8 +49,8 @@ PATHS = {
         ("test_minimal_attacks.py", "test_attack_formulas.py"),
     ),
     **dict.fromkeys(
-        [f"advcli/attacks/{name}.py" for name in ("hopskipjump", "nes", "noise", "simba")],
-        ("test_black_box_attacks.py", "test_attack_formulas.py"),
+        [f"advcli/attacks/{name}.py" for name in ("_decision", "geoda", "hopskipjump", "nes", "noise", "simba")],
+        ("test_black_box_attacks.py", "test_decision_attacks.py", "test_attack_formulas.py"),
     ),
     # The fast gradient sign family.
     "advcli/attacks/*.py": ("test_gradient_attacks.py", "test_attack_formulas.py"),

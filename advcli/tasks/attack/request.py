@@ -47,6 +47,7 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
         attack: an attack and its options, such as pgd:steps=40.
         minimal: search for the smallest radius that fools each image, in steps of 1/255, up to --eps if it is given.
         target: the class to reach.
+        start: an image of the target class, from which a decision attack starts.
         label: the true class, to move away from.
         queries: queries of the model for each image by an attack without gradients (with --minimal: at each
             radius); the first and the last check take up to 3 more.
@@ -63,6 +64,7 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
     attack: str | None = attack_option(None, "pgd; without gradients square")
     minimal: bool = option(False, panel=THREAT)
     target: str | None = option(None, panel=THREAT, metavar="CLASS")
+    start: Path | None = option(None, panel=THREAT, metavar="FILE")
     label: str | None = option(None, panel=THREAT, metavar="CLASS", shown="the predicted class")
     queries: int | None = option(None, panel=THREAT, metavar="N", min=1)
     apply: Path | None = option(None, panel=THREAT, metavar="FILE")

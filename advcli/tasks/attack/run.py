@@ -126,6 +126,8 @@ def _most_queries(request: Resolved, chosen: Chosen, images: int) -> dict[str, i
     if request.minimal:
         return {"before and after": checks, "the search for the smallest radius": None}
     most = chosen.search.most_queries
+    # The image to start from is classified at the size of each image.
+    checks += images * (request.start is not None)
     checks += images * (1 + MOST_CHECKS * chosen.search.bounded)
     return {"checks": checks, registry.canonical(chosen.spec): None if most is None else most * images}
 
@@ -195,7 +197,8 @@ def attack_files(
             search, seen, read_pattern(crafted_on, search, seen, pattern), request.seed
         )
     else:
-        compiled_attack = CompiledAttack(crafted_on, search, seen, request.seed)
+        start = None if request.start is None else images.read(request.start, crafted_on.channels)
+        compiled_attack = CompiledAttack(crafted_on, search, seen, request.seed, start)
     if request.minimal:
         find: Search = partial(_search_smallest, MinimumRadius(compiled_attack))
     else:
@@ -337,7 +340,8 @@ def _attack_group(
             difference_times=amplification(difference) if "difference" in paths else None,
             queries=int(found.queries[i]),
             surrogate=request.surrogate,
-            ensemble=verdicts[i],
+            ensemble=verdicts[i] or (),
+            start=_text(request.start),
             seconds=seconds,
             **common,
         )
@@ -400,7 +404,9 @@ def _text(path: Path | None) -> str | None:
 def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, adversarial: np.ndarray) -> None:
     """Write the requested files of an image; each carries its kind and the record as text."""
     # Files do not depend on the folder that they are written to.
-    places = {name: getattr(record, name) for name in ("output", "clean_output", "difference_output", "pattern")}
+    places = {
+        name: getattr(record, name) for name in ("output", "clean_output", "difference_output", "pattern", "start")
+    }
     kept = replace(record, **{name: place and Path(place).name for name, place in places.items()})
     for kind, path in paths.items():
         pixels = {"adversarial": adversarial, "clean": original}.get(kind)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from advcli import registry
 from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_radius, refuse_unsupported
 from advcli.errors import UsageError
+from advcli.files.bounded import refuse_special
 from advcli.model.black_box import Access
 from advcli.model.model_choice import ModelChoice
 from advcli.parsing import read_choices
@@ -71,7 +72,7 @@ def choose(request: Request, shown: Access | None = None) -> Chosen:
     else:
         threat = threat_for(choice.recipe, norm, eps)
     target = request.target if crafted is None or request.target is not None else crafted.target
-    refuse_unsupported(search, threat if target is None else replace(threat, target=0))
+    refuse_unsupported(search, threat if target is None else replace(threat, target=0), request.start is not None)
     return Chosen(spec, search, threat, target)
 
 
@@ -99,6 +100,8 @@ def check(request: Request) -> None:
         UsageError: the request is invalid.
     """
     chosen = choose(request)
+    if request.start is not None and not refuse_special(request.start).is_file():
+        raise UsageError(f"no such file: '{request.start}'", "--start takes an image of the target class")
     if request.overwrite and request.skip_existing:
         raise UsageError("--overwrite and --skip-existing are opposites", "leave one of them out")
     if request.skip_existing and isinstance(chosen.search, Universal) and request.apply is None:

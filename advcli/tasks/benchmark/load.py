@@ -91,6 +91,7 @@ class Prepared:
             environment=_environment(),
             surrogate=self._surrogate,
             requirements=self.request.requirements_file.sha256 if self.request.requirements_file else None,
+            repeats=self.request.repeats,
         )
 
     @property
@@ -176,6 +177,7 @@ def prepare_evaluation(
         request.smoothing,
         request.ranges,
         request.require,
+        request.repeats,
     )
     return Prepared(request, shard, dataset, sample, tuple(models), plan)
 

@@ -15,6 +15,7 @@ from advcli.tasks.benchmark.perturb import changed, searched, unsearched
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.repeats import first_wrong
 from advcli.tasks.benchmark.scores import score_model
 from advcli.threat.spelling import spell_perturbation
 
@@ -103,7 +104,8 @@ def classify_shared(
             yield Progress(f"{model.name}: {spell_perturbation(**perturbation.place)}", done * batch, len(first.rows))
             start = time.perf_counter()
             ask = model.classifier.predict if perturbation is CLEAN else model.classifier.answers
-            scores, labels = ask(pixels), model.labels[places]
+            labels = model.labels[places]
+            scores = first_wrong(model, ask, pixels, labels, plan.repeats)
             seconds = time.perf_counter() - start + making / len(asked)
             columns = {name: values[places] for name, values in model.columns.items()} if is_first else None
             add(plan, model, perturbation, rows, labels, scores, results, keep, seconds, columns=columns)
@@ -135,11 +137,19 @@ def _attacked(
             pixels = model.images.at(places)[0]
             labels = model.labels[places]
             found = search(pixels, labels) if search is not None else unsearched(model, pixels)
+            found = decided(plan, model, found, labels)
             seconds = time.perf_counter() - start
             if store is not None:
                 store(model, attack, places, labels, found)
             add(plan, model, attack, own, labels, found.scores, results, keep, seconds, members=found.members)
         start = time.perf_counter()
+
+
+def decided(plan: Plan, model: EvaluatedModel, found: SearchResult, labels: np.ndarray) -> SearchResult:
+    """Return the result with the scores that decide about each adversarial image; several predictions are made anew."""
+    if plan.repeats == 1:
+        return found
+    return found._replace(scores=first_wrong(model, model.classifier.answers, found.points, labels, plan.repeats))
 
 
 def add(

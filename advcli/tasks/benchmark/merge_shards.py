@@ -99,6 +99,7 @@ def plan_of(protocol: Protocol, results: Results) -> Plan:
         request.smoothing,
         request.ranges,
         request.require,
+        request.repeats,
     )
 
 

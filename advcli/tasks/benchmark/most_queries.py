@@ -25,7 +25,7 @@ def most_queries(
     """
     most: dict[str, int | None] = {}
     for perturbation in plan.perturbations:
-        each = _most_of_an_image(perturbation, len(plan.subjects))
+        each = _most_of_an_image(perturbation, len(plan.subjects), plan.repeats)
         if perturbation.kind is Kind.TRANSFER:
             images = len(model.rows)
         else:
@@ -47,9 +47,10 @@ def most_queries(
     return most
 
 
-def _most_of_an_image(perturbation: Perturbation, models: int) -> int | None:
+def _most_of_an_image(perturbation: Perturbation, models: int, repeats: int) -> int | None:
     if not isinstance(perturbation.method, Search) or perturbation.surrogate or perturbation.place["eps"] == 0:
-        return 1
+        return repeats
     most = perturbation.method.most_queries
-    # The result is classified: by the searched model, or by all.
-    return None if most is None else most + (1 + models if perturbation.kind is Kind.TRANSFER else 1)
+    # The search classifies its result; the verdict is the model's, or that of all models.
+    verdicts = models * repeats if perturbation.kind is Kind.TRANSFER else repeats if repeats > 1 else 0
+    return None if most is None else most + 1 + verdicts

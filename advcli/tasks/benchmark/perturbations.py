@@ -107,14 +107,16 @@ def corruptions_of(names: Sequence[str], severities: Sequence[int]) -> list[Pert
 
 
 def attacks_under(
-    methods: Mapping[str, Search], threats: Sequence[Threat], surrogate: str | None = None
+    methods: Mapping[str, Search], threats: Sequence[Threat], surrogate: str | None = None, repeats: int = 1
 ) -> list[Perturbation]:
     """Combine attacks with several threats; an attack without a ball occurs once.
 
-    On a surrogate an attack does not stop at the first success, which is none against the attacked model yet.
+    On a surrogate an attack does not stop at the first success, which is none against the attacked model yet. Nor does
+    it for several predictions of a randomised model, where the first success may be chance.
     """
+    to_the_end = surrogate is not None or repeats > 1
     return [
-        Perturbation(spec, Kind.ATTACK, method if surrogate else method.verdict_only(), threat, surrogate=surrogate)
+        Perturbation(spec, Kind.ATTACK, method if to_the_end else method.verdict_only(), threat, surrogate=surrogate)
         for number, threat in enumerate(threats)
         for spec, method in methods.items()
         if number == 0 or method.bounded

@@ -97,6 +97,7 @@ class Plan:
         smoothing: the randomized smoothing, if certificates are requested.
         sweeps: the corruptions that are measured over their parameter; their points are among the perturbations.
         required: the accuracy that decides how far a model tolerates them, if tolerances are requested.
+        repeats: the number of predictions for each image, all of which must be correct.
     """
 
     data: str
@@ -109,6 +110,7 @@ class Plan:
     smoothing: Smoothing | None = None
     sweeps: tuple[Sweep, ...] = ()
     required: float | None = None
+    repeats: int = 1
 
     @property
     def shared(self) -> list[Perturbation]:

@@ -119,6 +119,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         given: corrupted versions of the data's images: CORRUPTION/SEVERITY/CLASS folders, or CIFAR-10-C's .npy files.
         given_sets: name and severity of the given perturbations; the data determine them.
         has_clean: whether there are clean images; the data determine it.
+        repeats: predictions for each image, for a randomised model: it counts as correct if all of them are.
         transfer: craft on each model, score on all: the transfer matrix.
         certify: certify l2 radii by randomized smoothing: sigma=0.25,n=1000; also n0=100 and alpha=0.001.
         per_class: accuracy of each class, and the most frequent confusions.
@@ -167,6 +168,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         shown="what the models were trained for; 8/255, in l2 0.5, in l1 12",
     )
     threats: tuple[tuple[str, float], ...] | None = None
+    repeats: int = option(1, panel=THREAT, metavar="N", min=1, max=1000)
     transfer: bool = option(False, panel=THREAT)
     certify: str | None = option(None, panel=THREAT, metavar="SPEC")
     batch: int = batch_option(64)
@@ -347,7 +349,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
             *given_perturbations(self.given_sets),
             *perturbations.noises_of(self.noises),
             *dict.fromkeys((*perturbations.corruptions_of(self.corruptions, self.severities), *swept)),
-            *perturbations.attacks_under(methods, self.balls, self.surrogate),
+            *perturbations.attacks_under(methods, self.balls, self.surrogate, self.repeats),
             *(perturbations.transfers_under(methods, self.balls) if self.transfer else ()),
         )
         return perturbations.with_required(asked, self.required)
@@ -371,7 +373,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         """The perturbations of the requirements, except clean images and the worst case."""
         if self.requirements_file is None:
             return ()
-        return self.requirements_file.perturbations(self.balls[0], self.surrogate)
+        return self.requirements_file.perturbations(self.balls[0], self.surrogate, self.repeats)
 
     @cached_property
     def ranges(self) -> tuple["Sweep", ...]:

@@ -79,17 +79,18 @@ class PlannedRequirement:
         norm, eps = (str(self.threat.norm), self.threat.eps) if self.threat else (None, None)
         return {"perturbation": self.spec, "norm": norm, "eps": eps, "severity": self.severity}
 
-    def perturbations(self, unbounded: Threat, surrogate: str | None) -> list[Perturbation]:
+    def perturbations(self, unbounded: Threat, surrogate: str | None, repeats: int) -> list[Perturbation]:
         """Return what is measured for it; nothing for clean images and the worst case, which others determine.
 
         Args:
             unbounded: the threat of an attack that has no ball.
             surrogate: the model that attacks see, if it is another one.
+            repeats: the number of predictions for each image.
         """
         if self.spec in (CLEAN.spec, WORST):
             return []
         if isinstance(self.method, Search):
-            return attacks_under({self.spec: self.method}, [self.threat or unbounded], surrogate)
+            return attacks_under({self.spec: self.method}, [self.threat or unbounded], surrogate, repeats)
         if isinstance(self.method, Corruption):
             return [Perturbation(self.spec, Kind.CORRUPTION, self.method, severity=self.severity)]
         return noises_of([self.spec])
@@ -126,14 +127,15 @@ class RequirementsFile:
         """The seed that the requirements are about; None if none says it."""
         return next((each.seed for each in self.requirements if each.seed is not None), None)
 
-    def perturbations(self, unbounded: Threat, surrogate: str | None) -> tuple[Perturbation, ...]:
+    def perturbations(self, unbounded: Threat, surrogate: str | None, repeats: int) -> tuple[Perturbation, ...]:
         """Return what is measured for the requirements.
 
         Args:
             unbounded: the threat of an attack that has no ball.
             surrogate: the model that attacks see, if it is another one.
+            repeats: the number of predictions for each image.
         """
-        return tuple(new for each in self.requirements for new in each.perturbations(unbounded, surrogate))
+        return tuple(new for each in self.requirements for new in each.perturbations(unbounded, surrogate, repeats))
 
 
 def lower95(correct: int, images: int) -> float:

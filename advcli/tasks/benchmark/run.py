@@ -123,6 +123,8 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
     if request.surrogate is None:
         refuse_blind_attacks(request, [(model.classifier.access, model.name) for model in prepared.models])
     refuse_mixed(prepared.plan.subjects, request.summary.baseline)
+    if request.repeats > 1:
+        log.info("an image counts as correct if all of %d predictions are", request.repeats)
     results = Results(prepared.plan.images)
     journal = None
     if how.resume is not None:

@@ -36,6 +36,8 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
     else:
         protocol = measured.protocol(len(subject.labels))
         seconds = results.seconds(subject.name, measured)
+    if plan.repeats > 1:
+        protocol += f"; correct in all of {plan.repeats} predictions"
     known = _searched(results, subject.name, measured)[plan.rows]
     return Score(
         model=subject.name,
@@ -50,6 +52,7 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
         seen=None if isinstance(measured, Worst) else was_seen(subject.recipe, measured),
         class_order=subject.class_order,
         classes_only=subject.classes_only,
+        repeats=plan.repeats,
         queries=_queries(results, subject.name, measured),
         surrogate=None if isinstance(measured, Worst) else measured.surrogate,
         fooled_by=None if isinstance(measured, Worst) else _fooled_by(plan, results, subject.name, measured),

@@ -8,7 +8,7 @@ import numpy as np
 
 from advcli.model.classifier import UNDEFINED
 from advcli.records import Progress
-from advcli.tasks.benchmark.measure import Keep, Store, add
+from advcli.tasks.benchmark.measure import Keep, Store, add, decided
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturb import Searched, searched
 from advcli.tasks.benchmark.perturbations import Perturbation
@@ -104,6 +104,7 @@ def _try(
     (places,) = model.parts(rows, len(rows))
     pixels, labels = model.images.at(places)[0], model.labels[places]
     found = candidate.search(pixels, labels)
+    found = decided(plan, model, found, labels)
     predicted = found.predicted
     spent = time.perf_counter() - start
     if store is not None:

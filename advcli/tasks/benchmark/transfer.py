@@ -15,6 +15,7 @@ from advcli.tasks.benchmark.perturb import searched
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.repeats import first_wrong
 from advcli.threat.spelling import spell_perturbation
 
 
@@ -57,7 +58,8 @@ def _transferred(
             if _known(results, model.name, attack, crafted_on.name, rows):
                 continue
             start = time.perf_counter()
-            scores = scorers[model.name].answers(pixels)
+            own = results.labels(model.name)[rows]
+            scores = first_wrong(model, scorers[model.name].answers, pixels, own, plan.repeats)
             seconds = time.perf_counter() - start + making / len(others)
             labels = model.labels[places]
             add(plan, model, attack, rows, labels, scores, results, keep, seconds, crafted_on=crafted_on.name)
