@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import refuse_unsupported
 from advcli.attacks.autoattack import AutoAttack
 from advcli.data.dataset import decode
 from advcli.errors import UsageError
@@ -31,9 +30,10 @@ def certified(shared: Path) -> tuple[Classifier, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("version", ["standard", "plus", "rand"])
-def test_members_can_be_built(version: str) -> None:
-    for spec in AutoAttack(version).members:
-        registry.build("attacks", spec)
+@pytest.mark.parametrize("norm", list(Norm))
+def test_members_can_be_built(version: str, norm: Norm) -> None:
+    for spec in AutoAttack(version).members_in(norm):
+        assert norm in registry.build("attacks", spec).searchable_norms
 
 
 def test_an_unknown_version_is_refused() -> None:
@@ -55,7 +55,7 @@ def test_an_unknown_version_is_refused() -> None:
 )
 def test_gradients_are_averaged_where_there_are_any(spec: str, averages: list[int | None]) -> None:
     attack = registry.build("attacks", f"autoattack:version={spec}")
-    members = [registry.build("attacks", member) for member in attack.members]
+    members = [registry.build("attacks", member) for member in attack.members_in(Norm.LINF)]
     assert [getattr(member, "eot", None) for member in members] == averages
 
 
@@ -65,12 +65,6 @@ def test_a_deviation_from_the_published_attack_is_in_the_title() -> None:
     assert AutoAttack("rand", eot=20).title(10) == "AutoAttack rand"
     with pytest.raises(UsageError):
         AutoAttack(eot=-1)
-
-
-def test_l1_is_refused_with_what_knows_it() -> None:
-    with pytest.raises(UsageError, match="'autoattack' does not search l1 balls") as refused:
-        refuse_unsupported(AutoAttack(), Threat(Norm.L1, 12.0))
-    assert "apgd" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -91,7 +85,7 @@ def test_title(version: str, classes: int, title: str) -> None:
 
 
 def test_the_protocol_names_the_variant_and_every_option() -> None:
-    protocol = protocol_of("autoattack", AutoAttack(), 4)
+    protocol = protocol_of("autoattack", AutoAttack(), 4, Norm.LINF)
     assert protocol.startswith("AutoAttack standard, 4-class variant (3 targets): apgd:loss=ce,steps=100,")
     assert "; apgd:loss=dlr-targeted,steps=100,restarts=1,targets=9," in protocol
     assert "; fab:steps=100,restarts=1,targets=9," in protocol
@@ -109,7 +103,7 @@ def test_an_image_is_right_if_it_is_under_every_member() -> None:
         return classifier.predict(adversarial).argmax(axis=1) == labels
 
     together = right(attack)
-    alone = np.all([right(registry.build("attacks", spec)) for spec in attack.members], axis=0)
+    alone = np.all([right(registry.build("attacks", spec)) for spec in attack.members_in(Norm.LINF)], axis=0)
     assert together.tolist() == alone.tolist()
     assert 0 < together.sum() < 12
 

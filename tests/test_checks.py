@@ -450,7 +450,7 @@ def test_a_suite_alone_shows_a_masked_gradient(linear: Classifier, pixels: np.nd
     evidence = scores_of(before(linear, rounded), pixels[:16], 0.05, "autoattack")
     score = next(score for score in evidence.scores if score.perturbation == "autoattack")
     assert score.fooled_by is not None
-    assert list(score.fooled_by) == list(registry.build("attacks", "autoattack").members)
+    assert list(score.fooled_by) == list(registry.build("attacks", "autoattack").members_in(Norm.LINF))
     assert sum(score.fooled_by.values()) == 16 - score.correct
     assert score.fooled_by["square"] >= 8
     found = finding("black-beats-white", evidence)
@@ -469,7 +469,7 @@ def test_a_suite_alone_shows_a_masked_gradient(linear: Classifier, pixels: np.nd
     [((9, 9, 9, 2), 100, False), ((9, 9, 9, 3), 100, True), ((9, 0, 0, 3), 2000, False)],
 )
 def test_what_square_adds_to_a_suite(sound: Evidence, fooled: tuple[int, ...], images: int, suspect: bool) -> None:
-    members = registry.build("attacks", "autoattack").members
+    members = registry.build("attacks", "autoattack").members_in(Norm.LINF)
     scores = [score("autoattack", 20, images=images, fooled_by=dict(zip(members, fooled, strict=True)))]
     assert finding("black-beats-white", replace(sound, scores=scores)).suspect is suspect
     # Before any gradient attack there is nothing to compare with, and without the counts there is nothing to say.

@@ -39,9 +39,8 @@ class Search(HasLengths, ABC):
     targeted: ClassVar[bool] = True
     bounded: ClassVar[bool] = True
 
-    @property
-    def members(self) -> tuple[str, ...]:
-        """The specs of the attacks that it runs in turn, if it is a suite."""
+    def members_in(self, norm: Norm) -> tuple[str, ...]:
+        """Return the specs of the attacks that it runs in turn in balls of a norm, if it is a suite."""
         return ()
 
     @property
@@ -133,15 +132,15 @@ class DecisionAttack(Attack):
 class Suite(Search):
     """Several attacks, run in turn; each attacks the images that no earlier one fooled."""
 
-    @property
     @abstractmethod
-    def members(self) -> tuple[str, ...]:
-        """Return the specs of the attacks, in order; a task builds and runs them."""
+    def members_in(self, norm: Norm) -> tuple[str, ...]:
+        """Return the specs of the attacks for balls of a norm, in order; a task builds and runs them."""
 
     @property
     def needs(self) -> Access:
         """What its members must see of a model."""
-        return min((registry.build("attacks", member).needs for member in self.members), key=ACCESS_LEVELS.index)
+        members = {member for norm in self.searchable_norms for member in self.members_in(Norm(norm))}
+        return min((registry.build("attacks", member).needs for member in members), key=ACCESS_LEVELS.index)
 
     @abstractmethod
     def title(self, classes: int) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from advcli.attacks._minimal import Smallest, annealed, dual_size, euclidean, margin, none_found, uphill
 from advcli.attacks._rounds import Network, by_image
 from advcli.backend import Tensor, tf
+from advcli.threat import l1_ball
 from advcli.threat.gradient import loss_gradient
 from advcli.threat.threat import Norm, Threat
 
@@ -19,7 +20,7 @@ class Descent:
 
     Args:
         steps: number of gradient steps.
-        step: l2 length of the first step; 0 means the paper's: 1 in l2, 10 in linf.
+        step: l2 length of the first step; 0 means the paper's: 1 in l2 and l1, 10 in linf.
         gamma: by which fraction the radius changes at first.
     """
 
@@ -108,6 +109,8 @@ def _scaled(gradient: Tensor) -> Tensor:
 
 def _in_ball(points: Tensor, images: Tensor, radius: Tensor, threat: Threat) -> Tensor:
     """Project onto [0, 1], then onto balls of one radius an image."""
+    if threat.norm is Norm.L1:
+        return l1_ball.project(points, images, radius[:, None])
     # In the other order a step that [0, 1] cuts would end well inside the ball: the radius would not be used.
     delta = tf.clip_by_value(points, 0.0, 1.0) - images
     radius = by_image(radius)

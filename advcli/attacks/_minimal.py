@@ -59,6 +59,8 @@ def dual_size(gradient: Tensor, threat: Threat) -> Tensor:
     """Return the dual norm of the gradient, ``max of <gradient, d> subject to ||d|| <= 1``: (N, H, W, C) -> (N,)."""
     if threat.norm is Norm.LINF:
         return tf.reduce_sum(tf.abs(gradient), axis=(1, 2, 3))
+    if threat.norm is Norm.L1:
+        return tf.reduce_max(tf.abs(gradient), axis=(1, 2, 3))
     return euclidean(gradient)
 
 
@@ -79,7 +81,8 @@ def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) ->
     The solution is ``d = clip(t * direction)``: every coordinate moves equally far (linf), or in proportion to its
     weight (l2), until its pixel is 0 or 1. ``|<normal, d>|`` is concave and piecewise linear in t, with knots where
     coordinates reach 0 or 1. Newton's method from t = 0 therefore never passes the solution, and ends once no further
-    coordinate is clipped. If there is no solution, every coordinate ends at 0 or 1.
+    coordinate is clipped. In l1 the coordinates of greatest weight go to 0 or 1 one after the other, until the
+    hyperplane is reached. If there is no solution, every coordinate of non-zero weight ends at 0 or 1.
 
     Args:
         points: (N, H, W, C).
@@ -90,6 +93,8 @@ def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) ->
     downhill = -tf.sign(by_image(height)) * normal
     room = tf.where(downhill > 0, 1 - points, points)
     weight = tf.abs(normal)
+    if norm is Norm.L1:
+        return tf.sign(downhill) * _greedy(weight, room, tf.abs(height))
     pace = tf.ones_like(weight) if norm is Norm.LINF else weight
     bends = tf.math.divide_no_nan(room, pace)
     at_end, slopes = weight * room, weight * pace
@@ -107,6 +112,43 @@ def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) ->
     start = (tf.zeros_like(height), none, tf.constant(False))
     reach, _, _ = tf.while_loop(lambda reach, stopped, settled: ~settled, further, start)
     return tf.sign(downhill) * tf.minimum(by_image(reach) * pace, room)
+
+
+def _greedy(weight: Tensor, room: Tensor, wanted: Tensor) -> Tensor:
+    """Return argmin over r of ``sum(r)`` subject to ``<weight, r> = wanted`` and ``0 <= r <= room``.
+
+    Few coordinates move far, so only as many of the greatest weights are sorted as are needed.
+
+    Args:
+        weight: (N, H, W, C), not negative.
+        room: (N, H, W, C).
+        wanted: (N,).
+    """
+    shape = tf.shape(weight)
+    weight, room = (tf.reshape(tensor, [shape[0], -1]) for tensor in (weight, room))
+    coordinates = tf.shape(weight)[1]
+    # Sums of float32 numbers lose the contribution of the last coordinate, which is the one that is cut.
+    wanted = tf.cast(wanted, tf.float64)[:, None]
+
+    def sums(count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        heaviest, index = tf.math.top_k(weight, count)
+        space = tf.gather(room, index, axis=1, batch_dims=1)
+        return index, heaviest, tf.cumsum(tf.cast(heaviest, tf.float64) * tf.cast(space, tf.float64), axis=1)
+
+    def falls_short(count: Tensor) -> Tensor:
+        return (count < coordinates) & tf.reduce_any(sums(count)[2][:, -1:] < wanted)
+
+    def more(count: Tensor) -> tuple[Tensor]:
+        return (tf.minimum(4 * count, coordinates),)
+
+    (count,) = tf.while_loop(falls_short, more, (tf.minimum(64, coordinates),))
+    index, heaviest, gained = sums(count)
+    space = tf.gather(room, index, axis=1, batch_dims=1)
+    before = tf.concat([tf.zeros_like(wanted), gained[:, :-1]], axis=1)
+    left = tf.cast(tf.maximum(wanted - before, 0.0), tf.float32)
+    moved = tf.minimum(tf.math.divide_no_nan(left, heaviest), space)
+    rows = tf.broadcast_to(tf.range(shape[0])[:, None], tf.shape(index))
+    return tf.reshape(tf.scatter_nd(tf.stack([rows, index], axis=-1), moved, tf.shape(weight)), shape)
 
 
 def bisected(

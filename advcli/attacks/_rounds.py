@@ -170,7 +170,10 @@ def on_the_surface(threat: Threat, images: Tensor, rng: ImageRng) -> Tensor:
     if threat.norm == "linf":
         delta = rng.uniform(shape, -1.0, 1.0)
         return threat.eps * delta / tf.reduce_max(tf.abs(delta), axis=(1, 2, 3), keepdims=True)
-    return threat.eps * threat.steepest(rng.normal(shape))
+    delta = rng.normal(shape)
+    if threat.norm == "l1":
+        return threat.eps * delta / tf.reduce_sum(tf.abs(delta), axis=(1, 2, 3), keepdims=True)
+    return threat.eps * threat.steepest(delta)
 
 
 def of_class(logits: Tensor, classes: Tensor) -> Tensor:

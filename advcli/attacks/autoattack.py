@@ -1,7 +1,8 @@
 """AutoAttack: an ensemble of four attacks without parameters to tune, the standard evaluation of robustness.
 
-Croce and Hein 2020, https://arxiv.org/abs/2003.01690. The members are those of their code, with one difference:
-``plus`` runs the targeted form of FAB, because the untargeted form needs a gradient for every class.
+Croce and Hein 2020, https://arxiv.org/abs/2003.01690; for l1 their paper of 2021, https://arxiv.org/abs/2103.01208.
+The members are those of their code, with one difference: ``plus`` runs the targeted form of FAB, because the untargeted
+form needs a gradient for every class.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import ClassVar
 
 from advcli.attacks import Suite
 from advcli.errors import UsageError, nearest
+from advcli.threat.threat import Norm
 
 VERSIONS = {
     "standard": ("apgd:loss=ce", "apgd:loss=dlr-targeted", "fab:stop=true", "square"),
@@ -21,6 +23,12 @@ VERSIONS = {
     ),
     "rand": ("apgd:loss=ce", "apgd:loss=dlr"),
 }
+# In l1 the standard search with gradients has more starts and fewer targets, and comes from larger balls.
+STANDARD_IN_L1 = (
+    "apgd:loss=ce,restarts=5,larger_eps=true",
+    "apgd:loss=dlr-targeted,targets=5,larger_eps=true",
+    *VERSIONS["standard"][2:],
+)
 EOT = {"standard": 1, "plus": 1, "rand": 20}
 
 
@@ -34,7 +42,7 @@ class AutoAttack(Suite):
     """
 
     kind: ClassVar[str] = "suite"
-    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
 
     version: str = "standard"
     eot: int = 0
@@ -45,10 +53,9 @@ class AutoAttack(Suite):
         if self.eot < 0:
             raise UsageError(f"eot is negative: {self.eot}", "give 0 for the version's default")
 
-    @property
-    def members(self) -> tuple[str, ...]:
-        """Return the specs of the members, in order."""
-        specs = VERSIONS[self.version]
+    def members_in(self, norm: Norm) -> tuple[str, ...]:
+        """Return the specs of the members for balls of a norm, in order."""
+        specs = STANDARD_IN_L1 if self.version == "standard" and norm is Norm.L1 else VERSIONS[self.version]
         eot = self.eot or EOT[self.version]
         return tuple(f"{spec},eot={eot}" if eot > 1 and spec.startswith("apgd:") else spec for spec in specs)
 

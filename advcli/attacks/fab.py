@@ -38,6 +38,7 @@ class FAB(Attack):
     """
 
     kind: ClassVar[str] = "minimum-norm"
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
 
     steps: int = 100
     restarts: int = 1

@@ -1,7 +1,8 @@
-"""Square attack: random search with squares (linf) or bumps (l2); queries the scores only.
+"""Square attack: random search with squares (linf) or bumps (l2 and l1); queries the scores only.
 
-Andriushchenko, Croce, Flammarion and Hein 2020, https://arxiv.org/abs/1912.00049. Each image has its own random
-squares; the authors' code uses one square for all images of a batch.
+Andriushchenko, Croce, Flammarion and Hein 2020, https://arxiv.org/abs/1912.00049; for l1 Croce and Hein 2021,
+https://arxiv.org/abs/2103.01208, the constants being those of their code. Each image has its own random squares; the
+authors' code uses one square for all images of a batch.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from advcli.threat.threat import Norm, Threat
 
 # The share of the image that a square covers is halved after these iterations.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+# The rings of a bump have weights 1, 1 / 2**power, 1 / 3**power ... from its centre: in l1 it is pointed.
+POWERS = {Norm.L2: 2, Norm.L1: 4}
 
 
 class _State(NamedTuple):
@@ -52,6 +55,7 @@ class Square(Attack):
     """
 
     kind: ClassVar[str] = "score"
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
 
     queries: int = 5000
     p: float = 0.8
@@ -178,13 +182,13 @@ def _bumps(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
     sampled = rng.uniform([count[0], count[1], 1 + shape[3]])
     sampled = tf.gather(sampled, tf.clip_by_value(rows // side, 0, count[0] - 1), axis=1)
     sampled = tf.gather(sampled, tf.clip_by_value(columns // side, 0, count[1] - 1), axis=2)
-    bumps = _shaped(rows[None] % side, columns[None] % side, side, sampled[..., 0])
+    bumps = _shaped(rows[None] % side, columns[None] % side, side, sampled[..., 0], threat.norm)
     tiled = ((rows >= 0) & (rows < count[0] * side))[:, None] & ((columns >= 0) & (columns < count[1] * side))
-    return _of_length(bumps * tf.cast(tiled[..., None], tf.float32) * _signs(sampled[..., 1:]), images, threat)
+    return _onto(bumps * tf.cast(tiled[..., None], tf.float32) * _signs(sampled[..., 1:]), images, threat)
 
 
 def _bump(state: _State, threat: Threat, share: Tensor, sampled: Tensor) -> Tensor:
-    """Move the l2 norm of one window of each image to another window, and add the remaining budget of the ball."""
+    """Move the norm of one window of each image to another window, and add the remaining budget of the ball."""
     images = state.image
     shape = tf.shape(images)
     side = side_of(share, shape, least=3)
@@ -192,44 +196,57 @@ def _bump(state: _State, threat: Threat, share: Tensor, sampled: Tensor) -> Tens
     window = tf.cast(_inside(rows, columns, side), tf.float32)
     emptied = tf.cast(_inside(*_offsets(side, shape, sampled[:, 2:4]), side), tf.float32)
     delta = state.best - images
-    bump = _shaped(rows, columns, side, sampled[:, 4, None, None]) * window * _signs(sampled[:, None, None, 5:])
-    fresh = bump + delta * window / (_length(delta * window) + 1e-12)
-    unused = tf.maximum(threat.eps**2 - by_image(threat.size(delta)) ** 2, 0.0) / tf.cast(shape[3], tf.float32)
-    length = tf.sqrt(unused + _length(delta * tf.maximum(window, emptied)) ** 2)
-    fresh *= length / (_length(fresh) + 1e-12)
-    return _of_length(delta * (1 - window) * (1 - emptied) + fresh, images, threat)
+    bump = _shaped(rows, columns, side, sampled[:, 4, None, None], threat.norm)
+    bump *= window * _signs(sampled[:, None, None, 5:])
+    fresh = bump + delta * window / (_length(delta * window, threat.norm) + 1e-12)
+    channels = tf.cast(shape[3], tf.float32)
+    within = _length(delta * tf.maximum(window, emptied), threat.norm)
+    if threat.norm is Norm.L1:
+        # With several channels that is more than the budget: the projection takes the excess from all pixels alike.
+        length = tf.maximum(threat.eps - by_image(threat.size(delta)), 0.0) + channels * within
+    else:
+        unused = tf.maximum(threat.eps**2 - by_image(threat.size(delta)) ** 2, 0.0) / channels
+        length = tf.sqrt(unused + within**2)
+    fresh *= length / (_length(fresh, threat.norm) + 1e-12)
+    return _onto(delta * (1 - window) * (1 - emptied) + fresh, images, threat)
 
 
-def _of_length(delta: Tensor, images: Tensor, threat: Threat) -> Tensor:
-    return threat.project(images + threat.eps * delta / (by_image(threat.size(delta)) + 1e-12), images)
+def _onto(delta: Tensor, images: Tensor, threat: Threat) -> Tensor:
+    """Scale perturbations onto the l2 sphere; in l1 project them, which makes them sparse."""
+    if threat.norm is Norm.L2:
+        delta = threat.eps * delta / (by_image(threat.size(delta)) + 1e-12)
+    return threat.project(images + delta, images)
 
 
-def _length(delta: Tensor) -> Tensor:
-    """Return the l2 norm of each channel: (N, H, W, C) -> (N, 1, 1, C)."""
+def _length(delta: Tensor, norm: Norm) -> Tensor:
+    """Return the norm of each channel, l2 or l1: (N, H, W, C) -> (N, 1, 1, C)."""
+    if norm is Norm.L1:
+        return tf.reduce_sum(tf.abs(delta), axis=(1, 2), keepdims=True)
     return tf.sqrt(tf.reduce_sum(delta**2, axis=(1, 2), keepdims=True))
 
 
-def _shaped(rows: Tensor, columns: Tensor, side: Tensor, coin: Tensor) -> Tensor:
+def _shaped(rows: Tensor, columns: Tensor, side: Tensor, coin: Tensor, norm: Norm) -> Tensor:
     """Place the bump, or its transpose, in the windows: (N, H), (N, W) -> (N, H, W, 1)."""
     down = tf.clip_by_value(rows, 0, side - 1)[:, :, None]
     across = tf.clip_by_value(columns, 0, side - 1)[:, None, :]
     place = tf.where(coin < 0.5, down * side + across, across * side + down)
-    return tf.gather(tf.reshape(bump_of(side), [-1]), place)[..., None]
+    return tf.gather(tf.reshape(bump_of(side, norm), [-1]), place)[..., None]
 
 
-def bump_of(side: Tensor) -> Tensor:
-    """Return a positive bump above a negative one, with an l2 norm of one: (side, side)."""
+def bump_of(side: Tensor, norm: Norm = Norm.L2) -> Tensor:
+    """Return a positive bump above a negative one, with an l2 or l1 norm of one: (side, side)."""
+    order = 1 if norm is Norm.L1 else 2
     half, middle = side // 2, side // 2
     rows, columns = tf.range(side)[:, None], tf.range(side)[None, :]
     upper = rows < half
     centre = tf.where(upper, half // 2, half + (side - half) // 2)
     distance = tf.maximum(tf.abs(rows - centre), tf.abs(columns - middle))
-    # Rings of weight 1, 1/4, 1/9 ... lie one over the other, the smallest at the centre.
-    rings = 1.0 / tf.cast(tf.range(1, middle + 2), tf.float32) ** 2
+    # The rings lie one over the other, the smallest at the centre.
+    rings = 1.0 / tf.cast(tf.range(1, middle + 2), tf.float32) ** POWERS[norm]
     height = tf.gather(tf.cumsum(rings, reverse=True), distance)
     hill, valley = tf.where(upper, height, 0.0), tf.where(upper, 0.0, height)
-    whole = tf.math.divide_no_nan(hill, tf.norm(hill)) - tf.math.divide_no_nan(valley, tf.norm(valley))
-    return whole / tf.norm(whole)
+    hill, valley = (tf.math.divide_no_nan(half, tf.norm(half, order)) for half in (hill, valley))
+    return (hill - valley) / tf.norm(hill - valley, order)
 
 
 COMPONENT = Square

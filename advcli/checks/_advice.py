@@ -6,6 +6,7 @@ from typing import Any
 
 from advcli import registry
 from advcli.checks import Evidence
+from advcli.threat.threat import Norm
 
 
 def not_run(evidence: Evidence, *specs: str) -> str:
@@ -27,11 +28,13 @@ def also_run(evidence: Evidence, *specs: str) -> str:
 def _attacks(evidence: Evidence) -> Iterator[str]:
     """List all attacks of an evaluation, and the members of its suites."""
     names = registry.names("attacks")
+    norms = {score.norm for score in evidence.scores if score.norm}
     specs = dict.fromkeys([*evidence.attacks, *(score.perturbation for score in evidence.scores)])
     for spec in specs:
         if registry.canonical(spec) in names:
             yield spec
-            yield from registry.build("attacks", spec).members
+            suite = registry.build("attacks", spec)
+            yield from (each for norm in norms or suite.searchable_norms for each in suite.members_in(Norm(norm)))
 
 
 def _covers(spec: str, run: str) -> bool:

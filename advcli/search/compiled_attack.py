@@ -237,7 +237,7 @@ class CompiledAttack:
 
     @cached_property
     def _members(self) -> "tuple[CompiledAttack, ...]":
-        specs = self.attack.members if isinstance(self.attack, Suite) else ()
+        specs = self.attack.members_in(self.threat.norm) if isinstance(self.attack, Suite) else ()
         return tuple(replace(self, attack=registry.build("attacks", spec)) for spec in specs)
 
     @cached_property

@@ -48,6 +48,8 @@ class Threat:
     def __post_init__(self) -> None:
         if not isinstance(self.eps, (int, float)):
             return
+        # TensorFlow would make an integer tensor of an integer.
+        object.__setattr__(self, "eps", float(self.eps))
         if not 0 <= self.eps < math.inf:
             raise UsageError(f"eps is not a finite number from 0 up: {self.eps}", "give a radius such as 8/255")
         if self.norm is Norm.LINF and self.eps >= 1:

@@ -289,7 +289,7 @@ def our_parts(classifier: Any, threat: Threat, steps: int, queries: int, seed: i
         compiled_attack = CompiledAttack(classifier, attack, threat, seed)
         return lambda images, labels: compiled_attack(images, labels)[0]
 
-    members = registry.build("attacks", "autoattack").members
+    members = registry.build("attacks", "autoattack").members_in(threat.norm)
     return dict(zip(("apgd-ce", "apgd-t", "fab-t", "square"), map(part, members), strict=True))
 
 

@@ -81,7 +81,7 @@ def test_no_arguments_show_help(advcli: Command) -> None:
         (["train", "--attack", "spatial"], "'spatial' does not search a ball", "pgd"),
         (["explain", "cat.png", "--attack", "patch"], "'patch' is one perturbation for many images", "advcli attack"),
         (["explain", "cat.png", "--attack", "spatial", "--eps", "0.1"], "'spatial' does not search a ball", "--eps"),
-        (["attack", "cat.png", "--attack", "autoattack", "--norm", "l1"], "does not search l1 balls", "apgd"),
+        (["attack", "cat.png", "--attack", "bim", "--norm", "l1"], "does not search l1 balls", "apgd"),
         (
             ["attack", "cat.png", "--attack", "deepfool", "--target", "3"],
             "'deepfool' cannot be targeted at a class",
@@ -116,7 +116,7 @@ def test_wrong_usage(advcli: Command, picture: Path, arguments: list[str], messa
 def test_wrong_usage_is_found_before_tensorflow_is_imported(picture: Path) -> None:
     for arguments in (
         ["attack", "cat.png", "--attack", "pdg"],
-        ["attack", "cat.png", "--attack", "autoattack", "--norm", "l1"],
+        ["attack", "cat.png", "--attack", "bim", "--norm", "l1"],
         ["benchmark", "nothing"],
         ["train", "--eps", "9"],
     ):

@@ -13,7 +13,7 @@ from advcli.corruptions import Corruption
 from advcli.errors import UsageError
 from advcli.records.base import Json
 from advcli.threat.lengths import HasLengths
-from advcli.threat.threat import Threat
+from advcli.threat.threat import Norm, Threat
 
 
 class Kind(StrEnum):
@@ -61,6 +61,11 @@ class Perturbation:
         return isinstance(self.method, Search) and self.method.bounded
 
     @property
+    def members(self) -> tuple[str, ...]:
+        """The specs of the attacks that a suite runs in the ball of the threat; of other methods none."""
+        return self.method.members_in(self.threat.norm) if isinstance(self.method, Search) and self.threat else ()
+
+    @property
     def place(self) -> dict[str, Json]:
         """What every record of it says."""
         ball = self.threat if self.bounded else None
@@ -77,14 +82,14 @@ class Perturbation:
             return f"given images, severity {self.severity}"
         if self.method is None:
             return "no perturbation"
-        spelled = protocol_of(self.spec, self.method, classes)
+        spelled = protocol_of(self.spec, self.method, classes, self.threat.norm if self.threat else None)
         spelled += f", crafted on {self.surrogate}" if self.surrogate else ""
         return f"{spelled}, severity {self.severity}" if self.severity else spelled
 
     def description(self) -> dict[str, Json]:
         """Return all that its results depend on, except the model."""
-        members = self.method.members if isinstance(self.method, Suite) else ()
-        return {"kind": str(self.kind), **self.place, "protocol": self.protocol(1000), "members": list(members)}
+        members = list(self.members)
+        return {"kind": str(self.kind), **self.place, "protocol": self.protocol(1000), "members": members}
 
 
 def noises_of(specs: Sequence[str]) -> list[Perturbation]:
@@ -159,10 +164,10 @@ def noise_on_all(spec: str) -> Augmentation:
     return noise.on_all()
 
 
-def protocol_of(spec: str, method: Any, classes: int) -> str:
-    """Write a perturbation's spec with all options, a suite with all its members."""
-    if isinstance(method, Suite):
-        members = (protocol_of(member, registry.build("attacks", member), classes) for member in method.members)
+def protocol_of(spec: str, method: Any, classes: int, norm: Norm | None = None) -> str:
+    """Write a perturbation's spec with all options, a suite with all its members in balls of the norm."""
+    if isinstance(method, Suite) and norm:
+        members = (protocol_of(each, registry.build("attacks", each), classes) for each in method.members_in(norm))
         return f"{method.title(classes)}: {'; '.join(members)}"
     if isinstance(method, corruptions.Composed):
         parts = zip(corruptions.spec_parts(spec), method.parts, strict=True)

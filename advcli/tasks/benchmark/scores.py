@@ -87,8 +87,8 @@ def _fooled_by(plan: Plan, results: Results, model: str, attack: Perturbation) -
     numbers = results.members(model, attack)[plan.rows][fooled]
     if (numbers == UNKNOWN).any():
         return None
-    counts = dict.fromkeys(attack.method.members, 0)
-    for number, member in enumerate(attack.method.members):
+    counts = dict.fromkeys(attack.members, 0)
+    for number, member in enumerate(attack.members):
         counts[member] += int((numbers == number).sum())
     return counts
 
