@@ -20,6 +20,7 @@ from advcli.model.classifier import Classifier
 from advcli.options import options_of
 from advcli.records import Progress, Record
 from advcli.search.compiled_attack import CompiledAttack
+from advcli.search.image_batches import read_mask
 from advcli.search.threat_defaults import threat_for
 from advcli.tasks.attack.request import Request as AttackRequest
 from advcli.tasks.benchmark.request import Execution as BenchmarkExecution
@@ -104,8 +105,8 @@ def attack(
         labels: of an array: (N,) the true classes; None means the predicted ones.
         model: the attacked model.
         progress: called with the progress.
-        options: the other options of ``advcli attack``; of an array ``attack``, ``norm``, ``eps``, ``target``, ``seed``
-            and those of the model.
+        options: the other options of ``advcli attack``; of an array ``attack``, ``norm``, ``eps``, ``target``,
+            ``mask``, ``seed`` and those of the model.
 
     Returns:
         The records of the files that are written; of an array the adversarial images.
@@ -139,9 +140,25 @@ def _attack_array(request: AttackRequest, images: np.ndarray, labels: np.ndarray
         threat = replace(threat, target=classifier.index(request.target))
     true = classifier.predict(pixels).argmax(axis=1) if labels is None else np.asarray(labels)
     compiled = CompiledAttack(classifier.inference_copy, registry.build("attacks", spec), threat, request.seed)
-    found = compiled.search(pixels, true)
+    found = compiled.search(pixels, true, _masks(request.mask, pixels))
     fooled = threat.is_adversarial_class(found.predicted, true)
     return Adversarial(found.points, found.predicted, np.asarray(fooled), found.queries)
+
+
+def _masks(file: Path | None, pixels: np.ndarray) -> np.ndarray | None:
+    """Read the mask of all images of an array.
+
+    Raises:
+        UsageError: it is a folder, or leaves no pixel to change.
+    """
+    if file is None:
+        return None
+    if file.is_dir():
+        raise UsageError(f"'{file}' is a folder, whose masks go by file names", "give one mask for all images")
+    mask = read_mask(file, pixels.shape[1:3])
+    if not mask.any():
+        raise UsageError(f"the mask leaves no pixel to change: '{file}'")
+    return np.repeat(mask[None], len(pixels), axis=0)
 
 
 def benchmark(

@@ -62,14 +62,14 @@ class HopSkipJump(Attack):
             tf.minimum(tf.math.log(tf.sqrt(dimensions) / self.reach_ratio) / tf.math.log(2.0), 20), tf.int32
         )
         already = is_adversarial(images)
-        start, found = _start(is_adversarial, images, already, rng)
+        start, found = _start(is_adversarial, images, already, threat, rng)
         point = bisected(is_adversarial, images, start, bisections, threat)
         best = none_found(images).updated(point, found, images, threat)
         # What a step may take is what it is charged, so that the images of a batch all take the same number.
         used = 1 + _TRIES + bisections
         step, samples = tf.constant(1), tf.constant(self.samples)
         while used + samples + _SHORTER + bisections <= self.queries:
-            way = threat.steepest(self._normal(is_adversarial, images, point, samples, rng.fold(step)))
+            way = threat.steepest(self._normal(is_adversarial, images, point, samples, threat, rng.fold(step)))
             length = threat.size(point - images) / tf.sqrt(tf.cast(step, tf.float32))
             point = _forward(is_adversarial, point, way, length)
             point = bisected(is_adversarial, images, point, bisections, threat)
@@ -80,14 +80,21 @@ class HopSkipJump(Attack):
         return best.within(images, threat, otherwise=images)
 
     def _normal(
-        self, is_adversarial: Callable[[Tensor], Tensor], images: Tensor, point: Tensor, samples: Tensor, rng: ImageRng
+        self,
+        is_adversarial: Callable[[Tensor], Tensor],
+        images: Tensor,
+        point: Tensor,
+        samples: Tensor,
+        threat: Threat,
+        rng: ImageRng,
     ) -> Tensor:
         """Estimate the normal: ``sum (phi - mean(phi)) u`` over neighbours u, phi = 1 if u is adversarial, else -1."""
         reach = self.reach_ratio * by_image(euclidean(point - images))
         ways, votes, share = tf.zeros_like(point), tf.zeros_like(point), tf.zeros(tf.shape(point)[:1])
         for i in tf.range(samples):
-            way = rng.fold(i).normal(tf.shape(point)[1:])
-            neighbour = tf.clip_by_value(point + reach * way / by_image(euclidean(way)), 0.0, 1.0)
+            way = threat.restrict(rng.fold(i).normal(tf.shape(point)[1:]))
+            length = tf.maximum(euclidean(way), 1e-12)
+            neighbour = tf.clip_by_value(point + reach * way / by_image(length), 0.0, 1.0)
             way = tf.math.divide_no_nan(neighbour - point, reach)
             vote = tf.where(is_adversarial(neighbour), 1.0, -1.0)
             ways += way
@@ -99,7 +106,7 @@ class HopSkipJump(Attack):
 
 
 def _start(
-    is_adversarial: Callable[[Tensor], Tensor], images: Tensor, already: Tensor, rng: ImageRng
+    is_adversarial: Callable[[Tensor], Tensor], images: Tensor, already: Tensor, threat: Threat, rng: ImageRng
 ) -> tuple[Tensor, Tensor]:
     """Search for misclassified noise: -> (N, H, W, C), and (N,) bool, where it was found.
 
@@ -115,6 +122,7 @@ def _start(
         grains = rng.fold(-1 - i).uniform([-(-height // grain), -(-width // grain), channels])
         noise = tf.repeat(tf.repeat(grains, grain, axis=1), grain, axis=2)[:, :height, :width]
         noise = tf.ensure_shape(tf.where(i % 2 == 0, noise, tf.round(noise)), images.shape)
+        noise = threat.restore(noise, images)
         fresh = ~found & is_adversarial(noise)
         start = tf.where(by_image(fresh), noise, start)
         found |= fresh

@@ -57,34 +57,54 @@ class CompiledAttack:
     threat: Threat
     seed: int = 0
 
-    def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, pixels: np.ndarray, labels: np.ndarray, masks: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Attack images: (N, H, W, C) in [0, 1], (N,) labels -> (N, H, W, C), (N,) number of queries."""
-        found = self.search(pixels, labels)
+        found = self.search(pixels, labels, masks)
         return found.points, found.queries
 
-    def search(self, pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
-        """Attack images, and classify the results with the model itself: (N, H, W, C) in [0, 1], (N,) -> the result."""
+    def search(self, pixels: np.ndarray, labels: np.ndarray, masks: np.ndarray | None = None) -> SearchResult:
+        """Attack images, and classify the results with the model itself.
+
+        Args:
+            pixels: (N, H, W, C) in [0, 1].
+            labels: (N,) the classes to move away from.
+            masks: (N, H, W, 1) bool, which pixels of each image may change; None means all of them.
+        """
         if self._members:
-            return self._in_turn(pixels, labels)
+            return self._in_turn(pixels, labels, masks)
         if self._proven_copy(pixels) is not self.classifier:
-            return self._on_the_model.search(pixels, labels)
-        points, queries = self._searched(pixels, labels)
+            return self._on_the_model.search(pixels, labels, masks)
+        points, queries = self._searched(pixels, labels, masks)
         predicted = self.classifier.classes(points)
         # A search without a ball has no way to go further along.
         if self.attack.bounded:
-            self._cross(points, predicted, pixels, labels)
+            self._cross(points, predicted, pixels, labels, masks)
         return SearchResult(points, queries, predicted)
 
-    def _searched(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        own_size = pixels.shape[1:3] == self.classifier.image_size
-        search = self._at_model_size if own_size else self._at_any_size
+    def _searched(
+        self, pixels: np.ndarray, labels: np.ndarray, masks: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        size = self.classifier.image_size if pixels.shape[1:3] == self.classifier.image_size else (None, None)
+        search = self._traced(size, masks is not None)
         self._queries.assign(np.zeros(len(pixels), np.int32))
         seeds = image_seeds(pixels, self.seed)
-        found = search(tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), tf.constant(seeds)).numpy()
-        finite = np.isfinite(found).all(axis=(1, 2, 3), keepdims=True)
-        return np.where(finite, found, pixels), self._queries.numpy()
+        inputs = [tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), tf.constant(seeds)]
+        found = search(*inputs, *([] if masks is None else [tf.constant(masks)])).numpy()
+        usable = np.isfinite(found).all(axis=(1, 2, 3), keepdims=True)
+        # Not every attack keeps the values of other pixels to the last bit.
+        usable = usable if masks is None else usable & masks
+        return np.where(usable, found, pixels), self._queries.numpy()
 
-    def _cross(self, points: np.ndarray, predicted: np.ndarray, pixels: np.ndarray, labels: np.ndarray) -> None:
+    def _cross(
+        self,
+        points: np.ndarray,
+        predicted: np.ndarray,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        masks: np.ndarray | None,
+    ) -> None:
         """Move points near the model's boundary across it; changes ``points`` and ``predicted`` in place."""
         left = np.flatnonzero(~self.threat.is_adversarial_class(predicted, labels))
         if len(left) == 0 or self.threat.eps == 0 or self.classifier.source is None:
@@ -92,7 +112,7 @@ class CompiledAttack:
         left = left[self._adversarial_for_the_copy(points[left], labels[left])]
         left = self._lengthen(points, predicted, pixels, labels, left, points[left])
         if len(left):
-            found = self._on_the_model.search(pixels[left], labels[left]).points
+            found = self._on_the_model.search(pixels[left], labels[left], _rows(masks, left)).points
             self._lengthen(points, predicted, pixels, labels, left, found)
 
     def _lengthen(
@@ -163,10 +183,9 @@ class CompiledAttack:
         """The number of traces; more than one for one image size is an error."""
         if self._members:
             return max(member.traces for member in self._members)
-        traced = (self.__dict__.get(name) for name in ("_at_model_size", "_at_any_size"))
-        return sum(function.experimental_get_tracing_count() for function in traced if function is not None)
+        return sum(function.experimental_get_tracing_count() for function in self._functions.values())
 
-    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
+    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray, masks: np.ndarray | None) -> SearchResult:
         """Run each member on the images that no earlier member fooled, and keep each image's best point."""
         fooled_by = np.full(len(pixels), NO_MEMBER)
         found = np.array(pixels, np.float32)
@@ -177,7 +196,7 @@ class CompiledAttack:
             left = np.flatnonzero(~fooled)
             if len(left) == 0:
                 break
-            points, asked, classes, _ = member.search(pixels[left], labels[left])
+            points, asked, classes, _ = member.search(pixels[left], labels[left], _rows(masks, left))
             reached = self.threat.is_adversarial_class(classes, labels[left])
             losses = self._losses(points, labels[left])
             better = reached | (losses > loss[left])
@@ -204,26 +223,29 @@ class CompiledAttack:
         return tf.Variable(np.zeros(0, np.int32), shape=(None,), trainable=False)
 
     @cached_property
-    def _at_model_size(self) -> TracedFunction:
-        return self._traced(self.classifier.image_size)
+    def _functions(self) -> "dict[tuple[int | bool | None, ...], TracedFunction]":
+        return {}
 
-    @cached_property
-    def _at_any_size(self) -> TracedFunction:
-        return self._traced((None, None))
+    def _traced(self, size: tuple[int | None, int | None], masked: bool) -> TracedFunction:
+        """Return the function for images of one size, or of any size, with masks or without."""
+        key = (*size, masked)
+        if key not in self._functions:
+            self._functions[key] = self._new_function(size, masked)
+        return self._functions[key]
 
-    def _traced(self, size: tuple[int | None, int | None]) -> TracedFunction:
-        def search(images: Tensor, labels: Tensor, seeds: Tensor) -> Tensor:
+    def _new_function(self, size: tuple[int | None, int | None], masked: bool) -> TracedFunction:
+        def search(images: Tensor, labels: Tensor, seeds: Tensor, masks: Tensor | None = None) -> Tensor:
             assert not isinstance(self.attack, Suite)
             every = tf.range(tf.shape(images)[0])
             network = _Counted(self.classifier.logits, self._queries, every)
-            return self.attack(network, images, labels, self.threat, ImageRng(seeds))
+            return self.attack(network, images, labels, replace(self.threat, mask=masks), ImageRng(seeds))
 
         signature = [
             tf.TensorSpec((None, *size, self.classifier.channels), tf.float32),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None, 2), tf.int32),
         ]
-        return tf.function(search, input_signature=signature)
+        return tf.function(search, input_signature=signature + [tf.TensorSpec((None, *size, 1), tf.bool)] * masked)
 
 
 @as_written
@@ -249,6 +271,10 @@ class _Counted:
     def of(self, rows: Tensor) -> "_Counted":
         """Return the network restricted to some of these images."""
         return _Counted(self._logits, self._queries, tf.gather(self._rows, rows))
+
+
+def _rows(masks: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if masks is None else masks[rows]
 
 
 def image_seeds(images: np.ndarray, seed: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_radius, refuse_unsupported
+from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_mask, refuse_radius, refuse_unsupported
 from advcli.errors import UsageError
 from advcli.model.black_box import Access
 from advcli.parsing import read_choices
@@ -78,6 +78,8 @@ def check(request: Request) -> None:
     chosen = choose(request)
     if request.overwrite and request.skip_existing:
         raise UsageError("--overwrite and --skip-existing are opposites", "leave one of them out")
+    if request.mask is not None:
+        refuse_mask(chosen.search, chosen.spec)
     if request.skip_existing and isinstance(chosen.search, Universal) and request.apply is None:
         raise UsageError(
             f"'{chosen.spec}' crafts one perturbation over all images: none can be left out",

@@ -197,6 +197,8 @@ def refuse_contradictions(recipe: Recipe) -> None:
         raise UsageError(f"'{name}' does not train in the ball of --eps, so nothing can grow", "leave --eps-warmup out")
     if "attack" in objective.uses:
         refuse_unsupported(registry.build("attacks", recipe.attack), recipe.threat)
+    if recipe.norm == "l0":
+        raise UsageError("training does not search l0 balls", "train in linf, l2 or l1, and attack in l0")
     for part, loss in losses.items():
         if "eps" in loss.uses and recipe.norm not in loss.norms:
             raise UsageError(f"'{part}' does not train in {recipe.norm} balls", f"its norms: {', '.join(loss.norms)}")
