@@ -53,3 +53,24 @@ def fewest(
         is_found |= reached
         low, high = tf.where(reached, low, middle), tf.where(reached, middle, high)
     return found, is_found
+
+
+def exchange(points: Tensor, images: Tensor, gradient: Tensor, eps: float, count: Tensor, barred: Tensor) -> Tensor:
+    """Set back the changed pixels that gain least to first order, and change those that would gain most.
+
+    Args:
+        points: (N, H, W, C), in the ball.
+        images: (N, H, W, C), its centres.
+        gradient: (N, H, W, C), of the loss at the points.
+        eps: how many pixels may change; those that are left over are changed, too.
+        count: (N,) int32, how many are set back.
+        barred: (N, H, W) bool, pixels that are not changed anew.
+    """
+    values, gain = best_values(gradient, images)
+    moved = tf.reduce_any(points != images, axis=-1)
+    own = tf.reduce_sum(gradient * (points - images), axis=-1)
+    back = l0_ball.greatest(tf.where(moved, -own, -float("inf")), count) & moved
+    free = int(eps) - tf.reduce_sum(tf.cast(moved & ~back, tf.int32), axis=(1, 2))
+    allowed = ~moved & ~barred & (gain > 0)
+    fresh = l0_ball.greatest(tf.where(allowed, gain, -1.0), free) & allowed
+    return tf.where(fresh[..., None], values, tf.where(back[..., None], images, points))

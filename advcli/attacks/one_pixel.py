@@ -1,4 +1,4 @@
-"""One-pixel attack: differential evolution of the places and colours of a few pixels; queries the scores only; l0.
+"""One-pixel attack: differential evolution of places and colours of a few pixels; queries the scores only; l0.
 
 Su, Vargas and Sakurai 2019, https://arxiv.org/abs/1710.08864
 """

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from advcli.attacks import Attack
 from advcli.attacks._minimal import Smallest, annealed, margin, none_found
-from advcli.attacks._pixels import best_values, fewest, put
+from advcli.attacks._pixels import best_values, exchange, fewest, put
 from advcli.attacks._rounds import by_image, headway
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -17,6 +17,9 @@ from advcli.threat import l0_ball
 from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
+
+# Exchanges of pixels in a round of the search that comes after.
+_EXCHANGES = 40
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class SigmaZero(Attack):
         threshold: the first threshold, in pixel values of [0, 1].
         pace: by how much the threshold changes in a step, as a ratio of the learning rate.
         refine: rounds of a search that comes after, for this one leaves pixels that are not needed: give the pixels of
-            the greatest gradient their best values, and bisect for the least number of them; 0: the paper's search
-            alone.
+            the greatest gradient their best values, and bisect for the least number of them; where that is more than
+            the ball has, 40 exchanges of pixels inside it; 0: the paper's search alone.
     """
 
     kind: ClassVar[str] = "minimum-norm"
@@ -69,12 +72,40 @@ class SigmaZero(Attack):
         for _ in tf.range(self.refine):
             best = _refined(best, logits_fn, images, labels, threat)
         found = best.within(images, threat, otherwise=point)
-        # Of an image that takes more pixels those that change most need not be the best.
-        gradient, logits = _look(logits_fn, found, labels, threat)
-        others = put(images, *best_values(gradient, images), threat.eps)
-        loss = headway(threat, logits, labels)
-        better = (best.size > threat.eps) & (headway(threat, logits_fn(others), labels) > loss)
-        return tf.where(by_image(better), others, found)
+        if self.refine == 0:
+            return found
+        return self._exchanged(found, logits_fn, images, labels, threat)
+
+    def _exchanged(
+        self, start: Tensor, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat
+    ) -> Tensor:
+        """Exchange pixels inside the ball as long as that raises the loss: (N, H, W, C) -> (N, H, W, C)."""
+        gradient, logits = _look(logits_fn, start, labels, threat)
+        greedy = put(images, *best_values(gradient, images), threat.eps)
+        logits_there = logits_fn(greedy)
+        better = headway(threat, logits_there, labels) > headway(threat, logits, labels)
+        better &= ~threat.is_adversarial(logits, labels)
+        best = tf.where(by_image(better), greedy, start)
+        logits = tf.where(better[:, None], logits_there, logits)
+        loss, done = headway(threat, logits, labels), threat.is_adversarial(logits, labels)
+        most = tf.fill(tf.shape(labels), max(int(threat.eps) // 2, 1))
+        count, barred = most, tf.zeros_like(images[..., 0], tf.bool)
+        for _ in tf.range(_EXCHANGES * self.refine):
+            if tf.reduce_all(done):
+                break
+            gradient, _ = _look(logits_fn, best, labels, threat)
+            point = exchange(best, images, gradient, threat.eps, count, barred)
+            logits = logits_fn(point)
+            reached = headway(threat, logits, labels)
+            better = ~done & (reached > loss)
+            # A pixel that did not help is not tried again before another has.
+            tried = tf.reduce_any((point != best) & (point != images), axis=-1) & (count == 1)[:, None, None]
+            barred = tf.where(better[:, None, None], False, barred | tried)
+            count = tf.where(better, most, tf.maximum(count // 2, 1))
+            best = tf.where(by_image(better), point, best)
+            loss = tf.where(better, reached, loss)
+            done |= better & threat.is_adversarial(logits, labels)
+        return best
 
     def _descend(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat
@@ -142,7 +173,7 @@ def _refined(
     own = tf.maximum(tf.reduce_sum(gradient * (found - images), axis=-1), 0.0) + 1e-12
     own = tf.where(tf.reduce_any(found != images, axis=-1), own, 0.0)
     for candidates, order in ((found, own), (values, gain)):
-        most = tf.cast(l0_ball.size(candidates - images), tf.int32)
+        most = tf.cast(l0_ball.count_pixels(candidates - images), tf.int32)
         points, reached = fewest(is_adversarial, images, candidates, order, most)
         best = best.updated(points, reached, images, threat)
     return best

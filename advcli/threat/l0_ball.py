@@ -7,13 +7,13 @@ from advcli.backend import ArrayLike, Tensor, tf
 from advcli.threat.rng import ImageRng
 
 
-def size(delta: Tensor) -> Tensor:
+def count_pixels(delta: Tensor) -> Tensor:
     """Count the pixels that change: (N, H, W, C) -> (N,) float32."""
     changed = tf.reduce_any(delta != 0, axis=-1)
     return tf.reduce_sum(tf.cast(changed, tf.float32), axis=(1, 2))
 
 
-def project(adversarial: Tensor, original: ArrayLike, eps: float | Tensor) -> Tensor:
+def project_pixels(adversarial: Tensor, original: ArrayLike, eps: float | Tensor) -> Tensor:
     """Project onto the l0 ball inside the box: (N, H, W, C) -> (N, H, W, C).
 
     argmin over y of ``||y - adversarial||_2`` subject to ``||y - original||_0 <= eps`` and ``0 <= y <= 1``.

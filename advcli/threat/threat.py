@@ -150,7 +150,7 @@ class Threat:
         In l0 a pixel counts once, however many of its channels change.
         """
         if self.norm is Norm.L0:
-            return l0_ball.size(delta)
+            return l0_ball.count_pixels(delta)
         if self.norm is Norm.LINF:
             return tf.reduce_max(tf.abs(delta), axis=(1, 2, 3))
         if self.norm is Norm.L1:
@@ -164,7 +164,7 @@ class Threat:
         if self.norm is Norm.L1:
             return l1_ball.project(adversarial, original, self.eps)
         if self.norm is Norm.L0:
-            return l0_ball.project(adversarial, original, self.eps)
+            return l0_ball.project_pixels(adversarial, original, self.eps)
         if self.norm is Norm.LINF:
             inside = tf.clip_by_value(adversarial, original - self.eps, original + self.eps)
         else:
