@@ -23,6 +23,7 @@ from advcli.options import options_of
 from advcli.records import Progress, Record
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.ensemble import ensemble_of
+from advcli.search.image_batches import read_mask
 from advcli.search.threat_defaults import threat_for
 from advcli.tasks.attack.request import Request as AttackRequest
 from advcli.tasks.benchmark.request import Execution as BenchmarkExecution
@@ -110,7 +111,7 @@ def attack(
         model: the attacked model; several are attacked together, and an array's verdicts are those of the first.
         progress: called with the progress.
         options: the other options of ``advcli attack``; of an array ``attack``, ``norm``, ``eps``, ``target``,
-            ``start``, ``seed`` and those of the model.
+            ``start``, ``mask``, ``seed`` and those of the model.
 
     Returns:
         The records of the files that are written; of an array the adversarial images.
@@ -148,10 +149,26 @@ def _attack_array(request: AttackRequest, images: np.ndarray, labels: np.ndarray
     true = classifier.predict(pixels).argmax(axis=1) if labels is None else np.asarray(labels)
     start = None if request.start is None else image_files.read(request.start, classifier.channels)
     compiled = CompiledAttack(crafted_on.inference_copy, registry.build("attacks", spec), threat, request.seed, start)
-    found = compiled.search(pixels, true)
+    found = compiled.search(pixels, true, _masks(request.mask, pixels))
     predicted = found.predicted if crafted_on is classifier else classifier.classes(found.points)
     fooled = threat.is_adversarial_class(predicted, true)
     return Adversarial(found.points, predicted, np.asarray(fooled), found.queries)
+
+
+def _masks(file: Path | None, pixels: np.ndarray) -> np.ndarray | None:
+    """Read the mask of all images of an array.
+
+    Raises:
+        UsageError: it is a folder, or leaves no pixel to change.
+    """
+    if file is None:
+        return None
+    if file.is_dir():
+        raise UsageError(f"'{file}' is a folder, whose masks go by file names", "give one mask for all images")
+    mask = read_mask(file, pixels.shape[1:3])
+    if not mask.any():
+        raise UsageError(f"the mask leaves no pixel to change: '{file}'")
+    return np.repeat(mask[None], len(pixels), axis=0)
 
 
 def benchmark(

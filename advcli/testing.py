@@ -20,7 +20,7 @@ from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Norm, Threat
 
 _SIDE, _CLASSES, _IMAGES = 8, 4, 5
-_RADII = {Norm.LINF: 0.05, Norm.L2: 0.5, Norm.L1: 2.0}
+_RADII = {Norm.LINF: 0.05, Norm.L2: 0.5, Norm.L1: 2.0, Norm.L0: 4.0}
 _TOLERANCE = 1e-6
 
 

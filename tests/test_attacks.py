@@ -25,7 +25,7 @@ from conftest import make_classifier
 
 # Those that craft one pattern for many images are held to the like in test_universal_attacks.py.
 ATTACKS = [name for name in registry.names("attacks") if not isinstance(registry.build("attacks", name), Universal)]
-EPS = {Norm.LINF: 0.05, Norm.L2: 0.5, Norm.L1: 2.0}
+EPS = {Norm.LINF: 0.05, Norm.L2: 0.5, Norm.L1: 2.0, Norm.L0: 4.0}
 
 # Attacks that take thousands of passes are held to the same with fewer.
 FEWER = {
@@ -37,7 +37,10 @@ FEWER = {
     "geoda": "geoda:queries=260",
     "hopskipjump": "hopskipjump:queries=260",
     "nes": "nes:queries=255",
+    "one-pixel": "one-pixel:queries=200,population=20",
     "simba": "simba:queries=200",
+    "sigma-zero": "sigma-zero:steps=40",
+    "sparse-rs": "sparse-rs:queries=300",
     "spatial": "spatial:angles=7,places=3",
     "square": "square:queries=300",
     "bsr": "bsr:samples=8",

@@ -82,7 +82,7 @@ def test_defaults(family: str, name: str) -> None:
 
 
 def test_the_usual_radii() -> None:
-    assert USUAL_RADIUS == {Norm.LINF: 8 / 255, Norm.L2: 0.5, Norm.L1: 12}
+    assert USUAL_RADIUS == {Norm.LINF: 8 / 255, Norm.L2: 0.5, Norm.L1: 12, Norm.L0: 10}
 
 
 ALLOWED = {

@@ -40,7 +40,7 @@ def plain(classifier: Classifier, pictures: np.ndarray, labels: np.ndarray, thre
     return points
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", map(Norm, PGD.norms))
 def test_the_last_point_of_the_plain_loop_is_returned(norm: Norm, small: Classifier, many: np.ndarray) -> None:
     labels = small.predict(many).argmax(axis=1)
     threat = Threat(norm, MIXED[norm])
@@ -48,7 +48,7 @@ def test_the_last_point_of_the_plain_loop_is_returned(norm: Norm, small: Classif
     np.testing.assert_array_equal(found, plain(small, many, labels, threat, 5)[-1])
 
 
-@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("norm", map(Norm, PGD.norms))
 def test_leaving_the_batch_does_not_change_the_verdict(norm: Norm, small: Classifier, many: np.ndarray) -> None:
     labels = small.predict(many).argmax(axis=1)
     threat = Threat(norm, MIXED[norm])

@@ -6,7 +6,8 @@ from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
-EVERY = pytest.mark.parametrize("norm", list(Norm))
+# Balls that are convex; what holds in l0 is in test_l0.py.
+EVERY = pytest.mark.parametrize("norm", [Norm.LINF, Norm.L2, Norm.L1])
 
 
 def rng(count: int, seed: int = 0) -> ImageRng:

@@ -78,6 +78,14 @@ class Search(HasLengths, ABC):
         """The length of a step inside the ball; a search for the smallest perturbation may leave it."""
         return 0.0 if self.kind == "minimum-norm" else super().step_in_ball
 
+    @property
+    def masked(self) -> bool:
+        """Whether it can leave some pixels of each image as they are: a suite if all of its members can."""
+        members = {member for norm in self.searchable_norms for member in self.members_in(Norm(norm))}
+        if members:
+            return all(registry.build("attacks", member).masked for member in members)
+        return self.kind not in ("spatial", "universal")
+
     def verdict_only(self) -> Self:
         """Return the attack that leaves an image at the first point that breaks it, if it has the option ``stop``.
 
@@ -233,7 +241,7 @@ def refuse_unsupported(attack: Search, threat: Threat, started: bool = False) ->
     name = type(attack).__module__.rpartition(".")[2].replace("_", "-")
     norms = attack.searchable_norms
     if attack.bounded and threat.norm not in norms:
-        hint = f"its norms: {', '.join(norms)}; for every norm: {', '.join(_of_every_norm())}"
+        hint = f"its norms: {', '.join(norms)}; for {threat.norm}: {', '.join(_of_norm(threat.norm))}"
         raise UsageError(f"'{name}' does not search {threat.norm} balls", hint)
     if threat.target is not None and not attack.targeted:
         raise UsageError(
@@ -287,10 +295,10 @@ def refuse_blind(search: Search, spec: str, access: Access, model: str, threat: 
     )
 
 
-def _of_every_norm() -> list[str]:
-    """Name the attacks that search balls of every norm."""
-    names = registry.names("attacks")
-    return [name for name in names if set(registry.build("attacks", name).searchable_norms) == set(Norm)]
+def _of_norm(norm: Norm) -> list[str]:
+    """Name the attacks that search balls of a norm."""
+    attacks = {name: registry.build("attacks", name) for name in registry.names("attacks")}
+    return [name for name, attack in attacks.items() if attack.bounded and norm in attack.searchable_norms]
 
 
 def refuse_radius(search: Search, spec: str, norm: Norm | None, eps: float | None, minimal: bool = False) -> None:
@@ -308,6 +316,17 @@ def refuse_radius(search: Search, spec: str, norm: Norm | None, eps: float | Non
         raise UsageError(
             f"'{name}' is one perturbation for all images, not the smallest for each", "leave --minimal out"
         )
+
+
+def refuse_mask(search: Search, spec: str) -> None:
+    """Refuse a mask for an attack that does not change each pixel of each image for itself.
+
+    Raises:
+        UsageError: the attack moves pixels about, or is one perturbation for many images.
+    """
+    if not search.masked:
+        what = "is one perturbation for many images" if isinstance(search, Universal) else "moves all pixels"
+        raise UsageError(f"'{registry.canonical(spec)}' {what}: it has no mask", "leave --mask out")
 
 
 def refuse_pattern(search: Search, spec: str, hint: str) -> None:

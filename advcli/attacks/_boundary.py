@@ -43,7 +43,7 @@ class Walk:
     def __call__(self, logits_fn: Network, threat: Threat, batch: Batch, start: Tensor) -> Tensor:
         """Return the nearest adversarial point found, or the last iterate: -> (N, H, W, C)."""
 
-        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+        def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             lead, gradient = _boundary(network, threat, state)
             point = self._towards(state, lead, gradient, threat)
             is_adversarial = threat.is_adversarial(network(point), state.label)
@@ -60,7 +60,7 @@ class Walk:
 
         size = tf.zeros_like(batch.labels, tf.float32) + float("inf")
         state = _State(batch.images, batch.labels, batch.targets, start, size, start)
-        return until_broken(step, logits_fn, lambda state: state.answer, state, self.steps)
+        return until_broken(step, logits_fn, threat, lambda state: state.answer, state, self.steps)
 
     def _towards(self, state: _State, lead: Tensor, gradient: Tensor, threat: Threat) -> Tensor:
         """Return ``(1 - alpha) * (point + eta * d1) + alpha * (image + eta * d2)``; d1, d2 reach the hyperplane."""
@@ -93,4 +93,4 @@ def _boundary(logits_fn: Network, threat: Threat, state: _State) -> tuple[Tensor
         return ahead, ahead
 
     gradient, ahead = gradient_and_aux(lead, state.point)
-    return ahead, gradient
+    return ahead, threat.restrict(gradient)

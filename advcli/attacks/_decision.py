@@ -45,24 +45,28 @@ def decisions_for_start(start: Tensor | None) -> int:
     return 1 + (TRIES if start is None else 1)
 
 
-def find_start(is_adversarial: Decision, images: Tensor, start: Tensor | None, rng: ImageRng) -> tuple[Tensor, Tensor]:
+def find_start(
+    is_adversarial: Decision, images: Tensor, start: Tensor | None, threat: Threat, rng: ImageRng
+) -> tuple[Tensor, Tensor]:
     """Return adversarial points and which of them are adversarial: (N, H, W, C), and (N,) bool.
 
     Args:
         is_adversarial: the decision.
         images: the originals; one that is adversarial itself is its own start.
         start: the points to start from; None means misclassified noise, which is searched for.
+        threat: which pixels may change.
         rng: one random stream an image.
     """
     already = is_adversarial(images)
     if start is None:
-        return _misclassified_noise(is_adversarial, images, already, rng)
+        return _misclassified_noise(is_adversarial, images, already, threat, rng)
+    start = threat.restore(start, images)
     found = is_adversarial(start)
     return tf.where(by_image(already), images, start), already | found
 
 
 def _misclassified_noise(
-    is_adversarial: Decision, images: Tensor, already: Tensor, rng: ImageRng
+    is_adversarial: Decision, images: Tensor, already: Tensor, threat: Threat, rng: ImageRng
 ) -> tuple[Tensor, Tensor]:
     """Search for misclassified noise: -> (N, H, W, C), and (N,) bool, where it was found.
 
@@ -78,6 +82,7 @@ def _misclassified_noise(
         grains = rng.fold(-1 - i).uniform([-(-height // grain), -(-width // grain), channels])
         noise = tf.repeat(tf.repeat(grains, grain, axis=1), grain, axis=2)[:, :height, :width]
         noise = tf.ensure_shape(tf.where(i % 2 == 0, noise, tf.round(noise)), images.shape)
+        noise = threat.restore(noise, images)
         fresh = ~found & is_adversarial(noise)
         start = tf.where(by_image(fresh), noise, start)
         found |= fresh

@@ -32,7 +32,7 @@ class Descent:
         """Return the nearest adversarial images found, and where the descent ended: (N, H, W, C), (N,)."""
         first = self.step or (10.0 if threat.norm is Norm.LINF else 1.0)
         point, best = images, none_found(images)
-        largest = threat.size(tf.maximum(images, 1 - images))
+        largest = threat.size(threat.restrict(tf.maximum(images, 1 - images)))
         radius = largest
         for i in tf.range(self.steps):
             gradient, behind, is_adversarial = self._look(logits_fn, point, labels, threat)
@@ -59,7 +59,7 @@ class Descent:
             behind = margin(logits, labels, threat)
             total = -tf.reduce_sum(behind)
         gradient = tape.gradient(total, point, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return gradient, behind, threat.is_adversarial(logits, labels)
+        return threat.restrict(gradient), behind, threat.is_adversarial(logits, labels)
 
     def _radius(
         self, radius: Tensor, estimate: Tensor, is_adversarial: Tensor, best: Smallest, gamma: Tensor

@@ -41,8 +41,10 @@ def accumulate(momentum: Tensor, gradient: Tensor, decay: float, threat: Threat)
     The papers divide by the L1 norm of the gradient. The constant factor between the two changes no step, because a
     step depends on the direction only. But the look-ahead of nifgsm needs a momentum of about unit length.
     """
-    flat = threat.size(tf.ones_like(gradient))[:, None, None, None]
+    ones = threat.restrict(tf.ones_like(gradient))
+    flat = threat.size(ones)[:, None, None, None]
     mean = tf.reduce_mean(tf.abs(gradient), axis=(1, 2, 3), keepdims=True)
+    mean = tf.math.divide_no_nan(mean, tf.reduce_mean(ones, axis=(1, 2, 3), keepdims=True))
     return decay * momentum + tf.math.divide_no_nan(gradient, mean * flat)
 
 

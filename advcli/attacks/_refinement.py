@@ -55,7 +55,7 @@ def refined(
         best = best.updated(found.image, tf.math.is_finite(found.size), images, threat)
     for pull in pulls:
 
-        def run(network: Network, restart: Tensor, batch: Batch, pull: float = pull) -> Tensor:
+        def run(network: Network, threat: Threat, restart: Tensor, batch: Batch, pull: float = pull) -> Tensor:
             return Walk(steps, alpha_max=pull)(network, threat, batch, batch.images)
 
         points = in_rounds(run, logits_fn, images, labels, threat, rng, restarts=1, targets=_TARGETS, nearest=True)

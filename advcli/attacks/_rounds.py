@@ -31,7 +31,7 @@ Network = Callable[[Tensor], Tensor]
 
 
 def in_rounds(
-    search: Callable[[Network, Tensor, Batch], Tensor],
+    search: Callable[[Network, Threat, Tensor, Batch], Tensor],
     logits_fn: Network,
     images: Tensor,
     labels: Tensor,
@@ -48,7 +48,7 @@ def in_rounds(
     point of greatest loss of all rounds is returned.
 
     Args:
-        search: (network, restart, batch) -> (n, H, W, C), a point for each image of the batch.
+        search: (network, threat, restart, batch) -> (n, H, W, C), a point for each image of the batch.
         logits_fn: the network.
         images: (N, H, W, C).
         labels: (N,).
@@ -76,7 +76,7 @@ def in_rounds(
                 towards = tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
             batch = _take(Batch(images, labels, towards, rng.fold(index).seeds, size), rows)
             network = asked_about(logits_fn, rows)
-            points = search(network, index % restarts, batch)
+            points = search(network, threat.of(rows), index % restarts, batch)
             logits_there = network(points)
             is_adversarial = threat.is_adversarial(logits_there, batch.labels)
             reached = headway(threat, logits_there, batch.labels)
@@ -90,8 +90,9 @@ def in_rounds(
 
 
 def until_broken(
-    step: Callable[[Network, Tensor, Nest], tuple[Nest, Tensor]],
+    step: Callable[[Network, Threat, Tensor, Nest], tuple[Nest, Tensor]],
     logits_fn: Network,
+    threat: Threat,
     answer: Callable[[Nest], Tensor],
     state: Nest,
     steps: int,
@@ -99,8 +100,9 @@ def until_broken(
     """Repeat a step on the images that are not done, and return each image's answer at the end of its last step.
 
     Args:
-        step: (network, index, state) -> the next state, and (n,) bool: which images are done.
+        step: (network, threat, index, state) -> the next state, and (n,) bool: which images are done.
         logits_fn: the network.
+        threat: the ball.
         answer: state -> (n, H, W, C), the result so far.
         state: a named tuple of tensors whose first axis is the image.
         steps: the maximum number of steps.
@@ -112,7 +114,7 @@ def until_broken(
         return (index < steps) & (tf.size(rows) > 0)
 
     def advance(index: Tensor, rows: Tensor, found: Tensor, state: Nest) -> tuple[Tensor, Tensor, Tensor, Nest]:
-        state, done = step(asked_about(logits_fn, rows), index, state)
+        state, done = step(asked_about(logits_fn, rows), threat.of(rows), index, state)
 
         def leave() -> tuple[Tensor, Tensor, Tensor, Nest]:
             stay = tf.where(~done)[:, 0]
@@ -168,12 +170,12 @@ def on_the_surface(threat: Threat, images: Tensor, rng: ImageRng) -> Tensor:
     """Sample perturbations with a norm of exactly eps: -> (N, H, W, C)."""
     shape = tf.shape(images)[1:]
     if threat.norm == "linf":
-        delta = rng.uniform(shape, -1.0, 1.0)
-        return threat.eps * delta / tf.reduce_max(tf.abs(delta), axis=(1, 2, 3), keepdims=True)
-    delta = rng.normal(shape)
+        delta = threat.restrict(rng.uniform(shape, -1.0, 1.0))
+        return threat.eps * tf.math.divide_no_nan(delta, tf.reduce_max(tf.abs(delta), axis=(1, 2, 3), keepdims=True))
     if threat.norm == "l1":
-        return threat.eps * delta / tf.reduce_sum(tf.abs(delta), axis=(1, 2, 3), keepdims=True)
-    return threat.eps * threat.steepest(delta)
+        delta = threat.restrict(rng.normal(shape))
+        return threat.eps * tf.math.divide_no_nan(delta, tf.reduce_sum(tf.abs(delta), axis=(1, 2, 3), keepdims=True))
+    return threat.eps * threat.steepest(rng.normal(shape))
 
 
 def of_class(logits: Tensor, classes: Tensor) -> Tensor:

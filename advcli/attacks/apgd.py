@@ -89,7 +89,7 @@ class APGD(Attack):
     ) -> Tensor:
         """Run from each start towards each target: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
-        def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
+        def run(network: Network, threat: Threat, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch)
 
         targets = self.targets if self.loss == "dlr-targeted" else 1
@@ -123,7 +123,7 @@ class APGD(Attack):
             _sparse.checkpoints_of(steps) if threat.norm is Norm.L1 else windows_of(steps), tf.float32
         )
 
-        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+        def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             gradient, loss, is_adversarial = self._gradient(network, threat, state)
             state = _remembered(state, gradient, loss, is_adversarial)
             state, gradient = _checked(state, gradient, windows[index], threat)
@@ -149,7 +149,9 @@ class APGD(Attack):
             answer=start,
         )
         # The first step looks at the start, so there is one more than steps are gone.
-        return until_broken(step, logits_fn, lambda state: state.answer if last else state.best, state, steps + 1)
+        return until_broken(
+            step, logits_fn, threat, lambda state: state.answer if last else state.best, state, steps + 1
+        )
 
     def _gradient(
         self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, state: _State
@@ -168,7 +170,7 @@ class APGD(Attack):
             gradient, (logits, loss) = gradient_and_aux(losses, state.point)
             mean += gradient / self.eot
             is_adversarial = threat.is_adversarial(logits, state.label)
-        return mean, loss, is_adversarial
+        return threat.restrict(mean), loss, is_adversarial
 
     def _loss(self, logits: Tensor, labels: Tensor, targets: Tensor, threat: Threat) -> Tensor:
         if self.loss == "ce":

@@ -101,7 +101,7 @@ class CW(Attack):
         pause = max(self.steps // 10, 1)
 
         def objective(w: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-            point = (tf.tanh(w) + 1) / 2
+            point = threat.restore((tf.tanh(w) + 1) / 2, images)
             logits = logits_fn(point)
             behind = margin(logits, labels, threat)
             distance = tf.reduce_sum(tf.square(point - images), axis=(1, 2, 3))
@@ -125,13 +125,13 @@ class CW(Attack):
             mean = 0.9 * mean + 0.1 * gradient
             square = 0.999 * square + 0.001 * tf.square(gradient)
             step = (mean / (1 - 0.9**time)) / (tf.sqrt(square / (1 - 0.999**time)) + 1e-8)
-            w -= by_image(self._rate(best, images)) * step
+            w -= by_image(self._rate(best, images, threat)) * step
         return best, point, sufficed
 
-    def _rate(self, best: Smallest, images: Tensor) -> Tensor:
+    def _rate(self, best: Smallest, images: Tensor, threat: Threat) -> Tensor:
         """Return each image's learning rate, limited because steps longer than the distance jump over the boundary."""
         # A step of Adam changes every w by the learning rate or less, and x' by at most half of that.
-        coordinates = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), tf.float32)
+        coordinates = tf.maximum(tf.reduce_sum(threat.restrict(tf.ones_like(images)), axis=(1, 2, 3)), 1.0)
         return tf.minimum(self.learning_rate, best.size / 10 / (0.5 * tf.sqrt(coordinates)))
 
 

@@ -61,7 +61,7 @@ class DeepFool(Attack):
     ) -> Tensor:
         """Return the first misclassified iterate, projected onto the ball: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
-        def step(network: Network, _: Tensor, state: _State) -> tuple[_State, Tensor]:
+        def step(network: Network, threat: Threat, _: Tensor, state: _State) -> tuple[_State, Tensor]:
             way, is_adversarial = self._way_to_nearest(network, state, threat)
             moved = state.moved + way
             point = tf.clip_by_value(state.image + (1 + self.overshoot) * moved, 0.0, 1.0)
@@ -75,7 +75,7 @@ class DeepFool(Attack):
         classes = tf.math.top_k(wrong, min(self.candidates, logits.shape[1] - 1)).indices
         state = _State(images, labels, classes, tf.zeros_like(images), images)
         return project_outside(
-            until_broken(step, logits_fn, lambda state: state.point, state, self.steps), images, threat
+            until_broken(step, logits_fn, threat, lambda state: state.point, state, self.steps), images, threat
         )
 
     def _way_to_nearest(self, network: Network, state: _State, threat: Threat) -> tuple[Tensor, Tensor]:
@@ -91,6 +91,7 @@ class DeepFool(Attack):
 
         for i in tf.range(tf.shape(state.classes)[1]):
             gradient, (logits, behind) = gradient_and_aux(partial(lead, rivals=state.classes[:, i]), state.point)
+            gradient = threat.restrict(gradient)
             # Aiming at the boundary itself, float32 may stop short of it for ever.
             height = tf.abs(behind) + 1e-6 * tf.reduce_max(tf.abs(logits), axis=1)
             step = to_hyperplane(state.point, gradient, -height, threat.norm)

@@ -64,7 +64,7 @@ class FAB(Attack):
     ) -> Tensor:
         """Run towards each target class: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
-        def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
+        def run(network: Network, threat: Threat, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch, restart)
 
         rounds = {"restarts": self.restarts, "targets": self.targets, "nearest": not self.stop}

@@ -75,13 +75,13 @@ class GeoDA(DecisionAttack):
     ) -> Tensor:
         """Return the nearest adversarial image found, projected onto the ball, or the image: -> (N, H, W, C)."""
         is_adversarial = decide(logits_fn, labels, threat, self.eot)
-        point, found = find_start(is_adversarial, images, start, rng)
+        point, found = find_start(is_adversarial, images, start, threat, rng)
         point = bisected(is_adversarial, images, point, _BISECTIONS, threat)
         best = none_found(images).updated(point, found, images, threat)
         numbers = tf.constant(self.samples(self.queries // self.eot - decisions_for_start(start) - _BISECTIONS))
         normal = tf.zeros_like(images)
         for step in tf.range(tf.size(numbers)):
-            normal += self._normal(is_adversarial, point, numbers[step], rng.fold(step + 1))
+            normal += self._normal(is_adversarial, point, numbers[step], threat, rng.fold(step + 1))
             point = _along(is_adversarial, images, point, threat.steepest(normal), threat)
             point = bisected(is_adversarial, images, point, _BISECTIONS, threat)
             best = best.updated(point, found, images, threat)
@@ -100,11 +100,13 @@ class GeoDA(DecisionAttack):
             found = numbers
         return [max(number, 1) for number in found]
 
-    def _normal(self, is_adversarial: Decision, point: Tensor, samples: Tensor, rng: ImageRng) -> Tensor:
+    def _normal(
+        self, is_adversarial: Decision, point: Tensor, samples: Tensor, threat: Threat, rng: ImageRng
+    ) -> Tensor:
         """Estimate the normal with noise of low frequencies: -> (N, H, W, C)."""
 
         def noise(i: Tensor) -> Tensor:
-            return self._noise(point, rng.fold(i))
+            return threat.restrict(self._noise(point, rng.fold(i)))
 
         return estimate_normal(is_adversarial, point, self.sigma, samples, noise)
 

@@ -68,14 +68,14 @@ class HopSkipJump(DecisionAttack):
         bisections = tf.cast(
             tf.minimum(tf.math.log(tf.sqrt(dimensions) / self.reach_ratio) / tf.math.log(2.0), 20), tf.int32
         )
-        point, found = find_start(is_adversarial, images, start, rng)
+        point, found = find_start(is_adversarial, images, start, threat, rng)
         point = bisected(is_adversarial, images, point, bisections, threat)
         best = none_found(images).updated(point, found, images, threat)
         # What a step may take is what it is charged, so that the images of a batch all take the same number.
         used = decisions_for_start(start) + bisections
         step, samples = tf.constant(1), tf.constant(self.samples)
         while used + samples + _SHORTER + bisections <= self.queries // self.eot:
-            way = threat.steepest(self._normal(is_adversarial, images, point, samples, rng.fold(step)))
+            way = threat.steepest(self._normal(is_adversarial, images, point, samples, threat, rng.fold(step)))
             length = threat.size(point - images) / tf.sqrt(tf.cast(step, tf.float32))
             point = _forward(is_adversarial, point, way, length)
             point = bisected(is_adversarial, images, point, bisections, threat)
@@ -86,13 +86,13 @@ class HopSkipJump(DecisionAttack):
         return best.within(images, threat, otherwise=images)
 
     def _normal(
-        self, is_adversarial: Decision, images: Tensor, point: Tensor, samples: Tensor, rng: ImageRng
+        self, is_adversarial: Decision, images: Tensor, point: Tensor, samples: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Estimate the normal with neighbours in random directions: -> (N, H, W, C)."""
 
         def direction(i: Tensor) -> Tensor:
-            way = rng.fold(i).normal(tf.shape(point)[1:])
-            return way / by_image(euclidean(way))
+            way = threat.restrict(rng.fold(i).normal(tf.shape(point)[1:]))
+            return way / by_image(tf.maximum(euclidean(way), 1e-12))
 
         reach = self.reach_ratio * by_image(euclidean(point - images))
         return estimate_normal(is_adversarial, point, reach, samples, direction)

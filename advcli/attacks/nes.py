@@ -56,7 +56,7 @@ class NES(Attack):
     ) -> Tensor:
         """Return the first adversarial point, or the last iterate: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
-        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+        def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             is_adversarial = threat.is_adversarial(network(state.point), state.label)
             gradient = self._estimate(network, state, threat, ImageRng(state.seeds).fold(index))
             moved = state.point + threat.length(self.step, 0.2) * threat.steepest(gradient)
@@ -65,13 +65,13 @@ class NES(Attack):
 
         steps = self.queries // (self.samples + 1)
         return until_broken(
-            step, logits_fn, lambda state: state.point, _State(images, labels, rng.seeds, images), steps
+            step, logits_fn, threat, lambda state: state.point, _State(images, labels, rng.seeds, images), steps
         )
 
     def _estimate(self, network: Network, state: _State, threat: Threat, rng: ImageRng) -> Tensor:
         total = tf.zeros_like(state.point)
         for i in tf.range(self.samples // 2):
-            way = rng.fold(i).normal(tf.shape(state.point)[1:])
+            way = threat.restrict(rng.fold(i).normal(tf.shape(state.point)[1:]))
             up = threat.loss(network(state.point + self.sigma * way), state.label)
             down = threat.loss(network(state.point - self.sigma * way), state.label)
             total += by_image(up - down) * way

@@ -24,7 +24,7 @@ class Noise(Attack):
     """
 
     kind: ClassVar[str] = "random"
-    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1", "l0")
 
     queries: int = 10
 

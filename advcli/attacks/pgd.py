@@ -82,7 +82,7 @@ class PGD(Attack):
         if self.restarts == 1:
             return run(logits_fn, images, labels, threat, rng)
 
-        def search(network: Network, restart: Tensor, batch: Batch) -> Tensor:
+        def search(network: Network, threat: Threat, restart: Tensor, batch: Batch) -> Tensor:
             return run(network, batch.images, batch.labels, threat, batch.rng)
 
         return in_rounds(search, logits_fn, images, labels, threat, rng, restarts=self.restarts)
@@ -101,7 +101,7 @@ class PGD(Attack):
         # The last look needs no step, but has an index.
         lengths = tf.stack([tf.cast(length, tf.float32) for length in (*self.paces(threat), 0.0)])
 
-        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+        def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             gradient, logits = self._gradient(network, state.point, state.label, threat)
             ahead = projected_step(state.point, gradient, lengths[index], state.image, threat)
             return state._replace(point=ahead, answer=state.point), threat.is_adversarial(logits, state.label)
@@ -109,7 +109,7 @@ class PGD(Attack):
         start = self._start(images, threat, rng)
         state = _State(image=images, label=labels, point=start, answer=start)
         # The first look is at the start, so there is one more than steps.
-        return until_broken(step, logits_fn, lambda state: state.answer, state, self.steps + 1)
+        return until_broken(step, logits_fn, threat, lambda state: state.answer, state, self.steps + 1)
 
     def _start(self, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
         return threat.sample(images, rng) if self.random_start else images

@@ -19,6 +19,7 @@ class _State(NamedTuple):
     image: Tensor
     label: Tensor
     order: Tensor
+    pixels: Tensor
     point: Tensor
     loss: Tensor
     is_adversarial: Tensor
@@ -52,8 +53,8 @@ class SimBA(Attack):
         length = self.step or (threat.eps if threat.norm is Norm.LINF else 0.2)
         pixels = tf.reduce_prod(tf.shape(images)[1:])
 
-        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
-            one_hot = tf.one_hot(state.order[:, index % pixels], pixels)
+        def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+            one_hot = tf.one_hot(tf.gather(state.order, index % state.pixels, axis=1, batch_dims=1), pixels)
             way = length * tf.reshape(one_hot, tf.shape(state.point))
             done = state.is_adversarial
             accepted = state.is_adversarial
@@ -71,11 +72,14 @@ class SimBA(Attack):
             return state, done | state.is_adversarial
 
         logits = logits_fn(images)
-        order = tf.argsort(rng.uniform([pixels]), axis=1)
+        # Values that may not change come last, and are not tried.
+        free = tf.reshape(threat.restrict(tf.ones_like(images)), (-1, pixels))
+        count = tf.maximum(tf.cast(tf.reduce_sum(free, axis=1), tf.int32), 1)
+        order = tf.argsort(rng.uniform([pixels]) - free, axis=1)
         state = _State(
-            images, labels, order, images, threat.loss(logits, labels), threat.is_adversarial(logits, labels)
+            images, labels, order, count, images, threat.loss(logits, labels), threat.is_adversarial(logits, labels)
         )
-        return until_broken(step, logits_fn, lambda state: state.point, state, (self.queries - 1) // 2)
+        return until_broken(step, logits_fn, threat, lambda state: state.point, state, (self.queries - 1) // 2)
 
 
 COMPONENT = SimBA

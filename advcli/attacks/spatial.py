@@ -71,7 +71,7 @@ class Spatial(Attack):
         moves = self.moves()
         grid = tf.constant(moves, tf.float32)
 
-        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+        def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             moved = tf.ensure_shape(self._move(state.image, grid[index]), state.image.shape)
             logits = network(moved)
             is_adversarial = threat.is_adversarial(logits, state.label)
@@ -86,7 +86,7 @@ class Spatial(Attack):
 
         number = tf.zeros_like(labels, tf.float32)
         state = _State(images, labels, images, loss=number - math.inf, broken=number != 0)
-        return until_broken(step, logits_fn, lambda state: state.best, state, len(moves))
+        return until_broken(step, logits_fn, threat, lambda state: state.best, state, len(moves))
 
     def moves(self) -> list[tuple[float, float, float]]:
         """Return (angle, shift down, shift right) as fractions of their maxima; the first is (0, 0, 0)."""

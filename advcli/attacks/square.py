@@ -87,7 +87,7 @@ class Square(Attack):
     ) -> Tensor:
         """Return the best point of the random search: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
-        def run(network: Network, restart: Tensor, batch: Batch) -> Tensor:
+        def run(network: Network, threat: Threat, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch)
 
         network = averaged(logits_fn, self.eot)
@@ -98,7 +98,7 @@ class Square(Attack):
         # Two places, a sign for each channel and a coin: sampled at once, because sampling costs more than using.
         numbers = tf.transpose(batch.rng.uniform([self._steps, 5 + batch.images.shape[-1]]), [1, 0, 2])
 
-        def step(network: Network, index: Tensor, state: _State) -> tuple[_State, Tensor]:
+        def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             sampled = tf.gather(numbers[index], state.row)
             change = _square if threat.norm is Norm.LINF else _bump
             proposal = change(state, threat, shares[index], sampled)
@@ -113,9 +113,9 @@ class Square(Attack):
         start = first(batch.images, threat, batch.rng.fold(1))
         loss, _ = _loss(logits_fn(start), batch.labels, threat)
         rows = tf.range(tf.shape(batch.images)[0])
-        low, high = (tf.clip_by_value(batch.images + way * threat.eps, 0.0, 1.0) for way in (-1, 1))
+        low, high = (threat.project(batch.images + way * threat.eps, batch.images) for way in (-1, 1))
         state = _State(rows, batch.images, low, high, batch.labels, start, loss)
-        return until_broken(step, logits_fn, lambda state: state.best, state, self._steps)
+        return until_broken(step, logits_fn, threat, lambda state: state.best, state, self._steps)
 
     def shares(self) -> Tensor:
         """Return the fraction of the image that each candidate changes: -> (candidates,)."""
@@ -142,10 +142,28 @@ def side_of(share: Tensor, shape: Tensor, least: int) -> Tensor:
     return tf.minimum(side, tf.minimum(shape[1], shape[2]))
 
 
-def _offsets(side: Tensor, shape: Tensor, sampled: Tensor) -> tuple[Tensor, Tensor]:
+def _offsets(side: Tensor, shape: Tensor, sampled: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
     """Place a window on each image: (N, 2) in [0, 1) -> each row's and column's offset in it, (N, H), (N, W)."""
-    corner = tf.cast(sampled * tf.cast(shape[1:3] - side + 1, tf.float32), tf.int32)
+    first, last = tf.zeros_like(shape[1:3]), shape[1:3] - side
+    if threat.mask is not None:
+        # A window that misses all pixels that may change would cost a query for nothing.
+        first, last = _reach(threat.mask, side, shape)
+    corner = first + tf.cast(sampled * tf.cast(last - first + 1, tf.float32), tf.int32)
     return tf.range(shape[1]) - corner[:, :1], tf.range(shape[2]) - corner[:, 1:]
+
+
+def _reach(mask: Tensor, side: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and last corner of windows that meet the bounding box of the mask: -> (N, 2), (N, 2)."""
+    bounds = []
+    for axis, across in ((1, 2), (2, 1)):
+        used = tf.reduce_any(mask, axis=(across, 3))
+        places = tf.range(shape[axis])[None]
+        lowest = tf.reduce_min(tf.where(used, places, shape[axis] - 1), axis=1)
+        highest = tf.reduce_max(tf.where(used, places, 0), axis=1)
+        most = shape[axis] - side
+        bounds.append((tf.clip_by_value(lowest - side + 1, 0, most), tf.clip_by_value(highest, 0, most)))
+    (top, bottom), (left, right) = bounds
+    return tf.stack([top, left], axis=1), tf.stack([bottom, right], axis=1)
 
 
 def _inside(rows: Tensor, columns: Tensor, side: Tensor) -> Tensor:
@@ -161,14 +179,14 @@ def _signs(sampled: Tensor) -> Tensor:
 
 def _stripes(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
     shape = tf.shape(images)
-    return tf.clip_by_value(images + threat.eps * _signs(rng.uniform([1, shape[2], shape[3]])), 0.0, 1.0)
+    return threat.project(images + threat.eps * _signs(rng.uniform([1, shape[2], shape[3]])), images)
 
 
 def _square(state: _State, threat: Threat, share: Tensor, sampled: Tensor) -> Tensor:
     """Set one square of each image to ``x + eps`` or ``x - eps``, with a random sign for each channel."""
     shape = tf.shape(state.best)
     side = side_of(share, shape, least=1)
-    window = _inside(*_offsets(side, shape, sampled[:, :2]), side)
+    window = _inside(*_offsets(side, shape, sampled[:, :2], threat), side)
     return tf.where(window, tf.where(sampled[:, None, None, 5:] < 0.5, state.low, state.high), state.best)
 
 
@@ -192,13 +210,13 @@ def _bump(state: _State, threat: Threat, share: Tensor, sampled: Tensor) -> Tens
     images = state.image
     shape = tf.shape(images)
     side = side_of(share, shape, least=3)
-    rows, columns = _offsets(side, shape, sampled[:, :2])
+    rows, columns = _offsets(side, shape, sampled[:, :2], threat)
     window = tf.cast(_inside(rows, columns, side), tf.float32)
-    emptied = tf.cast(_inside(*_offsets(side, shape, sampled[:, 2:4]), side), tf.float32)
+    emptied = tf.cast(_inside(*_offsets(side, shape, sampled[:, 2:4], threat), side), tf.float32)
     delta = state.best - images
     bump = _shaped(rows, columns, side, sampled[:, 4, None, None], threat.norm)
     bump *= window * _signs(sampled[:, None, None, 5:])
-    fresh = bump + delta * window / (_length(delta * window, threat.norm) + 1e-12)
+    fresh = threat.restrict(bump + delta * window / (_length(delta * window, threat.norm) + 1e-12))
     channels = tf.cast(shape[3], tf.float32)
     within = _length(delta * tf.maximum(window, emptied), threat.norm)
     if threat.norm is Norm.L1:
@@ -213,6 +231,7 @@ def _bump(state: _State, threat: Threat, share: Tensor, sampled: Tensor) -> Tens
 
 def _onto(delta: Tensor, images: Tensor, threat: Threat) -> Tensor:
     """Scale perturbations onto the l2 sphere; in l1 project them, which makes them sparse."""
+    delta = threat.restrict(delta)
     if threat.norm is Norm.L2:
         delta = threat.eps * delta / (by_image(threat.size(delta)) + 1e-12)
     return threat.project(images + delta, images)

@@ -4,7 +4,7 @@ Dong, Pang, Su and Zhu 2019, https://arxiv.org/abs/1904.02884
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from advcli.attacks import Attack, _momentum
@@ -49,8 +49,11 @@ class TIFGSM(Attack):
         """Return the last iterate: (N, H, W, C), (N,) -> (N, H, W, C)."""
         pace = _momentum.Pace(self.steps, threat.length(self.step, 1 / self.steps), self.decay)
 
+        # What surrounds a mask counts in the means at its border.
+        unmasked = replace(threat, mask=None)
+
         def gradient(at: Tensor, *_: Tensor) -> Tensor:
-            return self.smooth(loss_gradient(logits_fn, at, labels, threat)[0])
+            return threat.restrict(self.smooth(loss_gradient(logits_fn, at, labels, unmasked)[0]))
 
         return _momentum.climb(gradient, images, threat, pace)
 

@@ -221,6 +221,15 @@ def resize(array: np.ndarray, size: tuple[int, int], fit: Fit = "squash") -> np.
     return resized.round().clip(0, 255).astype(np.uint8) if array.dtype == np.uint8 else resized.clip(0, 1)
 
 
+def resize_nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image without mixing its values, each pixel that of the nearest centre: -> (height, width, C)."""
+    # In whole numbers: (i + 1/2) * before / after, rounded down.
+    rows, columns = (
+        (2 * np.arange(after) + 1) * before // (2 * after) for before, after in zip(array.shape[:2], size, strict=True)
+    )
+    return array[rows[:, None], columns[None]]
+
+
 def crop_window(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return to which size an image is scaled before its centre is cut out, and where that begins: (top, left).
 

@@ -90,6 +90,24 @@ def _is_installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
+def pair_by_name(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Find the image of a folder that has the name of each file, whatever their suffixes are: file -> its pair.
+
+    Raises:
+        UsageError: one is missing, or there are several.
+    """
+    pairs: dict[str, list[Path]] = {}
+    for candidate in inside(folder):
+        pairs.setdefault(candidate.stem, []).append(candidate)
+    for file in files:
+        found = pairs.get(file.stem, [])
+        if not found:
+            raise UsageError(f"'{folder}' holds no image called '{file.stem}'", f"it needs one for each, as '{file}'")
+        if len(found) > 1:
+            raise UsageError(f"'{found[0]}' and '{found[1]}' are both for '{file}'", "leave one of them")
+    return {file: pairs[file.stem][0] for file in files}
+
+
 def plan_outputs(files: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bool) -> dict[Path, Path]:
     """Choose each file's output path: file -> output path without its suffix.
 

@@ -69,36 +69,51 @@ class CompiledAttack:
     seed: int = 0
     start: np.ndarray | None = field(default=None, compare=False)
 
-    def __call__(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, pixels: np.ndarray, labels: np.ndarray, masks: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Attack images: (N, H, W, C) in [0, 1], (N,) labels -> (N, H, W, C), (N,) number of queries."""
-        found = self.search(pixels, labels)
+        found = self.search(pixels, labels, masks)
         return found.points, found.queries
 
-    def search(self, pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
-        """Attack images, and classify the results with the model itself: (N, H, W, C) in [0, 1], (N,) -> the result."""
+    def search(self, pixels: np.ndarray, labels: np.ndarray, masks: np.ndarray | None = None) -> SearchResult:
+        """Attack images, and classify the results with the model itself.
+
+        Args:
+            pixels: (N, H, W, C) in [0, 1].
+            labels: (N,) the classes to move away from.
+            masks: (N, H, W, 1) bool, which pixels of each image may change; None means all of them.
+        """
         if self._members:
-            return self._in_turn(pixels, labels)
+            return self._in_turn(pixels, labels, masks)
         if self._proven_copy(pixels) is not self.classifier:
-            return self._on_the_model.search(pixels, labels)
-        points, queries = self.classifier.batches(self._searched, pixels, labels)
+            return self._on_the_model.search(pixels, labels, masks)
+        given = (pixels, labels) if masks is None else (pixels, labels, masks)
+        points, queries = self.classifier.batches(self._searched, *given)
         scores = self.classifier.answers(points)
         # A search without a ball has no way to go further along.
         if self.attack.bounded:
-            self._cross(points, scores, pixels, labels)
+            self._cross(points, scores, pixels, labels, masks)
         return SearchResult(points, queries, scores)
 
-    def _searched(self, pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        own_size = pixels.shape[1:3] == self.classifier.image_size
-        search = self._at_model_size if own_size else self._at_any_size
+    def _searched(
+        self, pixels: np.ndarray, labels: np.ndarray, masks: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        size = self.classifier.image_size if pixels.shape[1:3] == self.classifier.image_size else (None, None)
+        search = self._traced(size, masks is not None)
         self._queries.assign(np.zeros(len(pixels), np.int32))
         seeds = image_seeds(pixels, self.seed)
         given = (tf.constant(pixels, tf.float32), tf.constant(labels, tf.int32), tf.constant(seeds))
         if self.start is not None:
             given = (*given, tf.constant(self._start_at(pixels.shape[1:3]), tf.float32))
+        if masks is not None:
+            given = (*given, tf.constant(masks))
         with asking_anew(self.classifier.model) if self.attack.passes > 1 else nullcontext():
             found = search(*given).numpy()
-        finite = np.isfinite(found).all(axis=(1, 2, 3), keepdims=True)
-        return np.where(finite, found, pixels), self._queries.numpy()
+        usable = np.isfinite(found).all(axis=(1, 2, 3), keepdims=True)
+        # Not every attack keeps the values of other pixels to the last bit.
+        usable = usable if masks is None else usable & masks
+        return np.where(usable, found, pixels), self._queries.numpy()
 
     def _start_at(self, size: tuple[int, int]) -> np.ndarray:
         """Return the image to start from at a size: -> (1, H, W, C) in [0, 1].
@@ -124,7 +139,14 @@ class CompiledAttack:
     def _starts(self) -> dict[tuple[int, int], int]:
         return {}
 
-    def _cross(self, points: np.ndarray, scores: np.ndarray, pixels: np.ndarray, labels: np.ndarray) -> None:
+    def _cross(
+        self,
+        points: np.ndarray,
+        scores: np.ndarray,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        masks: np.ndarray | None,
+    ) -> None:
         """Move points near the model's boundary across it; changes ``points`` and ``scores`` in place."""
         left = np.flatnonzero(~self.threat.is_adversarial_class(predicted_classes(scores), labels))
         if len(left) == 0 or self.threat.eps == 0 or self.classifier.source is None:
@@ -132,7 +154,7 @@ class CompiledAttack:
         left = left[self._adversarial_for_the_copy(points[left], labels[left])]
         left = self._lengthen(points, scores, pixels, labels, left, points[left])
         if len(left):
-            found = self._on_the_model.search(pixels[left], labels[left]).points
+            found = self._on_the_model.search(pixels[left], labels[left], _rows(masks, left)).points
             self._lengthen(points, scores, pixels, labels, left, found)
 
     def _lengthen(
@@ -203,10 +225,9 @@ class CompiledAttack:
         """The number of traces; more than one for one image size is an error."""
         if self._members:
             return max(member.traces for member in self._members)
-        traced = (self.__dict__.get(name) for name in ("_at_model_size", "_at_any_size"))
-        return sum(function.experimental_get_tracing_count() for function in traced if function is not None)
+        return sum(vars(self)["_functions"][key].experimental_get_tracing_count() for key in self._functions)
 
-    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray) -> SearchResult:
+    def _in_turn(self, pixels: np.ndarray, labels: np.ndarray, masks: np.ndarray | None) -> SearchResult:
         """Run each member on the images that no earlier member fooled, and keep each image's best point."""
         fooled_by = np.full(len(pixels), NO_MEMBER)
         found = np.array(pixels, np.float32)
@@ -218,7 +239,7 @@ class CompiledAttack:
             left = np.flatnonzero(~fooled)
             if len(left) == 0:
                 break
-            points, asked, answers, _ = member.search(pixels[left], labels[left])
+            points, asked, answers, _ = member.search(pixels[left], labels[left], _rows(masks, left))
             reached = self.threat.is_adversarial_class(predicted_classes(answers), labels[left])
             losses = self._losses(points, labels[left])
             better = reached | (losses > loss[left])
@@ -245,25 +266,30 @@ class CompiledAttack:
         return tf.Variable(np.zeros(0, np.int32), shape=(None,), trainable=False)
 
     @cached_property
-    def _at_model_size(self) -> TracedFunction:
-        return self._traced(self.classifier.image_size)
+    def _functions(self) -> "dict[tuple[int | bool | None, ...], TracedFunction]":
+        return {}
 
-    @cached_property
-    def _at_any_size(self) -> TracedFunction:
-        return self._traced((None, None))
+    def _traced(self, size: tuple[int | None, int | None], masked: bool) -> TracedFunction:
+        """Return the function for images of one size, or of any size, with masks or without."""
+        key = (*size, masked)
+        if key not in self._functions:
+            self._functions[key] = self._new_function(size, masked)
+        return self._functions[key]
 
-    def _traced(self, size: tuple[int | None, int | None]) -> TracedFunction:
+    def _new_function(self, size: tuple[int | None, int | None], masked: bool) -> TracedFunction:
         attack = self.attack
         if isinstance(attack, Suite):
             raise TypeError("the members of a suite are compiled one by one")
 
-        def search(images: Tensor, labels: Tensor, seeds: Tensor, *start: Tensor) -> Tensor:
+        def search(images: Tensor, labels: Tensor, seeds: Tensor, *others: Tensor) -> Tensor:
+            start, masks = others[: len(others) - masked], others[-1] if masked else None
+            threat = replace(self.threat, mask=masks)
             every = tf.range(tf.shape(images)[0])
             network = _Counted(self.classifier.logits, self._queries, every)
             if start and isinstance(attack, DecisionAttack):
                 starts = tf.ensure_shape(tf.broadcast_to(start[0], tf.shape(images)), images.shape)
-                return attack(network, images, labels, self.threat, ImageRng(seeds), starts)
-            return attack(network, images, labels, self.threat, ImageRng(seeds))
+                return attack(network, images, labels, threat, ImageRng(seeds), starts)
+            return attack(network, images, labels, threat, ImageRng(seeds))
 
         picture = tf.TensorSpec((None, *size, self.classifier.channels), tf.float32)
         signature = [
@@ -272,7 +298,7 @@ class CompiledAttack:
             tf.TensorSpec((None, 2), tf.int32),
             *([] if self.start is None else [picture]),
         ]
-        return tf.function(search, input_signature=signature)
+        return tf.function(search, input_signature=signature + [tf.TensorSpec((None, *size, 1), tf.bool)] * masked)
 
 
 @as_written
@@ -298,6 +324,10 @@ class _Counted:
     def of(self, rows: Tensor) -> "_Counted":
         """Return the network restricted to some of these images."""
         return _Counted(self._logits, self._queries, tf.gather(self._rows, rows))
+
+
+def _rows(masks: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if masks is None else masks[rows]
 
 
 def image_seeds(images: np.ndarray, seed: int) -> np.ndarray:

@@ -20,7 +20,8 @@ _FINENESS = 1.05
 class MinimumRadius:
     """Search over a grid of radii, multiples of 1/255: double the radius until the attack fools, then bisect.
 
-    In linf the grid contains every multiple. In l2 and l1, where radii are large, grid points differ by at most 5%.
+    In linf the grid contains every multiple. In other norms, where radii are large, grid points differ by at most 5%.
+    In l0 they are numbers of pixels.
 
     Args:
         compiled_attack: the attack, whose threat has the maximum radius.
@@ -29,8 +30,10 @@ class MinimumRadius:
     compiled_attack: CompiledAttack
     _ready: OrderedDict[int, CompiledAttack] = field(default_factory=OrderedDict)
 
-    def __call__(self, originals: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Search: (N, H, W, C) uint8, (N,) labels -> (N, H, W, C) uint8, (N,) queries, (N,) radii in units of [0, 1].
+    def __call__(
+        self, originals: np.ndarray, labels: np.ndarray, masks: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Search: (N, H, W, C) uint8, (N,) labels -> (N, H, W, C) uint8, (N,) queries, (N,) radii in the units of eps.
 
         An image that is already adversarial has the radius 0. If no radius fools the model, the result of the maximum
         radius is returned.
@@ -46,13 +49,14 @@ class MinimumRadius:
             # Images with the same next radius are attacked together.
             rung = int(tried[open_].min())
             rows = open_[tried[open_] == rung]
-            pixels, asked, is_adversarial = self._at(self.rungs[rung - 1], originals[rows], labels[rows])
+            chosen = None if masks is None else masks[rows]
+            pixels, asked, is_adversarial = self._at(self.rungs[rung - 1], originals[rows], labels[rows], chosen)
             queries[rows] += asked
             below[rows[~is_adversarial]] = rung
             above[rows[is_adversarial]] = rung
             kept = is_adversarial | ((above[rows] > top) & (rung == top))
             found[rows[kept]] = pixels[kept]
-        radii = np.array([0, *self.rungs, self.rungs[-1]])[above] / 255
+        radii = np.array([0, *self.rungs, self.rungs[-1]])[above] * self._unit
         # The distance of the result may be smaller than the radius of the search.
         return found, queries, np.where(above <= top, np.minimum(radii, self._sizes(found, originals)), radii)
 
@@ -60,7 +64,7 @@ class MinimumRadius:
     def rungs(self) -> list[int]:
         """The grid of radii, in multiples of the step."""
         threat = self.compiled_attack.threat
-        most = max(int(threat.eps * 255 + 1e-6), 1)
+        most = max(int(threat.eps / self._unit + 1e-6), 1)
         if threat.norm is Norm.LINF:
             return list(range(1, most + 1))
         rungs = [1]
@@ -68,27 +72,36 @@ class MinimumRadius:
             rungs.append(min(max(int(rungs[-1] * _FINENESS), rungs[-1] + 1), most))
         return rungs
 
-    def _at(self, steps: int, originals: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _at(
+        self, steps: int, originals: np.ndarray, labels: np.ndarray, masks: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Attack at one radius: -> pixels, queries, and which images fool the model."""
         compiled_attack = self._ready.pop(steps, None)
         if compiled_attack is None:
             compiled_attack = replace(
-                self.compiled_attack, threat=replace(self.compiled_attack.threat, eps=steps / 255)
+                self.compiled_attack, threat=replace(self.compiled_attack.threat, eps=steps * self._unit)
             )
         self._ready[steps] = compiled_attack
         if len(self._ready) > _KEPT:
             self._ready.popitem(last=False)
-        adversarial, queries = compiled_attack(to_float(originals), labels)
+        adversarial, queries = compiled_attack(to_float(originals), labels, masks)
         pixels = quantize_adversarial(
             compiled_attack.classifier, originals, adversarial, compiled_attack.threat, labels
         )
         return pixels, queries, self._fooled(pixels, labels)
 
+    @property
+    def _unit(self) -> float:
+        """The step of the grid."""
+        return 1.0 if self.compiled_attack.threat.norm is Norm.L0 else 1 / 255
+
     def _fooled(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return broken(self.compiled_attack.classifier, to_float(pixels), self.compiled_attack.threat, labels)
 
     def _sizes(self, pixels: np.ndarray, originals: np.ndarray) -> np.ndarray:
-        """Return the norm of perturbations: uint8 -> (N,) in units of [0, 1]."""
+        """Return the norm of perturbations: uint8 -> (N,) in the units of eps."""
+        if self.compiled_attack.threat.norm is Norm.L0:
+            return (pixels != originals).any(axis=-1).sum(axis=(1, 2)).astype(np.float64)
         delta = (pixels.astype(np.float64) - originals).reshape(len(pixels), -1) / 255
         order = {Norm.LINF: np.inf, Norm.L2: 2, Norm.L1: 1}[self.compiled_attack.threat.norm]
         return np.linalg.norm(delta, order, axis=1)

@@ -77,8 +77,8 @@ def quantized(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: flo
     Args:
         adversarial: (H, W, C) float32 in [0, 1].
         original: (H, W, C) uint8, the centre of the ball.
-        norm: linf, l2 or l1.
-        eps: the radius, in units of [0, 1].
+        norm: linf, l2, l1 or l0.
+        eps: the radius, in units of [0, 1], in l0 in pixels.
 
     Returns:
         (H, W, C) uint8.
@@ -90,10 +90,22 @@ def quantized(adversarial: np.ndarray, original: np.ndarray, norm: str, eps: flo
         rounded = np.rint(delta).clip(-reach, reach)
     elif norm == "l1":
         rounded = _rounded_to_sum(delta, int(eps * 255 + 1e-6))
+    elif norm == "l0":
+        rounded = _rounded_in_pixels(delta, int(eps))
     else:
         length = min(eps * 255, float(np.linalg.norm(delta)))
         rounded = round_to_length(delta, length + 1e-9, -centre, 255 - centre)
     return (centre + rounded.astype(np.int16)).clip(0, 255).astype(np.uint8)
+
+
+def _rounded_in_pixels(delta: np.ndarray, most: int) -> np.ndarray:
+    """Round a perturbation, and keep that of the pixels which it changes most: (H, W, C) -> (H, W, C)."""
+    rounded = np.rint(delta)
+    size = np.square(rounded).sum(axis=-1).ravel()
+    dropped = np.argsort(-size, kind="stable")[most:]
+    kept = np.ones(size.shape, bool)
+    kept[dropped] = False
+    return rounded * kept.reshape(*delta.shape[:2], 1)
 
 
 def _rounded_to_sum(delta: np.ndarray, most: int) -> np.ndarray:

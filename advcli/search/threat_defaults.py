@@ -9,7 +9,7 @@ from advcli.records.base import Json
 from advcli.threat.threat import USUAL_RADIUS, Norm, Threat
 
 # The maximum radius of a minimum-norm search: at this radius an image is hardly recognisable.
-_GREATEST = {Norm.LINF: 128 / 255, Norm.L2: 32.0, Norm.L1: 1024.0}
+_GREATEST = {Norm.LINF: 128 / 255, Norm.L2: 32.0, Norm.L1: 1024.0, Norm.L0: 1024.0}
 
 
 def trained_threats(recipe: Mapping[str, Json]) -> tuple[Threat, ...]:
@@ -36,11 +36,13 @@ def widest(recipe: Mapping[str, Json], norm: Norm | None, eps: float | None) -> 
     """Choose the largest ball of a minimum-norm search: the option, or a very large default.
 
     Raises:
-        UsageError: eps is smaller than 1/255.
+        UsageError: eps is smaller than 1/255, in l0 than one pixel.
     """
     norm = norm or Norm(recipe.get("norm", Norm.LINF))
-    if eps is not None and eps * 255 + 1e-6 < 1:
-        raise UsageError(f"eps {eps:g} is smaller than 1/255, the smallest radius of the search", "give a larger --eps")
+    least, spelled = (1.0, "1 pixel") if norm is Norm.L0 else (1 / 255, "1/255")
+    if eps is not None and eps + 1e-6 < least:
+        what = f"eps {eps:g} is smaller than {spelled}, the smallest radius of the search"
+        raise UsageError(what, "give a larger --eps")
     return Threat(norm, _GREATEST[norm] if eps is None else eps)
 
 

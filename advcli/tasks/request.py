@@ -160,11 +160,11 @@ class ThreatOptions(Validated):
 
     Args:
         norm: the norm perturbations are measured in.
-        eps: the radius of a perturbation, in units of [0, 1]: 0.03 or 8/255.
+        eps: the radius of a perturbation, in units of [0, 1]: 0.03 or 8/255; in l0 a number of pixels.
     """
 
     norm: Norm | None = option(None, panel=THREAT, shown="what the model was trained for, or linf")
-    eps: float | None = eps_option("what the model was trained for; 8/255, in l2 0.5, in l1 12")
+    eps: float | None = eps_option("what the model was trained for; 8/255, in l2 0.5, in l1 12, in l0 10")
 
 
 def attack_option(default: object, shown: str | None = None, **known: Any) -> FieldDefault:

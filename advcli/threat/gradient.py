@@ -34,13 +34,17 @@ def gradient(loss: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 def loss_gradient(
     logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradient of the threat's loss, and the logits: (N, H, W, C) -> (N, H, W, C), (N, K)."""
+    """Return the gradient of the threat's loss, and the logits: (N, H, W, C) -> (N, H, W, C), (N, K).
+
+    The gradient is zero where pixels may not change.
+    """
 
     def loss(point: Tensor) -> tuple[Tensor, Tensor]:
         logits = logits_fn(point)
         return threat.loss(logits, labels), logits
 
-    return gradient_and_aux(loss, images)
+    gradients, logits = gradient_and_aux(loss, images)
+    return threat.restrict(gradients), logits
 
 
 @as_written

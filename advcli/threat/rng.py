@@ -54,14 +54,16 @@ class ImageRng:
     def numbered(self, numbers: Tensor) -> "ImageRng":
         """Return independent streams, one for each number, for copies of one image: (N,) int32 -> N streams.
 
+        A single number is that of all images, such as that of a step.
+
         This is vectorised over the numbers; ``fold`` is a loop.
         """
         places = tf.cast(numbers + 1, tf.uint64) * _word(_GOLDEN)
         return ImageRng(tf.bitcast(_mixed(_mixed(_packed(self.seeds)) + places), tf.int32))
 
     @as_written
-    def scalars(self, count: int) -> Tensor:
-        """Sample a few uniform numbers for each image: -> (N, count) in [0, 1).
+    def scalars(self, count: int | Tensor) -> Tensor:
+        """Sample uniform numbers for each image: -> (N, count) in [0, 1).
 
         This is vectorised over the images; ``uniform`` is a loop, which is faster for many numbers an image.
         """

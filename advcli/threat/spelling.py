@@ -9,9 +9,11 @@ def spell_norm(norm: str) -> str:
 
 
 def spell_threat(norm: str | None, eps: float | None) -> str:
-    """Write a ball: ``Linf 8/255``, ``Linf 0.1``, ``L2 0.5``; nothing where there is none."""
+    """Write a ball: ``Linf 8/255``, ``Linf 0.1``, ``L2 0.5``, ``L0 5 pixels``; nothing where there is none."""
     if norm is None or eps is None:
         return ""
+    if norm == "l0":
+        return f"{spell_norm(norm)} {eps:g} {'pixel' if eps == 1 else 'pixels'}"
     steps = 255 * eps
     # A short decimal number is what was asked for, even if it is a whole number of grey levels: 0.2 is 51/255.
     in_steps = norm == "linf" and eps != round(eps, 2) and abs(steps - round(steps)) < 1e-3

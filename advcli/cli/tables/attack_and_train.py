@@ -63,6 +63,8 @@ def _attacked(records: Sequence[Attacked]) -> Table:
     if first.minimal and fooled:
         middle = median(record.eps for record in records if record.fooled and record.eps is not None)
         caption += f"; median of their smallest radii: {spell_threat(first.norm, middle)}"
+    if first.mask is not None:
+        caption += f"; only white pixels of '{first.mask}' could change: {_shares(records)} of an image"
     times = sorted({record.difference_times for record in records if record.difference_times})
     if times:
         shown = f"{times[0]:g}" if len(times) == 1 else f"{times[0]:g} to {times[-1]:g}"
@@ -81,10 +83,10 @@ def _attacked(records: Sequence[Attacked]) -> Table:
         ),
         caption,
     )
-    numbers = {"L-inf", "L2", "L1", "smallest radius", "queries"}
+    numbers = {"L-inf", "L2", "L1", "L0", "smallest radius", "queries"}
     headings = ["image", "before", "after", "fooled", "L-inf", "L2", "queries", "output"]
-    if first.norm == "l1":
-        headings.insert(6, "L1")
+    if first.norm in ("l1", "l0"):
+        headings.insert(6, spell_norm(first.norm))
     if first.minimal:
         headings.insert(4, "smallest radius")
     for heading in headings:
@@ -102,6 +104,7 @@ def _attacked(records: Sequence[Attacked]) -> Table:
             "L-inf": f"{record.linf * 255:.0f}/255",
             "L2": f"{record.l2:.3f}",
             "L1": f"{record.l1:.3f}",
+            "L0": str(record.l0),
             "queries": str(record.queries),
             "output": Text("\n".join(filter(None, _written(record)))),
         }
@@ -122,12 +125,19 @@ def _ensemble(records: Sequence[Attacked]) -> Table:
     return table
 
 
+def _shares(records: Sequence[Attacked]) -> str:
+    shares = [record.mask_share or 0.0 for record in records]
+    least, most = f"{min(shares):.1%}", f"{max(shares):.1%}"
+    return least if least == most else f"{least} to {most}"
+
+
 def _smallest(record: Attacked) -> str:
     if record.eps is None:
         return ""
     if record.eps == 0:
         return "none needed"
-    return f"{record.eps * 255:.3g}/255" if record.fooled else f"above {record.eps * 255:.3g}/255"
+    radius = f"{record.eps:g}" if record.norm == "l0" else f"{record.eps * 255:.3g}/255"
+    return radius if record.fooled else f"above {radius}"
 
 
 def _written(record: Attacked) -> tuple[str | None, ...]:

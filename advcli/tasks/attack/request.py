@@ -52,6 +52,8 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
         queries: queries of the model for each image by an attack without gradients (with --minimal: at each
             radius); the first and the last check take up to 3 more.
         apply: apply the universal perturbation that an earlier call crafted, with its attack, radius and target.
+        mask: change only pixels that are white in this image, brought to the size of each; or in the one of this folder
+            that has the image's name.
         resize: bring images to the model's size first.
         out: where PNG files go.
         save: files to write for each image: adversarial, clean, difference (amplified about grey).
@@ -68,6 +70,7 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
     label: str | None = option(None, panel=THREAT, metavar="CLASS", shown="the predicted class")
     queries: int | None = option(None, panel=THREAT, metavar="N", min=1)
     apply: Path | None = option(None, panel=THREAT, metavar="FILE")
+    mask: Path | None = option(None, panel=THREAT, metavar="FILE|DIR")
     resize: bool = option(False, panel=WHAT)
     out: Path = out_option(Path(), metavar="DIR")
     save: tuple[str, ...] = option(

@@ -21,6 +21,7 @@ from advcli.model.black_box import end_batch, failure_of_image, reporting_failur
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
 from advcli.records import Attacked, Crafted, Failed, MemberVerdict, Progress, Queried
+from advcli.records.attacking import COUNTED, LENGTHS
 from advcli.records.base import Fields
 from advcli.report.difference import amplification, enlarged
 from advcli.search.compiled_attack import CompiledAttack
@@ -34,7 +35,7 @@ from advcli.tasks.attack.request import ENDINGS, PATTERN_ENDING, Request, Resolv
 from advcli.tasks.attack.universal_files import crafted, read_pattern
 from advcli.tasks.attack.validate import Chosen, choose
 from advcli.tasks.query_budget import announce_queries, queried
-from advcli.threat.threat import Threat
+from advcli.threat.threat import Norm, Threat
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ class Found:
     radii: Sequence[float | None]
 
 
-Search = Callable[[np.ndarray, np.ndarray], Found]
+# Images, their classes and their masks -> what was found.
+Search = Callable[[np.ndarray, np.ndarray, np.ndarray | None], Found]
 
 
 def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress | Queried]:
@@ -60,7 +62,10 @@ def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress | Q
     chosen = choose(request)
     endings = [ENDINGS[kind] for kind in request.save]
     replaces = request.overwrite or request.skip_existing
-    outputs = paths.plan_outputs(paths.find_images(request.files), request.out, endings, replaces)
+    files = paths.find_images(request.files)
+    if request.mask is not None:
+        find_masks(files, request.mask)
+    outputs = paths.plan_outputs(files, request.out, endings, replaces)
     pattern = request.apply
     if isinstance(chosen.search, Universal) and pattern is None:
         pattern = paths.refuse_existing_file(
@@ -69,6 +74,18 @@ def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress | Q
         remove_leftovers([pattern])
     remove_leftovers([stem.with_name(stem.name + ending) for stem in outputs.values() for ending in endings])
     return _run(request, chosen, outputs, pattern)
+
+
+def find_masks(files: Sequence[Path], mask: Path) -> dict[Path, Path]:
+    """Find the mask of each image: the file given, or the one in the folder given that has the image's name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if mask.is_dir():
+        return paths.pair_by_name(files, mask)
+    (file,) = paths.find_images([mask])
+    return dict.fromkeys(files, file)
 
 
 def _without_existing(outputs: Mapping[Path, Path], endings: Sequence[str]) -> dict[Path, Path]:
@@ -205,8 +222,9 @@ def attack_files(
         find = partial(_search, crafted_on, compiled_attack, request.threat if search.bounded else None, seen)
     if surrogate is not None:
         find = partial(_search_elsewhere, find, surrogate)
+    masks = None if request.mask is None else find_masks(list(outputs), request.mask)
     done = 0
-    for group in groups(by_size(outputs), classifier, request.resize, request.batch):
+    for group in groups(by_size(outputs), classifier, request.resize, request.batch, masks):
         yield Progress("attacking", done, len(outputs))
         if isinstance(group, tuple):
             yield Failed(image=str(group[0]), error=group[1], **common)
@@ -234,19 +252,27 @@ def _search(
     threat: Threat,
     originals: np.ndarray,
     labels: np.ndarray,
+    masks: np.ndarray | None,
 ) -> Found:
-    adversarial, queries = compiled_attack(to_float(originals), labels)
+    if isinstance(compiled_attack, CompiledAttack):
+        adversarial, queries = compiled_attack(to_float(originals), labels, masks)
+    else:
+        adversarial, queries = compiled_attack(to_float(originals), labels)
     pixels = quantize_adversarial(classifier, originals, adversarial, threat, labels, bounded=asked is not None)
     return Found(pixels, queries, [asked and asked.eps] * len(originals))
 
 
-def _search_elsewhere(find: Search, surrogate: Surrogate, originals: np.ndarray, labels: np.ndarray) -> Found:
-    found = find(originals, surrogate.indices[labels])
+def _search_elsewhere(
+    find: Search, surrogate: Surrogate, originals: np.ndarray, labels: np.ndarray, masks: np.ndarray | None
+) -> Found:
+    found = find(originals, surrogate.indices[labels], masks)
     return replace(found, queries=np.zeros(len(originals), int))
 
 
-def _search_smallest(smallest: MinimumRadius, originals: np.ndarray, labels: np.ndarray) -> Found:
-    pixels, queries, radii = smallest(originals, labels)
+def _search_smallest(
+    smallest: MinimumRadius, originals: np.ndarray, labels: np.ndarray, masks: np.ndarray | None
+) -> Found:
+    pixels, queries, radii = smallest(originals, labels, masks)
     return Found(pixels, queries, [float(radius) for radius in radii])
 
 
@@ -300,7 +326,9 @@ def _attack_group(
     for picture, so, row in zip(pictures, already, before, strict=True):
         if so:
             log.warning("'%s' is classified as '%s' before any attack", picture.file, classifier.labels[row.argmax()])
-    found = find(originals, labels)
+    of_each = [picture.mask for picture in pictures if picture.mask is not None]
+    masks = np.stack(of_each) if of_each else None
+    found = find(originals, labels, masks)
     after = classifier.answers(to_float(found.pixels))
     verdicts = _verdicts(ensemble, originals, found.pixels, labels, threat)
     seconds = (time.perf_counter() - start) / len(pictures)
@@ -342,6 +370,10 @@ def _attack_group(
             surrogate=request.surrogate,
             ensemble=verdicts[i] or (),
             start=_text(request.start),
+            lengths=COUNTED if radius is not None and threat.norm is Norm.L0 else LENGTHS,
+            l0=int(difference.any(axis=-1).sum()),
+            mask=None if masks is None else _text(request.mask),
+            mask_share=None if masks is None else float(masks[i].mean()),
             seconds=seconds,
             **common,
         )
@@ -405,7 +437,8 @@ def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, ad
     """Write the requested files of an image; each carries its kind and the record as text."""
     # Files do not depend on the folder that they are written to.
     places = {
-        name: getattr(record, name) for name in ("output", "clean_output", "difference_output", "pattern", "start")
+        name: getattr(record, name)
+        for name in ("output", "clean_output", "difference_output", "pattern", "start", "mask")
     }
     kept = replace(record, **{name: place and Path(place).name for name, place in places.items()})
     for kind, path in paths.items():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_radius, refuse_unsupported
+from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_mask, refuse_radius, refuse_unsupported
 from advcli.errors import UsageError
 from advcli.files.bounded import refuse_special
 from advcli.model.black_box import Access
@@ -104,6 +104,8 @@ def check(request: Request) -> None:
         raise UsageError(f"no such file: '{request.start}'", "--start takes an image of the target class")
     if request.overwrite and request.skip_existing:
         raise UsageError("--overwrite and --skip-existing are opposites", "leave one of them out")
+    if request.mask is not None:
+        refuse_mask(chosen.search, chosen.spec)
     if request.skip_existing and isinstance(chosen.search, Universal) and request.apply is None:
         raise UsageError(
             f"'{chosen.spec}' crafts one perturbation over all images: none can be left out",

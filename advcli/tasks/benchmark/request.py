@@ -165,7 +165,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         (),
         panel=THREAT,
         metavar="RADIUS,...",
-        shown="what the models were trained for; 8/255, in l2 0.5, in l1 12",
+        shown="what the models were trained for; 8/255, in l2 0.5, in l1 12, in l0 10",
     )
     threats: tuple[tuple[str, float], ...] | None = None
     repeats: int = option(1, panel=THREAT, metavar="N", min=1, max=1000)

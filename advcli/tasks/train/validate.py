@@ -230,6 +230,8 @@ def refuse_contradictions(recipe: Recipe) -> None:
         )
     if len(recipe.balls) > 1:
         _refuse_several_norms(recipe, objective, losses)
+    if any(ball.norm == "l0" for ball in recipe.balls):
+        raise UsageError("training does not search l0 balls", "train in linf, l2 or l1, and attack in l0")
     for ball in recipe.balls:
         if "attack" in objective.uses:
             refuse_unsupported(registry.build("attacks", recipe.attack), ball)
