@@ -138,7 +138,11 @@ def test_corrupted_images_are_exported_as_folders(advcli: Command, evaluated: Pa
         (["first.keras", "--data", "data.npz", "--certify", "n=10"], "'--certify' needs its option 'sigma'", ""),
         (["first.keras", "--data", "data.npz", "--transfer"], "--transfer needs two models or more", ""),
         (["first.keras", "--data", "data.npz", "--relative-to", "alexnet"], "names no model that is measured", "first"),
-        (["first.keras", "--data", "data.npz", "--export", "out"], "there is nothing to export", "--corruptions"),
+        (
+            ["first.keras", "--data", "data.npz", "--export", "out", "--attack", "none"],
+            "there is nothing to export",
+            "--corruptions",
+        ),
         (["--export", "out", "--corruptions", "fog"], "there is nothing to corrupt", "--data"),
         (["first.keras", "--data", "data.npz", "--figure", "curve.jpg"], "--figure is neither .png nor .svg", ""),
         (["first.keras", "--data", "data.npz", "--report", "first.keras"], "first.keras", ""),

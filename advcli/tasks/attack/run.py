@@ -339,7 +339,8 @@ def _attack_group(
             for kind in ENDINGS
             if kind in request.save
         }
-        if not np.isfinite(after[i]).all() or verdicts[i] is None:
+        seen = verdicts[i]
+        if not np.isfinite(after[i]).all() or seen is None:
             what = "the model returns NaN or infinity for the adversarial image, which is not written"
             yield Failed(image=str(picture.file), error=what, **common)
             continue
@@ -368,7 +369,7 @@ def _attack_group(
             difference_times=amplification(difference) if "difference" in paths else None,
             queries=int(found.queries[i]),
             surrogate=request.surrogate,
-            ensemble=verdicts[i] or (),
+            ensemble=seen,
             start=_text(request.start),
             lengths=COUNTED if radius is not None and threat.norm is Norm.L0 else LENGTHS,
             l0=int(difference.any(axis=-1).sum()),
