@@ -270,7 +270,7 @@ def test_what_contradicts_the_file_is_refused(evaluated: Path, tmp_path: Path) -
     data = table(LEAST + 'data = "digits"\nseed = 5\n')
     assert planned(evaluated, tmp_path, data, data="").data == "digits"
     assert planned(evaluated, tmp_path, data, data="").seed == 5
-    with pytest.raises(UsageError, match="is about 'digits'"):
+    with pytest.raises(UsageError, match="is for 'digits'"):
         planned(evaluated, tmp_path, data)
     with pytest.raises(UsageError, match="are for seed 5"):
         planned(evaluated, tmp_path, data, data="", seed=4)
