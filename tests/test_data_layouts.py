@@ -311,7 +311,7 @@ def test_a_manifest_without_classes_takes_the_folders(tmp_path: Path) -> None:
 
 
 def test_mistakes_in_a_manifest_are_named(tmp_path: Path) -> None:
-    refused(table(tmp_path, "picture,label\na.png,cat\n"), "metadata.csv", "which files", "picture, label")
+    refused(table(tmp_path, "picture,label\na.png,cat\n"), "metadata.csv", "column of file names", "picture, label")
     refused(table(tmp_path, "file_name,kind\na.png,cat\n"), "metadata.csv", "class of 'a.png'", "file_name, kind")
     refused(table(tmp_path, "file_name,label\na.png,cat\na.png,dog\n"), "names 'a.png' twice")
     refused(table(tmp_path, "file_name,label\na.png,cat\nb.png\n"), "not as many fields", "b.png")

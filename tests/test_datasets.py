@@ -424,7 +424,7 @@ def test_npz_grey_names_and_validation(tmp_path: Path) -> None:
         ({"x_test": np.full((6, 8, 8), np.nan)}, ("x_test", "NaN")),
         ({"x_test": np.full((6, 8, 8), np.inf)}, ("x_test", "inf")),
         ({"x_test": np.full((6, 8, 8), 1j)}, ("x_test", "complex numbers")),
-        ({"y_test": np.full(6, 10**9)}, ("y_test", "no class numbers")),
+        ({"y_test": np.full(6, 10**9)}, ("y_test", "not class numbers")),
         ({"x_test": np.full((6, 8, 8), 300)}, ("x_test", "300", "0..255")),
         ({"x_test": np.ones((6, 8, 8), np.uint8)}, ("x_test", "almost black")),
         ({"x_test": np.zeros((6, 3, 8, 8))}, ("x_test", "(6, 3, 8, 8)", "colours come last")),

@@ -193,7 +193,7 @@ def test_a_map_that_is_too_coarse_is_shown_only_if_it_is_asked_for() -> None:
         feature_map(classifier)
     assert "name a layer" in caught.value.hint
     assert what(classifier, "coarse") == ("coarse", 2, 2)
-    assert feature_map(classifier, "coarse").shown.reason == "asked for"
+    assert feature_map(classifier, "coarse").shown.reason == "requested"
 
 
 def test_why_a_layer_is_shown_is_said() -> None:

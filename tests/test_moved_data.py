@@ -76,5 +76,5 @@ def test_an_evaluation_goes_on_with_data_that_moved(evaluated: Path, tmp_path: P
         changed = {key: content[key] for key in content.files}
     changed["x_test"] = 255 - changed["x_test"]
     np.savez(tmp_path / "moved.npz", **changed)
-    with pytest.raises(UsageError, match="is of something else: pixels"):
+    with pytest.raises(UsageError, match="is of another evaluation: pixels"):
         list(evaluate(Request(data=str(tmp_path / "moved.npz")), Execution(resume=tmp_path / "r.jsonl")))

@@ -12,7 +12,7 @@ class TrainingRecipe(ABC):
     """Values of options, by the fields of the training request.
 
     ``measured``: test accuracies in per cent on ten classes of Tiny ImageNet at 64 pixels with MobileNetV2 at stem
-        stride 2, by the name of the column: what to expect of a similar network. README says how they were measured.
+        stride 2, by the name of the column: what to expect of a similar network (see docs/results.md).
     ``default``: it is the one for pretrained weights if neither a recipe nor an objective is given.
     """
 

@@ -125,7 +125,7 @@ def test_corrupted_images_are_exported_as_folders(advcli: Command, evaluated: Pa
         ),
         (
             ["first.keras", "--data", "data.npz", "--shard", "1/2", "--fail-under", "pgd=0.1"],
-            "does not decide",
+            "need all images",
             "--merge",
         ),
         (["first.keras", "--data", "data.npz", "--budget", "soon"], "--budget is not a time", "10m"),

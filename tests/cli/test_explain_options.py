@@ -51,7 +51,7 @@ def records(text: str, kind: str) -> list[dict[str, object]]:
         ("x.png --scale log", "--scale has no 'log'", "own, shared"),
         ("x.png --eps 0.1", "--norm and --eps have no effect without --attack", "--attack"),
         ("x.png --adversarial x.png --eps 0.1", "no effect without --attack", "read from the file"),
-        ("x.png --attack pgd --adversarial x.png", "gives them", "leave one of them out"),
+        ("x.png --attack pgd --adversarial x.png", "reads them", "leave one of them out"),
         ("x.png --adversarial y.png", "no such file: 'y.png'", "what advcli attack wrote"),
         ("x.png --layer relu0 --method saliency", "saliency shows no layer", "gradcam"),
         ("x.png --method gradcam:layer=a --layer b", "option 'layer' is given twice", ""),

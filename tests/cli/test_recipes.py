@@ -50,7 +50,7 @@ REFUSED = [
     ("--average finished other --epochs 3", "--epochs has no effect here", "leave it out"),
     ("--average finished other --plan", "--plan has no effect here", "leave it out"),
     ("--average finished other --labels names.txt", "--labels has no effect here", "leave it out"),
-    ("--average mine.keras finished", "'mine.keras' does not say what it was trained on", "run folders"),
+    ("--average mine.keras finished", "'mine.keras' does not record its training data", "run folders"),
     ("--average mobilenetv2 finished", "'mobilenetv2' is not a run", "run folders"),
     ("--resume run --average", "--average has no effect here", "leave it out"),
     ("--labels names.txt", "--labels is for a model to start from", "--model"),
@@ -59,7 +59,7 @@ REFUSED = [
     # What does not go together
     ("--model mine.keras --backbone mobilenetv2 --data digits", "--model and --backbone are two networks", "one of"),
     ("--model mine.keras --weights none --data digits", "--model and --weights are two networks", "one of them"),
-    ("--model mine.keras", "'mine.keras' does not say what it was trained on", "--data"),
+    ("--model mine.keras", "'mine.keras' does not record its training data", "--data"),
     ("--model mobilenetv2 --data digits", "'mobilenetv2' is a backbone", "--backbone mobilenetv2 --weights imagenet"),
     ("--model mine.kera --data digits", "no model 'mine.kera'", ""),
     ("--model finished --data digits --out finished --overwrite", "'finished' holds the model", "another --out"),

@@ -236,7 +236,7 @@ def test_edited_requirements_are_refused_on_resume(evaluated: Path, tmp_path: Pa
     before = untimed(records(asked, out=out))
     file.write_text(QUICK.replace("0.99", "0.10"))
     for changed in (bare, type(asked)(requirements=file), dataclasses.replace(asked, requirements_text="")):
-        with pytest.raises(UsageError, match="was begun with requirements"):
+        with pytest.raises(UsageError, match="was started with requirements"):
             evaluate(changed, resumed)
     file.rename(tmp_path / "moved.toml")
     with pytest.raises(UsageError, match="No such file"):
@@ -251,7 +251,7 @@ def test_requirements_are_refused_for_results_that_were_begun_without(evaluated:
     asked = quick(evaluated, tmp_path)
     records(dataclasses.replace(asked, requirements=None, requirements_text=""), out=out)
     for later in (type(asked)(requirements=tmp_path / "r.toml"), asked):
-        with pytest.raises(UsageError, match="was begun with no requirements"):
+        with pytest.raises(UsageError, match="was started with no requirements"):
             evaluate(later, Execution(resume=out))
 
 
@@ -270,7 +270,7 @@ def test_what_contradicts_the_file_is_refused(evaluated: Path, tmp_path: Path) -
     data = table(LEAST + 'data = "digits"\nseed = 5\n')
     assert planned(evaluated, tmp_path, data, data="").data == "digits"
     assert planned(evaluated, tmp_path, data, data="").seed == 5
-    with pytest.raises(UsageError, match="is about 'digits'"):
+    with pytest.raises(UsageError, match="is for 'digits'"):
         planned(evaluated, tmp_path, data)
     with pytest.raises(UsageError, match="are for seed 5"):
         planned(evaluated, tmp_path, data, data="", seed=4)

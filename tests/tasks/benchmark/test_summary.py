@@ -149,7 +149,7 @@ def test_what_the_baseline_says_nothing_of_is_said(
 ) -> None:
     now = list(scores(plan, results))
     before = [
-        replace(score, protocol="right under every one of: fgsm") for score in now if score.perturbation == "worst"
+        replace(score, protocol="correct under every one of: fgsm") for score in now if score.perturbation == "worst"
     ]
     # The worst case of other attacks is not the same question.
     assert list(changes(now, Baseline(tuple(before)))) == []
