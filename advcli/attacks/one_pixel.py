@@ -70,6 +70,7 @@ class OnePixel(Attack):
             rng = ImageRng(state.seeds).numbered(index)
             fresh = self._sampled(state, rng)
             genes = fresh if index == 0 else self._valid(state, self._children(state, rng), fresh)
+            genes = tf.ensure_shape(genes, state.genes.shape)
             fitness = self._fitness(network, threat, state, genes)
             better = fitness > state.fitness
             genes = tf.where(better[..., None, None], genes, state.genes)

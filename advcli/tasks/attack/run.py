@@ -306,7 +306,8 @@ def _attack_group(
     for picture, so, row in zip(pictures, already, before, strict=True):
         if so:
             log.warning("'%s' is '%s' before any attack", picture.file, classifier.labels[row.argmax()])
-    masks = None if pictures[0].mask is None else np.stack([picture.mask for picture in pictures])
+    given = [picture.mask for picture in pictures if picture.mask is not None]
+    masks = np.stack(given) if given else None
     found = find(originals, labels, masks)
     after = classifier.answers(to_float(found.pixels))
     seconds = (time.perf_counter() - start) / len(pictures)
