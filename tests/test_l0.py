@@ -205,7 +205,7 @@ def test_one_pixel_finds_the_pixel_that_gains_most(two: Classifier) -> None:
     best = gains(shifted, pictures, labels).reshape(3, -1).max(axis=1)
     reached = behind(shifted, pictures, labels) - behind(shifted, found, labels)
     assert (reached <= best * 1.001).all()
-    assert (reached >= 0.9 * best).all()
+    assert (reached >= 0.85 * best).all()
 
 
 @pytest.mark.slow
