@@ -87,6 +87,11 @@ def test_samples_fill_the_ball(norm: Norm) -> None:
     assert np.median(sizes) == pytest.approx(2 ** (-1 / 4), abs=0.03)
 
 
+def test_a_norm_may_be_given_by_its_name() -> None:
+    for norm in Norm:
+        assert Threat(norm.value, 1.0 if norm is Norm.L0 else 0.5).norm is norm  # type: ignore[arg-type]
+
+
 def test_an_images_draws_do_not_depend_on_its_batch() -> None:
     together = rng(4).uniform([2, 2, 1]).numpy()
     alone = ImageRng(tf.constant([[2, 0]], tf.int32)).uniform([2, 2, 1]).numpy()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._rounds import Network, until_broken
+from advcli.attacks._rounds import Network, headway, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -70,6 +70,7 @@ class OnePixel(Attack):
             rng = ImageRng(state.seeds).numbered(index)
             fresh = self._sampled(state, rng)
             genes = fresh if index == 0 else self._valid(state, self._children(state, rng), fresh)
+            genes = tf.ensure_shape(genes, state.genes.shape)
             fitness = self._fitness(network, threat, state, genes)
             better = fitness > state.fitness
             genes = tf.where(better[..., None, None], genes, state.genes)
@@ -141,7 +142,8 @@ class OnePixel(Attack):
             points = _drawn(images, tf.reshape(part, (some * count, -1, genes.shape[-1])))
             labels = tf.tile(state.label, [some])
             logits = network(tf.ensure_shape(points, (None, *state.image.shape[1:])))
-            loss = threat.loss(logits, labels)
+            # Rises with the cross-entropy, which is zero for all candidates of a confident network.
+            loss = headway(threat, logits, labels)
             loss = tf.where(tf.math.is_nan(loss), -float("inf"), loss)
             loss = tf.where(threat.is_adversarial(logits, labels), float("inf"), loss)
             rows = tf.range(start, start + some)[:, None]

@@ -225,7 +225,7 @@ class CompiledAttack:
         """The number of traces; more than one for one image size is an error."""
         if self._members:
             return max(member.traces for member in self._members)
-        return sum(vars(self)["_functions"][key].experimental_get_tracing_count() for key in self._functions)
+        return sum(function.experimental_get_tracing_count() for function in vars(self).get("_functions", {}).values())
 
     def _in_turn(self, pixels: np.ndarray, labels: np.ndarray, masks: np.ndarray | None) -> SearchResult:
         """Run each member on the images that no earlier member fooled, and keep each image's best point."""

@@ -34,11 +34,12 @@ def greatest(scores: Tensor, count: float | Tensor) -> Tensor:
     """
     shape = tf.shape(scores)
     flat = tf.reshape(scores, (shape[0], -1))
-    counts: Tensor = tf.minimum(tf.cast(count, tf.int32) * tf.ones(shape[:1], tf.int32), tf.shape(flat)[1])
-    most: Tensor = tf.reduce_max(tf.concat([counts, [1]], axis=0))
+    numbers = tf.cast(count, tf.int32) * tf.ones(shape[:1], tf.int32)
+    numbers = tf.minimum(numbers, tf.shape(flat)[1])
+    most = tf.reduce_max(tf.concat([numbers, [1]], axis=0))
     # Not a threshold, which would choose more where scores are equal.
     places = tf.math.top_k(flat, most).indices
-    chosen = tf.range(most)[None] < counts[:, None]
+    chosen = tf.range(most)[None] < numbers[:, None]
     rows = tf.repeat(tf.range(shape[0])[:, None], most, axis=1)
     found = tf.scatter_nd(tf.stack([rows, places], axis=-1), tf.cast(chosen, tf.int32), tf.shape(flat))
     return tf.reshape(found > 0, shape)

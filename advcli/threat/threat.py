@@ -50,6 +50,8 @@ class Threat:
     mask: Tensor | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        # A norm by its name would not be the member of the enumeration that it is compared with.
+        object.__setattr__(self, "norm", Norm(self.norm))
         if not isinstance(self.eps, (int, float)):
             return
         # TensorFlow would make an integer tensor of an integer.
