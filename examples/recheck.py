@@ -11,7 +11,7 @@ for folder in sorted(Path(sys.argv[2]).iterdir()):
     correct, differ, far = 0, 0, 0.0
     for batch in map(np.load, sorted(folder.glob("images-*.npz"))):
         low, high = batch["input_range"]
-        scores = np.asarray(model(batch["images"] * (high - low) + low, training=False))  # pyright: ignore
+        scores = np.asarray(model(batch["images"] * (high - low) + low, training=False))  # pyright: ignore[reportCallIssue, reportOptionalCall]  any Keras model
         if scores.shape[1] == 1:  # one output: the second class, if it is above the threshold
             scores = np.hstack([2 * batch["threshold"] - scores, scores])
         predicted = np.where(np.isfinite(scores).all(1), scores[:, batch["outputs"]].argmax(1), -1)

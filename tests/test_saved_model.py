@@ -245,7 +245,7 @@ class Reaching(tf.Module):
 
 def test_what_reaches_no_file_and_no_program_may_be_trusted(tmp_path: Path) -> None:
     tf.saved_model.save(Reaching(tf.timestamp), str(tmp_path / "m"))
-    with pytest.raises(AdvcliError, match=r"beyond the model: Timestamp") as caught:
+    with pytest.raises(AdvcliError, match=r"outside the model: Timestamp") as caught:
         saved_model.read(tmp_path / "m")
     assert "--unsafe-load" in caught.value.hint
 
@@ -269,7 +269,7 @@ def _checkpoint(marker: str) -> Any:
 def test_operations_that_reach_beyond_the_model_are_refused(tmp_path: Path, aside: Any, kind: str) -> None:
     marker = tmp_path / "mark"
     tf.saved_model.save(Reaching(lambda: aside(str(marker))), str(tmp_path / "m"))
-    with pytest.raises(AdvcliError, match=rf"beyond the model: .*\b{kind}\b") as caught:
+    with pytest.raises(AdvcliError, match=rf"outside the model: .*\b{kind}\b") as caught:
         saved_model.read(tmp_path / "m")
     assert f"'{kind}'" in caught.value.hint
     assert "--unsafe-load" not in caught.value.hint

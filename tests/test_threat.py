@@ -89,7 +89,7 @@ def test_samples_fill_the_ball(norm: Norm) -> None:
 
 def test_a_norm_may_be_given_by_its_name() -> None:
     for norm in Norm:
-        assert Threat(norm.value, 1.0 if norm is Norm.L0 else 0.5).norm is norm  # type: ignore[arg-type]
+        assert Threat(norm.value, 1.0 if norm is Norm.L0 else 0.5).norm is norm  # pyright: ignore[reportArgumentType]  a plain text is what the library passes
 
 
 def test_an_images_draws_do_not_depend_on_its_batch() -> None:

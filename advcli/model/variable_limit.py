@@ -59,6 +59,9 @@ def _bytes(options: dict[str, object]) -> int:
         return 0
     dtype = tf.as_dtype(options.get("dtype") or getattr(value, "dtype", None) or tf.float32)
     if not isinstance(shape, tuple | list | tf.TensorShape):
-        with tf.Graph().as_default():
-            shape = tf.convert_to_tensor(value() if callable(value) else value).shape
+        shape = getattr(value, "shape", None)
+    if shape is None:
+        # Traced in a function, which may use tensors that are there already; a graph may not.
+        traced = tf.function(lambda: tf.convert_to_tensor(value() if callable(value) else value))
+        shape = traced.get_concrete_function().output_shapes
     return math.prod(tf.TensorShape(shape).as_list()) * dtype.size

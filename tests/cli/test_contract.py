@@ -355,7 +355,7 @@ def test_every_command_on_one_run(advcli: Command, tmp_path: Path) -> None:
     scored = advcli("benchmark", run, "--limit", 20, "--attack", "fgsm", "--eps", "0", "--json")
     assert scored.returncode == 0, scored.stderr
     found = [json.loads(line) for line in scored.stdout.splitlines()]
-    assert {record["type"] for record in found} == {"score", "check"}
+    assert {record["type"] for record in found} == {"score", "calibration", "check"}
     records = {record["perturbation"]: record for record in found if record["type"] == "score"}
     assert set(records) == {"clean", "fgsm", "worst"}
     assert records["fgsm"]["correct"] == records["clean"]["correct"]
