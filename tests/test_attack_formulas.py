@@ -377,7 +377,9 @@ def test_the_normal_that_hopskipjump_estimates(logistic: Logistic, pictures: np.
 
     rng = own_draws(pictures)
     found = (
-        HopSkipJump()._normal(is_adversarial, tf.constant(pictures), tf.constant(point), tf.constant(20), rng).numpy()
+        HopSkipJump()
+        ._normal(is_adversarial, tf.constant(pictures), tf.constant(point), tf.constant(20), Threat(Norm.L2, 1.0), rng)
+        .numpy()
     )
     reach = 0.01 * length(point - pictures)
     ways = np.stack([rng.fold(i).normal((8, 8, 3)).numpy() for i in range(20)])

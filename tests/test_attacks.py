@@ -34,7 +34,7 @@ FEWER = {
     "cw": "cw:steps=40,binary_steps=5,learning_rate=0.05,refine=5",
     "ddn": "ddn:steps=50,refine=5",
     "fmn": "fmn:steps=50,refine=5",
-    "geoda": "geoda:queries=260",
+    "geoda": "geoda:queries=900",
     "hopskipjump": "hopskipjump:queries=260",
     "nes": "nes:queries=255",
     "one-pixel": "one-pixel:queries=200,population=20",

@@ -51,7 +51,7 @@ def test_many_members_that_are_too_much_together_are_refused(tmp_path: Path) -> 
     path = packed(tmp_path / "a.zip", *names)
     for name in names:
         declare(path, name, 200_000_000)
-    with bounded.Archive(path) as archive, pytest.raises(AdvcliError, match="the unpacked content of .* has"):
+    with bounded.Archive(path) as archive, pytest.raises(AdvcliError, match=r"the unpacked content of .* has"):
         archive.check()
 
 

@@ -24,7 +24,7 @@ _EXCHANGES = 40
 
 @dataclass(frozen=True)
 class SigmaZero(Attack):
-    """Adam on ``max(margin, 0) + mean(|d|^2 / (|d|^2 + sigma))``, d the perturbation of a pixel.
+    """Adam on ``max(margin, 0) + mean(|d|^2 / (|d|^2 + smoothing))``, d the perturbation of a pixel.
 
     After each step pixels that change by less than a threshold are set back. It rises while the image is adversarial
     and falls while it is not. The paper counts values; here a pixel counts once, whatever number of channels it has.
@@ -32,7 +32,7 @@ class SigmaZero(Attack):
     Args:
         steps: number of gradient steps.
         learning_rate: of Adam, at first; it falls to a tenth along a cosine.
-        sigma: how smooth the count is: |d|^2 at which a pixel counts half.
+        smoothing: how smooth the count is: |d|^2 at which a pixel counts half.
         threshold: the first threshold, in pixel values of [0, 1].
         pace: by how much the threshold changes in a step, as a ratio of the learning rate.
         refine: rounds of a search that comes after, for this one leaves pixels that are not needed: give the pixels of
@@ -45,7 +45,7 @@ class SigmaZero(Attack):
 
     steps: int = 1000
     learning_rate: float = 1.0
-    sigma: float = 0.001
+    smoothing: float = 0.001
     threshold: float = 0.3
     pace: float = 0.01
     refine: int = 5
@@ -53,7 +53,7 @@ class SigmaZero(Attack):
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise UsageError(f"steps is less than one: {self.steps}")
-        for option in ("learning_rate", "sigma"):
+        for option in ("learning_rate", "smoothing"):
             if getattr(self, option) <= 0:
                 raise UsageError(f"{option} is not positive: {getattr(self, option):g}")
         for option in ("threshold", "pace"):
@@ -119,7 +119,7 @@ class SigmaZero(Attack):
         def objective(delta: Tensor) -> tuple[Tensor, Tensor]:
             logits = logits_fn(images + delta)
             length = tf.reduce_sum(tf.square(delta), axis=-1)
-            count = tf.reduce_sum(length / (length + self.sigma), axis=(1, 2))
+            count = tf.reduce_sum(length / (length + self.smoothing), axis=(1, 2))
             return tf.nn.relu(margin(logits, labels, threat)) + count / pixels, logits
 
         for i in tf.range(self.steps):

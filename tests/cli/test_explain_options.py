@@ -155,7 +155,7 @@ def test_a_file_that_is_something_else_is_no_adversarial_image(
     (difference,) = folder.glob("0.*.png")
     result = advcli("explain", "0.png", "--model", run, "--adversarial", difference, cwd=folder)
     assert result.returncode == 2
-    assert "is a difference, no adversarial image" in result.stderr
+    assert "is a difference, not an adversarial image" in result.stderr
 
 
 def test_a_full_disk_is_told_in_one_line(advcli: Command, run: Path, pictures: list[Path]) -> None:

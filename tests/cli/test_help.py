@@ -31,7 +31,9 @@ def test_help_is_for_people(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_word_is_broken(name: str, columns: int) -> None:
     words = set(re.findall(r"[A-Za-z]{3,}", shown(name, "--help", columns=250)))
-    narrow = set(re.findall(r"[A-Za-z]{3,}", shown(name, "--help", columns=columns)))
+    # A word longer than its column, such as a path, ends in an ellipsis.
+    text = re.sub(r"\S*…", "", shown(name, "--help", columns=columns))
+    narrow = set(re.findall(r"[A-Za-z]{3,}", text))
     assert not narrow - words
 
 

@@ -124,7 +124,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
     eps: float | tuple[str, ...] | None = option(
         None,
         panel=THREAT,
-        metavar="RADIUS|NORM=RADIUS",
+        metavar="RADIUS",
         parse=_read_eps,
         several=True,
         shown="what is usual for the data; in l2 0.5, in l1 12",

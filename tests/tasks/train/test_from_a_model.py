@@ -318,7 +318,7 @@ def test_classes_in_another_order_are_doubted(tmp_path: Path, caplog: pytest.Log
     caplog.clear()
     (tmp_path / "names.txt").write_text("1\n2\n3\n0\n")
     train(tmp_path / "good", images, tmp_path / "run", labels=tmp_path / "names.txt", learning_rate=0.0)
-    assert "validation images before training; check its classes and its input range" in caplog.text
+    assert "validation images correctly before training; check its classes and its input range" in caplog.text
 
 
 def test_the_twin_starts_from_the_same_model_as_the_run_did(tmp_path: Path) -> None:
