@@ -575,7 +575,13 @@ def test_no_attack_asks_more_often_than_it_says(spec: str, norm: Norm) -> None:
 
 def test_what_needs_gradients_says_so() -> None:
     needs = {name: registry.build("attacks", name).needs for name in registry.names("attacks")}
-    assert {name for name, need in needs.items() if need == "scores"} == {"square", "nes", "simba"}
+    assert {name for name, need in needs.items() if need == "scores"} == {
+        "square",
+        "nes",
+        "simba",
+        "sparse-rs",
+        "one-pixel",
+    }
     assert {name for name, need in needs.items() if need == "class"} == {"geoda", "hopskipjump", "noise", "spatial"}
     box = BlackBox(ScoreFunction(lambda x: x.mean(axis=(1, 2))[:, :2], b"", 8), "mine", ())
     head, _ = box.open(PROBE)
@@ -586,7 +592,7 @@ def test_what_needs_gradients_says_so() -> None:
     for name, need in needs.items():
         if need != "gradient":
             spec = f"{name}:queries=250" if name in ("geoda", "hopskipjump") else name
-            spec = f"{spec}:queries=60" if name in ("square", "nes", "simba") else spec
-            CompiledAttack(classifier, registry.build("attacks", spec), Threat(Norm.LINF, 0.05))(
-                np.full((1, 8, 8, 3), 0.5, np.float32), np.zeros(1, int)
-            )
+            spec = f"{spec}:queries=60" if name in scored else spec
+            attack = registry.build("attacks", spec)
+            ball = Threat(Norm.LINF, 0.05) if Norm.LINF in attack.norms else Threat(Norm.L0, 2.0)
+            CompiledAttack(classifier, attack, ball)(np.full((1, 8, 8, 3), 0.5, np.float32), np.zeros(1, int))

@@ -19,7 +19,7 @@ from advcli.data.dataset import Images, to_eight_bits
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.black_box import BlackBox, ScoreFunction, asking_anew
-from advcli.model.classifier import Classifier
+from advcli.model.classifier import Classifier, predicted_classes
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.repeats import first_wrong
@@ -266,9 +266,12 @@ def test_the_first_wrong_of_several_predictions(linear: Classifier) -> None:
     answers = iter([[1, 0, -1, 1, -1], [0, 1, 3, 1], [1, 2], [1]])
     asked: list[list[int]] = []
 
+    def scores(classes: list[int]) -> np.ndarray:
+        return np.array([np.full(4, np.nan) if each < 0 else np.eye(4)[each] for each in classes])
+
     def ask(pixels: np.ndarray) -> np.ndarray:
         asked.append(pixels.ravel().astype(int).tolist())
-        return np.array(next(answers))
+        return scores(next(answers))
 
     # The images are their own numbers; NaN is no class, but a later wrong one counts.
     pixels = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1)
@@ -276,8 +279,9 @@ def test_the_first_wrong_of_several_predictions(linear: Classifier) -> None:
     model = EvaluatedModel(linear, images, images.labels, np.arange(5))
     found = first_wrong(model, ask, pixels, np.ones(5, int), 4)
     assert asked == [[0, 1, 2, 3, 4], [0, 2, 3, 4], [2, 4], [2]]
-    np.testing.assert_array_equal(found, [0, 0, -1, 3, 2])
-    np.testing.assert_array_equal(first_wrong(model, lambda pixels: np.full(5, -1), pixels, np.ones(5, int), 1), -1)
+    np.testing.assert_array_equal(predicted_classes(found), [0, 0, -1, 3, 2])
+    undefined = first_wrong(model, lambda pixels: scores([-1] * 5), pixels, np.ones(5, int), 1)
+    np.testing.assert_array_equal(predicted_classes(undefined), -1)
 
 
 def test_a_random_black_box_is_asked_anew() -> None:
