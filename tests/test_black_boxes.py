@@ -575,13 +575,8 @@ def test_no_attack_asks_more_often_than_it_says(spec: str, norm: Norm) -> None:
 
 def test_what_needs_gradients_says_so() -> None:
     needs = {name: registry.build("attacks", name).needs for name in registry.names("attacks")}
-    assert {name for name, need in needs.items() if need == "scores"} == {
-        "square",
-        "nes",
-        "simba",
-        "sparse-rs",
-        "one-pixel",
-    }
+    scored = {"square", "nes", "simba", "sparse-rs", "one-pixel"}
+    assert {name for name, need in needs.items() if need == "scores"} == scored
     assert {name for name, need in needs.items() if need == "class"} == {"geoda", "hopskipjump", "noise", "spatial"}
     box = BlackBox(ScoreFunction(lambda x: x.mean(axis=(1, 2))[:, :2], b"", 8), "mine", ())
     head, _ = box.open(PROBE)
