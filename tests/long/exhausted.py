@@ -1,4 +1,4 @@
-"""A model that takes a gigabyte of address space for each image of a batch, and a process that has only a few."""
+"""A model that takes a quarter of a gigabyte of address space for each image of a batch, and a process with little."""
 
 import contextlib
 import re
@@ -16,13 +16,13 @@ _GIGA = 2**30
 
 @keras.saving.register_keras_serializable("exhausted")
 class Ballast(keras.layers.Layer):
-    """Passes its input on, and allocates a gigabyte an image of which it touches one page."""
+    """Passes its input on, and allocates a quarter of a gigabyte an image of which it touches one page."""
 
     def __init__(self, trainable: bool = True, **options: Any) -> None:
         super().__init__(trainable=trainable, **options)
 
     def call(self, inputs: Tensor) -> Tensor:
-        shape = tf.stack([tf.shape(inputs)[0], _GIGA // 4])
+        shape = tf.stack([tf.shape(inputs)[0], _GIGA // 16])
         ballast = tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=False)
         # New pages are zero. An operation that nothing depends on would be left out.
         return inputs + tf.minimum(tf.abs(ballast[:, 0]), 0.0)[:, None, None, None]
