@@ -341,7 +341,7 @@ def _saved_arrays(
     """Save arrays as a data set for the time of the call, with the classes of the first model."""
     if not models:
         raise UsageError("no model is given")
-    own = {name: value for name, value in options.items() if name in {each.name for each in fields(ModelOptions)}}
+    own, _ = _split(ModelOptions, options)
     names = _filled(ModelOptions, own).choose(models[0]).load().labels
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     path = Path(folder) / "arrays.npz"

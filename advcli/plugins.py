@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 
 from advcli.errors import UsageError
@@ -39,8 +39,14 @@ class Plugin:
 @cache
 def plugins(family: str) -> tuple[Plugin, ...]:
     """List the modules that installed packages add to a family of components."""
-    found = ((entry, _source(entry)) for entry in entry_points(group=f"advcli.{family}"))
+    found = ((entry, _source(entry)) for entry in _entries().select(group=f"advcli.{family}"))
     return tuple(Plugin(entry.name, entry.module, file) for entry, file in found if file is not None)
+
+
+@cache
+def _entries() -> EntryPoints:
+    """Read the entry points of all installed packages; help asks for many families."""
+    return entry_points()  # pyright: ignore[reportReturnType]  in Python 3.11 another class, which selects alike
 
 
 def _source(entry: EntryPoint) -> Path | None:
