@@ -124,3 +124,23 @@ def test_attacked_files_are_the_same(tmp_path: Path, caplog: pytest.LogCaptureFi
     for file in (tmp_path / "free").iterdir():
         assert file.read_bytes() == (tmp_path / "narrow" / file.name).read_bytes()
     assert len(found["free"]) == len(found["narrow"]) == len(list((tmp_path / "free").iterdir())) == 8
+
+
+def test_memory_that_is_exhausted_while_a_function_is_traced_halves_the_batch() -> None:
+    traced = []
+
+    @tf.function(autograph=True)
+    def compute(rows: Tensor) -> Tensor:
+        traced.append(rows.shape[0])
+        if traced[-1] > 2:
+            raise MemoryError("no page is left")
+        for _ in tf.range(2):
+            rows = rows + 1
+        return rows
+
+    batches = SmallerBatches()
+    (found,) = batches(lambda rows: (compute(tf.constant(rows)).numpy(),), np.arange(4, dtype=np.float32))
+    assert traced == [4, 2]
+    np.testing.assert_array_equal(found, np.arange(4) + 2)
+    with pytest.raises(ValueError, match="shape"):
+        batches(lambda rows: (rows.reshape(7),), np.zeros(2))

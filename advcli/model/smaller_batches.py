@@ -37,8 +37,8 @@ class SmallerBatches:
             try:
                 found.append(compute(*(array[start : start + size] for array in arrays)))
                 start += size
-            except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-                if not self._can_halve:
+            except Exception as error:
+                if not self._can_halve or not _is_out_of_memory(error):
                     raise
                 self._halve(size, error)
         return found[0] if len(found) == 1 else tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -50,3 +50,8 @@ class SmallerBatches:
         if self._most is None:
             log.warning("out of memory for %d images at once: smaller batches are used (see --batch)", size)
         self._most = size // 2
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # AutoGraph replaces an error inside a function that is traced by one of its own, which names the first.
+    return isinstance(error, MemoryError | tf.errors.ResourceExhaustedError) or "MemoryError: " in str(error)

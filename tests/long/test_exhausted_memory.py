@@ -18,7 +18,6 @@ def test_verdicts_do_not_depend_on_memory(spec: str) -> None:
     number = seeded(spec).randrange(2**16)
     found = {}
     # The allocator keeps what it has had, so each limit has a process of its own.
-    # With less, TensorFlow itself ends with a segmentation fault in longer searches.
     for gigabytes in (64, 4, 2.5):
         command = [sys.executable, "-m", "long.exhausted", spec, str(gigabytes), str(number)]
         done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
