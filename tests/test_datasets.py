@@ -375,6 +375,16 @@ def test_an_npz_whose_member_is_no_array(tmp_path: Path, name: str) -> None:
     refused(find(str(tmp_path / "a.npz")), f"'{name}' is not an array")
 
 
+@pytest.mark.parametrize("sign", [b"(", b"'", b"\n", b"=", b"\0"])
+def test_an_npz_with_a_damaged_header_of_an_array(tmp_path: Path, sign: bytes) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for key, array in arrays().items():
+            file = io.BytesIO()
+            np.save(file, array)
+            archive.writestr(f"{key}.npy", file.getvalue().replace(b"), }", sign + b", }"))
+    refused(find(str(tmp_path / "a.npz")), "not a readable .npz")
+
+
 @pytest.mark.parametrize(
     ("convert", "dtype"),
     [

@@ -17,6 +17,7 @@ from advcli.datasets._files import existing, title
 from advcli.datasets._layout import Layout, layout_of
 from advcli.datasets._pictures import describe, others
 from advcli.errors import UsageError
+from advcli.files.bounded import DAMAGED
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def _load(file: Path) -> np.ndarray:
     try:
         # Pickled objects in a file could run any code: they are refused.
         return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise UsageError(f"'{file}' is not a readable .npy array: {error}", "download it again") from error
 
 

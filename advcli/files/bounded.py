@@ -11,6 +11,7 @@ import os
 import stat
 import struct
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,8 @@ DAMAGED = (
     struct.error,
     ValueError,
     OverflowError,
+    SyntaxError,  # in the header of an array, which is Python
+    tokenize.TokenError,
 )
 
 

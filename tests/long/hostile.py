@@ -93,10 +93,13 @@ def mutate_json(content: Any, rng: random.Random) -> Any:
 
 
 def _places(content: Any) -> Iterator[tuple[Any, Any]]:
-    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
-    for key, value in list(items):
-        yield content, key
-        yield from _places(value)
+    left = [content]
+    while left:
+        holder = left.pop()
+        if isinstance(holder, dict | list):
+            items = list(holder.items() if isinstance(holder, dict) else enumerate(holder))
+            yield from ((holder, key) for key, _ in items)
+            left.extend(value for _, value in items)
 
 
 def json_text(content: Any, rng: random.Random) -> bytes:

@@ -88,7 +88,8 @@ def test_hostile_files_on_the_command_line(advcli: Command, tmp_path: Path) -> N
     whole = advcli("attack", "good.png", "--model", "model.keras", "--attack", "universal:steps=1", "--out", "u")
     assert whole.returncode == 0, whole.stderr
     pixels, labels = np.zeros((8, 8, 8, 3), np.uint8), np.arange(8) % 4
-    np.savez(tmp_path / "good.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
+    arrays = {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels}
+    np.savez(tmp_path / "good.npz", **arrays, labels=[f"kind {i}" for i in range(4)])
     measured = ("--attack", "fgsm", "--eps", 0.1, "--no-checks")
     whole = advcli("benchmark", "model.keras", "--data", "good.npz", *measured, "--out", "good.jsonl")
     assert whole.returncode == 0, whole.stderr

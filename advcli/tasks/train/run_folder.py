@@ -320,7 +320,7 @@ def read_checkpoint(path: Path, variables: Sequence[Variable] | None = None) -> 
                         f"'{path}' is the checkpoint of another network: its variable {i} has {value.shape}"
                     )
                 variable.assign(value)
-    except (*DAMAGED, LookupError, TypeError, MemoryError, SyntaxError) as error:
+    except (*DAMAGED, LookupError, TypeError, MemoryError) as error:
         message = f"'{path}' is damaged: {str(error)[:200] or type(error).__name__}"
         raise AdvcliError(message, "train it again with --overwrite") from error
     checkpoint = read_back(Checkpoint, state, f"'{path}'", finite=False)
