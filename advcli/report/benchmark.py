@@ -32,6 +32,7 @@ from advcli.report.accuracy_curves import curves, inline_curves, inline_sweep
 from advcli.report.cross_table import cross_table, parted
 from advcli.report.gallery import Example
 from advcli.report.page import Section, page
+from advcli.report.verdict import verdict
 from advcli.threat.spelling import name_parameter
 
 Kind = TypeVar("Kind", bound=Record)
@@ -79,7 +80,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
     models = list(dict.fromkeys(record.model for record in records if isinstance(record, Measurement | Certified)))
     return page(
         f"Benchmark on {data}",
-        f"The accuracy of {wording.count_noun(len(models), 'model')}.",
+        verdict(records) or f"The accuracy of {wording.count_noun(len(models), 'model')}.",
         _facts(records, models, scores, checks, suspect),
         [part for part in parts if part],
         _STYLES,
