@@ -168,13 +168,8 @@ def _who(best: Sequence[str], of: int) -> str:
         return "the model"
     if len(best) == of and of > 1:
         return "both models" if of == 2 else f"all {of} models"
-    names = _listed([_short(name) for name in best])
+    names = _listed([wording.short_name(name, _LONGEST) for name in best])
     return f"the best {'model' if len(best) == 1 else 'models'}, {names},"
-
-
-def _short(name: str) -> str:
-    half = _LONGEST // 2
-    return name if len(name) <= _LONGEST else f"{name[:half]}...{name[-half:]}"
 
 
 def _listed(names: Sequence[str]) -> str:
