@@ -37,18 +37,17 @@ def compared_tables(records: Sequence[Compared], swept: Collection[str] = ()) ->
     shown = [record for record in records if record.perturbation not in swept]
     if len(shown) > _FEW:
         shown = [record for record in shown if record.severity is None]
-    for pair in dict.fromkeys((record.model, record.against) for record in shown):
-        left_out = len(shown) < len(records)
-        yield _compared([record for record in shown if (record.model, record.against) == pair], left_out)
+    caption = f"McNemar's exact test; *: p < {_SURE}; only: images that only one model predicts correctly"
+    if len(shown) < len(records):
+        caption += "; --json and --report have all comparisons"
+    pairs = list(parted(shown, lambda record: (record.model, record.against)).values())
+    for pair in pairs:
+        yield _compared(pair, caption if pair is pairs[-1] else "")
 
 
-def _compared(records: Sequence[Compared], left_out: bool) -> Table:
+def _compared(records: Sequence[Compared], caption: str) -> Table:
     model, against = records[0].model, records[0].against
-    table = new_table(
-        f"{model} compared with {against}, image by image",
-        f"McNemar's exact test; *: p < {_SURE}; only: images that only one model predicts correctly"
-        + ("; --json and --report have all comparisons" if left_out else ""),
-    )
+    table = new_table(f"{model} compared with {against}, image by image", caption)
     for heading in ("perturbation", "difference", f"only {model}", f"only {against}", "p"):
         table.add_column(Text(heading), justify="left" if heading == "perturbation" else "right", overflow="fold")
     for record in records:
