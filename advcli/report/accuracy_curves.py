@@ -17,12 +17,15 @@ from advcli.threat.spelling import name_parameter, spell_norm
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# A keyword argument that styles a line.
+_Look = Any
+
 # Distinguishable in every kind of colour vision (Okabe and Ito 2008); black last but one, as the text is black.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#010101", "#f0e442")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 2)), (0, (8, 3)))
 # Lies on the curve of one attack or another, so it is drawn as rings about their marks.
-_WORST = {"linestyle": "-", "marker": "o", "markersize": 10, "fillstyle": "none", "linewidth": 0.6}
+_WORST: dict[str, _Look] = {"linestyle": "-", "marker": "o", "markersize": 10, "fillstyle": "none", "linewidth": 0.6}
 # Models stand beside each other by so many points, all of them together at most by so many.
 _APART, _WIDEST = 4.5, 20.0
 # With more lines than these, only the intervals of the worst case are drawn.
@@ -30,9 +33,9 @@ _MANY = 8
 # A page puts its own in the place of all of these.
 _INK, _RULE = "#1c1b19", "#d8d4ca"
 # A pale colour is seen by the edge of its marks.
-_EDGED = {"markeredgecolor": _INK, "markeredgewidth": 0.5}
+_EDGED: dict[str, _Look] = {"markeredgecolor": _INK, "markeredgewidth": 0.5}
 # Beside the name of the only attack.
-_NOTHING = {"linestyle": "none"}
+_NOTHING: dict[str, _Look] = {"linestyle": "none"}
 # Of a panel's width, on each side of the values.
 _MARGIN = 0.04
 _LONGEST = 28
@@ -189,11 +192,7 @@ def _draw(panels: Sequence[_Panel], file: BinaryIO, format: str, facecolor: str)
         figure.savefig(file, format=format, dpi=150, facecolor=facecolor, metadata=nothing)
 
 
-# A colour, or the keyword arguments that style a line.
-_Look = Any
-
-
-def _looks(drawn: Sequence[_Line]) -> dict[str, dict[str, _Look]]:
+def _looks(drawn: Sequence[_Line]) -> dict[str, dict[str, dict[str, _Look]]]:
     """Choose a colour and marker for each model, and a line style for each attack; with one attack for each model."""
     models = dict.fromkeys(line.model for line in drawn)
     attacks = [attack for attack in dict.fromkeys(line.attack for line in drawn) if attack not in ("", "worst")]
@@ -210,7 +209,7 @@ def _looks(drawn: Sequence[_Line]) -> dict[str, dict[str, _Look]]:
     return {"model": looks, "attack": lines | ({"worst": _WORST} if worst else {})}
 
 
-def _panel(axes: Any, panel: _Panel, looks: dict[str, dict[str, _Look]], lettering: Lettering) -> None:
+def _panel(axes: Any, panel: _Panel, looks: dict[str, dict[str, dict[str, _Look]]], lettering: Lettering) -> None:
     from matplotlib.transforms import ScaledTranslation
 
     models = list(dict.fromkeys(line.model for line in panel.lines))
@@ -263,7 +262,7 @@ def _limits(panel: _Panel) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _legend(figure: "Figure", looks: dict[str, dict[str, _Look]], lettering: Lettering) -> None:
+def _legend(figure: "Figure", looks: dict[str, dict[str, dict[str, _Look]]], lettering: Lettering) -> None:
     from matplotlib.lines import Line2D
 
     entries = [(model, Line2D([], [], **(_EDGED | look))) for model, look in looks["model"].items()]

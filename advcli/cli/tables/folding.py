@@ -71,10 +71,11 @@ def _widths(columns: Sequence[Sequence[Text]], room: int) -> list[int] | None:
             break
     else:
         widths = [column.narrowest for column in found]
-    # What is left goes to the columns that need least of it, for their cells before their headings.
+    # What is left makes columns whole that need least of it, for their cells before their headings.
     for most in ([column.widest_cell for column in found], [column.widest for column in found]):
         for number in sorted(range(len(found)), key=lambda number: most[number] - widths[number]):
-            widths[number] += max(0, min(most[number] - widths[number], room - sum(widths)))
+            if 0 < most[number] - widths[number] <= room - sum(widths):
+                widths[number] = most[number]
     return widths
 
 
