@@ -27,6 +27,7 @@ from advcli.records import (
     Tolerance,
     Transferred,
 )
+from advcli.report.confusion import Confusion
 from advcli.report.gallery import Example
 
 IMAGES = 1009
@@ -46,6 +47,42 @@ def examples(models: Sequence[str] = ("base", "robust"), classes: Sequence[str] 
         Example(clean, clean + 4, classes[0], classes[0], classes[1], "pgd, Linf 4/255", models[0]),
         Example(grey, grey + 2, classes[1], classes[1], classes[1], "pgd, Linf 4/255", models[-1]),
     ]
+
+
+def suspects(models: Sequence[str] = ("base", "robust")) -> list[Checked]:
+    """Make two checks that are suspect for the models, with the same evidence and with evidence of their own."""
+    said: dict[str, Any] = {"data": "cat", "seed": 3, "verdict": "SUSPECT"}
+    found = []
+    for number, model in enumerate(models):
+        flat = f"the gradient is zero at {number} of 64 images"
+        found += [
+            Checked(
+                model=model,
+                check="zero-gradients",
+                evidence=flat,
+                remedy="run square",
+                concerned=f"{number} of 64 images",
+                **said,
+            ),
+            Checked(
+                model=model,
+                check="sample-size",
+                evidence="few images",
+                remedy="take more",
+                concerned="64 images",
+                **said,
+            ),
+        ]
+    return found
+
+
+def confusions(models: Sequence[str] = ("base", "robust"), classes: Sequence[str] = ("cat", "dog")) -> list[Confusion]:
+    """Make a table for each model, clean and in the worst case."""
+    clean: dict[str, Any] = {"perturbation": "clean", "norm": None, "eps": None, "severity": None}
+    worst = clean | {"perturbation": "worst", "norm": "linf", "eps": 8 / 255}
+    size = len(classes)
+    counts = [[31 if row == column else row + 2 * column for column in range(size)] for row in range(size)]
+    return [Confusion(model, place, classes, classes, counts) for model in models for place in (clean, worst)]
 
 
 def _records(models: Sequence[str], classes: Sequence[str]) -> Iterator[Record]:

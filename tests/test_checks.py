@@ -1,5 +1,6 @@
 """Checks of an evaluation, each on a model or on scores that trip it and on some that do not."""
 
+import re
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -134,6 +135,10 @@ def finding(name: str, evidence: Evidence) -> Finding:
     found = registry.build("checks", name)(evidence)
     assert found is not None
     assert bool(found.remedy) == found.suspect
+    assert (
+        bool(re.fullmatch(r"(\d+ of )?\d[\d,]* (images?|attacks?|comparisons? of attacks)", found.concerned))
+        == found.suspect
+    )
     return found
 
 

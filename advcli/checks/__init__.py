@@ -62,11 +62,19 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check: whether the evaluation is suspect, the evidence and the remedy."""
+    """The result of a check.
+
+    Args:
+        suspect: whether the evaluation is.
+        evidence: what was found, in words.
+        remedy: what to do, if it is suspect.
+        concerned: how many images or attacks are suspect: ``31 of 64 images``.
+    """
 
     suspect: bool
     evidence: str
     remedy: str = ""
+    concerned: str = ""
 
 
 class Check(Protocol):

@@ -12,6 +12,7 @@ from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._scores import ball_of, balls, left_correct, more_than_chance, searches, single_step, strongest
 from advcli.model.black_box import Access
+from advcli.report.wording import count_noun
 
 _BLACK = ("score", "decision", "random")
 _WHITE = ("gradient", "minimum-norm", "transfer")
@@ -52,6 +53,7 @@ class BlackBeatsWhite:
             "the gradient may be masked, or the gradient attack too weak: look for rounding, randomness or saturation "
             "in the model, give the gradient attack more steps and restarts, and report the worst case"
             + also_run(evidence, "square"),
+            count_noun(sum(each.suspect for each in compared), "comparison of attacks", "comparisons of attacks"),
         )
 
     def _attacks(self, evidence: Evidence) -> "Iterator[_Compared]":

@@ -7,6 +7,7 @@ import numpy as np
 
 from advcli.checks import Evidence, Finding
 from advcli.model.black_box import Access
+from advcli.report.wording import count_noun
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class ClassImbalance:
             f"{wrong}: {said}",
             "take a stratified sample (--limit) instead of the first images (--first), and read the accuracy of each "
             "class (--per-class)",
+            count_noun(images, "image"),
         )
 
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from advcli.checks import Evidence, Finding
 from advcli.model.black_box import Access
+from advcli.report.wording import count_noun
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ class Duplicates:
         if overlap.equal <= self.share * overlap.images:
             return Finding(False, said)
         return Finding(
-            True, said, "remove these images from the training data and train again, or measure on other images"
+            True,
+            said,
+            "remove these images from the training data and train again, or measure on other images",
+            f"{overlap.equal} of {count_noun(overlap.images, 'image')}",
         )
 
 

@@ -11,6 +11,7 @@ from advcli.checks import Evidence, Finding
 from advcli.checks._scores import ball_of, balls, single_step
 from advcli.model.black_box import Access
 from advcli.records import Score
+from advcli.report.wording import count_noun
 
 _KINDS = ("gradient", "transfer", "minimum-norm", "suite")
 
@@ -58,6 +59,7 @@ class GradientAttacksDiffer:
             said,
             f"do not report {weak.perturbation} alone: its loss or its steps do not fit this model; report the worst "
             "case, and look for saturation or rounding in the model",
+            count_noun(len({weak.perturbation for weak, _, _ in suspects}), "attack"),
         )
 
     def _is_weak(self, score: Score, best: Score, clean: int) -> bool:

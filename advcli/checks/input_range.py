@@ -10,6 +10,7 @@ from advcli.checks._chance import beyond_chance
 from advcli.checks._scores import more_than_chance
 from advcli.model.black_box import Access
 from advcli.model.classifier import NotNumbers
+from advcli.report.wording import count_noun
 
 # The usual input ranges.
 _RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
@@ -48,7 +49,10 @@ class InputRange:
                 f"and {other} with values from {low:g} to {high:g}"
             )
             return Finding(
-                True, said, f"the model seems to expect other pixel values: try --input-range {low:g},{high:g}"
+                True,
+                said,
+                f"the model seems to expect other pixel values: try --input-range {low:g},{high:g}",
+                count_noun(len(evidence.pixels), "image"),
             )
         if len(evidence.pixels) > 1 and len(set(_seen(evidence))) == 1:
             said += f"; all of {len(evidence.pixels)} images are predicted as the same class"
@@ -56,7 +60,10 @@ class InputRange:
         if above and beyond_chance(round(accuracy * images), images, evidence.classes):
             return Finding(False, said)
         return Finding(
-            True, said, "check --input-range, and that the classes are in the order of --labels or --class-order"
+            True,
+            said,
+            "check --input-range, and that the classes are in the order of --labels or --class-order",
+            count_noun(images, "image"),
         )
 
     def _other_range(self, evidence: Evidence) -> tuple[int, int, tuple[float, float]]:

@@ -10,6 +10,7 @@ from advcli.checks._advice import also_run
 from advcli.checks._network import logits_of
 from advcli.model import output_head
 from advcli.model.black_box import Access
+from advcli.report.wording import count_noun
 
 # Far enough from the pixel range that every bounded output reaches its bound.
 _SCALES = (30.0, 1000.0, -30.0, -1000.0)
@@ -42,18 +43,19 @@ class Probabilities:
             "save the model without its last activation, so that it ends in logits: gradients vanish where an output "
             "reaches its bound" + also_run(evidence, "square")
         )
+        every = count_noun(count, "image")
         logits = logits_of(evidence.classifier, evidence.pixels)
         if evidence.classifier.head == output_head.LOGARITHM:
             sure = int((logits.max(axis=1) >= 0).sum())
             said = f"the model returns probabilities, and their logarithms are attacked: {sure} of {count} images "
-            return Finding(True, f"{said}have a probability of 1, where the loss is flat", remedy)
+            return Finding(True, f"{said}have a probability of 1, where the loss is flat", remedy, every)
         low, high, sums = float(logits.min()), float(logits.max()), logits.sum(axis=1, dtype=np.float64)
         between = f"the outputs for {count} images lie between {low:.3g} and {high:.3g}"
         if output_head.are_probabilities(logits, self.tolerance / 10):
-            return Finding(True, f"{between} and sum to one: they are probabilities, not logits", remedy)
+            return Finding(True, f"{between} and sum to one: they are probabilities, not logits", remedy, every)
         bound = self._bound(evidence, logits)
         if bound:
-            return Finding(True, f"{between}; {bound}", remedy)
+            return Finding(True, f"{between}; {bound}", remedy, every)
         return Finding(
             False, f"{between}, and their sums between {sums.min():.3g} and {sums.max():.3g}: they are logits"
         )

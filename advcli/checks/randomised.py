@@ -9,6 +9,7 @@ from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._network import logits_of, random_layers
 from advcli.model.black_box import Access
+from advcli.report.wording import count_noun
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Randomised:
             f"{self.passes} passes over the same {count} images return logits that differ by up to {apart:.2g} of "
             f"their norm, and {changed} images change class; {_source(evidence)}",
             f"{_averaged(evidence)}; count an image as correct only if several predictions are, with --repeats 10",
+            f"{changed} of {count_noun(count, 'image')}",
         )
 
 

@@ -9,6 +9,7 @@ from advcli.checks._advice import also_run
 from advcli.checks._scores import ball_of, left_correct, more_than_chance, searches
 from advcli.model.black_box import Access
 from advcli.records import Score
+from advcli.report.wording import count_noun
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,17 @@ class RisesWithEps:
             return Finding(
                 False, f"no attack leaves more images correct at a larger radius ({len(pairs)} pairs of radii compared)"
             )
+        rising = {
+            curve(score)
+            for lowest, score in pairs
+            if more_than_chance(lowest.correct, score.correct, score.images, self.images, self.points)
+        }
         return Finding(
             True,
             f"{left_correct(lowest)} at {ball_of(lowest)}, but {score.correct} at {ball_of(score)}",
             "report the smaller number at both radii, and give the attack more and smaller steps"
             + also_run(evidence, "pgd"),
+            count_noun(len(rising), "attack"),
         )
 
 

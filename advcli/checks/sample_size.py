@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 
 from advcli.checks import Evidence, Finding
 from advcli.model.black_box import Access
+from advcli.report.wording import count_noun
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,10 @@ class SampleSize:
         if half <= self.points:
             return Finding(False, said)
         return Finding(
-            True, said, "measure more images (--limit, or other data): four times as many halve the uncertainty"
+            True,
+            said,
+            "measure more images (--limit, or other data): four times as many halve the uncertainty",
+            count_noun(images, "image"),
         )
 
 

@@ -10,6 +10,7 @@ from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._scores import ball_of, balls, left_correct, more_than_chance, single_step, strongest
 from advcli.model.black_box import Access
+from advcli.report.wording import count_noun
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,17 @@ class SingleBeatsMulti:
         said = f"at {ball_of(single)}, {left_correct(single)}, {several.perturbation} leaves {several.correct}"
         if not more_than_chance(single.correct, several.correct, single.images, self.images, self.points):
             return Finding(False, said)
+        beaten = {
+            weak.perturbation
+            for strong, weak in pairs
+            if more_than_chance(strong.correct, weak.correct, strong.images, self.images, self.points)
+        }
         return Finding(
             True,
             said,
             "the gradient may be misleading at a distance from the image: run the iterative attack with more and "
             "smaller steps, and with more restarts" + also_run(evidence, "square"),
+            count_noun(len(beaten), "attack"),
         )
 
 

@@ -10,6 +10,7 @@ from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._chance import beyond_chance
 from advcli.model.black_box import Access
+from advcli.report.wording import count_noun
 from advcli.threat.spelling import spell_threat
 from advcli.threat.threat import Norm, Threat
 
@@ -46,6 +47,7 @@ class Unbounded:
             said,
             "the gradient does not lead to adversarial images even if nearly every change is allowed: images that are "
             "still correct at smaller radii are no evidence of robustness" + also_run(evidence, "square"),
+            f"{correct} of {count_noun(count, 'image')}",
         )
 
 

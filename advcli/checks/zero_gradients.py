@@ -12,6 +12,7 @@ from advcli.checks import Evidence, Finding
 from advcli.checks._advice import also_run
 from advcli.checks._network import in_parts
 from advcli.model.black_box import Access
+from advcli.report.wording import count_noun
 from advcli.threat.gradient import gradient
 
 
@@ -40,9 +41,10 @@ class ZeroGradients:
         broken = int((~np.isfinite(gradients)).sum())
         flat = int((gradients == 0).sum())
         said = f"the gradient of the loss is zero at {flat} of {count} images"
+        concerned = f"{flat + broken} of {count_noun(count, 'image')}"
         if broken:
             said += f", and not a number at {broken}"
-            return Finding(True, said, "look for a division by zero, a root or a logarithm in the model")
+            return Finding(True, said, "look for a division by zero, a root or a logarithm in the model", concerned)
         if flat <= self.share * count:
             return Finding(False, said)
         margins = in_parts(_gradients(logits, _margin), evidence.pixels, classes)
@@ -54,7 +56,7 @@ class ZeroGradients:
             remedy = "a part of the model, such as rounding, has no gradient: attack the model without it" + also_run(
                 evidence, "square"
             )
-        return Finding(True, said, remedy)
+        return Finding(True, said, remedy, concerned)
 
 
 def _gradients(

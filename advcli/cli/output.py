@@ -1,6 +1,7 @@
 """The output: records to standard output, everything else to standard error."""
 
 import logging
+import os
 import re
 import sys
 import traceback
@@ -22,9 +23,11 @@ from rich.text import Text
 from advcli.cli.progress_lines import ProgressLines
 from advcli.cli.tables import attack_and_train as tables
 from advcli.cli.tables.evidence import bound_text
+from advcli.cli.tables.folding import fit_table, fold_text
 from advcli.cli.tables.style import title
 from advcli.errors import ExitStatus
 from advcli.records import Change, Epoch, Failed, Gate, Progress, Record, Requirement, Tolerance, Verified
+from advcli.report.verdict import verdict
 
 _WIDE = 100_000
 
@@ -185,6 +188,9 @@ class Output:
             self._bar = None
         if not self.json and kind is not PipeClosed:
             self._show_tables()
+            # What was interrupted has found nothing yet.
+            if kind is None and (sentence := verdict(self._records)):
+                self.stdout.print(fold_text(Text(sentence, "bold"), self._width()))
         logging.getLogger("advcli").removeHandler(self._notes)
 
     def show(self, events: Iterable[Record | Progress]) -> int:
@@ -251,7 +257,13 @@ class Output:
         for table in tables.tables(self._records):
             if not self.stdout.is_terminal:
                 _make_plain(table)
-            self.stdout.print(table)
+            for part in fit_table(table, self._width()):
+                self.stdout.print(part)
+
+    def _width(self) -> int:
+        """Return the width of tables: that of the terminal; in a pipe as wide as they are, or what COLUMNS says."""
+        columns = os.environ.get("COLUMNS", "")
+        return int(columns) if columns.isdecimal() and int(columns) > 0 else self.stdout.width
 
 
 def _make_plain(table: Table) -> None:

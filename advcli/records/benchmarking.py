@@ -308,7 +308,10 @@ class Certified(Counted):
 
 @dataclass(frozen=True, kw_only=True)
 class Checked(Record):
-    """One check of the evaluation: the verdict ``PASS`` or ``SUSPECT``, the evidence and the remedy."""
+    """One check of the evaluation: the verdict ``PASS`` or ``SUSPECT``, the evidence and the remedy.
+
+    ``concerned`` is how many images or attacks are suspect; empty for ``PASS``.
+    """
 
     type: ClassVar[str] = "check"
 
@@ -316,6 +319,7 @@ class Checked(Record):
     verdict: str
     evidence: str
     remedy: str
+    concerned: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
-"""Accuracy over the radius of each attack, and over the parameter of each corruption, with Wilson 95% bands."""
+"""Accuracy over the radius of each attack, and over the parameter of each corruption, with Wilson 95% intervals."""
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,19 +11,33 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from advcli.records import Score, Swept, Tolerance
 from advcli.report.cross_table import parted
 from advcli.report.lettering import Lettering
+from advcli.report.wording import short_name
 from advcli.threat.spelling import name_parameter, spell_norm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Distinguishable in every kind of colour vision (Okabe and Ito), on white and on black.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a9629b", "#8a7400", "#777777")
-_LINES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"), ((0, (5, 1, 1, 1, 1, 1)), "v"), ((0, (1, 1)), "P"))
-_ATTACKS = tuple({"linestyle": line, "marker": mark, "markersize": 4.5, "linewidth": 1.6} for line, mark in _LINES)
+# A keyword argument that styles a line.
+_Look = Any
+
+# Distinguishable in every kind of colour vision (Okabe and Ito 2008); black last but one, as the text is black.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#010101", "#f0e442")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 2)), (0, (8, 3)))
 # Lies on the curve of one attack or another, so it is drawn as rings about their marks.
-_WORST = {"linestyle": "-", "marker": "o", "markersize": 9, "fillstyle": "none", "linewidth": 0.7}
+_WORST: dict[str, _Look] = {"linestyle": "-", "marker": "o", "markersize": 10, "fillstyle": "none", "linewidth": 0.6}
+# Models stand beside each other by so many points, all of them together at most by so many.
+_APART, _WIDEST = 4.5, 20.0
+# With more lines than these, only the intervals of the worst case are drawn.
+_MANY = 8
 # A page puts its own in the place of all of these.
 _INK, _RULE = "#1c1b19", "#d8d4ca"
+# A pale colour is seen by the edge of its marks.
+_EDGED: dict[str, _Look] = {"markeredgecolor": _INK, "markeredgewidth": 0.5}
+# Beside the name of the only attack.
+_NOTHING: dict[str, _Look] = {"linestyle": "none"}
+# Of a panel's width, on each side of the values.
+_MARGIN = 0.04
 _LONGEST = 28
 
 
@@ -55,7 +70,6 @@ class _Panel:
     Args:
         label: of the x axis.
         lines: what is drawn.
-        begin: where the x axis begins; None for the first value.
         log: whether it is logarithmic.
         falling: whether it runs from high values to low ones.
         tolerances: those that are marked.
@@ -63,7 +77,6 @@ class _Panel:
 
     label: str
     lines: Sequence[_Line]
-    begin: float | None = None
     log: bool = False
     falling: bool = False
     tolerances: Sequence[Tolerance] = ()
@@ -138,8 +151,10 @@ def _radius_panels(drawn: Sequence[Curve]) -> list[_Panel]:
                 [score.high for score in curve.scores],
             )
             for curve in members
+            # With a single attack the worst case is the same.
+            if curve.attack != "worst" or len({other.attack for other in members}) != 2
         ]
-        panels.append(_Panel(f"{spell_norm(norm)} radius{' in 1/255' if steps else ''}", lines, begin=0.0))
+        panels.append(_Panel(f"{spell_norm(norm)} radius{' in 1/255' if steps else ''}", lines))
     return panels
 
 
@@ -177,41 +192,54 @@ def _draw(panels: Sequence[_Panel], file: BinaryIO, format: str, facecolor: str)
         figure.savefig(file, format=format, dpi=150, facecolor=facecolor, metadata=nothing)
 
 
-# A colour, or the keyword arguments that style a line.
-_Look = Any
-
-
-def _looks(drawn: Sequence[_Line]) -> dict[str, dict[str, _Look]]:
-    """Choose a colour for each model and a line style for each attack."""
+def _looks(drawn: Sequence[_Line]) -> dict[str, dict[str, dict[str, _Look]]]:
+    """Choose a colour and marker for each model, and a line style for each attack; with one attack for each model."""
     models = dict.fromkeys(line.model for line in drawn)
-    attacks = dict.fromkeys(line.attack for line in drawn if line.attack)
-    lines = dict(zip(attacks, cycle(_ATTACKS), strict=False))
-    return {
-        "model": dict(zip(models, cycle(_COLOURS), strict=False)),
-        "attack": lines | {attack: _WORST for attack in attacks if attack == "worst"},
+    attacks = [attack for attack in dict.fromkeys(line.attack for line in drawn) if attack not in ("", "worst")]
+    several = len(attacks) > 1
+    styles = dict(zip(models, cycle(_STYLES[:1] if several else _STYLES), strict=False))
+    looks = {
+        model: {"color": colour, "marker": marker, "markersize": 5.5, "linewidth": 1.5, "linestyle": styles[model]}
+        for model, colour, marker in zip(models, cycle(_COLOURS), cycle(_MARKERS), strict=False)
     }
+    lines = {
+        attack: {"linestyle": style} if several else {} for attack, style in zip(attacks, cycle(_STYLES), strict=False)
+    }
+    worst = any(line.attack == "worst" for line in drawn)
+    return {"model": looks, "attack": lines | ({"worst": _WORST} if worst else {})}
 
 
-def _panel(axes: Any, panel: _Panel, looks: dict[str, dict[str, _Look]], lettering: Lettering) -> None:
+def _panel(axes: Any, panel: _Panel, looks: dict[str, dict[str, dict[str, _Look]]], lettering: Lettering) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
+    models = list(dict.fromkeys(line.model for line in panel.lines))
+    step = min(_APART, _WIDEST / len(models))
+    many = len(panel.lines) > _MANY and any(line.attack == "worst" for line in panel.lines)
     for line in panel.lines:
-        colour = looks["model"][line.model]
-        lows, highs = [100 * low for low in line.lows], [100 * high for high in line.highs]
-        axes.fill_between(line.x, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        look = looks["model"][line.model] | looks["attack"].get(line.attack, {})
+        aside = step * (models.index(line.model) - (len(models) - 1) / 2) / 72
+        place = axes.transData + ScaledTranslation(aside, 0, axes.figure.dpi_scale_trans)
+        if line.attack == "worst" or not many:
+            x = [value for value in line.x for _ in range(3)]
+            ends = [
+                y for low, high in zip(line.lows, line.highs, strict=True) for y in (100 * low, 100 * high, math.nan)
+            ]
+            bars = {"color": look["color"], "linewidth": 0.9, "marker": "_", "markersize": 4.5, "linestyle": "-"}
+            axes.plot(x, ends, transform=place, **bars)
         y = [100 * accuracy for accuracy in line.accuracies]
-        axes.plot(line.x, y, color=colour, **(looks["attack"][line.attack] if line.attack else _ATTACKS[0]))
+        axes.plot(line.x, y, transform=place, **(look if line.attack == "worst" else _EDGED | look))
     for required in dict.fromkeys(tolerance.required for tolerance in panel.tolerances):
         axes.axhline(100 * required, color=_INK, linewidth=0.8, linestyle=":")
     for tolerance in panel.tolerances:
         if tolerance.value is not None:
-            axes.axvline(tolerance.value, color=looks["model"][tolerance.model], linewidth=0.8, linestyle=":")
+            axes.axvline(tolerance.value, color=looks["model"][tolerance.model]["color"], linewidth=0.8, linestyle=":")
     if panel.log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlim(*_limits(panel))
     if panel.falling:
         axes.invert_xaxis()
     axes.set_ylim(0, 102)
-    if panel.begin is not None:
-        axes.set_xlim(left=panel.begin)
     axes.set_xlabel(lettering.line(panel.label), color=_INK, parse_math=False, family=lettering.families)
     axes.set_ylabel("accuracy, %" if axes.get_subplotspec().is_first_col() else "", color=_INK)
     axes.grid(color=_RULE, linewidth=0.6)
@@ -223,20 +251,31 @@ def _panel(axes: Any, panel: _Panel, looks: dict[str, dict[str, _Look]], letteri
         spine.set_color(_INK)
 
 
-def _legend(figure: "Figure", looks: dict[str, dict[str, _Look]], lettering: Lettering) -> None:
+def _limits(panel: _Panel) -> tuple[float, float]:
+    """Return the ends of the x axis: matplotlib does not see lines that stand beside their values."""
+    values = [value for line in panel.lines for value in line.x]
+    low, high = min(values), max(values)
+    if panel.log:
+        margin = (high / low if high > low else 10.0) ** _MARGIN
+        return low / margin, high * margin
+    margin = _MARGIN * ((high - low) or 1.0)
+    return low - margin, high + margin
+
+
+def _legend(figure: "Figure", looks: dict[str, dict[str, dict[str, _Look]]], lettering: Lettering) -> None:
     from matplotlib.lines import Line2D
 
-    entries = [(model, Line2D([], [], color=colour, linewidth=3)) for model, colour in looks["model"].items()]
-    entries += [(attack, Line2D([], [], color=_INK, **look)) for attack, look in looks["attack"].items()]
+    entries = [(model, Line2D([], [], **(_EDGED | look))) for model, look in looks["model"].items()]
+    entries += [(attack, Line2D([], [], color=_INK, **(look or _NOTHING))) for attack, look in looks["attack"].items()]
     # Names are set afterwards: a legend leaves out those with a leading underscore.
     legend = figure.legend(
         [line for _, line in entries],
         [str(number) for number, _ in enumerate(entries)],
         loc="outside right upper",
         frameon=False,
-        handlelength=3,
+        handlelength=4,
         prop={"family": lettering.families, "size": 9},
     )
     for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
         name = "worst case" if name == "worst" else lettering.line(name)
-        text.set(text=name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...", parse_math=False, color=_INK)
+        text.set(text=short_name(name, _LONGEST), parse_math=False, color=_INK)

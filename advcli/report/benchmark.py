@@ -1,6 +1,6 @@
 """The report of a benchmark: all its records on one page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from advcli.records import (
@@ -29,31 +29,36 @@ from advcli.records import (
 from advcli.report import class_scores, heat_map, protocol, reliability, score_table, wording
 from advcli.report import gallery as pictures
 from advcli.report.accuracy_curves import curves, inline_curves, inline_sweep
+from advcli.report.confusion import Confusion, confusion_section
 from advcli.report.cross_table import cross_table, parted
 from advcli.report.gallery import Example
 from advcli.report.page import Section, page
+from advcli.report.verdict import suspect_checks, suspicion, verdict
 from advcli.threat.spelling import name_parameter
 
 Kind = TypeVar("Kind", bound=Record)
 _STYLES = ("benchmark.css",)
 
 
-def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -> str:
+def benchmark_page(
+    records: Sequence[Record], gallery: Sequence[Example] = (), confusion: Sequence[Confusion] = ()
+) -> str:
     """Draw the report of a benchmark as HTML; each section is present if there are records for it.
 
     Args:
         records: all that the benchmark reported, in its order.
         gallery: images to show with their adversarial images.
+        confusion: tables of true and predicted classes.
     """
 
     def of(kind: type[Kind]) -> list[Kind]:
         return [record for record in records if isinstance(record, kind)]
 
     scores, checks = of(Score), of(Checked)
-    suspect = [check for check in checks if check.verdict == "SUSPECT"]
+    suspect = suspect_checks(checks)
     passed = [check for check in checks if check.verdict != "SUSPECT"]
     parts = [
-        _simple("suspect", "Suspect", found=_alike(suspect), suspect=suspect),
+        _suspect(suspect, several=len({check.model for check in checks}) > 1),
         score_table.summary_table(_without_sweeps(scores, of(Swept)), of(Group)),
         _simple("tolerances", "Tolerances", tolerances=of(Tolerance)),
         _simple("gates", "Required accuracies", gates=of(Gate)),
@@ -68,6 +73,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
         heat_map.transfer(of(Transferred)),
         _certified(of(Certified)),
         class_scores.classes(of(ClassScore), of(Confused)),
+        confusion_section(confusion),
         _simple("slices", "Accuracy by value", slices=of(SliceScore)),
         pictures.gallery(gallery),
         _simple("checks", "Checks that passed", checks=passed),
@@ -79,7 +85,7 @@ def benchmark_page(records: Sequence[Record], gallery: Sequence[Example] = ()) -
     models = list(dict.fromkeys(record.model for record in records if isinstance(record, Measurement | Certified)))
     return page(
         f"Benchmark on {data}",
-        f"The accuracy of {wording.count_noun(len(models), 'model')}.",
+        verdict(records) or f"The accuracy of {wording.count_noun(len(models), 'model')}.",
         _facts(records, models, scores, checks, suspect),
         [part for part in parts if part],
         _STYLES,
@@ -91,9 +97,16 @@ def _simple(anchor: str, title: str, **content: Sequence[object]) -> Section | N
     return Section(anchor, title, f"benchmark/{anchor}.html.j2", content) if any(content.values()) else None
 
 
-def _alike(checks: Sequence[Checked]) -> list[list[Checked]]:
-    """Group equal results of one check for several models."""
-    return list(parted(checks, lambda check: (check.check, check.evidence, check.remedy)).values())
+def _suspect(checks: Mapping[str, Sequence[Checked]], several: bool) -> Section | None:
+    """Show a line for each suspect check, whose evidence is folded; equal results of several models stand together."""
+    if not checks:
+        return None
+    lines = [
+        (check, found, list(parted(found, lambda each: (each.evidence, each.remedy)).values()))
+        for check, found in checks.items()
+    ]
+    content = {"suspicion": suspicion(len(checks)), "checks": lines, "several": several}
+    return Section("suspect", "Suspect", "benchmark/suspect.html.j2", content)
 
 
 def _terms(requirements: Sequence[Requirement]) -> list[tuple[Support, list[str]]]:
@@ -108,14 +121,14 @@ def _facts(
     models: Sequence[str],
     scores: Sequence[Score],
     checks: Sequence[Checked],
-    suspect: Sequence[Checked],
+    suspect: Mapping[str, Sequence[Checked]],
 ) -> list[tuple[str, list[str]]]:
+    kinds = len({check.check for check in checks})
     facts = {
         "data": dict.fromkeys(record.data for record in records),
         "images": dict.fromkeys(f"{score.images:,}" for score in scores),
         "models": models,
-        "checks": [f"{len(suspect)} of {len(checks)} suspect" if suspect else f"all {len(checks)} passed"]
-        * bool(checks),
+        "checks": [f"{len(suspect)} of {kinds} suspect" if suspect else f"all {kinds} passed"] * bool(checks),
         "seed": dict.fromkeys(str(record.seed) for record in records),
         "advcli": dict.fromkeys(record.version for record in records),
     }

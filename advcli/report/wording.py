@@ -37,3 +37,9 @@ def count_noun(count: int, one: str, many: str = "") -> str:
 def radius(norm: str | None, eps: float | None) -> str:
     """Write a threat: ``Linf 8/255``, ``L2 0.5``, in one piece; nothing where there is none."""
     return spell_threat(norm, eps).replace(" ", _JOINED)
+
+
+def short_name(name: str, longest: int) -> str:
+    """Cut a long name in the middle: names of runs differ at their ends."""
+    half = longest // 2
+    return name if len(name) <= longest else f"{name[:half]}...{name[-half:]}"

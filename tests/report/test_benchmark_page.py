@@ -11,7 +11,7 @@ import pytest
 from advcli.records import Calibration, Checked, Failed, Protocol, Record, Score
 from advcli.report import wording
 from advcli.report.benchmark import benchmark_page
-from benchmark_records import every_kind, examples
+from benchmark_records import confusions, every_kind, examples, suspects
 from pages import HOSTILE, Parsed, refuse_faults
 
 SUSPECT = Checked(
@@ -129,7 +129,7 @@ def test_what_is_suspect_comes_first_with_its_remedy(records: list[Record]) -> N
     before_the_summary = parsed.text[: parsed.text.index("Accuracy, in %")]
     assert "31 of 64 gradients are zero" in before_the_summary
     assert "attack with --attack square" in before_the_summary
-    assert "1 of 3 suspect" in parsed.text
+    assert "1 of 2 suspect" in parsed.text
 
 
 def test_what_is_suspect_of_several_models_is_said_once(records: list[Record]) -> None:
@@ -138,7 +138,46 @@ def test_what_is_suspect_of_several_models_is_said_once(records: list[Record]) -
     parsed = refuse_faults(benchmark_page([*records, SUSPECT, other, worse]))
     assert parsed.text.count("31 of 64 gradients are zero") == 1
     assert parsed.text.count("64 of 64 gradients are zero") == 1
-    assert "3 checks of the evaluation suggest that the accuracies below are misleading" in parsed.text
+    assert "1 check suggests that these accuracies are misleading. Read the evidence" in parsed.text
+
+
+def test_each_suspect_check_has_one_line_and_folded_details(records: list[Record]) -> None:
+    text = benchmark_page([*records, *suspects()])
+    section = text[text.index('id="suspect"') : text.index('id="summary"')]
+    lines = [Parsed(line).text for line in re.findall(r"<summary>.*?</summary>", section, re.DOTALL)]
+    assert [" ".join(line.split()) for line in lines] == [
+        "SUSPECT zero-gradients base: 0 of 64 images, robust: 1 of 64 images",
+        "SUSPECT sample-size base: 64 images, robust: 64 images",
+    ]
+    folded = re.sub(r"<details.*?</details>", "", section, flags=re.DOTALL)
+    assert "run square" in section
+    assert "run square" not in folded
+    assert "the gradient is zero" not in folded
+    one = suspects(["base"])
+    assert "SUSPECT zero-gradients 0 of 64 images" in " ".join(Parsed(benchmark_page(one)).text.split())
+    many = suspects(["a", "b", "c", "d"])
+    assert "SUSPECT sample-size 4 models" in " ".join(Parsed(benchmark_page(many)).text.split())
+
+
+def test_tables_and_curves_stand_in_boxes_that_scroll(records: list[Record]) -> None:
+    text = benchmark_page([*records, *suspects()], examples(), confusions())
+    assert text.count("<table") == len(re.findall(r'<div class="scroll"[^>]*>\s*<table', text)) > 10
+    assert text.count("<svg") - text.count('<svg viewBox="-4') == len(
+        re.findall(r'<div class="scroll curves"[^>]*>\s*<svg', text)
+    )
+    assert re.search(r"\.scroll \{[^}]*overflow-x: auto", text)
+
+
+def test_confusion_tables_have_their_counts(records: list[Record]) -> None:
+    parsed = refuse_faults(benchmark_page(records, examples(), confusions()))
+    assert headings(parsed)[headings(parsed).index("classes") + 1] == "confusion"
+    text = benchmark_page(records, (), confusions(["base"], ["cat", "dog", "owl"]))
+    section = text[text.index('id="confusion"') :].partition("</section>")[0]
+    # Two tables of three classes: 31 on the diagonal, row + 2 * column elsewhere.
+    cells = re.findall(r"<td[^>]*>(\d*)</td>", section)
+    assert cells == ["31", "2", "4", "1", "31", "5", "2", "4", "31"] * 2
+    assert section.count('class="own"') == 6
+    assert "confusion" not in headings(Parsed(benchmark_page(records)))
 
 
 def shown_blocks(*radii: float) -> list[str]:

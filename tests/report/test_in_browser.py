@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from advcli.report.benchmark import benchmark_page
-from benchmark_records import every_kind, examples
+from benchmark_records import confusions, every_kind, examples, suspects
 from browser import Browser
 from pages import HOSTILE
 
@@ -51,6 +51,13 @@ UNREADABLE = """
 })()
 """
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# Tables that are wider than the page, and are not in a box of their own.
+OUTSIDE = """
+[...document.querySelectorAll("table")].filter((table) => {
+  const box = table.closest(".scroll");
+  return !box || getComputedStyle(box).overflowX !== "auto" || box.getBoundingClientRect().right > innerWidth;
+}).map((table) => table.textContent.slice(0, 60))
+"""
 UNSEEN = "[...document.images].filter((image) => !image.complete || !image.naturalWidth).length"
 
 
@@ -66,8 +73,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A report with usual names, and one with all that are hostile."""
     folder = tmp_path_factory.mktemp("reports")
     texts = {
-        "usual": benchmark_page(every_kind(), examples()),
-        "hostile": benchmark_page(every_kind(HOSTILE[5:9], HOSTILE[::-1]), examples(HOSTILE[5:], HOSTILE[::-1])),
+        "usual": benchmark_page([*every_kind(), *suspects()], examples(), confusions()),
+        "hostile": benchmark_page(
+            [*every_kind(HOSTILE[5:9], HOSTILE[::-1]), *suspects(HOSTILE[5:9])],
+            examples(HOSTILE[5:], HOSTILE[::-1]),
+            confusions(HOSTILE[5:9], HOSTILE),
+        ),
     }
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
@@ -75,13 +86,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("name", ["usual", "hostile"])
 def test_a_report_is_shown_whole(
     browser: Browser, written: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
     browser.open(written[name], width, scheme)
     assert browser.value(OVERFLOW) == 0
+    assert browser.value(OUTSIDE) == []
     assert browser.value("document.images.length") == 6
     assert browser.value(UNSEEN) == 0
     contrast = browser.value(UNREADABLE)

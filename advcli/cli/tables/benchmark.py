@@ -1,6 +1,6 @@
 """The records of an evaluation as rich tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -59,10 +59,17 @@ def benchmark_tables(records: Sequence[Record]) -> Iterator[Table]:
     corrupted = [score for score in scores if score.severity is not None]
     for model in dict.fromkeys(score.model for score in corrupted):
         yield _corruptions([score for score in corrupted if score.model == model])
-    yield from sweep_tables(sweeps)
+    yield from sweep_tables(sweeps, [record for record in records if isinstance(record, Tolerance)])
     if calibrations:
         yield calibration_table(calibrations)
-    for kind, draw in _TABLES.items():
+    yield from _drawn(records, _BEFORE)
+    yield from finding.compared_tables([record for record in records if isinstance(record, Compared)], swept)
+    yield from finding.classes_tables([record for record in records if isinstance(record, ClassScore)])
+    yield from _drawn(records, _AFTER)
+
+
+def _drawn(records: Sequence[Record], tables: Mapping[type[Record], Callable[..., Table]]) -> Iterator[Table]:
+    for kind, draw in tables.items():
         found = [record for record in records if isinstance(record, kind)]
         if found:
             yield draw(found)
@@ -189,12 +196,12 @@ def _corruption_errors(records: Sequence[CorruptionError]) -> Table:
     return table
 
 
-_TABLES = {
+_BEFORE = {
     Tolerance: tolerances_table,
     Group: _groups,
     CorruptionError: _corruption_errors,
-    Compared: finding.compared_table,
-    ClassScore: finding.classes_table,
+}
+_AFTER = {
     SliceScore: finding.slices_table,
     Confused: finding.confused_table,
     Transferred: finding.transfer_table,

@@ -1,6 +1,6 @@
 """Results of an evaluation other than its scores, as rich tables."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +18,8 @@ from advcli.records import (
     SliceScore,
     Transferred,
 )
+from advcli.report.cross_table import parted
+from advcli.report.verdict import suspect_checks, suspicion
 from advcli.report.wording import count_noun
 
 _SURE = 0.05
@@ -25,21 +27,32 @@ _SURE = 0.05
 _FEW = 20
 
 
-def compared_table(records: Sequence[Compared]) -> Table:
-    """Show how models differ, image by image."""
-    against = records[0].against
-    table = new_table(
-        f"Compared with {against}, image by image",
-        f"McNemar's exact test; *: p < {_SURE}; only: images that only one model predicts correctly",
-    )
-    for heading in ("model", "perturbation", "difference", "only this", f"only {against}", "p"):
-        table.add_column(heading, justify="left" if heading in ("model", "perturbation") else "right", overflow="fold")
+def compared_tables(records: Sequence[Compared], swept: Collection[str] = ()) -> Iterator[Table]:
+    """Show how each model differs from the first, image by image.
+
+    Args:
+        records: the comparisons.
+        swept: the points of sweeps, whose comparisons are only in --json and the report.
+    """
+    shown = [record for record in records if record.perturbation not in swept]
+    if len(shown) > _FEW:
+        shown = [record for record in shown if record.severity is None]
+    caption = f"McNemar's exact test; *: p < {_SURE}; only: images that only one model predicts correctly"
+    if len(shown) < len(records):
+        caption += "; --json and --report have all comparisons"
+    pairs = list(parted(shown, lambda record: (record.model, record.against)).values())
+    for pair in pairs:
+        yield _compared(pair, caption if pair is pairs[-1] else "")
+
+
+def _compared(records: Sequence[Compared], caption: str) -> Table:
+    model, against = records[0].model, records[0].against
+    table = new_table(f"{model} compared with {against}, image by image", caption)
+    for heading in ("perturbation", "difference", f"only {model}", f"only {against}", "p"):
+        table.add_column(Text(heading), justify="left" if heading == "perturbation" else "right", overflow="fold")
     for record in records:
-        if record.severity is not None and len(records) > _FEW:
-            continue
         sure = record.p_value < _SURE
         table.add_row(
-            Text(record.model),
             Text(title(record)),
             Text(f"{100 * record.difference:+.1f}", "bold" if sure else ""),
             str(record.only_model),
@@ -49,18 +62,24 @@ def compared_table(records: Sequence[Compared]) -> Table:
     return table
 
 
-def classes_table(records: Sequence[ClassScore]) -> Table:
-    """Show the accuracy of each class."""
-    headings = list(dict.fromkeys((record.model, title(record)) for record in records))
-    several = len({record.model for record in records}) > 1
-    table = new_table("Accuracy by class", "[Wilson 95% interval]")
+def classes_tables(records: Sequence[ClassScore]) -> Iterator[Table]:
+    """Show the accuracy of each class, a table for each model."""
+    models = list(dict.fromkeys(record.model for record in records))
+    for model in models:
+        of = f" of {model}" if len(models) > 1 else ""
+        yield _classes(f"Accuracy by class{of}", [record for record in records if record.model == model])
+
+
+def _classes(heading: str, records: Sequence[ClassScore]) -> Table:
+    perturbations = list(dict.fromkeys(title(record) for record in records))
+    table = new_table(heading, "[Wilson 95% interval]")
     table.add_column("class", overflow="fold")
     table.add_column("images", justify="right")
-    for model, heading in headings:
-        table.add_column(Text(f"{model}\n{heading}" if several else heading), justify="right", overflow="fold")
-    by_place = {(record.model, title(record), record.label): record for record in records}
+    for perturbation in perturbations:
+        table.add_column(Text(perturbation), justify="right", overflow="fold")
+    by_place = {(title(record), record.label): record for record in records}
     for label in dict.fromkeys(record.label for record in records):
-        row = [by_place.get((*heading, label)) for heading in headings]
+        row = [by_place.get((perturbation, label)) for perturbation in perturbations]
         images = max(record.images for record in row if record)
         cells = ["" if r is None else f"{r.accuracy:.0%} [{100 * r.low:.0f}, {100 * r.high:.0f}]" for r in row]
         table.add_row(Text(label), str(images), *cells)
@@ -146,23 +165,32 @@ def certified_table(records: Sequence[Certified]) -> Table:
 
 
 def checks_table(records: Sequence[Checked]) -> Table:
-    """Show the checks of the evaluation."""
-    suspect = sum(record.verdict == "SUSPECT" for record in records)
-    warning = f"{suspect} of {len(records)} checks suggest that the accuracies are misleading"
-    table = new_table("Checks of the evaluation", warning if suspect else "no check is suspect")
-    for heading in ("model", "check", "verdict", "evidence"):
+    """Show each suspect check with its evidence and remedy, and name the checks that passed for all models."""
+    suspect = suspect_checks(records)
+    several = len({record.model for record in records}) > 1
+    table = new_table(
+        "Checks of the evaluation",
+        f"{suspicion(len(suspect))}; --json and --report have the evidence of all checks"
+        if suspect
+        else "no check is suspect; --json and --report have the evidence",
+    )
+    for heading in ("verdict", "check", "evidence"):
         table.add_column(heading, overflow="fold")
-    # A result that several models share is listed once.
-    same: dict[tuple[str, str, str, str], list[str]] = {}
-    for record in records:
-        same.setdefault((record.check, record.verdict, record.evidence, record.remedy), []).append(record.model)
-    for (check, verdict, said, remedy), models in same.items():
-        bad = verdict == "SUSPECT"
-        evidence = Text(said)
-        if bad and remedy:
-            evidence.append(f"\n{remedy}", "cyan")
-        table.add_row(Text("\n".join(models)), check, Text(verdict, "bold yellow" if bad else "green"), evidence)
+    for check, found in suspect.items():
+        # A result that several models share is listed once.
+        same = parted(found, lambda record: (record.evidence, record.remedy))
+        evidence = Text("\n").join(_evidence(said, remedy, of, several) for (said, remedy), of in same.items())
+        table.add_row(Text("SUSPECT", "bold yellow"), check, evidence)
+    passed = list(dict.fromkeys(record.check for record in records if record.check not in suspect))
+    if passed:
+        table.add_row(Text("PASS", "green"), count_noun(len(passed), "check"), Text(", ".join(passed)))
     return table
+
+
+def _evidence(said: str, remedy: str, records: Sequence[Checked], several: bool) -> Text:
+    models = ", ".join(record.model for record in records)
+    evidence = Text.assemble((f"{models}: ", "bold") if several else "", said)
+    return evidence.append(f"\n{remedy}", "cyan") if remedy else evidence
 
 
 def gates_table(records: Sequence[Gate]) -> Table:

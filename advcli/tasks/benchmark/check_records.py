@@ -40,6 +40,7 @@ def check(
                 verdict=SUSPECT if finding.suspect else PASS,
                 evidence=finding.evidence,
                 remedy=finding.remedy,
+                concerned=finding.concerned,
             )
 
 

@@ -64,7 +64,7 @@ def merge(files: Sequence[Path], request: Request, how: Execution) -> Iterator[R
     if file is not None and how.evidence is not None:
         required = request.requirements_file
         begin_evidence(how.evidence, file, protocol, required.text if required else None)
-    yield from write_report(ReportFiles(how.report, how.figure, page), protocol, final)
+    yield from write_report(ReportFiles(how.report, how.figure, page), protocol, final, results=results, plan=plan)
     if how.junit is not None:
         write_junit(how.junit, protocol, final)
     if file is not None and how.evidence is not None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from advcli.records import ClassScore, Confused, Transferred
-from advcli.records.base import Fields
+from advcli.records.base import Fields, Json
+from advcli.report.confusion import MOST_CLASSES, Confusion
 from advcli.tasks.benchmark.intervals import counted
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject, above_zero
@@ -52,6 +53,43 @@ def confusions(plan: Plan, results: Results) -> Iterator[Confused]:
                     taken_for=subject.labels[taken_for],
                     images=count,
                 )
+
+
+def confusion_tables(plan: Plan, results: Results) -> Iterator[Confusion]:
+    """Count the predictions for each class, clean and in the worst case at the largest radius of each norm.
+
+    In the worst case an image counts under the first attack that fooled the model. There are no tables of many classes.
+    """
+    largest = {worst.place["norm"]: worst for worst in above_zero(plan.worsts)}
+    for worst in above_zero(plan.worsts):
+        if (worst.place["eps"] or 0) > (largest[worst.place["norm"]].place["eps"] or 0):
+            largest[worst.place["norm"]] = worst
+    for subject in plan.subjects:
+        labels = results.labels(subject.name)[plan.rows]
+        if len(np.unique(labels)) > MOST_CLASSES:
+            continue
+        for unattacked in plan.unattacked:
+            predicted = results.predicted(subject.name, unattacked)[plan.rows]
+            yield _confusion(subject, unattacked.place, labels, predicted)
+        for worst in largest.values() if plan.has_clean else ():
+            predicted = results.predicted(subject.name, CLEAN)[plan.rows].copy()
+            for attack in worst.attacks:
+                fooled = (predicted == labels) & ~results.correct(subject.name, CLEAN, attack)[plan.rows]
+                predicted[fooled] = results.predicted(subject.name, attack)[plan.rows][fooled]
+            yield _confusion(subject, worst.place, labels, predicted)
+
+
+def _confusion(subject: Subject, place: dict[str, Json], labels: np.ndarray, predicted: np.ndarray) -> Confusion:
+    classes = np.unique(labels)
+    columns = np.searchsorted(classes, predicted).clip(max=len(classes) - 1)
+    # A model may have classes that the data lacks, or return no class.
+    columns[classes[columns] != predicted] = len(classes)
+    counts = np.zeros((len(classes), len(classes) + 1), dtype=np.int64)
+    np.add.at(counts, (np.searchsorted(classes, labels), columns), 1)
+    names = [subject.labels[index] for index in classes]
+    others = counts[:, -1].any()
+    shown = counts if others else counts[:, :-1]
+    return Confusion(subject.name, place, names, [*names, "(other)"] if others else names, shown.tolist())
 
 
 def transferred(

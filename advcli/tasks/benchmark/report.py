@@ -13,9 +13,10 @@ from advcli.files import atomic
 from advcli.records import Progress, Protocol, Record, Score, Swept, Tolerance
 from advcli.tasks.benchmark.load import Prepared
 from advcli.tasks.benchmark.models import EvaluatedModel
+from advcli.tasks.benchmark.per_class import confusion_tables
 from advcli.tasks.benchmark.perturb import searched
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
-from advcli.tasks.benchmark.plan import CLEAN, above_zero
+from advcli.tasks.benchmark.plan import CLEAN, Plan, above_zero
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.threat.spelling import spell_perturbation
 
@@ -52,6 +53,7 @@ def write_report(
     records: Sequence[Record],
     prepared: Prepared | None = None,
     results: Results | None = None,
+    plan: Plan | None = None,
 ) -> Iterator[Progress]:
     """Write the report and the figure.
 
@@ -60,7 +62,8 @@ def write_report(
         protocol: the protocol of the evaluation.
         records: its records.
         prepared: the models and images, for the gallery.
-        results: the predictions.
+        results: the predictions, for the gallery and the confusion tables.
+        plan: what was measured; that of ``prepared`` without it.
     """
     reports = [page for page in (pages.report, pages.evidence) if page is not None]
     atomic.remove_leftovers([*reports, *([pages.figure] if pages.figure else [])])
@@ -80,7 +83,9 @@ def write_report(
         gallery: list[Example] = []
         if prepared is not None and results is not None:
             gallery = yield from _gallery(prepared, results)
-        content = benchmark_page([protocol, *records], gallery).encode()
+        plan = plan or (prepared.plan if prepared else None)
+        confusion = list(confusion_tables(plan, results)) if plan is not None and results is not None else []
+        content = benchmark_page([protocol, *records], gallery, confusion).encode()
         for page in reports:
             with atomic.whole_file(page) as file:
                 file.write(content)

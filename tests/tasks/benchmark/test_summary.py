@@ -13,7 +13,7 @@ from advcli.tasks.benchmark.corruption_error import ALEXNET
 from advcli.tasks.benchmark.corruption_records import corruption_errors
 from advcli.tasks.benchmark.earlier_results import Baseline
 from advcli.tasks.benchmark.gates import Least, judged, refuse_unmeasured
-from advcli.tasks.benchmark.per_class import by_class, confusions
+from advcli.tasks.benchmark.per_class import by_class, confusion_tables, confusions
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation, attacks_under
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject
 from advcli.tasks.benchmark.predictions import Results
@@ -94,6 +94,63 @@ def test_comparison_by_hand(plan: Plan, results: Results) -> None:
     # Six images fall to one side only: at most one against five has the probability 2 * 7 / 64.
     assert worst.p_value == pytest.approx(14 / 64)
     assert found["clean"].p_value == 1.0
+
+
+def test_confusion_tables_by_hand(plan: Plan, results: Results) -> None:
+    clean, worst, other, robust = confusion_tables(plan, results)
+    assert (clean.model, clean.place, clean.labels, clean.predicted) == (
+        "a",
+        CLEAN.place,
+        ["cat", "dog"],
+        ["cat", "dog"],
+    )
+    assert clean.counts == [[4, 1], [0, 5]]
+    assert (worst.place["perturbation"], worst.place["norm"], worst.place["eps"]) == ("worst", "linf", 0.1)
+    # pgd and fgsm fool image 3; image 0 is wrong without attack.
+    assert worst.counts == [[0, 5], [0, 5]]
+    assert other.counts == robust.counts == [[5, 0], [1, 4]]
+    for table, correct in ((clean, 9), (worst, 5), (other, 9), (robust, 9)):
+        assert table.counts[0][0] + table.counts[1][1] == correct
+
+
+def test_a_confusion_is_that_of_the_first_attack_that_fools(plan: Plan, results: Results) -> None:
+    three = replace(plan.subjects[0], labels=("cat", "dog", "owl"))
+    results.add(verdicts("a", FGSM, {row: 2 if row in (3, 4, 7) else LABELS[row] for row in range(1, 10)}))
+    _, worst = confusion_tables(replace(plan, subjects=(three,)), results)
+    # The data has no owls: 3 is a dog under pgd, 4 and 7 are owls under fgsm.
+    assert worst.predicted == ["cat", "dog", "(other)"]
+    assert worst.counts == [[0, 4, 1], [0, 4, 1]]
+
+
+def test_the_worst_case_is_that_of_the_largest_radius(plan: Plan, results: Results) -> None:
+    larger = replace(PGD, threat=Threat(eps=0.2))
+    results.add(verdicts("b", larger, dict.fromkeys(range(9), 1)))
+    tables = list(
+        confusion_tables(replace(plan, subjects=plan.subjects[1:], perturbations=(CLEAN, PGD, larger)), results)
+    )
+    assert [table.place["eps"] for table in tables] == [None, 0.2]
+    assert tables[1].counts == [[0, 5], [1, 4]]
+
+
+def test_many_classes_have_no_confusion_table() -> None:
+    names = tuple(f"class {number}" for number in range(21))
+    for count in (20, 21):
+        known = Results(count)
+        labels = tuple(range(count))
+        known.add(
+            Verdicts(
+                model="a",
+                data="toys",
+                seed=0,
+                **CLEAN.place,
+                indices=labels,
+                predicted=labels,
+                labels=labels,
+                seconds=1.0,
+            )
+        )
+        plan = Plan("toys", names, 0, count, np.arange(count), (replace(subject("a"), labels=names),), (CLEAN,))
+        assert len(list(confusion_tables(plan, known))) == (count == 20)
 
 
 def test_classes_and_confusions_by_hand(plan: Plan, results: Results) -> None:
