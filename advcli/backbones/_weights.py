@@ -14,6 +14,7 @@ from advcli.backend import KerasModel, keras
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.download import fetch, keras_folder
 from advcli.files.hdf5 import check_hdf5
+from advcli.files.kinds import refuse_no_weights
 
 IMAGENET_CLASSES = 1000
 # Models that a hint names.
@@ -62,8 +63,7 @@ def find_weights(
         instead = f"give a weights file, --weights FILE, or a model that you have, --model {_models_here()}"
         return fetch(published.url, published.file, published.sha256, published.size, instead, keras_folder())
     file = Path(weights).expanduser()
-    if not file.is_file():
-        raise UsageError(f"no such file: '{file}'", "--weights is imagenet, none or a weights file")
+    refuse_no_weights(file)
     if file.suffix not in (".h5", ".hdf5"):
         raise UsageError(f"not a weights file: '{file}'", "weights files end in .weights.h5 or .h5")
     return file
