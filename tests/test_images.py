@@ -255,7 +255,7 @@ def test_broken_files_are_errors(kind: str) -> None:
 def test_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AdvcliError, match="cannot read"):
         images.read(tmp_path / "no.png")
-    with pytest.raises(AdvcliError, match="is a folder, not a file"):
+    with pytest.raises(AdvcliError, match="is an empty folder, not a file"):
         images.read(tmp_path)
 
 
