@@ -4,6 +4,7 @@ import csv
 import functools
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -497,3 +498,37 @@ def test_mobilenet_gets_a_new_head(file, stride):
     assert model.get_layer("avg_pool").input.shape[1:3] == (4 // stride, 4 // stride)
     for weight, other in zip(model.weights[:-2], expected.weights[:-2], strict=True):
         np.testing.assert_array_equal(weight, other)
+
+
+@pytest.mark.parametrize("name", registry.names("backbones"))
+def test_without_weights_the_error_names_what_is_there(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("ADVCLI_OFFLINE", "1")
+    run = tmp_path / "runs" / "digits-small"
+    run.mkdir(parents=True)
+    (run / "model.keras").touch()
+    (tmp_path / "mine.keras").touch()
+
+    def refused() -> AdvcliError:
+        with pytest.raises(AdvcliError) as caught:
+            registry.build("backbones", name)(None, 224, 3, "imagenet")
+        return caught.value
+
+    error = refused()
+    assert "Errno" not in error.message
+    for named in ("--weights", "--model 'runs/digits-small' or 'mine.keras'"):
+        assert named in error.hint
+    # The file that Keras would download has the same name in its folder.
+    found = re.search(r"[\w.-]+\.h5", error.message + error.hint)
+    if found is None:
+        assert "no ImageNet weights for" in error.message
+    elif "cannot be checked" in error.message:
+        kept = tmp_path / "keras" / "models" / found[0]
+        kept.parent.mkdir(parents=True)
+        kept.touch()
+        assert f"--weights '{kept}'" in refused().hint
+    else:
+        assert f"save it as '{tmp_path / 'keras' / 'models' / found[0]}'" in error.hint

@@ -158,7 +158,7 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpa
 
 @pytest.mark.parametrize("content", [EPS, saved(COLOUR, "PCX"), saved(COLOUR, "SGI"), b"%PDF-1.4\n" * 9, b"8BPS" * 9])
 def test_only_formats_on_the_list_are_decoded(content: bytes) -> None:
-    with pytest.raises(AdvcliError, match="its content is none of PNG, JPEG, BMP"):
+    with pytest.raises(AdvcliError, match=r"its content is none of PNG, JPEG, BMP|not an image but a"):
         read(content)
 
 
@@ -255,7 +255,7 @@ def test_broken_files_are_errors(kind: str) -> None:
 def test_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AdvcliError, match="cannot read"):
         images.read(tmp_path / "no.png")
-    with pytest.raises(AdvcliError, match="cannot read"):
+    with pytest.raises(AdvcliError, match="is an empty folder, not a file"):
         images.read(tmp_path)
 
 

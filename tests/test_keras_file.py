@@ -70,6 +70,11 @@ def _other_zip(path: Path) -> None:
         archive.writestr("cat.txt", "a cat")
 
 
+def _renamed(path: Path) -> None:
+    foreign.build().save(path.with_suffix(".keras"))
+    path.with_suffix(".keras").rename(path)
+
+
 def _torch(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"")
@@ -83,15 +88,21 @@ def _unbuilt(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "message", "hint"),
     [
-        ("m.keras", lambda path: path.write_text("hello"), "is not a Keras model", "of a whole model"),
-        ("m.keras", lambda path: path.touch(), "is not a Keras model, or", "of a whole model"),
-        ("m.keras", _cut, "is not a Keras model, or is incomplete", "of a whole model"),
+        ("m.keras", lambda path: path.write_text("hello"), "is a text file, not", "of a whole model"),
+        ("m.keras", lambda path: path.touch(), "is an empty file", "again"),
+        ("m.keras", _cut, "is a damaged .zip archive, or a part of one", "again"),
+        (
+            "m.keras",
+            lambda path: path.write_bytes(b"\0\1"),
+            "is not a Keras model, or is incomplete",
+            "of a whole model",
+        ),
         ("m.h5", _cut, "truncated", "of a whole model"),
-        ("m.keras", _other_zip, "config.json", "of a whole model"),
-        ("m.zip", _other_zip, "suffix", "rename it to 'm.keras'"),
-        ("m.keras", _weights, "suffix", "rename it to 'm.h5'"),
-        ("m.h5", _weights, "contains weights only", "--weights"),
-        ("m.keras", lambda path: path.mkdir(), "is a folder", "SavedModel"),
+        ("m.keras", _other_zip, "is a .zip archive, not", "of a whole model"),
+        ("m.zip", _renamed, "suffix", "rename it to 'm.keras'"),
+        ("m.keras", _weights, "is a file of Keras weights", "--weights"),
+        ("m.h5", _weights, "is a file of Keras weights", "--weights"),
+        ("m.keras", lambda path: path.mkdir(), "is an empty folder", "of a whole model"),
         ("m.pt", _torch, "is a PyTorch file", "in Keras"),
         ("m.pth", lambda path: path.write_bytes(b"\x80\x02\x8a\nl"), "is a PyTorch file", "in Keras"),
         ("saved_model.pb", lambda path: path.write_bytes(b"\x08\x01"), "is the graph of a SavedModel", "its folder"),

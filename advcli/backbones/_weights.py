@@ -14,6 +14,7 @@ from advcli.backend import KerasModel, keras
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.download import fetch, keras_folder
 from advcli.files.hdf5 import check_hdf5
+from advcli.files.kinds import refuse_no_weights
 
 IMAGENET_CLASSES = 1000
 # Models that a hint names.
@@ -52,18 +53,23 @@ def find_weights(
     if weights is None:
         return None
     if weights == "imagenet":
+        instead = f"a model that you have, --model {_models_here()}"
         if published is None:
-            raise UsageError(f"there are no ImageNet weights for '{name}'", "use --weights none")
+            hint = f"train without them (--weights none), or give a weights file, --weights FILE, or {instead}"
+            raise UsageError(f"there are no ImageNet weights for '{name}'", hint)
         if channels != 3:
             raise UsageError(f"ImageNet weights take RGB images, not {channels} channel(s)", "use --weights none")
         if not published.sha256:
             message = f"the ImageNet weights of {name} cannot be checked: no SHA-256 of them is known"
-            raise UsageError(message, f"download {published.url} yourself and give the file with --weights")
-        instead = f"give a weights file, --weights FILE, or a model that you have, --model {_models_here()}"
+            kept = keras_folder() / published.file
+            if kept.is_file():
+                raise UsageError(message, f"if you trust the file that Keras has downloaded, give --weights '{kept}'")
+            hint = f"download {published.url} yourself and give the file with --weights FILE, or give {instead}"
+            raise UsageError(message, hint)
+        instead = f"give a weights file, --weights FILE, or {instead}"
         return fetch(published.url, published.file, published.sha256, published.size, instead, keras_folder())
     file = Path(weights).expanduser()
-    if not file.is_file():
-        raise UsageError(f"no such file: '{file}'", "--weights is imagenet, none or a weights file")
+    refuse_no_weights(file)
     if file.suffix not in (".h5", ".hdf5"):
         raise UsageError(f"not a weights file: '{file}'", "weights files end in .weights.h5 or .h5")
     return file

@@ -87,7 +87,7 @@ def _content(path: Path) -> dict[str, object]:
     try:
         text = read_text(path)
     except AdvcliError as error:
-        raise UsageError(error.message, "--config names a .toml file or a run.json") from error
+        raise UsageError(error.message, error.hint or "--config names a .toml file or a run.json") from error
     try:
         if path.suffix != ".json":
             return tomllib.loads(text)

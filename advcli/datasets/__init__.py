@@ -14,6 +14,9 @@ from advcli.data.dataset import Dataset
 from advcli.datasets._layout import Layout, layout_of
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.bounded import refuse_special
+from advcli.files.kinds import kind_of, other_kind, refuse_other_kind
+
+_READ = "give a folder or .zip of images, a manifest (.csv, .jsonl), or an .npz, .parquet or .tfrecord file"
 
 
 class Source(Protocol):
@@ -80,11 +83,18 @@ def _find(value: str) -> tuple[Any, Layout | None]:
     if name in known and not (path.exists() and hasattr(registry.component("datasets", name), "claims")):
         return registry.build("datasets", value), None
     if not path.exists():
+        kind = kind_of(path)
+        if kind is not None:
+            raise other_kind(path, kind, "data", "a data set", _READ)
         raise UsageError(f"there is no data set called '{value}', and no such file", nearest(name, known))
     layout = layout_of(path)
+    if path.is_dir() and not layout.evidence:
+        refuse_other_kind(path, ("none",), "a data set", _READ)
     for name in known:
         source = registry.component("datasets", name)
         if hasattr(source, "claims") and source.claims(layout):
             return source(path=str(path)), layout
-    hint = "give a folder or .zip of images, a manifest (.csv, .jsonl), or an .npz, .parquet or .tfrecord file"
-    raise UsageError(f"cannot recognise the layout of '{value}'", hint)
+    kind = kind_of(path)
+    if kind is not None:
+        raise other_kind(path, kind, "data", "a data set", _READ)
+    raise UsageError(f"cannot recognise the layout of '{value}'", _READ)

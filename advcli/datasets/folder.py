@@ -195,7 +195,8 @@ def _classes(names: Sequence[str], top: Path, prefix: str = "") -> tuple[dict[st
         if class_name(folder) not in classes:
             log.warning("'%s' is left out: no images in it", top / folder)
     if not classes:
-        where = "images lie directly in it" if loose else "no images in it"
+        held = paths.count_suffixes(PurePosixPath(name) for name in names)
+        where = "images lie directly in it" if loose else f"no images in it, {held}"
         raise UsageError(f"no classes in folder '{top}': {where}", _LAYOUT)
     left_out = others(names, top)
     if loose:

@@ -90,7 +90,9 @@ def open_file(path: Path, limit: int) -> BinaryIO:
         file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
     except (OSError, ValueError) as error:
         refuse_special(path)
-        raise AdvcliError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from error
+        raise _other_kind(path) or AdvcliError(
+            f"cannot read '{path}': {getattr(error, 'strerror', None) or error}"
+        ) from error
     try:
         found = os.fstat(file.fileno())
         _refuse_mode(found.st_mode, path)
@@ -123,7 +125,18 @@ def read_text(path: Path, limit: int = TEXT, encoding: str = "utf-8-sig") -> str
     try:
         return read_bytes(path, limit).decode(encoding)
     except UnicodeDecodeError as error:
-        raise AdvcliError(f"cannot read '{path}': not a text file in UTF-8") from error
+        raise _other_kind(path) or AdvcliError(f"cannot read '{path}': not a text file in UTF-8") from error
+
+
+def _other_kind(path: Path) -> AdvcliError | None:
+    """Return the error that names what is at a path where a text was wanted; None if it is not known."""
+    # Imported here, because it reads files by this module.
+    from advcli.files.kinds import kind_of, other_kind
+
+    kind = None if path.is_file() and not os.access(path, os.R_OK) else kind_of(path)
+    if kind is None or kind.use == "text":
+        return None
+    return other_kind(path, kind, "text", "a text file" if path.is_file() else "a file")
 
 
 def parse_json(text: str | bytes) -> Json:

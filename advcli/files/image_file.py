@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import MEGA, open_file
 from advcli.files.formats import HEAD_BYTES, register_reader
+from advcli.files.kinds import HEAD, kind_of, kind_of_content
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -91,7 +92,7 @@ def open_image(source: Path | BinaryIO, *formats: str) -> "Iterator[ImageFile]":
                     raise AdvcliError(too_large)
                 yield opened
         except UnidentifiedImageError as error:
-            raise UnknownFormat(f"not a readable image: its content is none of {', '.join(FORMATS)}") from error
+            raise UnknownFormat(_described(source, file)) from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise AdvcliError(too_large) from error
         except ValueError as error:
@@ -117,6 +118,15 @@ def _refuse_profiles(file: BinaryIO, head: bytes) -> None:
         if count > _MOST_PROFILES:
             raise AdvcliError("an image with many colour profiles, where one is allowed")
     file.seek(0)
+
+
+def _described(source: Path | BinaryIO, file: BinaryIO) -> str:
+    """Say what a file is that Pillow does not know; an archive or HDF5 file by its path."""
+    file.seek(0)
+    kind = kind_of(source) if isinstance(source, Path) else kind_of_content(file.read(HEAD))
+    if kind is None or kind.use == "image":
+        return f"not a readable image: its content is none of {', '.join(FORMATS)}"
+    return f"not an image but {kind.text}" + (f" ({kind.advice})" if kind.advice else "")
 
 
 class UnknownFormat(AdvcliError):

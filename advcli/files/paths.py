@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 
 from advcli.errors import UsageError
 from advcli.files.bounded import refuse_special
+from advcli.files.kinds import kind_of, refuse_missing, refuse_other_kind
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ SUFFIXES = frozenset(
 # Suffixes of images that a package of the extra "heif" reads.
 EXTRA_SUFFIXES: Mapping[str, str] = {".heic": "pillow_heif", ".heif": "pillow_heif", ".jxl": "pillow_jxl"}
 
+_KNOWN = f"known suffixes: {' '.join(sorted(SUFFIXES))}"
 _RENAME = "give shorter names, or another folder"
 # A temporary file in the same folder has a few more characters.
 _TEMPORARY = 20
@@ -37,17 +39,26 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             files = inside(path)
-            if not files:
-                raise UsageError(f"no images in folder '{path}'", f"known suffixes: {' '.join(sorted(SUFFIXES))}")
             others = [file for file in path.rglob("*") if file.is_file() and not is_hidden(file.relative_to(path))]
+            if not files:
+                held = suffixes_of(others)
+                raise UsageError(f"no images in folder '{path}': {describe_content(path, held)}", _KNOWN)
             if unknown := suffixes_of(file for file in others if not is_image(file)):
                 log.warning("%s", describe_unknown(path, unknown))
             found.update(dict.fromkeys(files))
         elif path.exists():
             found[refuse_special(path)] = None
         else:
-            raise UsageError(f"no such file: '{path}'", _sibling_hint(path))
+            refuse_missing(path, "image", "an image", _sibling_hint(path))
+    # One bad file among many is reported when it is read.
+    if found and not any(path.is_dir() for path in paths) and all(_is_other(file) for file in found):
+        refuse_other_kind(next(iter(found)), ("image",), "an image", _KNOWN)
     return list(found)
+
+
+def _is_other(file: Path) -> bool:
+    kind = kind_of(file)
+    return kind is not None and kind.use != "image"
 
 
 def inside(folder: Path) -> list[Path]:
@@ -83,6 +94,24 @@ def describe_unknown(where: object, suffixes: Mapping[str, int]) -> str:
     hint = f'; {", ".join(missing)} can be read after: pip install "advcli[heif]"' if missing else ""
     total = sum(suffixes.values())
     return f"{total} {'file' if total == 1 else 'files'} in '{where}' of no known kind: {counts}{hint}"
+
+
+def describe_content(path: Path, suffixes: Mapping[str, int]) -> str:
+    """Say what a folder without images is, or which files it holds."""
+    kind = kind_of(path)
+    if kind is not None and (kind.use == "model" or kind.advice or not suffixes):
+        return f"it is {kind.text}"
+    return _held(suffixes)
+
+
+def count_suffixes(files: Iterable[PurePath]) -> str:
+    """Say which files there are, by their suffixes."""
+    return _held(suffixes_of(files))
+
+
+def _held(suffixes: Mapping[str, int]) -> str:
+    counts = ", ".join(f"{suffix} {count}" for suffix, count in sorted(suffixes.items()))
+    return f"it holds {counts}" if counts else "it is empty"
 
 
 @cache

@@ -9,6 +9,7 @@ import numpy as np
 
 from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError
+from advcli.files.kinds import refuse_file_address, refuse_missing, refuse_other_kind
 from advcli.model.black_box import Access, BlackBox, ScoreFunction
 from advcli.model.classifier import Classifier, check_labels
 from advcli.model.http_endpoint import HttpEndpoint
@@ -55,13 +56,14 @@ def black_box_format(value: str, unsafe: bool = False) -> Format | None:
     if value.startswith(PREFIX):
         return PythonFunction(value, unsafe)
     if "://" in value:
+        refuse_file_address(value)
         return HttpEndpoint.of_address(value)
     path = Path(value).expanduser()
     made = _FILES.get(path.suffix.lower())
     if made is None or path.is_dir():
         return None
-    if not path.is_file():
-        raise UsageError(f"no such file: '{path}'", "--model names a file")
+    refuse_missing(path, "model", "a model", "--model names a file")
+    refuse_other_kind(path, ("model", "text"), "a model that advcli opens", "--model names a file")
     return made(path)
 
 

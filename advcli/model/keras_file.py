@@ -4,13 +4,14 @@ import importlib
 import logging
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from advcli.backend import KerasLayer, KerasModel, keras
 from advcli.errors import AdvcliError
 from advcli.files.bounded import TEXT, Archive, open_file, parse_json
 from advcli.files.hdf5 import check_hdf5
+from advcli.files.kinds import refuse_other_kind
 from advcli.model import keras2_layers, keras2_model, keras2_process, saved_model
 from advcli.model.named_code import reaching_name
 from advcli.model.variable_limit import limited_variables
@@ -22,27 +23,6 @@ _CONFIG = "config.json"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TRUST = "if you trust the file, give --unsafe-load"
 _WHOLE_MODEL = "give a Keras 3 .keras file or a legacy .h5 file of a whole model"
-
-
-def _is_torch(path: Path, start: bytes) -> bool:
-    if zipfile.is_zipfile(path):
-        with Archive(path) as archive:
-            return any(name.endswith("/data.pkl") for name in archive.names)
-    return start[:2] == b"\x80\x02"
-
-
-_FROM_TORCH = "advcli reads Keras and TensorFlow models: build the network in Keras and copy its weights"
-# Files of other programs: what they are, how they are recognised, what to do.
-_FOREIGN: tuple[tuple[str, Callable[[Path, bytes], bool], str], ...] = (
-    ("a PyTorch file", _is_torch, _FROM_TORCH),
-    ("a safetensors file", lambda path, start: path.suffix == ".safetensors", _FROM_TORCH),
-    ("the graph of a SavedModel", lambda path, start: path.name == "saved_model.pb", "give its folder"),
-    (
-        "a frozen TensorFlow graph",
-        lambda path, start: path.suffix == ".pb",
-        "import it with tf.compat.v1.wrap_function and save that with tf.saved_model.save(module, folder)",
-    ),
-)
 
 
 def read(path: Path, *, unsafe: bool = False) -> KerasModel:
@@ -113,14 +93,9 @@ def first_line(error: Exception | str) -> str:
 
 def _check_kind(path: Path) -> int:
     """Refuse what is no Keras file; return the bytes of the arrays of one."""
-    if path.is_dir():
-        hint = "give a .keras file, or the SavedModel folder that contains saved_model.pb"
-        raise AdvcliError(f"'{path}' is a folder, not a model file", hint)
+    refuse_other_kind(path, ("model",), "a Keras model", _WHOLE_MODEL)
     with open_file(path, 1 << 62) as file:
         start = file.read(len(_HDF5))
-    for kind, is_kind, hint in _FOREIGN:
-        if is_kind(path, start):
-            raise AdvcliError(f"'{path}' is {kind}, not a Keras model", hint)
     endings = (".keras",) if zipfile.is_zipfile(path) else (".h5", ".hdf5") if start == _HDF5 else ()
     if not endings:
         raise AdvcliError(f"'{path}' is not a Keras model, or is incomplete", _WHOLE_MODEL)

@@ -17,6 +17,7 @@ from advcli.data.images import Fit
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.bounded import refuse_special
 from advcli.files.download import fetch, keras_folder, offline
+from advcli.files.kinds import kind_of, other_kind, refuse_missing, refuse_no_weights, refuse_other_kind
 from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
 from advcli.model.classifier import Classifier, load, read_labels, read_wordnet_ids, recipe_of
@@ -27,6 +28,13 @@ from advcli.records.base import Json
 log = logging.getLogger(__name__)
 
 IMAGENET_SIZE = 224
+# What --model opens, for errors.
+WANTED = "a model that advcli opens"
+OPENED = (
+    "--model opens a run folder, a .keras or .h5 file of a whole model, a SavedModel folder, a .tflite or .onnx file, "
+    "an endpoint's address or .toml file, or a backbone's name"
+)
+_LABELS = "--labels names a file with one class name a line"
 _LEAST_SIZE = 8
 _CLASS_INDEX = (
     "imagenet_class_index.json",
@@ -68,22 +76,25 @@ class ModelChoice:
         for file in (self.labels, Path(self.value).expanduser(), Path(self.weights)):
             if file is not None:
                 refuse_special(file)
-        if self.labels is not None and not self.labels.is_file():
-            raise UsageError(f"no such file: '{self.labels}'", "--labels names a file with one class name a line")
+        if self.labels is not None:
+            refuse_missing(self.labels, "text", "a file of class names", _LABELS)
+            refuse_other_kind(self.labels, ("text",), "a file of class names", _LABELS)
         if self.black_box is not None:
             if self.weights != "imagenet":
                 raise UsageError(f"'{self.value}' is a model with weights", "--weights goes with a backbone's name")
             return
         if self.path is not None and self.weights != "imagenet":
             raise UsageError(f"'{self.value}' is a model file with weights", "--weights goes with a backbone's name")
+        if self.path is not None:
+            _refuse_no_model(self.path)
         if self.path is None:
             if self.output is not None:
                 raise UsageError(f"backbone '{self.value}' has one output", "leave --output out")
             if self.input_range is not None:
                 raise UsageError(f"backbone '{self.value}' has its own input range", "leave --input-range out")
             registry.build("backbones", self.value)
-            if self.weights != "imagenet" and not Path(self.weights).is_file():
-                raise UsageError(f"no such file: '{self.weights}'", "--weights is imagenet or a weights file")
+            if self.weights != "imagenet":
+                refuse_no_weights(Path(self.weights))
 
     @classmethod
     def read(cls, text: str, *, unsafe: bool = False, **options: object) -> Self:
@@ -132,8 +143,13 @@ class ModelChoice:
         name = registry.canonical(self.value)
         if name in registry.names("backbones") and os.sep not in self.value:
             return None
+        kind = kind_of(path)
+        if kind is not None:
+            raise other_kind(path, kind, "model", WANTED, OPENED)
         known = [*registry.names("backbones"), *(str(run.parent) for run in Path("runs").glob("*/model.keras"))]
-        raise UsageError(f"no model '{self.value}'", nearest(self.value, known))
+        hint = nearest(self.value, known)
+        is_path = os.sep in self.value or bool(path.suffix)
+        raise UsageError(f"no model '{self.value}'", OPENED if is_path and hint.startswith("choose from") else hint)
 
     @property
     def name(self) -> str:
@@ -251,12 +267,29 @@ def _in_folder(folder: Path) -> Path:
         return folder / "model.keras"
     if is_saved_model(folder):
         return folder
-    message = f"'{folder}' is neither a run folder (it has no model.keras) nor a SavedModel (no saved_model.pb)"
+    kind = kind_of(folder)
+    if kind is not None and kind.advice:
+        raise other_kind(folder, kind, "model", WANTED, OPENED)
+    what = "a folder" if any(folder.iterdir()) else "an empty folder"
+    message = f"'{folder}' is {what}, neither a run folder (it has no model.keras) nor a SavedModel (no saved_model.pb)"
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and is_saved_model(path)]
     kept = [path for path in sorted(folder.iterdir()) if path.suffix in (".keras", ".h5")]
     if inside or kept:
         raise UsageError(message, f"did you mean '{(inside + kept)[-1]}'?")
     raise UsageError(message, "train one with advcli train, or save one with model.export(folder)")
+
+
+def _refuse_no_model(path: Path) -> None:
+    """Refuse a file that is no Keras model, or whose suffix Keras does not read.
+
+    Raises:
+        UsageError: it is one.
+    """
+    refuse_other_kind(path, ("model",), WANTED, OPENED)
+    kind = kind_of(path)
+    if kind is not None and kind.suffixes and not path.name.endswith(kind.suffixes):
+        hint = f"rename it to '{path.stem}{kind.suffixes[0]}'"
+        raise UsageError(f"the suffix of '{path}' does not match its format: it is {kind.text}", hint)
 
 
 def load_all(choices: Sequence[ModelChoice]) -> list[Classifier]:

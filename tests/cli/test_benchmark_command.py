@@ -112,7 +112,7 @@ def test_corrupted_images_are_exported_as_folders(advcli: Command, evaluated: Pa
     [
         ([], "no model is given", "run folders"),
         (["--resume", "none.jsonl"], "no such file: 'none.jsonl'", "--out FILE"),
-        (["--resume", "data.npz"], "is not a file of results", ""),
+        (["--resume", "data.npz"], "is an .npz file of arrays, not a file of results", ""),
         (["--resume", "none.jsonl", "--eps", "0.1"], "--eps has no effect here", "leave it out"),
         (["--resume", "data.npz", "--out", "other.jsonl"], "--resume continues its own file", "leave --out out"),
         (["--merge"], "no file of results is given", "--merge shards/*.jsonl"),

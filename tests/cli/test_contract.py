@@ -246,8 +246,8 @@ def test_one_bad_file_does_not_stop_the_others(advcli: Command, model: Path, pic
 
 def test_a_file_that_is_no_model(advcli: Command, picture: Path) -> None:
     result = advcli("attack", "cat.png", "--model", "cat.png", cwd=picture.parent)
-    assert result.returncode == 1
-    assert "advcli: error: 'cat.png' is not a Keras model" in result.stderr
+    assert result.returncode == 2
+    assert "advcli: error: 'cat.png' is a PNG image, not a model" in result.stderr
     assert "hint: " in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -14,6 +14,7 @@ from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.files.bounded import refuse_special
+from advcli.files.kinds import refuse_missing, refuse_other_kind
 from advcli.model.classifier import Classifier
 from advcli.records import Crafted, Progress
 from advcli.records.base import Fields
@@ -90,12 +91,13 @@ def pattern_of(file: Path, attack: str | None, norm: Norm | None, eps: float | N
         UsageError: the file is no universal perturbation, or does not match the requested options.
         AdvcliError: its record is damaged.
     """
-    if not refuse_special(file).is_file():
-        raise UsageError(f"no such file: '{file}'", "--apply takes the .pattern.png that an attack has written")
+    hint = "--apply takes the .pattern.png that an attack has written"
+    refuse_missing(refuse_special(file), "image", "a universal perturbation", hint)
+    refuse_other_kind(file, ("image",), "a universal perturbation", hint)
     content = png.record_in(file)
     if not content or png.kind_in(file) != "pattern":
         message = f"'{file}' is not a universal perturbation"
-        raise UsageError(message, "--apply takes the .pattern.png that an attack has written")
+        raise UsageError(message, hint)
     record = read_back(Crafted, {"seconds": 0.0} | content, f"the record in '{file}'")
     made = record.attack
     if not isinstance(registry.build("attacks", made), Universal) or (record.norm or Norm.LINF) not in list(Norm):

@@ -7,6 +7,7 @@ from advcli import registry
 from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_mask, refuse_radius, refuse_unsupported
 from advcli.errors import UsageError
 from advcli.files.bounded import refuse_special
+from advcli.files.kinds import refuse_missing, refuse_other_kind
 from advcli.model.black_box import Access
 from advcli.model.model_choice import ModelChoice
 from advcli.parsing import read_choices
@@ -100,8 +101,10 @@ def check(request: Request) -> None:
         UsageError: the request is invalid.
     """
     chosen = choose(request)
-    if request.start is not None and not refuse_special(request.start).is_file():
-        raise UsageError(f"no such file: '{request.start}'", "--start takes an image of the target class")
+    if request.start is not None:
+        hint = "--start takes an image of the target class"
+        refuse_missing(refuse_special(request.start), "image", "an image", hint)
+        refuse_other_kind(request.start, ("image",), "an image", hint)
     if request.overwrite and request.skip_existing:
         raise UsageError("--overwrite and --skip-existing are opposites", "leave one of them out")
     if request.mask is not None:

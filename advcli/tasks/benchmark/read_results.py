@@ -16,7 +16,8 @@ from pathlib import Path
 import advcli.records
 from advcli import __version__
 from advcli.errors import AdvcliError, UsageError
-from advcli.files.bounded import TEXT, open_file, parse_json
+from advcli.files.bounded import TEXT, open_file, parse_json, refuse_special
+from advcli.files.kinds import refuse_missing, refuse_other_kind
 from advcli.records import MeasuredModel, Protocol, Record, Score, Smoothed, Verdicts
 from advcli.records.base import Fields, Json
 from advcli.records.read_back import read_back
@@ -96,6 +97,7 @@ def read_protocol(path: Path) -> Protocol:
     first = next(_lines(path, "write one with --out FILE, then continue it"), None)
     hint = "benchmark --out FILE writes one"
     if first is None or first.type != Protocol.type:
+        refuse_other_kind(path, ("text",), "a file of results", hint)
         raise UsageError(f"'{path}' is not a file of results: its first line is not a protocol", hint)
     if first.problem:
         raise UsageError(f"line 1 of '{path}', its protocol, {first.problem}", "measure again with --out")
@@ -204,7 +206,10 @@ def read_scores(path: Path) -> list[Score]:
     """
     found: list[Score] = []
     hint = "--baseline names a file of results"
-    for line in _lines(path, "--baseline names a file of results, or what --json wrote"):
+    either = f"{hint}, or what --json wrote"
+    refuse_missing(refuse_special(path), "text", "a file of results", either)
+    refuse_other_kind(path, ("text",), "a file of results", either)
+    for line in _lines(path, either):
         if line.type in BATCHES:
             # Scores before it are older than it.
             found = []
@@ -228,8 +233,7 @@ def _lines(path: Path, hint: str = "") -> Iterator[_Line]:
     Raises:
         UsageError: it cannot be read, or a newer version wrote it.
     """
-    if not path.exists():
-        raise UsageError(f"no such file: '{path}'", hint)
+    refuse_missing(refuse_special(path), "text", "a file of results", hint)
     try:
         opened = open_file(path, _FILE)
     except AdvcliError as error:

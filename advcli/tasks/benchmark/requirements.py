@@ -22,7 +22,7 @@ from advcli import registry
 from advcli.attacks import Search, refuse_unsupported
 from advcli.corruptions import Corruption, build_corruption, chosen, spec_parts
 from advcli.errors import AdvcliError, UsageError, nearest
-from advcli.files.bounded import MEGA, read_bytes
+from advcli.files.bounded import MEGA, read_text
 from advcli.records import Requirement, Score, Support
 from advcli.records.base import Json
 from advcli.tasks.benchmark.frameworks import SUPPORTED, EvidenceKind
@@ -151,9 +151,7 @@ def read_requirements(path: Path) -> str:
     """
     hint = "--requirements names a .toml file; see examples/requirements.toml"
     try:
-        return read_bytes(path, MEGA).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read '{path}': not a text file in UTF-8", hint) from error
+        return read_text(path, MEGA, encoding="utf-8")
     except AdvcliError as error:
         raise UsageError(error.message, error.hint or hint) from error
 

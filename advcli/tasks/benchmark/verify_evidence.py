@@ -12,6 +12,7 @@ from pathlib import Path
 
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import MEGA, parse_json, read_bytes
+from advcli.files.kinds import refuse_other_kind
 from advcli.records import Gate, Progress, Protocol, Record, Requirement, Score, Verified
 from advcli.records.base import Json
 from advcli.records.read_back import read_back
@@ -55,7 +56,9 @@ def verify_evidence(folder: Path) -> Iterator[Record | Progress]:
         UsageError: there is no such folder, or a newer version wrote it.
     """
     if not folder.is_dir():
-        raise UsageError(f"no such folder: '{folder}'", "--verify names a folder that --evidence wrote")
+        hint = "--verify names a folder that --evidence wrote"
+        refuse_other_kind(folder, (), "a folder of evidence", hint)
+        raise UsageError(f"no such folder: '{folder}'", hint)
     return _verified(folder)
 
 

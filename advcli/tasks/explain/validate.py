@@ -12,6 +12,7 @@ from advcli.explainers import Explainer
 from advcli.files import paths
 from advcli.files.atomic import remove_leftovers
 from advcli.files.bounded import refuse_special
+from advcli.files.kinds import refuse_missing, refuse_other_kind
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
 from advcli.tasks.explain.adversarial_pairs import check_kind
@@ -170,8 +171,9 @@ def adversarial_files(outputs: Mapping[Path, Path], adversarial: Path | None) ->
     else:
         found = dict.fromkeys(outputs, adversarial)
     for file in found.values():
-        if not refuse_special(file).is_file():
-            raise UsageError(f"no such file: '{file}'", "--adversarial takes what advcli attack wrote")
+        hint = "--adversarial takes what advcli attack wrote"
+        refuse_missing(refuse_special(file), "image", "an adversarial image", hint)
+        refuse_other_kind(file, ("image",), "an adversarial image", hint)
         check_kind(file)
     return found
 

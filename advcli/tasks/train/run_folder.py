@@ -21,6 +21,7 @@ from advcli.backend import Variable
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.atomic import whole_file
 from advcli.files.bounded import DAMAGED, parse_json, read_text
+from advcli.files.kinds import refuse_other_kind
 from advcli.files.lock import lock
 from advcli.files.paths import refuse_long_name
 from advcli.model.classifier import Classifier
@@ -259,6 +260,8 @@ class Run:
         return self.folder / "run.json"
 
     def _description(self) -> "_Description":
+        if not self.folder.is_dir():
+            refuse_other_kind(self.folder, (), "the folder of a run", "--resume names the folder of a run")
         try:
             content = parse_json(read_text(self.description_file))
             return read_back(_Description, content, f"'{self.description_file}'")

@@ -9,6 +9,7 @@ from advcli import registry
 from advcli.attacks import Suite, refuse_pattern, refuse_unsupported
 from advcli.augmentations import read as read_augmentations
 from advcli.errors import UsageError
+from advcli.files.kinds import refuse_no_weights
 from advcli.objectives import Objective, Replaying
 from advcli.options import changed_options
 from advcli.tasks.train.optimizer import refuse_unknown_optimizer
@@ -123,8 +124,8 @@ def refuse_unknown(recipe: Recipe) -> None:
     refuse_pattern(search, recipe.attack, "training needs an attack on each image, such as pgd")
     if not search.bounded:
         raise UsageError(f"'{recipe.attack}' does not search a ball", "give an attack such as pgd")
-    if recipe.weights not in ("none", "imagenet") and not Path(recipe.weights).is_file():
-        raise UsageError(f"no such file: '{recipe.weights}'", "--weights is none, imagenet or a weights file")
+    if recipe.weights not in ("none", "imagenet"):
+        refuse_no_weights(Path(recipe.weights))
     if recipe.against is not None and not (Path(recipe.against) / "model.keras").is_file():
         raise UsageError(
             f"'{recipe.against}' is not a run folder: it has no model.keras", "--against names a finished run"
