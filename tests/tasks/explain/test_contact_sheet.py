@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from advcli.tasks.explain.captions import map_caption
 
 from advcli import registry
 from advcli.explainers import Explainer, ShownLayer
@@ -11,7 +12,6 @@ from advcli.model.classifier import Classifier
 from advcli.records import Shift
 from advcli.report.maps import sequential
 from advcli.tasks.explain.adversarial_pairs import Pair
-from advcli.tasks.explain.captions import map_caption
 from advcli.tasks.explain.contact_sheet import contact_sheet
 from advcli.tasks.explain.explanation import Explanation, Map, Target, View
 from advcli.tasks.explain.map_pictures import map_pictures
