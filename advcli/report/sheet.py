@@ -122,7 +122,7 @@ class Sheet:
 
     def draw(self, file: BinaryIO) -> None:
         """Draw the sheet as a PNG picture."""
-        _Drawing(self).save(file)
+        Drawing(self).save(file)
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,12 @@ class Mark:
     text: str = ""
 
 
-class _Drawing:
-    """A sheet in pixel coordinates."""
+class Drawing:
+    """A sheet in pixel coordinates.
+
+    Args:
+        sheet: what is drawn; afterwards ``marks`` says where its texts and pictures are.
+    """
 
     def __init__(self, sheet: Sheet) -> None:
         from PIL import Image, ImageDraw
@@ -175,7 +179,8 @@ class _Drawing:
             top += _LINE
 
     def save(self, file: BinaryIO) -> None:
-        # More would halve the file's last few percent and triple the time.
+        """Write the picture as a PNG file."""
+        # Higher levels take several times as long, for a file that is a few percent smaller.
         self._image.save(file, format="PNG", compress_level=3)
 
     def _row(self, row: Row, top: int) -> None:
