@@ -10,6 +10,7 @@ _SPREAD = 1 / 110
 _LEAST_SPREAD = 0.6
 _DIM = 0.4
 _PALE = 0.55
+_WEAKEST = 0.15
 
 
 def sequential(values: np.ndarray, maximum: float) -> np.ndarray:
@@ -51,7 +52,8 @@ def overlay_two_colours(
         negative: the colour of negative values.
     """
     colours = [np.frombuffer(bytes.fromhex(colour[1:]), np.uint8) for colour in (negative, positive)]
-    alpha = np.clip(np.abs(values) / (maximum or 1.0), 0, 1)
+    # The weakest values are most of them, and would hide the picture.
+    alpha = np.clip((np.abs(values) / (maximum or 1.0) - _WEAKEST) / (1 - _WEAKEST), 0, 1)
     film = np.concatenate([np.where(values[..., None] > 0, *colours[::-1]), np.rint(255 * alpha)[..., None]], axis=-1)
     return _laid(film.astype(np.uint8), 255 * _PALE + (1 - _PALE) * _grey(picture))
 

@@ -16,7 +16,7 @@ from advcli.tasks.explain.map_pictures import map_pictures, shared_scales
 from advcli.tasks.explain.sheet_numbers import is_faint, notes_of, numbers_of
 
 # Its two signs lie side by side: spread further, the rarer one would vanish.
-_FLIP_SPREAD, _FLIP_BRIGHTEST = 1 / 220, 98.0
+_FLIP_SPREAD, _FLIP_BRIGHTEST = 1 / 320, 95.0
 
 _NAME_IN_TEXT = 40
 
