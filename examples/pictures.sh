@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the README's contact sheets anew: a digit, and a photo that ships with scikit-image, in 256 colours.
+# Make the README's contact sheets anew: a digit, and a photo that ships with scikit-image.
 #   examples/pictures.sh RUN [WEIGHTS [LABELS]]      (RUN: a model of the built-in digits; see examples/digits.sh)
 set -euo pipefail
 run="$1" here="$(cd "$(dirname "$0")" && pwd)"
@@ -13,7 +13,6 @@ from pathlib import Path
 from PIL import Image
 
 for name in ("seven.explain.png", "chelsea.explain.png"):
-    picture = Image.open(Path(sys.argv[1]) / name).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(Path(sys.argv[2]) / name, optimize=True)
+    Image.open(Path(sys.argv[1]) / name).save(Path(sys.argv[2]) / name, optimize=True)
 PYTHON
 rm -r "$folder"

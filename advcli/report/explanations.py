@@ -169,8 +169,7 @@ def _shown(row: Row) -> dict[str, object]:
         panels.append(
             {
                 "title": panel.title,
-                "detail": panel.detail,
-                "caption": panel.caption.splitlines(),
+                "caption": panel.caption,
                 "note": panel.note if source is None else "",
                 "source": None if source is None else data_url(source),
                 "film": panel.film is not None,
@@ -193,13 +192,13 @@ def _shown(row: Row) -> dict[str, object]:
     ]
     return {
         "title": first.title,
-        "detail": first.detail,
-        "caption": first.caption.splitlines(),
+        "caption": first.caption,
+        "heading": row.heading,
         "picture": data_url(first.pixels),
         "ratio": _ratio(first.pixels),
         "small": max(first.pixels.shape[:2]) < 128,
         "classes": classes,
-        "lines": [line.strip() for line in row.lines],
+        "text": row.text,
         "panels": [panel for panel in panels if panel["title"]],
     }
 

@@ -1,15 +1,24 @@
-"""The speed of Grad-CAM beside forward and backward passes alone, and beside tf-keras-vis used naively.
+"""The speed of explanations beside forward and backward passes alone, and beside tf-keras-vis used naively.
 
-    python tests/benchmarks/explain_speed.py --weights mobilenet_v2.weights.h5
-    python tests/benchmarks/explain_speed.py --images 100 --rounds 3
+    python tests/benchmarks/explain_speed.py maps --weights mobilenet_v2.weights.h5
+    python tests/benchmarks/explain_speed.py maps --images 100 --rounds 3
+    python tests/benchmarks/explain_speed.py photos FOLDER --weights mobilenet_v2.weights.h5
 
-What is compared is run in turn, round by round, on the same images of 224 pixels, and the median of the
+`photos` runs the commands `advcli explain` and `advcli attack` as a user does, on a few photos and on more; the CPU
+time of the further ones is that of a photo without start-up and tracing. Its ratio to a forward and a backward pass
+of the inference copy holds on a busy machine, too.
+
+In `maps`, what is compared is run in turn, round by round, on the same images of 224 pixels, and the median of the
 rounds is printed with its ratio to the passes alone. A first call of each, in which graphs are traced, is no
 round and has its own column. Naively means as its documentation shows it: a new object for every image; of
 that, which takes seconds an image, only a few images are run. "Reused" is one object, all images of a batch
 at once. The machine need not be idle for the ratios.
 """
 
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,12 +38,67 @@ from advcli.model.classifier import wrap
 EDGE = 224
 
 
-def main(
+app = typer.Typer(help=(__doc__ or "").partition("\n")[0], no_args_is_help=True, add_completion=False)
+
+Weights = Annotated[Path | None, typer.Option(exists=True, help="A weights file of MobileNetV2 at 224.")]
+
+
+@app.command()
+def photos(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Photos in PNG or JPEG files.")],
+    weights: Weights = None,
+    attack: str = "pgd:steps=20",
+    eps: str = "4/255",
+    few: int = 8,
+    many: int = 24,
+) -> None:
+    """Measure the CPU time that one more photo takes, and how many passes of the network that is."""
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg"))[:many]
+    if len(files) <= few:
+        raise typer.BadParameter(f"{folder} holds {len(files)} photos: more than {few} are needed")
+    alone = [gradient_seconds(weights)]
+    print(f"{'':28}{'CPU s a photo':>14}{'in passes':>12}")
+    for command in ("attack", "explain"):
+        options = ["--attack", attack, "--eps", eps, *(["--weights", str(weights)] if weights else [])]
+        seconds = [cpu_seconds(command, files[:count], options) for count in (few, len(files))]
+        alone.append(gradient_seconds(weights))
+        each = (seconds[1] - seconds[0]) / (len(files) - few)
+        print(f"{f'advcli {command}':28}{each:14.2f}{each / (sum(alone[-2:]) / 2):12.1f}")
+    print(f"{'a forward and backward pass':28}{median(alone):14.4f}{1:12.1f}")
+
+
+def cpu_seconds(command: str, files: list[Path], options: list[str]) -> float:
+    """Return the CPU time of an advcli command on some files, in seconds."""
+    with tempfile.TemporaryDirectory() as out:
+        arguments = [sys.executable, "-m", "advcli", command, *map(str, files), *options, "--out", out]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def gradient_seconds(weights: Path | None, batch: int = 8, rounds: int = 5) -> float:
+    """Return the CPU time of a forward and a backward pass of the inference copy, a photo, in seconds."""
+    network = keras.applications.MobileNetV2(weights=weights and str(weights))
+    classifier = wrap(network, "mobilenetv2", input_range=(-1.0, 1.0)).inference_copy
+    pixels = np.random.default_rng(0).random((batch, EDGE, EDGE, 3), dtype=np.float32)
+    run = passes(classifier, pixels, np.arange(batch))
+    run(slice(batch))
+    seconds = []
+    for _ in range(rounds):
+        start = time.process_time()
+        run(slice(batch))
+        seconds.append(time.process_time() - start)
+    return median(seconds) / batch
+
+
+@app.command()
+def maps(
     images: int = 100,
     batch: int = 8,
     rounds: int = 3,
     naive: Annotated[int, typer.Option(help="How many images are explained naively.")] = 4,
-    weights: Annotated[Path | None, typer.Option(exists=True, help="A weights file of MobileNetV2 at 224.")] = None,
+    weights: Weights = None,
 ) -> None:
     """Compare Grad-CAM of a MobileNetV2 with the passes it needs and with tf-keras-vis."""
     keras.utils.set_random_seed(0)
@@ -124,4 +188,4 @@ def naively(model: Any, pixels: np.ndarray, classes: np.ndarray) -> Callable[[sl
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

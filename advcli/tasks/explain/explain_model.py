@@ -13,12 +13,13 @@ from advcli.data import images
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
 from advcli.model.classifier import Classifier
+from advcli.records import Shift
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.image_batches import Picture
 from advcli.tasks.explain.adversarial_pairs import Pair, attack_images, read_pair
 from advcli.tasks.explain.compute_maps import compute_maps
 from advcli.tasks.explain.explanation import LEAST_SIDE, Explanation, Map, Target
-from advcli.tasks.explain.map_similarity import map_similarity
+from advcli.tasks.explain.map_similarity import ComparedMap, compare_maps
 from advcli.tasks.explain.margin_attribution import attribute_margin
 from advcli.tasks.explain.request import Request
 from advcli.tasks.explain.views import targets_of, true_class, view_images
@@ -89,27 +90,78 @@ def _open(model: ExplainedModel, pictures: Sequence[Picture]) -> Iterator[Explan
     """Find the views and the targets of images; maps come later."""
     classifier, request = model.classifier, model.request
     pixels = [images.to_channels(picture.pixels, classifier.channels) for picture in pictures]
-    clean = view_images(classifier, "clean", pixels)
+    clean = view_images(classifier, ["clean"] * len(pixels), pixels)
     trues = [true_class(classifier, picture.file, request.label) for picture in pictures]
     origins = [view.predicted if true is None else true for view, true in zip(clean, trues, strict=True)]
     pairs: Sequence[Pair | None] = [None] * len(pictures)
     if model.compiled_attack is not None:
         pairs = attack_images(model.compiled_attack, request.attack, pixels, origins)
+    opened: list[Explanation | str] = []
     for picture, values, view, true, made in zip(pictures, pixels, clean, trues, pairs, strict=True):
         try:
             pair = read_pair(model.classifier, values, model.adversarial[picture.file]) if request.given else made
-            opened = Explanation(picture.file, classifier, (view,), true, pair)
-            if pair is not None:
-                shown = [pair.clean, pair.adversarial, pair.noisy(request.seed)]
-                names = ("clean", "adversarial", "noisy")
-                *views, noisy = (
-                    view_images(classifier, name, [each], [values])[0] for name, each in zip(names, shown, strict=True)
-                )
-                opened = replace(opened, views=tuple(views), noisy=noisy)
-            adversarial = None if pair is None else opened.views[1]
-            yield replace(opened, targets=targets_of(classifier, request, opened.views[0], adversarial, true))
+        except AdvcliError as error:
+            opened.append(error.message)
+        else:
+            opened.append(Explanation(picture.file, classifier, (view,), true, pair))
+    for each in _with_views(model, opened, pixels):
+        try:
+            yield each if isinstance(each, str) else replace(each, targets=_targets(model, each))
         except AdvcliError as error:
             yield error.message
+
+
+def _targets(model: ExplainedModel, case: Explanation) -> tuple[Target, ...]:
+    adversarial = None if case.pair is None else case.views[1]
+    return targets_of(model.classifier, model.request, case.views[0], adversarial, case.true)
+
+
+def _with_views(
+    model: ExplainedModel, cases: Sequence[Explanation | str], originals: Sequence[np.ndarray]
+) -> list[Explanation | str]:
+    """Add the adversarial and the noisy view to the images that have a pair, those of all images together.
+
+    If that fails, one image after the other, so that the others have theirs.
+    """
+    try:
+        return _viewed(model, cases, originals)
+    except AdvcliError as error:
+        if len(cases) == 1:
+            return [error.message]
+    each = zip(cases, originals, strict=True)
+    return [viewed for case, original in each for viewed in _with_views(model, [case], [original])]
+
+
+def _viewed(
+    model: ExplainedModel, cases: Sequence[Explanation | str], originals: Sequence[np.ndarray]
+) -> list[Explanation | str]:
+    viewed: list[Explanation | str] = list(cases)
+    places: list[int] = []
+    names: list[str] = []
+    pictures: list[np.ndarray] = []
+    for place, case in enumerate(cases):
+        if isinstance(case, str) or case.pair is None:
+            continue
+        pair = case.pair
+        needed = {"adversarial": pair.adversarial, "noisy": pair.noisy(model.request.seed)}
+        # A pair from a file may have been made of the image at another size.
+        needed |= {} if np.array_equal(pair.clean, originals[place]) else {"clean": pair.clean}
+        for name, pixels in needed.items():
+            places.append(place)
+            names.append(name)
+            pictures.append(pixels)
+    views = view_images(model.classifier, names, pictures, [originals[place] for place in places])
+    for place, view in zip(places, views, strict=True):
+        case = viewed[place]
+        if isinstance(case, str):
+            continue
+        if view.name == "noisy":
+            viewed[place] = replace(case, noisy=view)
+        elif view.name == "clean":
+            viewed[place] = replace(case, views=(view, *case.views[1:]))
+        else:
+            viewed[place] = replace(case, views=(case.views[0], view))
+    return viewed
 
 
 def _needed(cases: Sequence[Explanation], explainer: Explainer) -> list[tuple[Explanation, Target]]:
@@ -124,8 +176,13 @@ def _needed(cases: Sequence[Explanation], explainer: Explainer) -> list[tuple[Ex
 
 def _explained(model: ExplainedModel, case: Explanation, maps: _Maps) -> Explanation | str:
     """Put the maps of an image together, and say why it fools the model if it does."""
+    baselines = {method: _Baseline(case, of, model.request.seed) for method, of in maps.items()}
     try:
-        found = [_compared(model, case, maps[method], target) for target in case.targets for method in model.explainers]
+        found = [
+            _compared(model, baselines[method], maps[method], target)
+            for target in case.targets
+            for method in model.explainers
+        ]
     except AdvcliError as error:
         return error.message
     explanation = replace(case, maps=tuple(found))
@@ -145,20 +202,38 @@ def _explained(model: ExplainedModel, case: Explanation, maps: _Maps) -> Explana
     return replace(explanation, margin=margin, margin_seconds=time.perf_counter() - began)
 
 
+@dataclass(frozen=True, eq=False)
+class _Baseline:
+    """One method's maps of the clean image without and with noise, which the others are compared with."""
+
+    case: Explanation
+    maps: Mapping[tuple[Explanation, Target], Map]
+    seed: int
+
+    @cached_property
+    def clean(self) -> ComparedMap:
+        return ComparedMap(self._relevance("clean"), self.seed)
+
+    @cached_property
+    def floor(self) -> Shift | None:
+        return self.shift_of(self._relevance("noisy"))
+
+    def shift_of(self, relevance: np.ndarray) -> Shift | None:
+        return compare_maps(self.clean, ComparedMap(relevance, self.seed, is_second=True))
+
+    def _relevance(self, view: str) -> np.ndarray:
+        return self.maps[self.case, Target(view, self.case.origin)].relevance
+
+
 def _compared(
-    model: ExplainedModel, case: Explanation, maps: Mapping[tuple[Explanation, Target], Map], target: Target
+    model: ExplainedModel, baseline: _Baseline, maps: Mapping[tuple[Explanation, Target], Map], target: Target
 ) -> Map:
     """Compare a map with those of the clean image."""
-    found = replace(maps[case, target], target=target)
+    found = replace(maps[baseline.case, target], target=target)
     if not np.isfinite(found.relevance).all():
         raise AdvcliError(f"the {found.method} map of '{model.classifier.name}' contains NaN or infinity")
-    same = maps.get((case, Target("clean", target.index, target.against)))
+    same = maps.get((baseline.case, Target("clean", target.index, target.against)))
     found = replace(found, clean=None if same is None else same.relevance)
     if target.view != "adversarial" or target.against is not None or found.explainer.kind == "picture":
         return found
-    before, noisy = (maps[case, Target(name, case.origin)].relevance for name in ("clean", "noisy"))
-    return replace(
-        found,
-        moved=map_similarity(before, found.relevance, model.request.seed),
-        floor=map_similarity(before, noisy, model.request.seed),
-    )
+    return replace(found, moved=baseline.shift_of(found.relevance), floor=baseline.floor)

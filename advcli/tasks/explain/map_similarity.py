@@ -3,6 +3,8 @@
 Ghorbani, Abid and Zou 2019, https://arxiv.org/abs/1710.10547
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,57 @@ _TOP = 0.1
 _WIDE = 11
 
 
+@dataclass(frozen=True, eq=False)
+class ComparedMap:
+    """The magnitudes of a map, and what comparisons need of them, computed once for several comparisons.
+
+    Args:
+        values: (H, W).
+        seed: of the random order of equal pixels, where some of them are in the top tenth.
+        is_second: whether it is the second map of a comparison, whose random order is another one.
+    """
+
+    values: np.ndarray
+    seed: int = 0
+    is_second: bool = False
+
+    @cached_property
+    def magnitudes(self) -> np.ndarray:
+        """The magnitudes as shares of the largest one: (H, W) float64."""
+        magnitudes = np.abs(self.values).astype(np.float64)
+        return magnitudes / (magnitudes.max() or 1.0)
+
+    @cached_property
+    def is_evidence(self) -> bool:
+        """Whether the magnitudes differ at all."""
+        return bool(is_evidence(self.magnitudes[None])[0])
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """The ranks of the magnitudes about their mean: (H * W,)."""
+        return _centred_ranks(self.magnitudes)
+
+    @cached_property
+    def top(self) -> np.ndarray:
+        """Which pixels are in the top tenth: (H * W,) bool."""
+        values = self.magnitudes.ravel()
+        count = max(1, round(values.size * _TOP))
+        # Maps that are cut at zero have many equal pixels, which must not be taken from the same corner in both.
+        order = np.random.default_rng(self.seed).random((2, values.size))[int(self.is_second)]
+        least = np.partition(values, values.size - count)[values.size - count]
+        inside = values > least
+        equal = np.flatnonzero(values == least)
+        inside[equal[np.argsort(order[equal], kind="stable")[: count - inside.sum()]]] = True
+        return inside
+
+    @cached_property
+    def centre(self) -> np.ndarray:
+        """The row and the column of the centre of mass."""
+        rows, columns = (self.magnitudes.sum(axis=axis) for axis in (1, 0))
+        sums = [np.arange(len(sums)) @ sums for sums in (rows, columns)]
+        return np.array(sums) / rows.sum()
+
+
 def map_similarity(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Shift | None:
     """Compare the magnitudes of two maps: (H, W), (H, W) -> four numbers; None if one of them is constant.
 
@@ -24,32 +77,36 @@ def map_similarity(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Shif
         after: the other map.
         seed: of the random order of equal pixels, where some of them are in the top tenth.
     """
-    first, second = (_scaled(values) for values in (before, after))
-    if not is_evidence(np.stack([first, second])).all():
+    return compare_maps(ComparedMap(before, seed), ComparedMap(after, seed, is_second=True))
+
+
+def compare_maps(first: ComparedMap, second: ComparedMap) -> Shift | None:
+    """Compare the magnitudes of two maps: four numbers; None if one of them is constant."""
+    if not (first.is_evidence and second.is_evidence):
         return None
-    height, width = first.shape
-    distance = np.linalg.norm(_centre(first) - _centre(second)) / np.hypot(height, width)
     return Shift(
-        spearman=rank_correlation(first, second),
-        ssim=_similarity(first, second),
-        overlap=_overlap(first, second, seed),
-        distance=float(distance),
+        spearman=_correlation(first.ranks, second.ranks),
+        ssim=_similarity(first.magnitudes, second.magnitudes),
+        overlap=float((first.top & second.top).sum() / (first.top | second.top).sum()),
+        distance=float(np.linalg.norm(first.centre - second.centre) / np.hypot(*first.magnitudes.shape)),
     )
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Compute Spearman's correlation of two maps' magnitudes: (H, W), (H, W) -> -1 to 1; NaN if one is constant."""
+    return _correlation(_centred_ranks(first), _centred_ranks(second))
+
+
+def _centred_ranks(values: np.ndarray) -> np.ndarray:
     from scipy.stats import rankdata
 
-    ranks = [rankdata(np.abs(values).ravel()) for values in (first, second)]
-    ranks = [values - values.mean() for values in ranks]
-    length = np.sqrt(np.prod([values @ values for values in ranks]))
-    return float(ranks[0] @ ranks[1] / length) if length > 0 else float("nan")
+    ranks = rankdata(np.abs(values).ravel())
+    return ranks - ranks.mean()
 
 
-def _scaled(values: np.ndarray) -> np.ndarray:
-    magnitudes = np.abs(values).astype(np.float64)
-    return magnitudes / (magnitudes.max() or 1.0)
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    length = np.sqrt((first @ first) * (second @ second))
+    return float(first @ second / length) if length > 0 else float("nan")
 
 
 def _similarity(first: np.ndarray, second: np.ndarray) -> float:
@@ -59,17 +116,3 @@ def _similarity(first: np.ndarray, second: np.ndarray) -> float:
     options: dict[str, Json] = wide if min(first.shape) >= _WIDE else {}
     similarity: Any = structural_similarity(first, second, data_range=1.0, **options)
     return float(similarity)
-
-
-def _overlap(first: np.ndarray, second: np.ndarray, seed: int) -> float:
-    """Divide what the top tenths of two maps share by what they cover together."""
-    rng = np.random.default_rng(seed)
-    count = max(1, round(first.size * _TOP))
-    # Maps that are cut at zero have many equal pixels, which must not be taken from the same corner in both.
-    tops = [set(np.lexsort((rng.random(values.size), -values.ravel()))[:count].tolist()) for values in (first, second)]
-    return len(tops[0] & tops[1]) / len(tops[0] | tops[1])
-
-
-def _centre(values: np.ndarray) -> np.ndarray:
-    places = np.indices(values.shape).reshape(2, -1)
-    return places @ values.ravel() / values.sum()

@@ -5,6 +5,7 @@ two logits, the baseline is x, and the relevance of a pixel is the sum over its 
 (x' - x) * integral over t from 0 to 1 of dm/dx(x + t (x' - x)). All of them sum up to m(x') - m(x).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from advcli.model.classifier import Classifier
 # More points on the path only where few leave more than this share of the change unexplained.
 _STEPS, _MOST_STEPS, _TOLERANCE = 8, 64, 0.01
 _SHARES = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
-_SECTIONS = 8
+_SECTIONS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,11 @@ def _with_share(
     origin: int,
     batch: int,
 ) -> MarginAttribution:
-    """Add the fewest pixels that restore the prediction, those of the greatest relevance put back first."""
+    """Add the fewest pixels that restore the prediction, those of the greatest relevance put back first.
+
+    The search uses the classifier given, which may be an inference copy. The model itself confirms what it finds; where
+    the two disagree, the search is repeated on the model.
+    """
     order = np.argsort(-found.relevance, axis=None, kind="stable")
     pixels = order.size
 
@@ -92,16 +97,35 @@ def _with_share(
         correct: list[bool] = []
         for start in range(0, len(counts), batch):
             images = np.stack([put_back(count) for count in counts[start : start + batch]])
-            correct += list(classifier.predict(images).argmax(axis=1) == origin)
+            correct += list(classifier.logits_of(images).argmax(axis=1) == origin)
         return correct
 
+    least = _least_count(restores, pixels)
+    if least is not None:
+        count, monotone = least
+        restored = put_back(count)
+        probabilities = classifier.predict(restored[None])[0]
+        if probabilities.argmax() == origin:
+            confidence = float(probabilities[origin])
+            return replace(found, share=count / pixels, restored=restored, confidence=confidence, monotone=monotone)
+    if classifier.source is not None:
+        return _with_share(classifier.source, found, clean, adversarial, origin, batch)
+    return found
+
+
+def _least_count(restores: Callable[[list[int]], list[bool]], pixels: int) -> tuple[int, bool] | None:
+    """Search for the smallest count of pixels that restores the prediction.
+
+    Returns:
+        The count, and whether every larger one that was tried at first restores it too; None if none does.
+    """
     counts = sorted({max(1, round(share * pixels)) for share in _SHARES})
     tried = restores(counts)
     if not any(tried):
-        return found
+        return None
     first = tried.index(True)
     low, high = counts[first - 1] if first else 0, counts[first]
-    # The first of some counts in between that restores it; whether smaller ones restore it is not assumed.
+    # The first of some counts in between that restores it; whether smaller ones restore is not assumed.
     while high - low > max(1, pixels // 2000):
         between = sorted({low + (high - low) * i // _SECTIONS for i in range(1, _SECTIONS)} - {low, high})
         if not between:
@@ -110,6 +134,4 @@ def _with_share(
         place = hits.index(True) if any(hits) else len(between)
         bounds = [low, *between, high]
         low, high = bounds[place], bounds[place + 1]
-    restored = put_back(high)
-    confidence = float(classifier.predict(restored[None])[0, origin])
-    return replace(found, share=high / pixels, restored=restored, confidence=confidence, monotone=all(tried[first:]))
+    return high, all(tried[first:])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from advcli.files import atomic, png
-from advcli.records import Explained, Flipped
+from advcli.records import Explained, Flipped, Prediction
 from advcli.records.base import Fields
 from advcli.report.sheet import Sheet
 from advcli.tasks.explain.adversarial_pairs import Pair
@@ -49,8 +49,7 @@ def write_files(
         with atomic.whole_file(_path(stem, RAW)) as content:
             np.savez_compressed(content, **values)  # pyright: ignore[reportArgumentType]  no map has the name of an option
     shown = list(explanations.values())
-    names = " and ".join(dict.fromkeys(explanation.classifier.name for explanation in shown))
-    sheet = contact_sheet(f"{shown[0].file.name} - {names}", shown, request.shared_scale, notes)
+    sheet = contact_sheet(shown[0].file.name, shown, request.shared_scale, notes)
     with atomic.whole_file(_path(stem, SHEET)) as content:
         sheet.draw(content)
     return sheet, records
@@ -105,8 +104,8 @@ def _flipped(explanation: Explanation, margin: MarginAttribution, pair: Pair, co
     classifier = explanation.classifier
     clean, adversarial = explanation.views
     restored = None
-    if margin.restored is not None:
-        restored = classifier.prediction(classifier.predict(margin.restored[None])[0], explanation.origin)
+    if margin.confidence is not None:
+        restored = Prediction(classifier.labels[explanation.origin], explanation.origin, margin.confidence)
     return Flipped(
         image=str(explanation.file),
         attack=pair.attack,

@@ -3,7 +3,10 @@
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from advcli.errors import AdvcliError
@@ -15,7 +18,6 @@ from advcli.report.explanations import Entry, ExplanationPage, Outcome
 from advcli.report.sheet import Sheet
 from advcli.report.wording import radius
 from advcli.search.image_batches import Picture, by_size
-from advcli.tasks.explain.captions import missed
 from advcli.tasks.explain.check_cache import CheckCache
 from advcli.tasks.explain.explain_model import ExplainedModel, explain_images
 from advcli.tasks.explain.explanation import Explanation
@@ -23,6 +25,7 @@ from advcli.tasks.explain.output_files import write_files
 from advcli.tasks.explain.read_images import read_chunks
 from advcli.tasks.explain.request import Request, model_suffixes
 from advcli.tasks.explain.sanity_check import check_explainers, verdict_line
+from advcli.tasks.explain.sheet_numbers import share_of_error
 from advcli.tasks.explain.statistics import Statistics
 from advcli.tasks.explain.views import true_class
 from advcli.tasks.query_budget import queried
@@ -82,41 +85,41 @@ def _explain_files(
     groups: list[Counter[str]] = [Counter() for _ in models]
     shown = 0
     missing: dict[tuple[str, str], float] = {}
-    with ExplanationPage(report) if report else contextlib.nullcontext() as pages:
+    # The files of one chunk are written while the next one is explained.
+    with ExplanationPage(report) if report else contextlib.nullcontext() as pages, ThreadPoolExecutor(1) as writer:
         done = 0
+        waiting: list[_Written] = []
         for chunk in read_chunks(by_size(outputs), request.batch):
             yield Progress("explaining", done, len(outputs))
             if isinstance(chunk, tuple):
+                shown += yield from _finished(waiting, pages, common)
+                waiting = []
                 yield Failed(image=str(chunk[0]), error=chunk[1], **common)
                 done += 1
                 continue
             found = [_explain_apart(model, chunk) for model in models]
             for model in models:
                 end_batch(model.classifier.model)
+            shown += yield from _finished(waiting, pages, common)
+            waiting = []
             for picture, *outcomes in zip(chunk, *found, strict=True):
                 explanations: dict[str, Explanation] = {}
+                failed: list[Failed] = []
                 columns = zip(models, suffixes, statistics, groups, outcomes, strict=True)
                 for model, suffix, numbers, group, outcome in columns:
                     if isinstance(outcome, str):
                         fields = {**common, "model": model.classifier.name}
-                        yield Failed(image=str(picture.file), error=outcome, **fields)
+                        failed.append(Failed(image=str(picture.file), error=outcome, **fields))
                     else:
                         numbers.add(outcome)
                         group[outcome.group] += 1
                         _note_missing(missing, outcome)
                         explanations[suffix] = outcome
-                if explanations:
-                    try:
-                        sheet, records = write_files(outputs[picture.file], request, explanations, notes, common)
-                    except AdvcliError as error:
-                        yield Failed(image=str(picture.file), error=error.message, **common)
-                        done += 1
-                        continue
-                    shown += 1
-                    if pages is not None:
-                        pages.add(_entry(picture.file, sheet, list(explanations.values())))
-                    yield from records
-                done += 1
+                arguments = (outputs[picture.file], request, explanations, notes, common)
+                future = writer.submit(write_files, *arguments) if explanations else None
+                waiting.append(_Written(picture.file, failed, list(explanations.values()), future))
+            done += len(chunk)
+        shown += yield from _finished(waiting, pages, common)
         yield Progress("explaining", len(outputs), len(outputs))
         _warn_of_missing(missing)
         shifted: list[Shifted] = []
@@ -129,6 +132,37 @@ def _explain_files(
             title = f"Explanations of {' and '.join(names)}"
             pages.finish(title, _facts(models, request, groups, shown), shifted, trusted)
             log.info("page: '%s'", report)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """An image whose files are being written: what failed, what was found, and the sheet and the records to come."""
+
+    file: Path
+    failed: Sequence[Failed]
+    explanations: Sequence[Explanation]
+    result: Future[tuple[Sheet, list[Explained | Flipped]]] | None
+
+
+def _finished(
+    images: Sequence[_Written], pages: ExplanationPage | None, common: Fields
+) -> Generator[Explained | Flipped | Failed, None, int]:
+    """Wait for the files of some images, add the images to the page, and yield their records; return their number."""
+    count = 0
+    for each in images:
+        yield from each.failed
+        if each.result is None:
+            continue
+        try:
+            sheet, records = each.result.result()
+        except AdvcliError as error:
+            yield Failed(image=str(each.file), error=error.message, **common)
+            continue
+        count += 1
+        if pages is not None:
+            pages.add(_entry(each.file, sheet, each.explanations))
+        yield from records
+    return count
 
 
 def _explain_apart(model: ExplainedModel, pictures: Sequence[Picture]) -> list[Explanation | str]:
@@ -163,7 +197,10 @@ def _note_missing(missing: dict[tuple[str, str], float], explanation: Explanatio
 def _warn_of_missing(missing: Mapping[tuple[str, str], float]) -> None:
     for (model, method), share in missing.items():
         if share > _MOST_MISSING:
-            log.warning("%s of '%s': %s of the score's change; more steps reduce it", method, model, missed(share))
+            off = (
+                f"off by {share_of_error(share)} of the score's change" if isfinite(share) else "not zero as the change"
+            )
+            log.warning("%s of '%s': sum %s; more steps reduce it", method, model, off)
 
 
 def _entry(file: Path, sheet: Sheet, explanations: Sequence[Explanation]) -> Entry:

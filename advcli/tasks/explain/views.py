@@ -17,13 +17,16 @@ ORIGINAL = "original"
 
 
 def view_images(
-    classifier: Classifier, name: str, pictures: Sequence[np.ndarray], originals: Sequence[np.ndarray] = ()
+    classifier: Classifier,
+    names: Sequence[str],
+    pictures: Sequence[np.ndarray],
+    originals: Sequence[np.ndarray] = (),
 ) -> list[View]:
     """Classify images of any sizes.
 
     Args:
         classifier: the model.
-        name: the name of the views.
+        names: the name of each view.
         pictures: (H, W, C) uint8 each.
         originals: the images that these were made of, which may have other sizes; by default these themselves.
     """
@@ -34,7 +37,7 @@ def view_images(
     sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
     pairs = zip(originals or pictures, pictures, strict=True)
     wholes = [_whole(classifier, original, picture) for original, picture in pairs]
-    return [View(name, *parts) for parts in zip(pixels, probabilities, sizes, wholes, strict=True)]
+    return [View(*parts) for parts in zip(names, pixels, probabilities, sizes, wholes, strict=True)]
 
 
 def _whole(classifier: Classifier, original: np.ndarray, picture: np.ndarray) -> WholeImage:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from skimage.metrics import structural_similarity
 
-from advcli.tasks.explain.map_similarity import map_similarity, rank_correlation
+from advcli.tasks.explain.map_similarity import ComparedMap, map_similarity, rank_correlation
 
 
 def maps(edge: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -75,6 +75,14 @@ def test_equal_pixels_are_not_taken_from_the_same_corner_in_both() -> None:
     moved = map_similarity(before, after)
     assert moved is not None
     assert moved.overlap < 0.2
+
+
+def test_a_tenth_is_taken_of_maps_with_many_equal_pixels() -> None:
+    generator = np.random.default_rng(4)
+    for values in (generator.random((20, 20)), generator.integers(0, 4, (20, 20)), np.eye(20)):
+        top = ComparedMap(values.astype(float)).top
+        assert top.sum() == 40
+        assert values.ravel()[top].min() >= values.ravel()[~top].max(), "no pixel left out is greater"
 
 
 @pytest.mark.parametrize("flat", [np.zeros((8, 8)), np.full((8, 8), 3.0)])

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from advcli.backend import keras
 from advcli.model.classifier import Classifier
 from advcli.tasks.explain.margin_attribution import MarginAttribution, attribute_margin
 
@@ -53,6 +54,24 @@ def test_what_no_share_restores_is_said(linear: Classifier, pictures: np.ndarray
     assert never not in (origin, wrong)
     found = attribute_margin(linear, clean, adversarial, never, wrong)
     assert found.share is found.restored is found.confidence is None
+
+
+def test_the_model_itself_confirms_what_its_copy_finds(linear: Classifier, pictures: np.ndarray) -> None:
+    clean, adversarial, origin, wrong = points(linear, pictures)
+    model = keras.models.clone_model(linear.model)
+    kernel, bias = linear.model.get_weights()
+    # Just short of its prediction of the origin, whatever the pixels.
+    margin = linear.logits_of(adversarial[None])[0]
+    bias = bias.copy()
+    bias[origin] += margin[wrong] - margin[origin] - 1e-4
+    model.set_weights([kernel, bias])
+    copy = replace(linear, model=model, source=linear)
+    found, alone = (attribute_margin(each, clean, adversarial, origin, wrong) for each in (copy, linear))
+    assert copy.logits_of(alone.restored[None] if alone.restored is not None else clean[None]).argmax() == origin
+    assert found.restored is not None
+    assert linear.predict(found.restored[None]).argmax() == origin
+    assert found.confidence == pytest.approx(linear.predict(found.restored[None])[0, origin])
+    assert found.share == alone.share
 
 
 def test_completeness_is_relative() -> None:

@@ -137,7 +137,7 @@ def test_what_a_crop_leaves_out_is_dimmed_and_still_seen(tmp_path: Path, cells: 
 def test_an_image_made_at_the_models_size_is_shown_in_its_first_proportions(cells: Classifier, fit: Fit) -> None:
     original = np.full((64, 192, 3), 60, np.uint8)
     smaller = np.full((EDGE, EDGE, 3), 200, np.uint8)
-    (view,) = view_images(replace(cells, fitting=fit), "adversarial", [smaller], [original])
+    (view,) = view_images(replace(cells, fitting=fit), ["adversarial"], [smaller], [original])
     assert has_proportions(view.picture.shape, (64, 192))
     changed = view.picture[..., 0] == 200
     corner, seen = window((64, 192), fit)
@@ -150,7 +150,7 @@ def test_an_image_made_at_the_models_size_is_shown_in_its_first_proportions(cell
 def test_an_image_of_the_models_size_is_shown_pixel_for_pixel(cells: Classifier) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (EDGE, EDGE, 3), np.uint8)
     for fit in ("squash", "crop"):
-        (view,) = view_images(replace(cells, fitting=fit), "clean", [pixels])
+        (view,) = view_images(replace(cells, fitting=fit), ["clean"], [pixels])
         np.testing.assert_array_equal(view.picture, pixels)
 
 
