@@ -6,6 +6,7 @@ A line of JSON on standard output for each input. Run in tests/; `test_hostile_i
 """
 
 import contextlib
+import copy
 import io
 import json
 import random
@@ -74,11 +75,11 @@ def mutate_json(content: Any, rng: random.Random) -> Any:
     for _ in range(rng.choice((1, 1, 2, 4))):
         places = list(_places(content))
         if not places:
-            return rng.choice(VALUES)
+            return _value(rng)
         holder, key = rng.choice(places)
         kind = rng.randrange(8)
         if kind < 5:
-            holder[key] = rng.choice(VALUES)
+            holder[key] = _value(rng)
         elif kind == 5:
             del holder[key]
         elif kind == 6:
@@ -86,10 +87,15 @@ def mutate_json(content: Any, rng: random.Random) -> Any:
             with contextlib.suppress(LookupError):
                 holder[key] = json.loads(json.dumps(other[name]))
         elif isinstance(holder, dict):
-            holder[rng.choice(("", "type", "class_name", "config", "\0", "version", "checksum"))] = rng.choice(VALUES)
+            holder[rng.choice(("", "type", "class_name", "config", "\0", "version", "checksum"))] = _value(rng)
         else:
-            holder.extend([rng.choice(VALUES)] * rng.choice((1, 1000)))
+            holder.extend(_value(rng) for _ in range(rng.choice((1, 1000))))
     return content
+
+
+def _value(rng: random.Random) -> Any:
+    # A copy, for what is put into a structure may be changed there later.
+    return copy.deepcopy(rng.choice(VALUES))
 
 
 def _places(content: Any) -> Iterator[tuple[Any, Any]]:
