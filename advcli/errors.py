@@ -52,6 +52,13 @@ class Interrupted(AdvcliError):
     exit_code = ExitStatus.INTERRUPTED
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether memory was exhausted: in Python, in TensorFlow, or while AutoGraph traced a function."""
+    # By name, so that TensorFlow need not be imported. AutoGraph raises an error of its own, which names the first.
+    named = type(error).__name__ == "ResourceExhaustedError" or "MemoryError: " in str(error)
+    return isinstance(error, MemoryError) or named
+
+
 def nearest(value: str, choices: Iterable[str]) -> str:
     """Return a hint that names the choice nearest to a mistyped value, or all of them."""
     choices = list(choices)

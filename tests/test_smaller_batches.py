@@ -9,6 +9,7 @@ from PIL import Image
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.errors import AdvcliError
+from advcli.model.black_box import failure_of_image
 from advcli.model.classifier import Classifier
 from advcli.model.smaller_batches import SmallerBatches
 from advcli.records import Record
@@ -139,6 +140,10 @@ def test_memory_that_is_exhausted_while_a_function_is_traced_halves_the_batch() 
         return rows
 
     batches = SmallerBatches()
+    with pytest.raises(Exception, match="no page is left") as refused:
+        compute(tf.zeros(3))
+    assert failure_of_image(refused.value, []) == "out of memory"
+    traced.clear()
     (found,) = batches(lambda rows: (compute(tf.constant(rows)).numpy(),), np.arange(4, dtype=np.float32))
     assert traced == [4, 2]
     np.testing.assert_array_equal(found, np.arange(4) + 2)

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advcli.errors import ExitStatus
+from advcli.errors import ExitStatus, is_out_of_memory
 
 if TYPE_CHECKING:
     import typer
@@ -125,7 +125,7 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         write_error(f"'{error.filename}': {error.strerror}")
         return ExitStatus.USAGE
-    if type(error).__name__ == "ResourceExhaustedError" or isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         write_error("out of memory", "give a smaller --batch")
         return ExitStatus.FAILED
     write_traceback()

@@ -16,7 +16,7 @@ import numpy as np
 
 from advcli.backend import KerasModel, Tensor, Variable, tf
 from advcli.data.class_names import class_named
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, is_out_of_memory
 from advcli.model import output_head
 from advcli.model.answer_cache import AnswerCache
 from advcli.model.output_head import LOGITS, Head
@@ -313,7 +313,7 @@ def failure_of_image(error: Exception, models: Iterable[KerasModel]) -> str | No
         return None
     if isinstance(error, AdvcliError):
         return f"{error.message} ({error.hint})" if error.hint else error.message
-    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+    if is_out_of_memory(error):
         return "out of memory"
     if isinstance(error, tf.errors.InvalidArgumentError):
         return str(error).strip().partition("\n")[0][:300]

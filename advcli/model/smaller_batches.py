@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from advcli.backend import tf
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class SmallerBatches:
                 found.append(compute(*(array[start : start + size] for array in arrays)))
                 start += size
             except Exception as error:
-                if not self._can_halve or not _is_out_of_memory(error):
+                if not self._can_halve or not is_out_of_memory(error):
                     raise
                 self._halve(size, error)
         return found[0] if len(found) == 1 else tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -50,8 +49,3 @@ class SmallerBatches:
         if self._most is None:
             log.warning("out of memory for %d images at once: smaller batches are used (see --batch)", size)
         self._most = size // 2
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # AutoGraph replaces an error inside a function that is traced by one of its own, which names the first.
-    return isinstance(error, MemoryError | tf.errors.ResourceExhaustedError) or "MemoryError: " in str(error)

@@ -74,8 +74,9 @@ def main(spec: str, gigabytes: float, number: int) -> None:
         logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
         labels = classifier.predicted(pixels)
         found = search(pixels, labels)
-    # An attack that stops with the last image of its batch counts the queries of the batch: they are no part of this.
-    print(labels.tolist(), found.predicted.tolist())
+    # cw stops with the last image of its batch, so that its queries depend on the batch.
+    queries = [] if spec.startswith("cw") else found.queries.tolist()
+    print(labels.tolist(), found.predicted.tolist(), queries)
 
 
 if __name__ == "__main__":
