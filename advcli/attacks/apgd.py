@@ -17,6 +17,7 @@ from advcli.attacks._rounds import (
     Network,
     best_other,
     by_image,
+    choose,
     in_rounds,
     of_class,
     on_the_surface,
@@ -251,15 +252,15 @@ def windows_of(steps: int) -> list[int]:
 def _remembered(state: _State, gradient: Tensor, loss: Tensor, is_adversarial: Tensor) -> _State:
     """Keep the point of greatest loss and, as the answer, the latest adversarial point."""
     greater = loss > state.best_loss
-    best = tf.where(by_image(greater), state.point, state.best)
+    best = choose(greater, state.point, state.best)
     return state._replace(
         best=best,
-        best_gradient=tf.where(by_image(greater), gradient, state.best_gradient),
+        best_gradient=choose(greater, gradient, state.best_gradient),
         best_loss=tf.where(greater, loss, state.best_loss),
         last_loss=loss,
         rises=state.rises + tf.cast(loss > state.last_loss, tf.float32),
         broken=state.broken | is_adversarial,
-        answer=tf.where(by_image(is_adversarial), state.point, tf.where(by_image(state.broken), state.answer, best)),
+        answer=choose(is_adversarial, state.point, choose(state.broken, state.answer, best)),
     )
 
 
@@ -270,8 +271,8 @@ def _checked(state: _State, gradient: Tensor, window: Tensor, threat: Threat) ->
         state = state._replace(sparse=sparse)
     else:
         state, back = _halved(state, window)
-    state = state._replace(point=tf.where(by_image(back), state.best, state.point))
-    return state, tf.where(by_image(back), state.best_gradient, gradient)
+    state = state._replace(point=choose(back, state.best, state.point))
+    return state, choose(back, state.best_gradient, gradient)
 
 
 def _halved(state: _State, window: Tensor) -> tuple[_State, Tensor]:

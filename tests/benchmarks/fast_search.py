@@ -39,24 +39,25 @@ def main(
     pixels, labels = pixels[right], labels[right]
     print(f"{model}: {len(right)} of {first} are correct without attack")
     threat = Threat(norm, registry.number(eps, "--eps"))
-    reference, asked = None, 1.0
-    for spec in attack or ["autoattack", "autoattack:version=fast"]:
+    reference, asked = np.zeros(0, bool), 0
+    for number, spec in enumerate(attack or ["autoattack", "autoattack:version=fast"]):
         search = CompiledAttack(classifier, registry.build("attacks", spec), threat)
-        # A radius that fools nothing: every member is traced.
-        CompiledAttack.search(search, pixels[:1], labels[:1])
+        search(pixels[:1], labels[:1])
         start = time.process_time()
         found = search.search(pixels, labels)
         seconds = time.process_time() - start
         stands = found.predicted == labels
-        members = {} if found.members is None else dict(zip(*np.unique(found.members, return_counts=True), strict=True))
-        reference = stands if reference is None else reference
-        asked = found.queries.sum() if spec == (attack or ["autoattack"])[0] else asked
+        passes = int(found.queries.sum())
+        if number == 0:
+            reference, asked = stands, passes
         print(
-            f"{spec}: {stands.sum()} correct ({stands.sum() / first:.2%}), {(stands != reference).sum()} verdicts apart, "
-            f"{found.queries.mean():.0f} passes an image ({found.queries.sum() / asked:.3f}), {seconds:.1f} s; "
-            f"fooled by member: {[int(members.get(each, 0)) for each in range(len(set(members) - {-1}) + 3)]}",
+            f"{spec}: {stands.sum()} correct ({stands.sum() / first:.2%}), {(stands != reference).sum()} verdicts apart; "
+            f"{passes / len(pixels):.0f} passes an image, {passes / asked:.3f} of the first; {seconds:.1f} s",
             flush=True,
         )
+        if found.members is not None:
+            for index, member in enumerate(search.attack.members_in(norm)):
+                print(f"    {member} fools {(found.members == index).sum()}", flush=True)
 
 
 if __name__ == "__main__":
