@@ -51,7 +51,7 @@ def main(
         if number == 0:
             reference, asked = stands, passes
         print(
-            f"{spec}: {stands.sum()} correct ({stands.sum() / first:.2%}), {(stands != reference).sum()} verdicts apart; "
+            f"{spec}: {stands.sum()} correct ({stands.sum() / first:.2%}), {(stands != reference).sum()} differ, "
             f"{passes / len(pixels):.0f} passes an image, {passes / asked:.3f} of the first; {seconds:.1f} s",
             flush=True,
         )
