@@ -11,6 +11,7 @@ from rich.console import Console
 
 from advcli import registry
 from advcli.attacks._nearest_classes import by_distance
+from advcli.attacks._rounds import pick_images
 from advcli.attacks.apgd import APGD
 from advcli.attacks.autoattack import AutoAttack
 from advcli.backend import tf
@@ -128,6 +129,14 @@ def test_the_probability_margin_does_not_underflow() -> None:
     slope = tape.gradient(loss, logits).numpy()[0]
     assert slope[1] == pytest.approx(1, abs=1e-3)
     assert slope[0] == pytest.approx(-1, abs=1e-3)
+
+
+def test_whole_images_are_chosen_by_image() -> None:
+    """As many images as rows and columns: a condition along another axis would do as well."""
+    ahead, otherwise = np.random.default_rng(0).random((2, 3, 3, 3, 3))
+    rows = np.array([True, False, True])
+    found = pick_images(tf.constant(rows), tf.constant(ahead), tf.constant(otherwise)).numpy()
+    np.testing.assert_array_equal(found, np.where(rows[:, None, None, None], ahead, otherwise))
 
 
 # What it is called.

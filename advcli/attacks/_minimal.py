@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from advcli.attacks._rounds import best_other, by_image, choose, of_class
+from advcli.attacks._rounds import best_other, by_image, of_class, pick_images
 from advcli.backend import Tensor, tf
 from advcli.threat.threat import Norm, Threat
 
@@ -19,12 +19,12 @@ class Smallest(NamedTuple):
         """Replace each image by its candidate if that is adversarial and nearer."""
         size = threat.size(candidates - originals)
         nearer = is_adversarial & (size < self.size)
-        image = choose(nearer, candidates, self.image)
+        image = pick_images(nearer, candidates, self.image)
         return Smallest(image, tf.where(nearer, size, self.size))
 
     def within(self, originals: Tensor, threat: Threat, otherwise: Tensor) -> Tensor:
         """Return the images projected onto the ball; ``otherwise`` is used where no adversarial image was found."""
-        image = choose(tf.math.is_finite(self.size), self.image, otherwise)
+        image = pick_images(tf.math.is_finite(self.size), self.image, otherwise)
         return project_outside(image, originals, threat)
 
 
@@ -36,7 +36,7 @@ def none_found(originals: Tensor) -> Smallest:
 def project_outside(adversarial: Tensor, originals: Tensor, threat: Threat) -> Tensor:
     """Project points outside the ball; points inside, which lie close to a boundary, stay equal to the last bit."""
     inside = threat.size(adversarial - originals) <= threat.eps
-    return choose(inside, adversarial, threat.project(adversarial, originals))
+    return pick_images(inside, adversarial, threat.project(adversarial, originals))
 
 
 def margin(logits: Tensor, labels: Tensor, threat: Threat) -> Tensor:
@@ -175,6 +175,6 @@ def bisected(
         else:
             candidate = images + share * (points - images)
         inside = is_adversarial(candidate)
-        nearest = choose(inside, candidate, nearest)
+        nearest = pick_images(inside, candidate, nearest)
         low, high = tf.where(inside, low, middle), tf.where(inside, middle, high)
     return nearest

@@ -201,7 +201,7 @@ def by_image(values: Tensor) -> Tensor:
     return values[:, None, None, None]
 
 
-def choose(rows: Tensor, ahead: Tensor, otherwise: Tensor) -> Tensor:
+def pick_images(rows: Tensor, ahead: Tensor, otherwise: Tensor) -> Tensor:
     """Return one of two values for each image: (N,) bool, (N, ...), (N, ...) -> (N, ...).
 
     It copies whole images; ``tf.where`` with a condition that is broadcast decides for each number, which takes up to

@@ -17,10 +17,10 @@ from advcli.attacks._rounds import (
     Network,
     best_other,
     by_image,
-    choose,
     in_rounds,
     of_class,
     on_the_surface,
+    pick_images,
     until_broken,
 )
 from advcli.backend import Tensor, tf
@@ -252,15 +252,15 @@ def windows_of(steps: int) -> list[int]:
 def _remembered(state: _State, gradient: Tensor, loss: Tensor, is_adversarial: Tensor) -> _State:
     """Keep the point of greatest loss and, as the answer, the latest adversarial point."""
     greater = loss > state.best_loss
-    best = choose(greater, state.point, state.best)
+    best = pick_images(greater, state.point, state.best)
     return state._replace(
         best=best,
-        best_gradient=choose(greater, gradient, state.best_gradient),
+        best_gradient=pick_images(greater, gradient, state.best_gradient),
         best_loss=tf.where(greater, loss, state.best_loss),
         last_loss=loss,
         rises=state.rises + tf.cast(loss > state.last_loss, tf.float32),
         broken=state.broken | is_adversarial,
-        answer=choose(is_adversarial, state.point, choose(state.broken, state.answer, best)),
+        answer=pick_images(is_adversarial, state.point, pick_images(state.broken, state.answer, best)),
     )
 
 
@@ -271,8 +271,8 @@ def _checked(state: _State, gradient: Tensor, window: Tensor, threat: Threat) ->
         state = state._replace(sparse=sparse)
     else:
         state, back = _halved(state, window)
-    state = state._replace(point=choose(back, state.best, state.point))
-    return state, choose(back, state.best_gradient, gradient)
+    state = state._replace(point=pick_images(back, state.best, state.point))
+    return state, pick_images(back, state.best_gradient, gradient)
 
 
 def _halved(state: _State, window: Tensor) -> tuple[_State, Tensor]:

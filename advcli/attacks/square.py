@@ -16,9 +16,9 @@ from advcli.attacks._rounds import (
     averaged,
     best_other,
     by_image,
-    choose,
     in_rounds,
     of_class,
+    pick_images,
     until_broken,
 )
 from advcli.backend import Tensor, tf
@@ -105,7 +105,9 @@ class Square(Attack):
             proposal = change(state, threat, shares[index], sampled)
             loss, is_adversarial = _loss(network(proposal), state.label, threat)
             better = is_adversarial | (loss < state.loss)
-            state = state._replace(best=choose(better, proposal, state.best), loss=tf.where(better, loss, state.loss))
+            state = state._replace(
+                best=pick_images(better, proposal, state.best), loss=tf.where(better, loss, state.loss)
+            )
             return state, is_adversarial & self.stop
 
         first = _stripes if threat.norm is Norm.LINF else _bumps
