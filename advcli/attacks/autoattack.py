@@ -25,7 +25,7 @@ VERSIONS = {
     "fast": (
         "apgd:loss=ce",
         "apgd:loss=pm-targeted,order=nearest,targets=3",
-        "square:queries=1500,rescale=true",
+        "square:queries=2100",
     ),
 }
 # In l1 the standard search with gradients has more starts and fewer targets, and comes from larger balls.
