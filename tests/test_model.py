@@ -162,6 +162,36 @@ def test_the_gradient_flows_through_the_resizing(linear: Classifier) -> None:
         np.testing.assert_allclose((score(step) - score(-step)) / 0.4, gradient[0, row, column, 2], atol=1e-4)
 
 
+def test_where_the_resizing_leaves_the_range_there_is_no_gradient(linear: Classifier) -> None:
+    """A cubic filter overshoots at edges; a pixel that is exactly black or white keeps its gradient."""
+    image = np.zeros((1, 20, 20, 3), np.float32)
+    image[:, 5:14, 6:] = 1.0
+    pixels = tf.constant(image)
+
+    def expected(pixels: Any) -> Any:
+        resized = tf.image.resize(pixels, linear.image_size, "bicubic", antialias=True)
+        assert tf.reduce_max(resized) > 1 + 1e-3
+        return linear.logits(tf.clip_by_value(resized, 0.0, 1.0))
+
+    gradients = []
+    for logits in (linear.logits, expected):
+        with tf.GradientTape() as tape:
+            tape.watch(pixels)
+            total = tf.reduce_sum(logits(pixels)[:, 0])
+        gradients.append(tape.gradient(total, pixels).numpy())
+    assert np.abs(gradients[0]).max() > 0
+    np.testing.assert_array_equal(*gradients)
+
+
+def test_a_gradient_that_is_no_number_is_zero(linear: Classifier) -> None:
+    pixels = tf.constant(np.full((1, 8, 8, 3), 0.5, np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        logits = linear.logits(pixels)
+    upstream = tf.constant([[np.nan, 1.0, np.inf, 0.0]], tf.float32)
+    assert (tape.gradient(logits, pixels, upstream).numpy() == 0).all()
+
+
 def test_predictions_do_not_depend_on_the_batch(small: Classifier, pictures: np.ndarray) -> None:
     together = small.predict(pictures)
     np.testing.assert_allclose(together, tf.nn.softmax(small.logits(tf.constant(pictures))), atol=1e-6)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from advcli.attacks._minimal import to_hyperplane
-from advcli.attacks._rounds import Batch, Network, best_other, by_image, of_class, until_broken
+from advcli.attacks._rounds import Batch, Network, best_other, by_image, of_class, pick_images, until_broken
 from advcli.backend import Tensor, tf
 from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.threat import Threat
@@ -52,9 +52,9 @@ class Walk:
             # Until a first point is across, the answer is where the search stands.
             update = nearer | ~tf.math.is_finite(state.size)
             state = state._replace(
-                point=tf.where(by_image(is_adversarial), state.image + self.beta * (point - state.image), point),
+                point=pick_images(is_adversarial, state.image + self.beta * (point - state.image), point),
                 size=tf.where(nearer, size, state.size),
-                answer=tf.where(by_image(update), point, state.answer),
+                answer=pick_images(update, point, state.answer),
             )
             return state, (state.size <= threat.eps) & self.stop
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from advcli.attacks._rounds import by_image
+from advcli.attacks._rounds import by_image, pick_images
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -62,7 +62,7 @@ def find_start(
         return _misclassified_noise(is_adversarial, images, already, threat, rng)
     start = threat.restore(start, images)
     found = is_adversarial(start)
-    return tf.where(by_image(already), images, start), already | found
+    return pick_images(already, images, start), already | found
 
 
 def _misclassified_noise(
@@ -84,7 +84,7 @@ def _misclassified_noise(
         noise = tf.ensure_shape(tf.where(i % 2 == 0, noise, tf.round(noise)), images.shape)
         noise = threat.restore(noise, images)
         fresh = ~found & is_adversarial(noise)
-        start = tf.where(by_image(fresh), noise, start)
+        start = pick_images(fresh, noise, start)
         found |= fresh
     return start, found
 

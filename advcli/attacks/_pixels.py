@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from advcli.attacks._rounds import by_image
+from advcli.attacks._rounds import pick_images
 from advcli.backend import Tensor, tf
 from advcli.threat import l0_ball
 
@@ -49,7 +49,7 @@ def fewest(
         middle = (low + high) // 2
         candidate = put(images, values, order, middle)
         reached = is_adversarial(candidate) & (high - low > 1)
-        found = tf.where(by_image(reached), candidate, found)
+        found = pick_images(reached, candidate, found)
         is_found |= reached
         low, high = tf.where(reached, low, middle), tf.where(reached, middle, high)
     return found, is_found

@@ -40,6 +40,7 @@ def in_rounds(
     *,
     restarts: int,
     targets: int = 1,
+    order: Callable[[Tensor], Tensor] | None = None,
     nearest: bool = False,
 ) -> Tensor:
     """Search in several rounds, each for the images that are not adversarial yet.
@@ -56,13 +57,15 @@ def in_rounds(
         rng: one random stream an image; each round derives its own.
         restarts: rounds for each target.
         targets: number of target classes, in turn: the second likeliest class onwards, or the threat's own target.
+        order: logits of the images -> (N, K) the classes in the order in which they are targets, the first of which is
+            skipped; from the likeliest on if it is missing.
         nearest: search for every image in every round, and return its nearest adversarial point.
     """
     if threat.eps == 0:
         return images
     logits = logits_fn(images)
     targets = min(targets, logits.shape[1] - 1) if threat.target is None else 1
-    order = tf.argsort(logits, direction="DESCENDING", stable=True)
+    turns = by_likelihood(logits) if order is None or threat.target is not None else order(logits)
     found = images
     broken = threat.is_adversarial(logits, labels)
     # The distance of the nearest adversarial point from each image: infinite where there is none yet.
@@ -71,7 +74,7 @@ def in_rounds(
     for index in tf.range(targets * restarts):
         rows = tf.where(size > 0)[:, 0]
         if tf.size(rows) > 0:
-            towards = order[:, 1 + index // restarts]
+            towards = turns[:, 1 + index // restarts]
             if threat.target is not None:
                 towards = tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
             batch = _take(Batch(images, labels, towards, rng.fold(index).seeds, size), rows)
@@ -178,6 +181,11 @@ def on_the_surface(threat: Threat, images: Tensor, rng: ImageRng) -> Tensor:
     return threat.eps * threat.steepest(rng.normal(shape))
 
 
+def by_likelihood(logits: Tensor) -> Tensor:
+    """Return the classes of each image from the likeliest on: (N, K) -> (N, K)."""
+    return tf.argsort(logits, direction="DESCENDING", stable=True)
+
+
 def of_class(logits: Tensor, classes: Tensor) -> Tensor:
     """Return each image's logit of one class: (N, K), (N,) -> (N,)."""
     return tf.gather(logits, classes, axis=1, batch_dims=1)
@@ -191,6 +199,15 @@ def best_other(logits: Tensor, classes: Tensor) -> Tensor:
 def by_image(values: Tensor) -> Tensor:
     """Reshape one value an image so that it broadcasts with images: (N,) -> (N, 1, 1, 1)."""
     return values[:, None, None, None]
+
+
+def pick_images(rows: Tensor, ahead: Tensor, otherwise: Tensor) -> Tensor:
+    """Return one of two values for each image: (N,) bool, (N, ...), (N, ...) -> (N, ...).
+
+    It copies whole images; ``tf.where`` with a condition that is broadcast decides for each number, which takes up to
+    six times as long.
+    """
+    return tf.raw_ops.Select(condition=rows, x=ahead, y=otherwise)
 
 
 def headway(threat: Threat, logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,14 +1,17 @@
 """Auto-PGD: gradient ascent with momentum and an adaptive step size.
 
 Croce and Hein 2020, https://arxiv.org/abs/2003.01690; for l1 their paper of 2021,
-https://arxiv.org/abs/2103.01208; the constants are those of their code.
+https://arxiv.org/abs/2103.01208; the constants are those of their code. The probability
+margin is the loss of Xie, Zheng, Huang, Ye and Ma 2024, https://arxiv.org/abs/2411.15210.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack, _sparse
+from advcli.attacks._nearest_classes import by_distance
 from advcli.attacks._rounds import (
     Batch,
     Network,
@@ -17,6 +20,7 @@ from advcli.attacks._rounds import (
     in_rounds,
     of_class,
     on_the_surface,
+    pick_images,
     until_broken,
 )
 from advcli.backend import Tensor, tf
@@ -25,7 +29,8 @@ from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
-LOSSES = ("ce", "dlr", "dlr-targeted")
+LOSSES = ("ce", "dlr", "dlr-targeted", "pm", "pm-targeted")
+ORDERS = ("likeliest", "nearest")
 
 
 class _State(NamedTuple):
@@ -52,10 +57,13 @@ class APGD(Attack):
     """Start with steps of 2 eps; halve them where the loss oscillates or its maximum stagnates; sparse steps in l1.
 
     Args:
-        loss: ce, dlr (difference of logits ratio) or dlr-targeted (towards likely classes in turn).
+        loss: ce, dlr (difference of logits ratio), pm (probability margin), and dlr-targeted and pm-targeted
+            (towards several classes in turn).
         steps: number of gradient steps of a run.
         restarts: number of runs from different random points; a run skips images that are already adversarial.
-        targets: for dlr-targeted: number of target classes, from the second likeliest onwards.
+        targets: for the targeted losses: number of target classes.
+        order: for the targeted losses: likeliest (from the second likeliest class onwards) or nearest (from the class
+            onwards whose boundary is nearest to first order).
         eot: number of gradients to average at each point, for a randomised model.
         stop: an image stops at its first adversarial point; false: the loss is increased to the end.
         larger_eps: for l1: 30% of the steps in a ball of 3 eps, 30% in one of 2 eps, then the rest, as in the paper.
@@ -68,6 +76,7 @@ class APGD(Attack):
     steps: int = 100
     restarts: int = 1
     targets: int = 9
+    order: str = "likeliest"
     eot: int = 1
     stop: bool = True
     larger_eps: bool = False
@@ -80,6 +89,8 @@ class APGD(Attack):
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise UsageError(f"apgd has no loss '{self.loss}'", nearest(self.loss, LOSSES))
+        if self.order not in ORDERS:
+            raise UsageError(f"apgd has no order '{self.order}'", nearest(self.order, ORDERS))
         for option in ("steps", "restarts", "targets", "eot"):
             if getattr(self, option) < 1:
                 raise UsageError(f"{option} is less than one: {getattr(self, option)}")
@@ -92,8 +103,16 @@ class APGD(Attack):
         def run(network: Network, threat: Threat, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch)
 
-        targets = self.targets if self.loss == "dlr-targeted" else 1
-        return in_rounds(run, logits_fn, images, labels, threat, rng, restarts=self.restarts, targets=targets)
+        def from_the_nearest(logits: Tensor) -> Tensor:
+            return by_distance(logits_fn, images, labels, logits, threat)
+
+        targeted = self.loss.endswith("-targeted")
+        return in_rounds(
+            *(run, logits_fn, images, labels, threat, rng),
+            restarts=self.restarts,
+            targets=self.targets if targeted else 1,
+            order=from_the_nearest if targeted and self.order == "nearest" else None,
+        )
 
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch) -> Tensor:
         if not self.larger_eps:
@@ -175,6 +194,8 @@ class APGD(Attack):
     def _loss(self, logits: Tensor, labels: Tensor, targets: Tensor, threat: Threat) -> Tensor:
         if self.loss == "ce":
             return threat.loss(logits, labels)
+        if self.loss.startswith("pm"):
+            return self._log_margin(logits, labels, targets, threat)
         top = tf.math.top_k(logits, min(4, logits.shape[1])).values
         if threat.target is not None:
             ahead = best_other(logits, targets) - of_class(logits, targets)
@@ -187,6 +208,26 @@ class APGD(Attack):
         # With three classes the targeted ratio can be constant, with two there is none: the margin stands in.
         scale = top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12 if logits.shape[1] >= 4 else 1.0
         return -ahead / scale
+
+    def _log_margin(self, logits: Tensor, labels: Tensor, targets: Tensor, threat: Threat) -> Tensor:
+        """Return ``log(1 + p_ahead - p_behind)``: what rises with the margin, but does not underflow.
+
+        ``1 - p_behind`` is the sum of the other probabilities, in which ``p_ahead`` thus occurs twice.
+        """
+        if threat.target is not None:
+            ahead, behind = targets, _likeliest_but(logits, targets)
+        else:
+            ahead, behind = targets if self.loss == "pm-targeted" else _likeliest_but(logits, labels), labels
+        classes = logits.shape[1]
+        others = tf.where(tf.one_hot(behind, classes) > 0, -float("inf"), logits)
+        twice = others + math.log(2) * tf.one_hot(ahead, classes)
+        return tf.reduce_logsumexp(twice, axis=1) - tf.reduce_logsumexp(logits, axis=1)
+
+
+def _likeliest_but(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the likeliest class but one: (N, K), (N,) -> (N,)."""
+    others = tf.where(tf.one_hot(classes, logits.shape[1]) > 0, -float("inf"), logits)
+    return tf.argmax(others, axis=1, output_type=classes.dtype)
 
 
 def _start(batch: Batch, threat: Threat) -> Tensor:
@@ -211,15 +252,15 @@ def windows_of(steps: int) -> list[int]:
 def _remembered(state: _State, gradient: Tensor, loss: Tensor, is_adversarial: Tensor) -> _State:
     """Keep the point of greatest loss and, as the answer, the latest adversarial point."""
     greater = loss > state.best_loss
-    best = tf.where(by_image(greater), state.point, state.best)
+    best = pick_images(greater, state.point, state.best)
     return state._replace(
         best=best,
-        best_gradient=tf.where(by_image(greater), gradient, state.best_gradient),
+        best_gradient=pick_images(greater, gradient, state.best_gradient),
         best_loss=tf.where(greater, loss, state.best_loss),
         last_loss=loss,
         rises=state.rises + tf.cast(loss > state.last_loss, tf.float32),
         broken=state.broken | is_adversarial,
-        answer=tf.where(by_image(is_adversarial), state.point, tf.where(by_image(state.broken), state.answer, best)),
+        answer=pick_images(is_adversarial, state.point, pick_images(state.broken, state.answer, best)),
     )
 
 
@@ -230,8 +271,8 @@ def _checked(state: _State, gradient: Tensor, window: Tensor, threat: Threat) ->
         state = state._replace(sparse=sparse)
     else:
         state, back = _halved(state, window)
-    state = state._replace(point=tf.where(by_image(back), state.best, state.point))
-    return state, tf.where(by_image(back), state.best_gradient, gradient)
+    state = state._replace(point=pick_images(back, state.best, state.point))
+    return state, pick_images(back, state.best_gradient, gradient)
 
 
 def _halved(state: _State, window: Tensor) -> tuple[_State, Tensor]:

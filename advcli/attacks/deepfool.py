@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
 from advcli.attacks._minimal import dual_size, project_outside, to_hyperplane
-from advcli.attacks._rounds import Network, by_image, of_class, until_broken
+from advcli.attacks._rounds import Network, by_image, of_class, pick_images, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.gradient import gradient_and_aux
@@ -65,9 +65,7 @@ class DeepFool(Attack):
             way, is_adversarial = self._way_to_nearest(network, state, threat)
             moved = state.moved + way
             point = tf.clip_by_value(state.image + (1 + self.overshoot) * moved, 0.0, 1.0)
-            return state._replace(
-                moved=moved, point=tf.where(by_image(is_adversarial), state.point, point)
-            ), is_adversarial
+            return state._replace(moved=moved, point=pick_images(is_adversarial, state.point, point)), is_adversarial
 
         logits = logits_fn(images)
         own = tf.one_hot(labels, logits.shape[1], on_value=True, off_value=False, dtype=tf.bool)
@@ -104,7 +102,7 @@ class DeepFool(Attack):
             trusted = tf.minimum(trusted, _LONGEST * threat.size(tf.ones_like(step)))
             step *= by_image(tf.minimum(1.0, tf.math.divide_no_nan(trusted, size)))
             nearer = (gain > 0) & (distance < least)
-            way = tf.where(by_image(nearer), step, way)
+            way = pick_images(nearer, step, way)
             least = tf.where(nearer, distance, least)
             is_adversarial = threat.is_adversarial(logits, state.label)
         return way, is_adversarial

@@ -19,7 +19,7 @@ from advcli.attacks._decision import (
     refuse_few_queries,
 )
 from advcli.attacks._minimal import bisected, none_found
-from advcli.attacks._rounds import by_image
+from advcli.attacks._rounds import by_image, pick_images
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -134,7 +134,7 @@ def _along(is_adversarial: Decision, images: Tensor, point: Tensor, way: Tensor,
             break
         candidate = tf.clip_by_value(images + by_image(length) * way, 0.0, 1.0)
         good = ~done & is_adversarial(candidate)
-        reached = tf.where(by_image(good), candidate, reached)
+        reached = pick_images(good, candidate, reached)
         done |= good
         length *= 2
     return reached

@@ -16,7 +16,7 @@ from advcli.attacks._decision import (
     refuse_few_queries,
 )
 from advcli.attacks._minimal import bisected, euclidean, none_found
-from advcli.attacks._rounds import by_image
+from advcli.attacks._rounds import by_image, pick_images
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -106,7 +106,7 @@ def _forward(is_adversarial: Decision, points: Tensor, way: Tensor, length: Tens
             break
         candidate = tf.clip_by_value(points + by_image(length) * way, 0.0, 1.0)
         good = ~done & is_adversarial(candidate)
-        moved = tf.where(by_image(good), candidate, moved)
+        moved = pick_images(good, candidate, moved)
         done |= good
         length /= 2
     return moved

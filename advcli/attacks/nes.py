@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._rounds import Network, by_image, until_broken
+from advcli.attacks._rounds import Network, by_image, pick_images, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -61,7 +61,7 @@ class NES(Attack):
             gradient = self._estimate(network, state, threat, ImageRng(state.seeds).fold(index))
             moved = state.point + threat.length(self.step, 0.2) * threat.steepest(gradient)
             moved = threat.project(moved, state.image)
-            return state._replace(point=tf.where(by_image(is_adversarial), state.point, moved)), is_adversarial
+            return state._replace(point=pick_images(is_adversarial, state.point, moved)), is_adversarial
 
         steps = self.queries // (self.samples + 1)
         return until_broken(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.attacks import Attack
-from advcli.attacks._rounds import by_image
+from advcli.attacks._rounds import pick_images
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -41,7 +41,7 @@ class Noise(Attack):
         for i in tf.range(self.queries):
             point = threat.sample(images, rng.fold(i))
             loss = threat.loss(logits_fn(point), labels)
-            best = tf.where(by_image(loss > greatest), point, best)
+            best = pick_images(loss > greatest, point, best)
             greatest = tf.maximum(loss, greatest)
         return best
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from advcli.attacks import Attack
 from advcli.attacks._minimal import Smallest, annealed, margin, none_found
 from advcli.attacks._pixels import best_values, exchange, fewest, put
-from advcli.attacks._rounds import by_image, headway
+from advcli.attacks._rounds import by_image, headway, pick_images
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat import l0_ball
@@ -85,7 +85,7 @@ class SigmaZero(Attack):
         logits_there = logits_fn(greedy)
         better = headway(threat, logits_there, labels) > headway(threat, logits, labels)
         better &= ~threat.is_adversarial(logits, labels)
-        best = tf.where(by_image(better), greedy, start)
+        best = pick_images(better, greedy, start)
         logits = tf.where(better[:, None], logits_there, logits)
         loss, done = headway(threat, logits, labels), threat.is_adversarial(logits, labels)
         most = tf.fill(tf.shape(labels), max(int(threat.eps) // 2, 1))
@@ -102,7 +102,7 @@ class SigmaZero(Attack):
             tried = tf.reduce_any((point != best) & (point != images), axis=-1) & (count == 1)[:, None, None]
             barred = tf.where(better[:, None, None], False, barred | tried)
             count = tf.where(better, most, tf.maximum(count // 2, 1))
-            best = tf.where(by_image(better), point, best)
+            best = pick_images(better, point, best)
             loss = tf.where(better, reached, loss)
             done |= better & threat.is_adversarial(logits, labels)
         return best
@@ -166,7 +166,7 @@ def _refined(
     def is_adversarial(points: Tensor) -> Tensor:
         return threat.is_adversarial(logits_fn(points), labels)
 
-    found = tf.where(by_image(tf.math.is_finite(best.size)), best.image, images)
+    found = pick_images(tf.math.is_finite(best.size), best.image, images)
     gradient, _ = _look(logits_fn, found, labels, threat)
     values, gain = best_values(gradient, images)
     # A pixel that is changed counts even if, to first order, it gains nothing.

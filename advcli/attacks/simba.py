@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._rounds import Network, by_image, until_broken
+from advcli.attacks._rounds import Network, pick_images, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -65,7 +65,7 @@ class SimBA(Attack):
                 better = ~accepted & (loss > state.loss)
                 accepted |= better
                 state = state._replace(
-                    point=tf.where(by_image(better), point, state.point),
+                    point=pick_images(better, point, state.point),
                     loss=tf.where(better, loss, state.loss),
                     is_adversarial=tf.where(better, threat.is_adversarial(logits, state.label), state.is_adversarial),
                 )

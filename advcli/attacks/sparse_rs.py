@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
 from advcli.attacks._minimal import margin
-from advcli.attacks._rounds import Batch, Network, by_image, in_rounds, until_broken
+from advcli.attacks._rounds import Batch, Network, in_rounds, pick_images, until_broken
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat import l0_ball
@@ -91,7 +91,7 @@ class SparseRS(Attack):
             better = is_adversarial | (loss < state.loss)
             state = state._replace(
                 chosen=tf.where(better[:, None, None], chosen, state.chosen),
-                best=tf.where(by_image(better), point, state.best),
+                best=pick_images(better, point, state.best),
                 loss=tf.where(better, loss, state.loss),
             )
             return state, is_adversarial & self.stop

@@ -11,7 +11,7 @@ from itertools import product
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._rounds import Network, by_image, headway, until_broken
+from advcli.attacks._rounds import Network, headway, pick_images, until_broken
 from advcli.attacks._warp import Placement, draw, middle
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -78,7 +78,7 @@ class Spatial(Attack):
             loss = headway(threat, logits, state.label)
             better = (is_adversarial & ~state.broken) | ((is_adversarial == state.broken) & (loss > state.loss))
             state = state._replace(
-                best=tf.where(by_image(better), moved, state.best),
+                best=pick_images(better, moved, state.best),
                 loss=tf.where(better, loss, state.loss),
                 broken=is_adversarial | state.broken,
             )

@@ -18,6 +18,7 @@ from advcli.attacks._rounds import (
     by_image,
     in_rounds,
     of_class,
+    pick_images,
     until_broken,
 )
 from advcli.backend import Tensor, tf
@@ -105,7 +106,7 @@ class Square(Attack):
             loss, is_adversarial = _loss(network(proposal), state.label, threat)
             better = is_adversarial | (loss < state.loss)
             state = state._replace(
-                best=tf.where(by_image(better), proposal, state.best), loss=tf.where(better, loss, state.loss)
+                best=pick_images(better, proposal, state.best), loss=tf.where(better, loss, state.loss)
             )
             return state, is_adversarial & self.stop
 
@@ -186,8 +187,10 @@ def _square(state: _State, threat: Threat, share: Tensor, sampled: Tensor) -> Te
     """Set one square of each image to ``x + eps`` or ``x - eps``, with a random sign for each channel."""
     shape = tf.shape(state.best)
     side = side_of(share, shape, least=1)
-    window = _inside(*_offsets(side, shape, sampled[:, :2], threat), side)
-    return tf.where(window, tf.where(sampled[:, None, None, 5:] < 0.5, state.low, state.high), state.best)
+    window = tf.cast(_inside(*_offsets(side, shape, sampled[:, :2], threat), side), tf.float32)
+    upwards = tf.cast(sampled[:, None, None, 5:] >= 0.5, tf.float32)
+    # Products with 0 and 1 are exact, and take a third of the time of tf.where.
+    return state.best * (1 - window) + state.low * (window * (1 - upwards)) + state.high * (window * upwards)
 
 
 def _bumps(images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from advcli import registry
 from advcli.checks import Evidence
+from advcli.threat.spelling import own_name
 from advcli.threat.threat import Norm
 
 
@@ -38,7 +39,7 @@ def _attacks(evidence: Evidence) -> Iterator[str]:
 
 
 def _covers(spec: str, run: str) -> bool:
-    if registry.canonical(spec) != registry.canonical(run):
+    if registry.canonical(spec) != registry.canonical(run) or own_name(spec) != own_name(run):
         return False
     asked, done = registry.build("attacks", spec), registry.build("attacks", run)
     default = type(asked)()

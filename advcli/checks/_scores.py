@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from advcli import registry
 from advcli.records import Score
-from advcli.threat.spelling import spell_threat
+from advcli.threat.spelling import spell_spec, spell_threat
 
 
 def searches(scores: Iterable[Score]) -> list[Score]:
@@ -54,7 +54,7 @@ def more_than_chance(fewer: int, more: int, of: int, images: int, points: float)
 
 def left_correct(score: Score) -> str:
     """Describe the result of an attack: ``pgd:steps=20 leaves 12 of 50 images correct``."""
-    return f"{score.perturbation} leaves {score.correct} of {score.images} images correct"
+    return f"{spell_spec(score.perturbation)} leaves {score.correct} of {score.images} images correct"
 
 
 def ball_of(score: Score) -> str:

@@ -13,6 +13,7 @@ from advcli.checks._advice import also_run
 from advcli.checks._scores import ball_of, balls, left_correct, more_than_chance, searches, single_step, strongest
 from advcli.model.black_box import Access
 from advcli.report.wording import count_noun
+from advcli.threat.spelling import spell_spec
 
 _BLACK = ("score", "decision", "random")
 _WHITE = ("gradient", "minimum-norm", "transfer")
@@ -63,7 +64,8 @@ class BlackBeatsWhite:
             # A suite also has attacks without gradients, so it only stands in for those with.
             white = strongest(several, *_WHITE) or strongest(ball, "suite")
             if black and white:
-                said = f"at {ball_of(black)}, {left_correct(black)}, {white.perturbation} leaves {white.correct}"
+                best = spell_spec(white.perturbation)
+                said = f"at {ball_of(black)}, {left_correct(black)}, {best} leaves {white.correct}"
                 suspect = more_than_chance(black.correct, white.correct, black.images, self.images, self.points)
                 yield _Compared(said, white.correct - black.correct, suspect)
 
@@ -75,8 +77,9 @@ class BlackBeatsWhite:
             for spec, fooled in score.fooled_by.items():
                 kind = registry.component("attacks", spec).kind
                 if kind in _BLACK and whites:
+                    suite = spell_spec(score.perturbation)
                     said = (
-                        f"at {ball_of(score)}, in {score.perturbation}, {spec} fools {fooled} of the {left} "
+                        f"at {ball_of(score)}, in {suite}, {spec} fools {fooled} of the {left} "
                         f"images that {', '.join(whites)} left correct"
                     )
                     suspect = more_than_chance(left - fooled, left, score.images, self.suite_images, self.points)

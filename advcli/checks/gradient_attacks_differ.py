@@ -12,6 +12,7 @@ from advcli.checks._scores import ball_of, balls, single_step
 from advcli.model.black_box import Access
 from advcli.records import Score
 from advcli.report.wording import count_noun
+from advcli.threat.spelling import spell_spec
 
 _KINDS = ("gradient", "transfer", "minimum-norm", "suite")
 
@@ -49,16 +50,16 @@ class GradientAttacksDiffer:
         suspects = [each for each in compared if self._is_weak(*each)]
         weak, best, clean = max(suspects or compared, key=lambda each: each[0].correct - each[1].correct)
         said = (
-            f"at {ball_of(best)}, {weak.perturbation} fools {clean - weak.correct} of {clean} images, "
-            f"{best.perturbation} fools {clean - best.correct}"
+            f"at {ball_of(best)}, {spell_spec(weak.perturbation)} fools {clean - weak.correct} of {clean} images, "
+            f"{spell_spec(best.perturbation)} fools {clean - best.correct}"
         )
         if not suspects:
             return Finding(False, said)
         return Finding(
             True,
             said,
-            f"do not report {weak.perturbation} alone: its loss or its steps do not fit this model; report the worst "
-            "case, and look for saturation or rounding in the model",
+            f"do not report {spell_spec(weak.perturbation)} alone: its loss or its steps do not fit this model; report "
+            "the worst case, and look for saturation or rounding in the model",
             count_noun(len({weak.perturbation for weak, _, _ in suspects}), "attack"),
         )
 

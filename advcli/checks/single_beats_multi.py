@@ -11,6 +11,7 @@ from advcli.checks._advice import also_run
 from advcli.checks._scores import ball_of, balls, left_correct, more_than_chance, single_step, strongest
 from advcli.model.black_box import Access
 from advcli.report.wording import count_noun
+from advcli.threat.spelling import spell_spec
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class SingleBeatsMulti:
         if not pairs:
             return None
         single, several = max(pairs, key=lambda pair: pair[1].correct - pair[0].correct)
-        said = f"at {ball_of(single)}, {left_correct(single)}, {several.perturbation} leaves {several.correct}"
+        said = (
+            f"at {ball_of(single)}, {left_correct(single)}, {spell_spec(several.perturbation)} leaves {several.correct}"
+        )
         if not more_than_chance(single.correct, several.correct, single.images, self.images, self.points):
             return Finding(False, said)
         beaten = {

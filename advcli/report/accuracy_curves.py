@@ -12,7 +12,7 @@ from advcli.records import Score, Swept, Tolerance
 from advcli.report.cross_table import parted
 from advcli.report.lettering import Lettering
 from advcli.report.wording import short_name
-from advcli.threat.spelling import name_parameter, spell_norm
+from advcli.threat.spelling import name_parameter, spell_norm, spell_spec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -182,7 +182,7 @@ def _draw(panels: Sequence[_Panel], file: BinaryIO, format: str, facecolor: str)
     with style.context("default", after_reset=True), rc_context({"svg.fonttype": "none", "svg.hashsalt": "advcli"}):
         figure = Figure(figsize=(4.6 * max(len(panels), 1) + 2.6, 4.2), layout="constrained")
         looks = _looks([line for panel in panels for line in panel.lines])
-        lettering = Lettering([*looks["model"], *looks["attack"], *(panel.label for panel in panels)])
+        lettering = Lettering([*looks["model"], *map(spell_spec, looks["attack"]), *(panel.label for panel in panels)])
         for number, panel in enumerate(panels, 1):
             _panel(figure.add_subplot(1, len(panels), number), panel, looks, lettering)
         if not panels:
@@ -266,7 +266,10 @@ def _legend(figure: "Figure", looks: dict[str, dict[str, dict[str, _Look]]], let
     from matplotlib.lines import Line2D
 
     entries = [(model, Line2D([], [], **(_EDGED | look))) for model, look in looks["model"].items()]
-    entries += [(attack, Line2D([], [], color=_INK, **(look or _NOTHING))) for attack, look in looks["attack"].items()]
+    entries += [
+        (spell_spec(attack), Line2D([], [], color=_INK, **(look or _NOTHING)))
+        for attack, look in looks["attack"].items()
+    ]
     # Names are set afterwards: a legend leaves out those with a leading underscore.
     legend = figure.legend(
         [line for _, line in entries],

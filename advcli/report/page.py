@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from advcli import __version__
 from advcli.records.explaining import OUTCOME_WORDS
 from advcli.report import wording
-from advcli.threat.spelling import name_parameter, spell_norm
+from advcli.threat.spelling import name_parameter, spell_norm, spell_spec
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -77,6 +77,7 @@ def _environment() -> "Environment":
         "points": wording.points,
         "probability": wording.probability,
         "spell_norm": spell_norm,
+        "spell_spec": spell_spec,
         "name_parameter": name_parameter,
         "radius": lambda eps, norm: wording.radius(norm, eps),
         "decimal": wording.decimal,

@@ -1,4 +1,9 @@
-"""How a threat is written where a person reads it: ``Linf 8/255``, ``L2 0.5``, ``L1 12``."""
+"""How attacks and threats are written where a person reads them: ``pgd, Linf 8/255``, ``L2 0.5``, ``L1 12``."""
+
+from functools import cache
+
+from advcli import registry
+from advcli.plugins import named_file
 
 _NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
 
@@ -25,7 +30,27 @@ def name_parameter(parameter: str, unit: str) -> str:
     return unit if unit.startswith(parameter) else f"{parameter}, {unit}" if unit else parameter
 
 
+@cache
+def own_name(spec: str) -> str:
+    """Return the name of an attack whose options make it another one than its component; empty if they do not.
+
+    The class attribute ``own_names`` of the component lists them: ``{"version=fast": "fast search"}``.
+    """
+    name, _, text = spec.partition(":")
+    if named_file(spec) or registry.canonical(name) not in registry.names("attacks"):
+        return ""
+    known = registry.class_value("attacks", name, "own_names")
+    given = {"".join(item.split()).replace("-", "_") for item in text.split(",")}
+    return next((title for option, title in known.items() if option in given), "") if isinstance(known, dict) else ""
+
+
+def spell_spec(spec: str) -> str:
+    """Write a spec, behind the attack's own name if it has one: ``fast search (NAME:version=fast)``."""
+    name, _, text = spec.partition(":")
+    return f"{own_name(spec)} ({registry.canonical(name)}:{text})" if own_name(spec) else spec
+
+
 def spell_perturbation(perturbation: str, norm: str | None, eps: float | None, severity: int | None) -> str:
     """Write a perturbation with its strength: ``pgd, Linf 8/255``, ``fog 3``."""
     strength = spell_threat(norm, eps)
-    return perturbation + (f" {severity}" if severity else "") + (f", {strength}" if strength else "")
+    return spell_spec(perturbation) + (f" {severity}" if severity else "") + (f", {strength}" if strength else "")

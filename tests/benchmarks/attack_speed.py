@@ -2,6 +2,7 @@
 
     pip install -e ".[bench]"
     python tests/benchmarks/attack_speed.py pgd                      # PGD-20, all steps, MobileNetV2 at 64 x 64
+    python tests/benchmarks/attack_speed.py pairs --busy 1           # PGD-20 and gradients alone in turn, a core taken
     python tests/benchmarks/attack_speed.py broken                   # PGD-100 where most images break at once
     python tests/benchmarks/attack_speed.py autoattack --model wong2018_certified_mnist.keras --data mnist.npz --eps 0.1
     python tests/benchmarks/attack_speed.py image cat.png --weights mobilenet_v2.weights.h5
@@ -87,6 +88,48 @@ def pgd(images: int = 64, steps: int = 20, rounds: Rounds = 3, edge: int = 64, s
     rows = compared(model, searches, pixels, labels, rounds, steps)
     show(rows, ("seconds", "first", "ms_image_step", "to_advcli", "to_gradients", "right", "linf"))
     write(out, "pgd", {"images": images, "edge": edge, "rounds": rounds, "seed": seed, **asdict(budget)}, rows)
+
+
+@app.command()
+def pairs(
+    images: int = 64,
+    steps: int = 20,
+    rounds: Rounds = 9,
+    edge: int = 64,
+    busy: Annotated[int, typer.Option(min=0, help="How many processes compute beside it.")] = 0,
+    seed: int = 0,
+    out: Json = None,
+) -> None:
+    """PGD beside traced gradients of the Keras model alone, in turn; the ratio is taken pair by pair."""
+    pixels, _ = blobs(images, edge, 10, seed)
+    model = network(edge, 200, seed)
+    settle(model, blobs(256, edge, 10, seed + 1)[0])
+    labels = predicted(model, pixels)
+    searches = {
+        OURS: our_search(model, f"pgd:steps={steps},step={2 / 255}", 8 / 255, seed),
+        BASELINE: gradients_alone(model, steps),
+    }
+    for search in searches.values():
+        search(pixels, labels)
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in searches}
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+    try:
+        for index in range(rounds):
+            for name in order(searches, index):
+                wall, cpu = time.perf_counter(), time.process_time()
+                searches[name](pixels, labels)
+                taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    finally:
+        for other in others:
+            other.kill()
+    rows = {}
+    for place, clock in enumerate(("wall", "cpu")):
+        ours, alone = ([pair[place] for pair in taken[name]] for name in (OURS, BASELINE))
+        ratios = [mine / theirs for mine, theirs in zip(ours, alone, strict=True)]
+        rows[clock] = {OURS: median(ours), BASELINE: median(alone), "ratio": median(ratios)}
+        rows[clock] |= {"least": min(ratios), "most": max(ratios)}
+    show(rows, (OURS, BASELINE, "ratio", "least", "most"))
+    write(out, "pairs", {"images": images, "edge": edge, "busy": busy, "steps": steps, "seed": seed}, {**rows, **taken})
 
 
 @app.command()

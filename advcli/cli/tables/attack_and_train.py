@@ -10,7 +10,7 @@ from advcli.cli.tables.benchmark import benchmark_tables
 from advcli.cli.tables.explain import explain_tables
 from advcli.cli.tables.style import new_table
 from advcli.records import Attacked, Averaged, Crafted, Epoch, Mixed, Planned, Prediction, Record, Temperature, Trained
-from advcli.threat.spelling import spell_norm, spell_threat
+from advcli.threat.spelling import spell_norm, spell_spec, spell_threat
 
 _FEW = 4
 
@@ -69,12 +69,13 @@ def _attacked(records: Sequence[Attacked]) -> Table:
     if times:
         shown = f"{times[0]:g}" if len(times) == 1 else f"{times[0]:g} to {times[-1]:g}"
         caption += f"; differences are shown {shown} times as large"
+    attack = spell_spec(first.attack)
     table = new_table(
         ", ".join(
             filter(
                 None,
                 [
-                    f"smallest {spell_norm(first.norm or '')} {first.attack}" if first.minimal else first.attack,
+                    f"smallest {spell_norm(first.norm or '')} {attack}" if first.minimal else attack,
                     threat,
                     f"towards {first.target}" if first.target else "",
                     f"against {first.model}",
@@ -146,7 +147,7 @@ def _written(record: Attacked) -> tuple[str | None, ...]:
 
 def _crafted(record: Crafted) -> Table:
     caption = f"apply it to other images with --apply '{record.output}'"
-    table = new_table(f"Crafted by {record.attack} against {record.model}", caption)
+    table = new_table(f"Crafted by {spell_spec(record.attack)} against {record.model}", caption)
     for heading in ("images", "radius", "target", "seconds", "pattern"):
         table.add_column(heading, justify="right" if heading in ("images", "seconds") else "left", overflow="fold")
     table.add_row(

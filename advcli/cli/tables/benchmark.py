@@ -31,7 +31,7 @@ from advcli.records import (
     Transferred,
     Verified,
 )
-from advcli.threat.spelling import spell_threat
+from advcli.threat.spelling import spell_spec, spell_threat
 
 # A row is a model if there are more models than this and than perturbations, otherwise a perturbation.
 _SIDE_BY_SIDE = 3
@@ -114,7 +114,7 @@ def _scores(records: Sequence[Score], calibrations: Sequence[Calibration]) -> Ta
 
 
 def _heading(record: Score | Calibration, threats: Sequence[str]) -> str:
-    return title(record) if len(threats) > 1 else record.perturbation
+    return title(record) if len(threats) > 1 else spell_spec(record.perturbation)
 
 
 def _caption(records: Sequence[Score], models: Sequence[str]) -> str:
@@ -165,7 +165,7 @@ def _groups(records: Sequence[Group]) -> Table:
         table.add_column(heading, justify="right" if heading == "accuracy" else "left", overflow="fold")
     for record in records:
         accuracy = Text(f"{record.accuracy:.1%}", "bold")
-        members = Text(", ".join(record.perturbations))
+        members = Text(", ".join(map(spell_spec, record.perturbations)))
         table.add_row(Text(record.model), record.group, _strength(record), accuracy, members)
     return table
 

@@ -35,6 +35,7 @@ from advcli.tasks.attack.request import ENDINGS, PATTERN_ENDING, Request, Resolv
 from advcli.tasks.attack.universal_files import crafted, read_pattern
 from advcli.tasks.attack.validate import Chosen, choose
 from advcli.tasks.query_budget import announce_queries, queried
+from advcli.threat.spelling import spell_spec
 from advcli.threat.threat import Norm, Threat
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ def _most_queries(request: Resolved, chosen: Chosen, images: int) -> dict[str, i
     # The image to start from is classified at the size of each image.
     checks += images * (request.start is not None)
     checks += images * (1 + MOST_CHECKS * chosen.search.bounded)
-    return {"checks": checks, registry.canonical(chosen.spec): None if most is None else most * images}
+    return {"checks": checks, spell_spec(chosen.spec): None if most is None else most * images}
 
 
 def find_classes(request: Request, chosen: Chosen, classifier: Classifier) -> Resolved:

@@ -10,6 +10,7 @@ from advcli.records import Gate, Score, SliceScore
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import ANY_NORM, WORST
 from advcli.tasks.benchmark.requirements import lower95
+from advcli.threat.spelling import own_name
 
 LOWER = "lower95"
 STATISTICS = ("accuracy", LOWER)
@@ -53,7 +54,9 @@ class Least:
         """Return whether the minimum applies to a perturbation of a model."""
         name = self.name.removeprefix(f"{model}:") if model else self.name
         return name == perturbation or (
-            ":" not in name and registry.canonical(name) == registry.canonical(perturbation)
+            ":" not in name
+            and registry.canonical(name) == registry.canonical(perturbation)
+            and not own_name(perturbation)
         )
 
 

@@ -7,6 +7,7 @@ from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.tasks.benchmark.tolerance import MOST_FURTHER
+from advcli.threat.spelling import spell_spec
 
 # The classes of an exported image.
 _BEFORE_AND_AFTER = 2
@@ -36,7 +37,7 @@ def most_queries(
             own = 0 if perturbation.surrogate or not perturbation.bounded else MOST_CHECKS
             each = None if each is None else each + own + _BEFORE_AND_AFTER
         if images:
-            name = "corruptions" if perturbation.kind is Kind.CORRUPTION else perturbation.spec
+            name = "corruptions" if perturbation.kind is Kind.CORRUPTION else spell_spec(perturbation.spec)
             so_far = most.get(name, 0)
             most[name] = None if each is None or so_far is None else so_far + each * images
     if plan.required is not None and plan.sweeps:

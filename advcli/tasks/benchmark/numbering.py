@@ -12,6 +12,7 @@ from advcli.tasks.benchmark.models import EvaluatedModel, Orders
 from advcli.tasks.benchmark.perturbations import Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Subject
 from advcli.tasks.benchmark.predictions import Results
+from advcli.threat.spelling import spell_spec
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def refuse_other_order(models: Sequence[EvaluatedModel], results: Results, pertu
             continue
         taken = model.orders.taken
         in_other = f"{right_in_other.mean():.1%} in {taken.other} order"
-        found = f"{perturbation.spec} accuracy is {correct.mean():.1%}, and {in_other}"
+        found = f"{spell_spec(perturbation.spec)} accuracy is {correct.mean():.1%}, and {in_other}"
         if model.orders.chosen:
             log.warning("the classes of '%s' may not be the class folders in %s order: %s", model.name, taken, found)
             continue

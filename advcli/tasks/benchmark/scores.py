@@ -11,7 +11,7 @@ from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject, Worst
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.tasks.benchmark.training_coverage import was_seen
-from advcli.threat.spelling import spell_perturbation
+from advcli.threat.spelling import spell_perturbation, spell_spec
 
 
 def scores(plan: Plan, results: Results) -> Iterator[Score]:
@@ -28,7 +28,7 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
     correct = correct_under(results, subject.name, measured)[plan.rows]
     clean = results.correct(subject.name, CLEAN)[plan.rows] if plan.has_clean else None
     if isinstance(measured, Worst):
-        members = [attack.spec for attack in measured.attacks]
+        members = [spell_spec(attack.spec) for attack in measured.attacks]
         if measured is plan.any_norm:
             members = [spell_perturbation(**attack.place) for attack in measured.attacks]
         protocol = "correct under every one of: " + ", ".join(members)

@@ -13,6 +13,7 @@ from advcli.tasks.benchmark.perturbations import Kind
 from advcli.tasks.benchmark.plan import Plan, above_zero
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.scores import correct_under
+from advcli.threat.spelling import spell_spec
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def changes(
         was = earlier.get((score.model, *score.place.values()))
         # The worst case over other attacks is not comparable.
         if was is None or was.protocol != score.protocol:
-            alone.append(f"{score.model} under {score.perturbation}")
+            alone.append(f"{score.model} under {spell_spec(score.perturbation)}")
             continue
         counts = [[score.correct, score.images - score.correct], [was.correct, was.images - was.correct]]
         paired = None if pairs is None else pairs(score, was)

@@ -15,6 +15,7 @@ from advcli.tasks.benchmark.perturbations import Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Worst
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.tasks.benchmark.scores import correct_under
+from advcli.threat.spelling import spell_spec
 
 # Small enough that the first batch of a slow attack does not use up the time.
 _FIRST = 8
@@ -119,5 +120,5 @@ def _try(
 def _progress(results: Results, candidate: _Candidate, spent: float, seconds: float) -> Progress:
     model = candidate.model
     stands = correct_under(results, model.name, candidate.worst)[model.rows]
-    what = f"{model.name}: at most {stands.mean():.1%} of {len(stands)}, {candidate.attack.spec} next"
+    what = f"{model.name}: at most {stands.mean():.1%} of {len(stands)}, {spell_spec(candidate.attack.spec)} next"
     return Progress(what, int(spent), int(np.ceil(seconds)))
