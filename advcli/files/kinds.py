@@ -237,7 +237,8 @@ def refuse_other_kind(path: Path, takes: Collection[Use], wanted: str, hint: str
     """
     kind = kind_of(path)
     if kind is not None and kind.use not in takes:
-        raise other_kind(path, kind, next(iter(takes), "none"), wanted, hint)
+        use: Use = next(iter(takes), "none")
+        raise other_kind(path, kind, use, wanted, hint)
 
 
 def refuse_missing(path: Path, use: Use, wanted: str, hint: str = "") -> None:

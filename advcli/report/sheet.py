@@ -304,7 +304,7 @@ class Drawing:
             over -= less
         return wide
 
-    def _broken(self, line: Line) -> list[Line]:
+    def _broken(self, line: Line) -> Sequence[Line]:
         """Break a line of words into lines that fit the sheet."""
         lines: list[list[Word]] = [[]]
         for word in line:
