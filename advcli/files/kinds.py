@@ -237,7 +237,7 @@ def refuse_other_kind(path: Path, takes: Collection[Use], wanted: str, hint: str
     """
     kind = kind_of(path)
     if kind is not None and kind.use not in takes:
-        use: Use = next(iter(takes), "none")
+        use = next(iter(takes), None) or "none"
         raise other_kind(path, kind, use, wanted, hint)
 
 
