@@ -383,7 +383,7 @@ def test_explain_leaves_out_what_a_model_has_no_map_for(advcli: Command, picture
 
 def test_quiet_leaves_errors_alone(advcli: Command, picture: Path) -> None:
     result = advcli("attack", "cat.png", "--model", "cat.png", "--quiet", cwd=picture.parent)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "advcli: error: " in result.stderr
 
 

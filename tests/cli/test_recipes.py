@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -106,8 +107,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
     """Exit code, output, error and the heavy modules that were imported, by the arguments."""
     folder = tmp_path_factory.mktemp("calls")
     (folder / "finished").mkdir()
-    (folder / "finished" / "model.keras").write_text("")
-    (folder / "mine.keras").write_text("")
+    for path in (folder / "finished" / "model.keras", folder / "mine.keras"):
+        with zipfile.ZipFile(path, "w") as archive:
+            for member in ("config.json", "metadata.json", "model.weights.h5"):
+                archive.writestr(member, "{}")
     calls = [arguments.split() for arguments, _, _ in REFUSED]
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT], input=json.dumps(calls), cwd=folder, capture_output=True, text=True, check=True

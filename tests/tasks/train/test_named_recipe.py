@@ -45,7 +45,7 @@ def test_another_objective_takes_nothing_of_the_recipes_own(name: str) -> None:
 
 def test_pretrained_weights_without_an_objective_take_the_default_recipe(tmp_path: Path) -> None:
     weights = tmp_path / "weights.h5"
-    weights.touch()
+    weights.write_bytes(b"\x89HDF\r\n\x1a\n")
     (usual,) = (name for name in NAMES if registry.component("recipes", name).default)
     assert with_recipe(Request(weights=str(weights)), {"weights"}).recipe == usual
     assert with_recipe(Request(weights=str(weights)), {"weights", "objective"}).recipe is None
