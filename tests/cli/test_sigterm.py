@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -43,6 +44,22 @@ def test_training_is_ended_and_resumed(advcli: Command, program: tuple[str, ...]
     done = len((tmp_path / "run" / "history.csv").read_text().splitlines()) - 1
     resumed = advcli("train", "--resume", "run", "--epochs", done + 1, "--json")
     assert resumed.returncode == 0, resumed.stderr
+
+
+def test_an_interrupt_inside_an_executed_text_has_the_exit_code_of_any_other(tmp_path: Path) -> None:
+    """As when Ctrl-C comes while a library is imported that makes its classes from texts."""
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")
+    # All that an error message needs is imported before, for an import would hide what is left behind.
+    script = "from advcli.cli.output import write_error\nwrite_error('first')\nexec('raise KeyboardInterrupt')"
+    (tmp_path / "mine.py").write_text(script)
+    for program in ((sys.executable, "-m", "advcli"), (str(Path(sys.executable).with_name("advcli")),)):
+        process = start(program, tmp_path, "attack", "x.png", "--attack", "./mine.py", "--unsafe-load")
+        stdout, stderr = process.communicate(timeout=120)
+        assert (process.returncode, stdout, stderr) == (
+            130,
+            "",
+            "advcli: error: first\nadvcli: error: interrupted\n",
+        )
 
 
 def test_an_evaluation_is_ended_and_resumed(

@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform != "linux", reas
 
 KILLS = 52
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-# Python itself is still starting: no program can handle a signal yet.
-STARTING = {"warm": 0.3, "cold": 1.0}
+# A fork is asked for, which has its own handlers a moment later.
+STARTING = 0.3
 COLD = 10
 
 TRAINING = (
@@ -161,6 +161,16 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, error
 
 
+def wait_for_handler(process: "subprocess.Popen[str]") -> None:
+    """Wait until a process handles SIGTERM: while Python itself is starting, no program can."""
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        (caught,) = re.findall(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+        if int(caught, 16) >> signal.SIGTERM - 1 & 1:
+            return
+        time.sleep(0.01)
+
+
 def expect_clean_end(number: signal.Signals, code: int, error: str, folder: Path, before: set[Path]) -> None:
     """Check how a call ends that got a signal, perhaps just when it was done."""
     codes = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -215,11 +225,13 @@ def kill_once(
 ) -> signal.Signals | None:
     """Call once and kill the call at a random moment: -> with which signal; None if it was done before."""
     number = moments.choice(SIGNALS)
-    starting = STARTING["cold" if cold else "warm"] if number is not signal.SIGKILL else 0.0
     # A cold start imports TensorFlow first.
-    moment = starting + moments.uniform(0, 1.1 * length + (4 if cold else 0))
+    moment = moments.uniform(0, 1.1 * length + (4 if cold else 0))
     before = temporaries(folder)
     process = begin((sys.executable, "-m", "advcli") if cold else program, folder, work.call(folder))
+    if number is not signal.SIGKILL:
+        wait_for_handler(process)
+        moment += STARTING
     try:
         process.wait(moment)
     except subprocess.TimeoutExpired:
