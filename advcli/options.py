@@ -18,6 +18,9 @@ PANELS = WHAT, THREAT, LEARNING, SUMMARY, OUTPUT, RUN = "What", "Threat", "Learn
 # The default of a field in its class body: assignable to every type that a field can have.
 FieldDefault = Any
 
+# What the shell completes beside the names of components.
+Completed = Literal["models", "runs", "classes"]
+
 
 @dataclass(frozen=True)
 class Option:
@@ -31,6 +34,7 @@ class Option:
         min: the minimum.
         max: the maximum.
         family: the family of components for shell completion.
+        completes: what else the shell completes: models, run folders or classes of the model.
         parse: converts the text of the option to its value.
         several: the option can be repeated; ``parse`` gets all texts.
         alias: an older flag, hidden in the help.
@@ -48,6 +52,7 @@ class Option:
     min: float | None = None
     max: float | None = None
     family: str | None = None
+    completes: Completed | None = None
     parse: Callable[..., object] | None = None
     several: bool = False
     alias: str | None = None

@@ -67,7 +67,9 @@ def advcli(tmp_path: Path, program: tuple[str, ...]) -> Command:
     """Run the real command line as a process, in a folder of its own."""
 
     def run(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("ADVCLI_")}
+        # pytest-xdist sets COLUMNS for its workers.
+        kept = (key for key in os.environ if not key.startswith("ADVCLI_") and key != "COLUMNS")
+        environment = {key: os.environ[key] for key in kept}
         # What Python and TensorFlow read of the environment, they read when they start.
         start = (sys.executable, "-m", "advcli") if "env" in options else program
         environment |= options.pop("env", {})

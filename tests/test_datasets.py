@@ -86,8 +86,10 @@ def test_a_folder_wins_over_a_source_that_reads_files(tmp_path: Path, monkeypatc
 
 
 def test_find_refuses_what_is_no_data(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    refused(lambda: find(str(tmp_path / "notes.txt")), "cannot recognise", ".npz")
+    (tmp_path / "unknown.bin").write_bytes(bytes(range(256)))
+    refused(lambda: find(str(tmp_path / "unknown.bin")), "cannot recognise", ".npz")
+    (tmp_path / "notes.txt").write_text("to do")
+    refused(lambda: find(str(tmp_path / "notes.txt")), "is a text file, not a data set")
     refused(lambda: find("digit"), "did you mean 'digits'")
     refused(lambda: find("folder"), "needs its option 'path'")
     refused(lambda: find("digits:path=x"), "no option")

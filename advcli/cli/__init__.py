@@ -81,8 +81,10 @@ def _run() -> int:
         return _wrong_usage(error)
     except typer.Abort:
         return _interrupted()
-    except SystemExit:  # typer and rich exit so when the pipe is closed
-        return _pipe_closed()
+    except (
+        SystemExit
+    ) as end:  # typer exits with 0 when it completed a word; typer and rich with 1 when the pipe is closed
+        return ExitStatus.DONE if not end.code else _pipe_closed()
     except Exception as error:  # noqa: BLE001  any other error is a bug, and is reported as one
         return _unexpected(error)
     if result == ExitStatus.INTERRUPTED:

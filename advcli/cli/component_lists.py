@@ -40,7 +40,7 @@ def names_of(families: tuple[str, ...], command: str) -> str:
     """Return the names of all components, family by family, and how to learn more."""
     paragraphs = []
     for family in families:
-        listed = ", ".join(_typed(family, name) for name in registry.names(family))
+        listed = ", ".join(typed_name(family, name) for name in registry.names(family))
         paragraphs.append(
             f"[bold]{family.capitalize()}[/bold]: {listed}  [dim](advcli {command} --help-{family})[/dim]"
         )
@@ -52,7 +52,7 @@ def describe_components(family: str) -> str:
     lines = [f"[bold]{family.capitalize()}[/bold]"]
     for name in registry.names(family):
         options = ",".join(f"{key}={value}" for key, value in registry.options(family, name).items())
-        typed = _typed(family, name)
+        typed = typed_name(family, name)
         facts = [text for key in ("kind", "norms", "group") if (text := _fact(family, name, key))]
         lengths = registry.lengths(family, name)
         facts += [f"{', '.join(lengths)}: pixel values in [0, 1]"] if lengths else []
@@ -67,36 +67,11 @@ def _fact(family: str, name: str, key: str) -> str:
     return ", ".join(value) if isinstance(value, tuple) else value if isinstance(value, str) else ""
 
 
-def _typed(family: str, name: str) -> str:
+def typed_name(family: str, name: str) -> str:
+    """Return a component's name as the command line shows it."""
     # As the published sets, and records, write them.
     return name.replace("-", "_") if family == "corruptions" else name
 
 
 def _escaped(text: str) -> str:
     return re.sub(r"\[", r"\\[", text)
-
-
-def complete_spec(family: str) -> Callable[[str], list[tuple[str, str]]]:
-    """Complete a component's name, or an option of it, on the shell's command line, also of the last one in a list."""
-
-    def complete(incomplete: str) -> list[tuple[str, str]]:
-        # Behind a comma stands the next component, or the next option of the last one.
-        return [*_components(family, incomplete), *_options(family, incomplete)]
-
-    return complete
-
-
-def _components(family: str, incomplete: str) -> list[tuple[str, str]]:
-    name = re.split("[+,]", incomplete)[-1]
-    before = incomplete[: len(incomplete) - len(name)]
-    found = {_typed(family, each): each for each in registry.names(family)}
-    return [(before + typed, registry.summary(family, each)) for typed, each in found.items() if typed.startswith(name)]
-
-
-def _options(family: str, incomplete: str) -> list[tuple[str, str]]:
-    found = re.fullmatch(r"(.*?)([\w.-]+):((?:[^:+]*,)?)([\w-]*)", incomplete, re.DOTALL)
-    if found is None or registry.canonical(found[2]) not in registry.names(family):
-        return []
-    before, name, given, last = found.groups()
-    known = registry.options(family, name).items()
-    return [(f"{before}{name}:{given}{key}=", f"default {value}") for key, value in known if key.startswith(last)]

@@ -13,7 +13,8 @@ import typer
 from typer.core import TyperCommand
 
 from advcli.cli.app import app
-from advcli.cli.component_lists import complete_spec, help_options, names_of
+from advcli.cli.completion import COMPLETIONS, complete_spec
+from advcli.cli.component_lists import help_options, names_of
 from advcli.files.image_file import MAX_PIXELS, allow_pixels
 from advcli.options import OUTPUT, PANELS, RUN, Option, choices_of, helps_of, name_of, option, options_of, read_choice
 from advcli.records.base import Fields
@@ -100,6 +101,10 @@ def _parameter(default: object, kind: Any, text: str, field_name: str, given: Op
         kind, default = kind | None, None
     text = (text[:1].upper() + text[1:]).replace("[", "\\[") + _bounds(given)
     known: dict[str, Any] = {"metavar": _metavar(kind, given), "help": text}
+    if given.family:
+        known["autocompletion"] = complete_spec(given.family)
+    if given.completes:
+        known["autocompletion"] = COMPLETIONS[given.completes]
     if given.argument:
         declared = typer.Argument(**known, show_default=False)
     else:
@@ -110,8 +115,6 @@ def _parameter(default: object, kind: Any, text: str, field_name: str, given: Op
             known["help"] += f" One of {', '.join(choices)}."
             if len("|".join(choices)) <= _SHORT:
                 known |= {"metavar": "|".join(choices), "help": text}
-        if given.family:
-            known["autocompletion"] = complete_spec(given.family)
         declared = typer.Option(*(given.flags or (name,)), rich_help_panel=given.panel, envvar=given.env, **known)
     return inspect.Parameter(
         _parameter_name(field_name, given),

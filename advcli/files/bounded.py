@@ -133,10 +133,11 @@ def _other_kind(path: Path) -> AdvcliError | None:
     # Imported here, because it reads files by this module.
     from advcli.files.kinds import kind_of, other_kind
 
-    kind = None if path.is_file() and not os.access(path, os.R_OK) else kind_of(path)
+    is_file = os.path.isfile(path)  # noqa: PTH113  a Path's method fails where a name is too long
+    kind = None if is_file and not os.access(path, os.R_OK) else kind_of(path)
     if kind is None or kind.use == "text":
         return None
-    return other_kind(path, kind, "text", "a text file" if path.is_file() else "a file")
+    return other_kind(path, kind, "text", "a text file" if is_file else "a file")
 
 
 def parse_json(text: str | bytes) -> Json:

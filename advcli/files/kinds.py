@@ -1,6 +1,7 @@
 """What a file, a folder or an address is: named in errors where another kind is wanted."""
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -157,10 +158,10 @@ def kind_of(path: Path) -> FileKind | None:
     """Return what is at a path, or what the path itself is; None if that is not known."""
     if address_in(path):
         return _ADDRESS
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  a Path's method fails where a name is too long
         return _folder_kind(path)
-    if not path.exists():
-        beside = path.name and path.with_name(f"{path.name}.index").is_file()
+    if not os.path.exists(path):  # noqa: PTH110  as above
+        beside = path.name and os.path.isfile(f"{path}.index")  # noqa: PTH113  as above
         return _PREFIX if beside else None
     try:
         with open_file(path, 1 << 62) as file:
@@ -247,7 +248,7 @@ def refuse_missing(path: Path, use: Use, wanted: str, hint: str = "") -> None:
     Raises:
         UsageError: there is none; if it is a folder or an address, this is said.
     """
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113  a Path's method fails where a name is too long
         return
     kind = kind_of(path)
     if kind is not None:

@@ -20,7 +20,7 @@ from advcli.files.download import fetch, keras_folder, offline
 from advcli.files.kinds import kind_of, other_kind, refuse_missing, refuse_no_weights, refuse_other_kind
 from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
-from advcli.model.classifier import Classifier, load, read_labels, read_wordnet_ids, recipe_of
+from advcli.model.classifier import Classifier, labels_of, load, read_labels, read_wordnet_ids, recipe_of
 from advcli.model.saved_model import is_saved_model
 from advcli.parsing import read_index, read_range
 from advcli.records.base import Json
@@ -173,6 +173,21 @@ class ModelChoice:
     def recipe(self) -> Mapping[str, Json]:
         """Return the training recipe of the model; empty if advcli did not train it."""
         return {} if self.path is None else recipe_of(self.path)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the class names that are known without the model being loaded; empty if there are none.
+
+        Raises:
+            AdvcliError: their file cannot be read, or there is no such model.
+        """
+        if self.labels is not None:
+            return read_labels(self.labels)
+        if self.path is not None:
+            return labels_of(self.path) if self.path.is_file() else ()
+        cached = _class_index_file()
+        known = self.black_box is None and self.weights == "imagenet" and cached.is_file()
+        return read_labels(cached) if known else ()
 
     def load(self) -> Classifier:
         """Read the model, or build the backbone and load its weights.

@@ -265,7 +265,9 @@ def _limits(panel: _Panel) -> tuple[float, float]:
 def _legend(figure: "Figure", looks: dict[str, dict[str, dict[str, _Look]]], lettering: Lettering) -> None:
     from matplotlib.lines import Line2D
 
-    entries = [(model, Line2D([], [], **(_EDGED | look))) for model, look in looks["model"].items()]
+    entries = [
+        (short_name(model, _LONGEST), Line2D([], [], **(_EDGED | look))) for model, look in looks["model"].items()
+    ]
     entries += [
         (spell_spec(attack), Line2D([], [], color=_INK, **(look or _NOTHING)))
         for attack, look in looks["attack"].items()
@@ -281,4 +283,4 @@ def _legend(figure: "Figure", looks: dict[str, dict[str, dict[str, _Look]]], let
     )
     for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
         name = "worst case" if name == "worst" else lettering.line(name)
-        text.set(text=short_name(name, _LONGEST), parse_math=False, color=_INK)
+        text.set(text=name, parse_math=False, color=_INK)

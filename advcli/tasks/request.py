@@ -121,7 +121,7 @@ class SurrogateOptions(Validated):
 
 def model_option(**known: object) -> FieldDefault:
     """Declare ``--model``."""
-    given = {"panel": WHAT, "metavar": "MODEL", "env": "ADVCLI_MODEL", **known}
+    given = {"panel": WHAT, "metavar": "MODEL", "env": "ADVCLI_MODEL", "completes": "models", **known}
     return option("mobilenetv2", "--model", "-m", **given)
 
 
@@ -138,7 +138,7 @@ class DataOptions(Validated):
     """
 
     data: str = option("")
-    classes: tuple[str, ...] = option((), panel=WHAT, metavar="A,B,...", parse=read_list)
+    classes: tuple[str, ...] = option((), panel=WHAT, metavar="A,B,...", completes="classes", parse=read_list)
     limit: int | None = option(None, panel=WHAT, metavar="N", min=1)
     first: int | None = option(None, panel=WHAT, metavar="N", min=1)
     skip_bad: bool = option(False, panel=WHAT)

@@ -65,7 +65,7 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
     model: str | tuple[str, ...] = model_option(parse=_read_models, several=True)
     attack: str | None = attack_option(None, "pgd; without gradients square")
     minimal: bool = option(False, panel=THREAT)
-    target: str | None = option(None, panel=THREAT, metavar="CLASS")
+    target: str | None = option(None, panel=THREAT, metavar="CLASS", completes="classes")
     start: Path | None = option(None, panel=THREAT, metavar="FILE")
     label: str | None = option(None, panel=THREAT, metavar="CLASS", shown="the predicted class")
     queries: int | None = option(None, panel=THREAT, metavar="N", min=1)

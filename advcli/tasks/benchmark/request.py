@@ -138,7 +138,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         checks: check the evaluation for known evaluation errors.
     """
 
-    models: tuple[str, ...] = option((), metavar="MODEL...", argument=True, of_results=True)
+    models: tuple[str, ...] = option((), metavar="MODEL...", argument=True, completes="models", of_results=True)
     data: str = data_option("", shown="what the first model was trained on")
     classes_only: bool = option(False, panel=WHAT)
     class_order: ClassOrder | None = option(None, panel=WHAT, shown="alphabetical, as Keras sorts folders")

@@ -97,7 +97,7 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
 
     files: tuple[Path, ...] = option((), metavar="IMAGE...", argument=True)
     model: str = model_option()
-    compare: tuple[str, ...] = option((), panel=WHAT, metavar="RUN|FILE")
+    compare: tuple[str, ...] = option((), panel=WHAT, metavar="RUN|FILE", completes="models")
     methods: tuple[str, ...] = option(
         (),
         "--method",
@@ -111,12 +111,15 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
         "--class",
         panel=WHAT,
         metavar="CLASS",
+        completes="classes",
         shown="predicted; of an adversarial image the original one too",
     )
     top: int | None = option(None, panel=WHAT, metavar="N", min=1)
-    contrast: tuple[str, str] | None = option(None, panel=WHAT, metavar="A,B", parse=_read_contrast)
+    contrast: tuple[str, str] | None = option(
+        None, panel=WHAT, metavar="A,B", completes="classes", parse=_read_contrast
+    )
     label: str | None = option(
-        None, panel=WHAT, metavar="CLASS", shown="the name of an image's folder, if it is a class"
+        None, panel=WHAT, metavar="CLASS", completes="classes", shown="the name of an image's folder, if it is a class"
     )
     layer: str | None = option(None, panel=WHAT, metavar="NAME")
     list_layers: bool = option(False, panel=WHAT)

@@ -107,7 +107,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
     """
 
     data: str = data_option("", shown="digits; with --model the data of the run")
-    model: str | None = option(None, "--model", "-m", panel=WHAT, metavar="RUN|FILE")
+    model: str | None = option(None, "--model", "-m", panel=WHAT, metavar="RUN|FILE", completes="models")
     edge: int | None = option(
         None, "--image-size", panel=WHAT, metavar="PIXELS", alias="--edge", min=8, shown="that of the data or the model"
     )
@@ -215,9 +215,9 @@ class Execution(Validated):
     memory: float | None = memory_option()
     plan: bool = option(False)
     average: bool = option(False)
-    runs: tuple[str, ...] = option((), metavar="RUN...", argument=True)
+    runs: tuple[str, ...] = option((), metavar="RUN...", argument=True, completes="runs")
     select: Select | None = option(None, shown="robust if a run was trained to be robust, else clean")
-    resume: Path | None = option(None, metavar="RUN")
+    resume: Path | None = option(None, metavar="RUN", completes="runs")
     out: Path | None = out_option(None, metavar="DIR", shown="a folder in runs/")
     tensorboard: bool = option(False, panel=OUTPUT)
     overwrite: bool = overwrite_option()
