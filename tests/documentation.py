@@ -10,6 +10,31 @@ from advcli.corruptions import GROUPS, PhysicalCorruption, chosen
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
+_FORMULA = "the paper's formula in NumPy, step by step ({file})", "test_attack_formulas.py"
+_NEAREST = "the nearest hyperplane of linear models ({file})"
+_OFFICIAL = "the official AutoAttack, verdict by verdict ({file})", "benchmarks/autoattack_parity.py"
+# What each attack was checked against, and the file in tests/ that does it.
+CHECKED: dict[str, tuple[tuple[str, str], ...]] = {
+    **dict.fromkeys(("bim", "fgsm", "mifgsm", "nifgsm", "pgd", "rfgsm", "tifgsm", "vmifgsm"), (_FORMULA,)),
+    **dict.fromkeys(("difgsm", "nes", "patch", "simba", "universal"), (_FORMULA,)),
+    "apgd": (_OFFICIAL, ("the best points of linear models ({file})", "test_apgd.py")),
+    "autoattack": (_OFFICIAL,),
+    "bsr": (("`mifgsm`, which it is with one block and no rotation ({file})", "test_gradient_attacks.py"),),
+    "cw": (_FORMULA, (_NEAREST, "test_minimal_attacks.py")),
+    "ddn": (_FORMULA, (_NEAREST, "test_minimal_attacks.py")),
+    "deepfool": ((_NEAREST, "test_minimal_attacks.py"),),
+    "fab": (_OFFICIAL, (_NEAREST, "test_fab.py")),
+    "fmn": (("the paper's formula in NumPy, step by step ({file})", "test_minimal_attacks.py"),),
+    "geoda": ((_NEAREST, "test_decision_attacks.py"),),
+    "hopskipjump": (_FORMULA, (_NEAREST, "test_black_box_attacks.py")),
+    "noise": (("the best of its own draws ({file})", "test_black_box_attacks.py"),),
+    "one-pixel": (("the best pixel, by trying all ({file})", "test_l0.py"),),
+    "sigma-zero": (("the fewest pixels of linear models ({file})", "test_l0.py"),),
+    "sparse-rs": (("the best pixels of linear models, and the published schedule ({file})", "test_l0.py"),),
+    "spatial": (("the paper's grid, and models of which the worst shift is known ({file})", "test_spatial.py"),),
+    "square": (_OFFICIAL, ("the published schedule and bumps ({file})", "test_square.py")),
+}
+_SEEN = {"gradient": "gradients", "scores": "scores", "class": "the class alone"}
 _TABLE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -25,14 +50,20 @@ def table(family: str) -> str:
 
 
 def _attacks() -> str:
-    """Make the table of attacks, which also says of what kind each is and which balls it searches."""
-    rows = ["| name | kind | norms | options | what it is |", "|---|---|---|---|---|"]
+    """Make the table of attacks: kind, what each sees of the model, balls, options, what it was checked against."""
+    columns = ("name", "kind", "sees", "norms", "options", "what it is", "checked against")
+    rows = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     attacks = {name: registry.build("attacks", name) for name in registry.names("attacks")}
     for name, attack in sorted(attacks.items(), key=lambda item: (KINDS.index(item[1].kind), item[0])):
         norms = ", ".join(attack.searchable_norms) if attack.bounded else "none"
         kind = attack.kind if getattr(attack, "targeted", True) else f"{attack.kind}, untargeted"
-        rows.append(f"| `{name}` | {kind} | {norms} | {_options('attacks', name)} | {_cited('attacks', name)} |")
+        cells = (f"`{name}`", kind, _SEEN[attack.needs], norms, _options("attacks", name), _cited("attacks", name))
+        rows.append("| " + " | ".join((*cells, _checked(name))) + " |")
     return "\n".join(rows) + "\n"
+
+
+def _checked(attack: str) -> str:
+    return "; ".join(text.format(file=f"`tests/{file}`") for text, file in CHECKED[attack])
 
 
 def _corruptions() -> str:

@@ -15,7 +15,7 @@ import documentation
 from advcli import registry
 from advcli.cli import attack, benchmark, explain, train  # noqa: F401  they register themselves
 from advcli.cli.app import app
-from documentation import PAGES, ROOT
+from documentation import CHECKED, PAGES, ROOT
 from test_house import FAMILIES
 
 COMMAND = typer.main.get_command(app)
@@ -86,6 +86,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_tables_are_those_of_the_components(page: Path) -> None:
     text = page.read_text()
     assert documentation.renewed(text) == text, "python tests/documentation.py writes them anew"
+
+
+def test_every_attack_was_checked_against_something() -> None:
+    assert CHECKED.keys() == set(registry.names("attacks"))
+    files = {ROOT / "tests" / file for checks in CHECKED.values() for _, file in checks}
+    assert [file for file in files if not file.is_file()] == []
 
 
 def test_every_family_has_a_page() -> None:
