@@ -24,7 +24,11 @@ from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 
 # Those that craft one pattern for many images are held to the like in test_universal_attacks.py.
-ATTACKS = [name for name in registry.names("attacks") if not isinstance(registry.build("attacks", name), Universal)]
+UNIVERSAL = [name for name in registry.names("attacks") if isinstance(registry.build("attacks", name), Universal)]
+ATTACKS = [name for name in registry.names("attacks") if name not in UNIVERSAL]
+# One of each kind, which the default suite holds to everything; -m slow holds the others to it, too.
+QUICK = ("pgd", "mifgsm", "fmn", "simba", "geoda", "noise", "spatial")
+EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ATTACKS]
 EPS = {Norm.LINF: 0.05, Norm.L2: 0.5, Norm.L1: 2.0, Norm.L0: 4.0}
 
 # Attacks that take thousands of passes are held to the same with fewer.
@@ -87,9 +91,11 @@ def check(
     assert queries.min() >= 1
 
 
-@pytest.mark.parametrize("model", ["linear", "small"])
+@pytest.mark.parametrize(
+    ("model", "target"),
+    [("linear", None), ("linear", 2), ("small", None), pytest.param("small", 2, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("norm", list(Norm))
-@pytest.mark.parametrize("target", [None, 2])
 @pytest.mark.parametrize("name", ATTACKS)
 def test_battery(
     name: str, target: int | None, norm: Norm, model: str, pictures: np.ndarray, request: pytest.FixtureRequest
@@ -153,7 +159,7 @@ def test_an_attack_that_leaves_the_ball_fails_the_battery(linear: Classifier, pi
         check(TooFar(), linear, pictures, Threat(eps=0.05))
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", EACH)
 def test_the_same_seed_gives_the_same_bytes(name: str, small: Classifier, pictures: np.ndarray) -> None:
     labels = np.zeros(len(pictures))
     attack = build(name)
@@ -170,7 +176,7 @@ def test_another_seed_starts_elsewhere(small: Classifier, pictures: np.ndarray) 
 
 
 @pytest.mark.parametrize("norm", list(Norm))
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", EACH)
 def test_eps_zero_changes_nothing(name: str, norm: Norm, small: Classifier, pictures: np.ndarray) -> None:
     attack = build(name)
     if norm not in attack.searchable_norms or not attack.bounded:
@@ -179,7 +185,7 @@ def test_eps_zero_changes_nothing(name: str, norm: Norm, small: Classifier, pict
     np.testing.assert_array_equal(adversarial, pictures)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", EACH)
 def test_an_image_is_attacked_for_itself(name: str, linear: Classifier, pictures: np.ndarray) -> None:
     attack = build(name)
     labels = linear.predict(pictures).argmax(axis=1)
@@ -189,7 +195,7 @@ def test_an_image_is_attacked_for_itself(name: str, linear: Classifier, pictures
     np.testing.assert_allclose(together[3], alone[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", EACH)
 def test_one_trace_serves_every_batch_size(name: str, small: Classifier, pictures: np.ndarray) -> None:
     attack = build(name)
     compiled_attack = CompiledAttack(small, attack, any_threat(attack))
@@ -199,14 +205,14 @@ def test_one_trace_serves_every_batch_size(name: str, small: Classifier, picture
     assert compiled_attack.traces == 1
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", EACH)
 def test_images_of_another_size_are_attacked_at_their_own(name: str, small: Classifier) -> None:
     attack = build(name)
     pictures = np.random.default_rng(0).uniform(0.3, 0.7, (2, 20, 13, 3)).astype(np.float32)
     check(attack, small, pictures, any_threat(attack))
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_model_without_gradient_is_survived(name: str, pictures: np.ndarray) -> None:
     attack = build(name)
     constant = make_classifier("linear")
@@ -218,7 +224,7 @@ def test_a_model_without_gradient_is_survived(name: str, pictures: np.ndarray) -
     assert_in_ball(attack, adversarial, pictures, threat)
 
 
-@pytest.mark.parametrize("name", registry.names("attacks"))
+@pytest.mark.parametrize("name", [*EACH, *UNIVERSAL])
 def test_a_model_that_rounds_its_input_is_survived(
     name: str, small: Classifier, pictures: np.ndarray, tmp_path: Path
 ) -> None:
@@ -295,7 +301,7 @@ def test_a_step_of_more_than_twice_eps_is_warned_of(
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", EACH)
 def test_few_classes(name: str, classes: int, pictures: np.ndarray) -> None:
     attack = build(name)
     check(attack, make_classifier(classes=classes), pictures, any_threat(attack))

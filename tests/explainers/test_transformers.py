@@ -26,7 +26,7 @@ def shown_layer(classifier: Classifier) -> str:
     return [one.layer for one in listed(classifier) if one.only_way][-1]
 
 
-@pytest.mark.parametrize("size", [SIZE, (12, 20)])
+@pytest.mark.parametrize("size", [SIZE, pytest.param((12, 20), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("token", TOKENS)
 def test_the_map_is_on_the_quadrant_that_decides(token: str, size: tuple[int, int]) -> None:
     model = transformers.planted(token, size)
