@@ -55,6 +55,8 @@ def _answer(connection: socket.socket) -> None:
     message, descriptors, _, _ = socket.recv_fds(connection, _LONGEST_REQUEST, 3)
     child = os.fork()
     if not child:
+        # Until the command runs, Ctrl-C must not end in a traceback of this file.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         connection.close()
         _become(json.loads(message), descriptors)
     for descriptor in (0, 1, 2, *descriptors):
@@ -87,6 +89,7 @@ def _become(request: dict, descriptors: list[int]) -> None:
     sys.argv = ["advcli", *request["arguments"]]
     from advcli.cli import main
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main()
 
 

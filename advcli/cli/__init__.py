@@ -36,6 +36,7 @@ def main() -> None:
     # Ctrl-C inside an exec of a text, as imports make them, leaves Python set to end by SIGINT, whatever the exit code
     # is. Evaluating another text takes that back.
     eval("0")  # noqa: S307  a constant
+    _end_by_signals()
     sys.exit(code)
 
 
@@ -55,6 +56,14 @@ def _interrupt_on_sigterm(received: list[int]) -> None:
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:
         signal.signal(signal.SIGTERM, interrupt)
+
+
+def _end_by_signals() -> None:
+    """Have signals end the process at once: while Python clears up, their handlers would fail with a traceback."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _run() -> int:

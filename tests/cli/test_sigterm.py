@@ -62,6 +62,20 @@ def test_an_interrupt_inside_an_executed_text_has_the_exit_code_of_any_other(tmp
         )
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_python_clears_up_ends_without_a_traceback(number: signal.Signals, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")
+    signalled = f"import atexit, os\natexit.register(lambda: os.kill(os.getpid(), {int(number)}))"
+    (tmp_path / "mine.py").write_text(signalled)
+    process = start(
+        (sys.executable, "-m", "advcli"), tmp_path, "attack", "x.png", "--attack", "./mine.py", "--unsafe-load"
+    )
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == -number
+    assert "mine.py" in stderr
+    assert "Traceback" not in stderr
+
+
 def test_an_evaluation_is_ended_and_resumed(
     advcli: Command, program: tuple[str, ...], evaluated: Path, tmp_path: Path
 ) -> None:
