@@ -1,13 +1,26 @@
 """The application, and its option that belongs to no command."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from advcli import __version__
 
+
+class _Commands(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options; those that take no value, as those of completion, have no placeholder for one."""
+        found = super().get_params(ctx)
+        for parameter in found:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return found
+
+
 app = typer.Typer(
     name="advcli",
+    cls=_Commands,
     help="Train, attack, benchmark and explain image classifiers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

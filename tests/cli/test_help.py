@@ -27,6 +27,13 @@ def test_help_is_for_people(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_the_help_without_a_command_is_for_people() -> None:
+    text = shown("--help")
+    assert not re.search(r"<\w", text)
+    assert all(name in text for name in ("--install-completion", "--version", *COMMANDS))
+    assert max(map(len, text.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("columns", [60, 80])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_word_is_broken(name: str, columns: int) -> None:
