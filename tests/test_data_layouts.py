@@ -279,6 +279,16 @@ def refused(data: Path, *words: str) -> None:
         assert word in f"{error.value.message} {error.value.hint}"
 
 
+def test_rows_without_a_class_are_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = "".join(f"{i}.png,{label}\n" for i, label in enumerate(["cat", "dog", "", "cat", "dog", "", "cat", "dog"]))
+    dataset = find(str(table(tmp_path, "file_name,label\n" + rows)))()
+    assert len(dataset.train) + len(dataset.test) == 6
+    assert ("unlabelled", 2) in [(each.reason, each.files) for each in dataset.left_out]
+    (said,) = (record.getMessage() for record in caplog.records if "no class" in record.getMessage())
+    assert "2 images" in said
+    assert "2.png" in said
+
+
 def test_a_manifest_says_splits_and_columns(tmp_path: Path) -> None:
     rows = (
         "file_name;Class;Split;light\na.png;cat;train;day\nb.png;dog;train;night\nc.png;cat;val;day\nd.png;dog;test;\n"

@@ -3,8 +3,9 @@
 import pytest
 
 from advcli.errors import UsageError
-from advcli.parsing import read_duration, read_severities
+from advcli.parsing import read_duration, read_radius, read_severities
 from advcli.search.threat_defaults import read_threats
+from advcli.threat.spelling import typed_radius
 from advcli.threat.threat import Norm, Threat
 
 TRAINED = {"norm": "l2", "eps": 0.75}
@@ -45,3 +46,14 @@ def test_durations() -> None:
     for text in ("", "0", "m", "10 minutes", "-5", "10x", "1h 30"):
         with pytest.raises(UsageError):
             read_duration(text)
+
+
+@pytest.mark.parametrize("eps", [0.1, 0.2, 8 / 255, 4 / 255, 1 / 255, 0.5, 12.0, 1 / 3, 0.031372])
+def test_a_radius_is_typed_so_that_it_is_read_as_the_same_number(eps: float) -> None:
+    text = typed_radius(eps)
+    assert read_radius(text) == eps
+    assert len(text) <= 8 or eps == 1 / 3
+
+
+def test_radii_are_typed_as_people_type_them() -> None:
+    assert [typed_radius(eps) for eps in (0.1, 8 / 255, 12.0)] == ["0.1", "8/255", "12"]

@@ -1,6 +1,6 @@
 """The application, and its option that belongs to no command."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -9,7 +9,7 @@ from advcli import __version__
 
 
 class _Commands(TyperGroup):
-    def get_params(self, ctx: Any) -> list[Any]:
+    def get_params(self, ctx):
         """Return the options; those that take no value, as those of completion, have no placeholder for one."""
         found = super().get_params(ctx)
         for parameter in found:

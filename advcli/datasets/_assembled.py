@@ -60,6 +60,10 @@ def assemble(name: str, found: Labelled, *, edge: int, identity: str, left_out: 
         ["train" if each in TRAIN else "test" if each in TEST else each and "validation" for each in splits]
     )
     known = np.array([bool(label) for label in found.labels])
+    if not known.all():
+        count, what = int((~known).sum()), "images" if (~known).sum() > 1 else "image"
+        first = found.images.name(int(np.flatnonzero(~known)[0]))
+        log.warning("'%s' has no class for %d %s, left out: %s", found.evidence, count, what, first)
     labels = found.names or ordered(set(found.labels) - {""})
     if len(labels) < 2:
         only = f"only one class, '{labels[0]}'," if labels else "no classes"

@@ -25,6 +25,12 @@ def spell_threat(norm: str | None, eps: float | None) -> str:
     return f"{spell_norm(norm)} {f'{round(steps)}/255' if in_steps else f'{eps:.4g}'}"
 
 
+def typed_radius(eps: float) -> str:
+    """Write a radius as it is typed, so that reading it gives the same number: ``0.1``, ``8/255``."""
+    short, steps = f"{eps:g}", f"{round(255 * eps)}/255"
+    return short if float(short) == eps else steps if round(255 * eps) / 255 == eps else repr(eps)
+
+
 def name_parameter(parameter: str, unit: str) -> str:
     """Name a parameter with its unit: ``radius, pixels``; ``photons at full scale``."""
     return unit if unit.startswith(parameter) else f"{parameter}, {unit}" if unit else parameter

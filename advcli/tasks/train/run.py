@@ -51,6 +51,7 @@ from advcli.tasks.train.trainer import Diverged, Trainer
 from advcli.tasks.train.twin_comparison import compare, radii_to_compare, refuse_incomparable
 from advcli.tasks.train.validate import check_execution
 from advcli.tasks.train.workers import find_workers
+from advcli.threat.spelling import typed_radius
 from advcli.threat.threat import Norm
 
 log = logging.getLogger(__name__)
@@ -468,7 +469,8 @@ class _Training:
         for ball in balls if balls[0].norm is not Norm.LINF or len(balls) > 1 else ():
             words += ["--norm", str(ball.norm)]
         for ball in balls:
-            words += ["--eps", f"{ball.norm}={ball.eps:g}" if len(balls) > 1 else f"{ball.eps:g}"]
+            eps = typed_radius(ball.eps)
+            words += ["--eps", f"{ball.norm}={eps}" if len(balls) > 1 else eps]
         return shlex.join([*words, "--corruptions", "all"])
 
     def _trained(self, checkpoint: Checkpoint) -> Trained:
