@@ -123,3 +123,35 @@ def test_half_precision_is_verified_at_its_own_precision() -> None:
     classifier = wrap(model, "m", input_range=(0, 1))
     assert classifier.head.name == "softmax removed"
     assert classifier.logits(tf.constant(foreign.images())).dtype == tf.float32
+
+
+@pytest.mark.parametrize("kind", ["one sigmoid", "one sigmoid operation", "one sigmoid in its code", "one logit"])
+def test_both_classes_of_one_output_can_be_explained(kind: str) -> None:
+    """What speaks for one class speaks as much against the other."""
+    build, input_range = foreign.ZOO[kind]
+    pictures = tf.constant(foreign.images())
+    scores = (model := build())(pictures, training=False).numpy()
+    classifier = wrap(model, "m", input_range=input_range)
+    expected = scores if kind != "one logit" else 1 / (1 + np.exp(-scores))
+    np.testing.assert_allclose(tf.nn.softmax(classifier.logits(pictures))[:, 1:], expected, atol=1e-5)
+    gradients = []
+    for number in range(2):
+        with tf.GradientTape() as tape:
+            tape.watch(pictures)
+            logit = classifier.logits(pictures)[:, number]
+        gradients.append(tape.gradient(logit, pictures).numpy())
+    assert np.abs(gradients[0]).max(axis=(1, 2, 3)).min() > 0
+    np.testing.assert_array_equal(gradients[0], -gradients[1])
+
+
+@pytest.mark.parametrize("bias", [-40.0, -6.0, 6.0, 40.0])
+def test_one_sigmoid_that_is_sure_of_the_same_class_on_all_images_is_no_logit(bias: float) -> None:
+    model = foreign.ZOO["one sigmoid in its code"][0]()
+    pictures = tf.constant(foreign.images())
+    model(pictures)
+    model.scores.bias.assign([bias])
+    model.scores.kernel.assign(tf.abs(model.scores.kernel) * np.sign(bias) * 0.01)
+    scores = model(pictures, training=False).numpy()
+    classifier = wrap(model, "m", input_range=(0, 1))
+    assert classifier.head.name == "inverse of its sigmoid"
+    np.testing.assert_allclose(tf.nn.softmax(classifier.logits(pictures))[:, 1:], scores, atol=1e-5)

@@ -46,11 +46,15 @@ class Head:
     removed: Removed | None = field(default=None, compare=False, repr=False)
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """Convert the model's output, after the removal of its activation if possible, to logits: -> (N, K)."""
+        """Convert the model's output, after the removal of its activation if possible, to logits: -> (N, K).
+
+        One logit z for two classes becomes -z / 2 and z / 2, whose softmax is 1 - sigmoid(z) and sigmoid(z): both classes
+        have a gradient, so both can be explained.
+        """
         outputs = tf.cast(outputs, tf.float32)
         if self.activation and self.removed is None:
             outputs = _inverse(self.activation, outputs)
-        return tf.concat([tf.zeros_like(outputs), outputs], axis=1) if self.single else outputs
+        return tf.concat([-outputs / 2, outputs / 2], axis=1) if self.single else outputs
 
     def scores(self, outputs: Tensor) -> Tensor:
         """Convert the model's original output to scores in [0, 1] for each class, in the same order: -> (N, K).
@@ -142,7 +146,9 @@ def make_linear(model: KerasModel, inputs: np.ndarray, name: str = "model") -> H
                 setattr(operation, attribute, stand_in)
                 removed = Removed(operation, attribute, stand_in, own)
                 return Head(f"{_WORDS[activation]} removed", activation, single, removed)
-    activation = "" if _log_probabilities(before, tolerance) else _bounded(model, inputs, before, tolerance)
+    activation = (
+        "" if not single and _log_probabilities(before, tolerance) else _bounded(model, inputs, before, tolerance)
+    )
     if single:
         return Head("inverse of its sigmoid", activation, single=True) if activation else _single_logit(model, name)
     if activation == "softmax":
@@ -181,7 +187,8 @@ def _log_probabilities(outputs: np.ndarray, tolerance: float) -> bool:
 def _bounded(model: KerasModel, inputs: np.ndarray, outputs: np.ndarray, tolerance: float) -> str:
     """Return the activation that bounds the outputs, if no layer has it as an attribute; empty if none is found.
 
-    Outputs that stay in [0, 1] for arbitrarily large inputs and approach both ends are sigmoids.
+    Outputs that stay in [0, 1] for arbitrarily large inputs and approach both ends are sigmoids. One output may approach
+    only one of them, if the model sees the same class in all of these inputs; a logit would leave [0, 1].
     """
     if outputs.shape[-1] > 1 and are_probabilities(outputs, tolerance):
         return "softmax"
@@ -189,7 +196,8 @@ def _bounded(model: KerasModel, inputs: np.ndarray, outputs: np.ndarray, toleran
         return ""
     stretched = [np.asarray(model(scale * inputs, training=False), np.float64) for scale in (-1e4, 1e2, 1e4, 1e6)]
     every = np.concatenate([outputs, *stretched])
-    reached = np.isfinite(every).all() and every.min() < 0.01 and every.max() > 0.99
+    ends = [every.min() < 0.01, every.max() > 0.99]
+    reached = np.isfinite(every).all() and (any(ends) if outputs.shape[-1] == 1 else all(ends))
     return "sigmoid" if reached and _may_be("sigmoid", every, 0) else ""
 
 

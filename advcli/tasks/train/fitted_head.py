@@ -119,7 +119,7 @@ def linear_head(classifier: Classifier, images: Images) -> KerasLayer | None:
     if features.shape.rank != 2:
         return None
     found = features.numpy() @ head.kernel.numpy() + head.bias.numpy()
-    expected = logits.numpy()[:, 1:] if classifier.head.single else logits.numpy()
+    expected = logits.numpy()[:, 1:] - logits.numpy()[:, :1] if classifier.head.single else logits.numpy()
     same = found.shape == expected.shape and np.allclose(found, expected, _ROUNDING, _ROUNDING)
     return head if same else None
 
