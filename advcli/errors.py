@@ -59,6 +59,18 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or named
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an interrupt, such as Ctrl-C, became this error in a library that it met while it cleared up."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        if isinstance(found, KeyboardInterrupt):
+            return True
+        seen.add(id(found))
+        found = found.__cause__ or found.__context__
+    return False
+
+
 def nearest(value: str, choices: Iterable[str]) -> str:
     """Return a hint that names the choice nearest to a mistyped value, or all of them."""
     choices = list(choices)

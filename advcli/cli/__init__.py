@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advcli.errors import ExitStatus, is_out_of_memory
+from advcli.errors import ExitStatus, is_interrupt, is_out_of_memory
 
 if TYPE_CHECKING:
     import typer
@@ -133,6 +133,8 @@ def _unexpected(error: Exception) -> int:
 
     if isinstance(error, PipeClosed):
         return _pipe_closed()
+    if is_interrupt(error):
+        return _interrupted()
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         write_error(f"cannot write: {error.strerror}")
         return ExitStatus.FAILED

@@ -25,7 +25,7 @@ from advcli.cli.tables import attack_and_train as tables
 from advcli.cli.tables.evidence import bound_text
 from advcli.cli.tables.folding import fit_table, fold_text
 from advcli.cli.tables.style import title
-from advcli.errors import ExitStatus
+from advcli.errors import ExitStatus, is_interrupt
 from advcli.records import Change, Epoch, Failed, Gate, Progress, Record, Requirement, Tolerance, Verified
 from advcli.report.verdict import verdict
 
@@ -194,7 +194,19 @@ class Output:
         logging.getLogger("advcli").removeHandler(self._notes)
 
     def show(self, events: Iterable[Record | Progress]) -> int:
-        """Show a task's records and progress; return the command's exit code."""
+        """Show a task's records and progress; return the command's exit code.
+
+        Raises:
+            KeyboardInterrupt: the task was interrupted, whatever error a library made of that.
+        """
+        try:
+            return self._show(events)
+        except Exception as error:
+            if is_interrupt(error):
+                raise KeyboardInterrupt from error
+            raise
+
+    def _show(self, events: Iterable[Record | Progress]) -> int:
         for event in events:
             if isinstance(event, Progress):
                 self._advance(event)

@@ -48,8 +48,8 @@ class Head:
     def logits(self, outputs: Tensor) -> Tensor:
         """Convert the model's output, after the removal of its activation if possible, to logits: -> (N, K).
 
-        One logit z for two classes becomes -z / 2 and z / 2, whose softmax is 1 - sigmoid(z) and sigmoid(z): both classes
-        have a gradient, so both can be explained.
+        One logit z for two classes becomes -z / 2 and z / 2, whose softmax is 1 - sigmoid(z) and sigmoid(z). Both
+        classes have a gradient, so both can be explained.
         """
         outputs = tf.cast(outputs, tf.float32)
         if self.activation and self.removed is None:
@@ -187,8 +187,8 @@ def _log_probabilities(outputs: np.ndarray, tolerance: float) -> bool:
 def _bounded(model: KerasModel, inputs: np.ndarray, outputs: np.ndarray, tolerance: float) -> str:
     """Return the activation that bounds the outputs, if no layer has it as an attribute; empty if none is found.
 
-    Outputs that stay in [0, 1] for arbitrarily large inputs and approach both ends are sigmoids. One output may approach
-    only one of them, if the model sees the same class in all of these inputs; a logit would leave [0, 1].
+    Outputs that stay in [0, 1] for arbitrarily large inputs and approach both ends are sigmoids. One output may
+    approach only one of them, if the model sees the same class in all of these inputs; a logit would leave [0, 1].
     """
     if outputs.shape[-1] > 1 and are_probabilities(outputs, tolerance):
         return "softmax"

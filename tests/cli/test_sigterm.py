@@ -62,6 +62,28 @@ def test_an_interrupt_inside_an_executed_text_has_the_exit_code_of_any_other(tmp
         )
 
 
+def test_an_interrupt_that_a_library_makes_another_error_of_is_an_interrupt(tmp_path: Path) -> None:
+    """As TensorFlow's own stack of names does, which fails where it is left half way."""
+    make_classifier("linear").save(tmp_path / "model.keras")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from advcli.attacks.noise import Noise\n"
+        "@dataclass(frozen=True)\n"
+        "class Mine(Noise):\n"
+        "    def __call__(self, *values):\n"
+        "        try:\n"
+        "            raise KeyboardInterrupt\n"
+        "        finally:\n"
+        "            assert not values, 'Concurrent access?'\n"
+        "COMPONENT = Mine\n"
+    )
+    call = ("attack", "x.png", "--model", "model.keras", "--attack", "./mine.py", "--unsafe-load", "--quiet")
+    process = start((sys.executable, "-m", "advcli"), tmp_path, *call)
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr) == (130, "advcli: error: interrupted\n"), stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_python_clears_up_ends_without_a_traceback(number: signal.Signals, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")
