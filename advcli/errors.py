@@ -38,6 +38,9 @@ class AdvcliError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            # Part of a traceback, for those who use advcli as a library.
+            self.add_note(f"hint: {hint}")
 
 
 class UsageError(AdvcliError):

@@ -80,6 +80,10 @@ class Adversarial:
     fooled: np.ndarray
     queries: np.ndarray
 
+    def __repr__(self) -> str:
+        """Say how many images were fooled, not all of their pixels."""
+        return f"Adversarial({int(self.fooled.sum())} of {len(self.fooled)} images fooled)"
+
 
 def load(model: Model, **options: object) -> Classifier:
     """Load a classifier.
@@ -107,7 +111,7 @@ def attack(
 
     Args:
         images: image files or folders; or an array, (N, H, W, C) uint8 or floats in [0, 1]; or a whole request.
-        labels: of an array: (N,) the true classes; None means the predicted ones.
+        labels: of an array: (N,) the true classes, indices or names; None means the predicted ones.
         model: the attacked model; several are attacked together, and an array's verdicts are those of the first.
         progress: called with the progress.
         options: the other options of ``advcli attack``; of an array ``attack``, ``norm``, ``eps``, ``target``,
@@ -141,18 +145,47 @@ def _attack_array(request: AttackRequest, images: np.ndarray, labels: np.ndarray
     choice = request.choose(request.models[0])
     classifiers = load_all(request.choose_models())
     classifier = classifiers[0]
+    if not len(pixels) or pixels.shape[-1] != classifier.channels:
+        shown = "x".join(map(str, images.shape)) or "no"
+        wanted = f"(N, H, W, {classifier.channels})"
+        raise UsageError(
+            f"an array of shape {shown} holds no images for '{classifier.name}', which takes {wanted}",
+            "one image is image[None]",
+        )
     crafted_on = classifier if len(classifiers) == 1 else ensemble_of(classifiers)
     spec = request.attack or DEFAULT_ATTACKS[choice.access]
     threat = threat_for(choice.recipe, request.norm, request.eps)
     if request.target is not None:
         threat = replace(threat, target=classifier.index(request.target))
-    true = classifier.predict(pixels).argmax(axis=1) if labels is None else np.asarray(labels)
+    true = classifier.predict(pixels).argmax(axis=1) if labels is None else _classes(labels, classifier, len(pixels))
     start = None if request.start is None else image_files.read(request.start, classifier.channels)
     compiled = CompiledAttack(crafted_on.inference_copy, registry.build("attacks", spec), threat, request.seed, start)
     found = compiled.search(pixels, true, _masks(request.mask, pixels))
     predicted = found.predicted if crafted_on is classifier else classifier.classes(found.points)
     fooled = threat.is_adversarial_class(predicted, true)
     return Adversarial(found.points, predicted, np.asarray(fooled), found.queries)
+
+
+def _classes(labels: object, classifier: Classifier, count: int) -> np.ndarray:
+    """Return the true classes of an array's images as indices: (N,) indices or names -> (N,) int.
+
+    Raises:
+        UsageError: they are of another number or shape, or a class does not exist.
+    """
+    given = np.asarray(labels)
+    if given.shape != (count,):
+        shown = "x".join(map(str, given.shape)) or "one value"
+        raise UsageError(f"labels of shape {shown} for {count} images", f"give {count}, the class of each image")
+    if given.dtype.kind in "US":
+        return np.array([classifier.index(str(name)) for name in given])
+    known = len(classifier.labels)
+    whole = given.dtype.kind in "biu" or (given.dtype.kind == "f" and bool((given == np.round(given)).all()))
+    if not whole or given.min() < 0 or given.max() >= known:
+        raise UsageError(
+            f"labels from {given.min()} to {given.max()} of type {given.dtype} for {known} classes",
+            f"give whole numbers from 0 to {known - 1}, or names",
+        )
+    return given.astype(np.int64)
 
 
 def _masks(file: Path | None, pixels: np.ndarray) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,6 +140,30 @@ def test_records_become_a_table(tmp_path: Path) -> None:
     assert (table["type"][0], table["accuracy"][0]) == ("score", 0.5)
 
 
+PAIR = np.full((2, 8, 8, 3), 0.5, np.float32)
+
+
+def small() -> KerasModel:
+    """Return a Keras model of four classes, in which advcli calls them 0 to 3."""
+    return make_classifier("linear").model
+
+
+def test_labels_are_indices_or_names() -> None:
+    results = [
+        advcli.attack(PAIR, labels, model=small(), attack="fgsm", eps=0.2, input_range="0,1")
+        for labels in ([1, 2], [1.0, 2.0], np.array([1, 2], np.uint8), ["1", "2"])
+    ]
+    for found in results[1:]:
+        np.testing.assert_array_equal(found.images, results[0].images)
+    assert repr(results[0]) == f"Adversarial({results[0].fooled.sum()} of 2 images fooled)"
+
+
+def test_the_hint_is_part_of_a_traceback() -> None:
+    with pytest.raises(UsageError) as caught:
+        advcli.attack(PAIR, [0], model=small(), input_range="0,1")
+    assert "hint: give 2" in "".join(traceback.format_exception(caught.value))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -146,6 +171,16 @@ def test_records_become_a_table(tmp_path: Path) -> None:
         (lambda: advcli.benchmark("linear", dta="digits"), "no option 'dta'"),
         (lambda: advcli.benchmark(3, data="digits"), "not int"),
         (lambda: advcli.attack(np.full((1, 8, 8, 3), 7.0), model="linear"), "outside of"),
+        (lambda: advcli.attack(np.zeros((8, 8, 3)), model=small(), input_range="0,1"), "one image is image[None]"),
+        (lambda: advcli.attack(np.zeros((0, 8, 8, 3)), model=small(), input_range="0,1"), "holds no images for"),
+        (lambda: advcli.attack(np.zeros((2, 8, 8, 1)), model=small(), input_range="0,1"), "takes (N, H, W, 3)"),
+        (lambda: advcli.attack(PAIR, [0, 1, 2], model=small(), input_range="0,1"), "labels of shape 3 for 2 images"),
+        (lambda: advcli.attack(PAIR, 1, model=small(), input_range="0,1"), "one value"),
+        (lambda: advcli.attack(PAIR, [0, 9], model=small(), input_range="0,1"), "from 0 to 9"),
+        (lambda: advcli.attack(PAIR, [-1, 0], model=small(), input_range="0,1"), "from -1 to 0"),
+        (lambda: advcli.attack(PAIR, [0.5, 0], model=small(), input_range="0,1"), "from 0.0 to 0.5"),
+        (lambda: advcli.attack(PAIR, [float("nan"), 0], model=small(), input_range="0,1"), "from nan to nan"),
+        (lambda: advcli.attack(PAIR, ["1", "cat"], model=small(), input_range="0,1"), "no class 'cat'"),
         (lambda: advcli.load("linear", input_range="0"), "--input-range"),
         (lambda: advcli.train(data="digits", epocs=3), "did you mean 'epochs'"),
     ],
