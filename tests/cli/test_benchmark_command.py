@@ -63,6 +63,7 @@ def test_a_gate_that_is_not_met_leaves_with_3(advcli: Command, evaluated: Path, 
         "--figure", tmp_path / "curve.svg", cwd=evaluated,
     )  # fmt: skip
     assert met.returncode == 0, met.stderr
+    assert "nothing was measured at several radii or swept" in met.stderr
     assert "Checks of the evaluation" in met.stdout
     assert "SUSPECT" in met.stdout
     page = (tmp_path / "report.html").read_text()

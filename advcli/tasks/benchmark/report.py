@@ -1,5 +1,6 @@
 """The report of an evaluation with a gallery, and the figure of its accuracy curves."""
 
+import logging
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from advcli.threat.spelling import spell_perturbation
 
 if TYPE_CHECKING:
     from advcli.report.gallery import Example
+
+log = logging.getLogger(__name__)
 
 _EXAMPLES = 6
 
@@ -68,11 +71,13 @@ def write_report(
     reports = [page for page in (pages.report, pages.evidence) if page is not None]
     atomic.remove_leftovers([*reports, *([pages.figure] if pages.figure else [])])
     if pages.figure is not None:
-        from advcli.report.accuracy_curves import accuracy_curves
+        from advcli.report.accuracy_curves import accuracy_curves, curves
 
         scores = [record for record in records if isinstance(record, Score)]
         sweeps = [record for record in records if isinstance(record, Swept)]
         tolerances = [record for record in records if isinstance(record, Tolerance)]
+        if not sweeps and not curves(scores):
+            log.warning("nothing was measured at several radii or swept: '%s' shows nothing", pages.figure)
         with atomic.whole_file(pages.figure) as file:
             format = "svg" if pages.figure.suffix.lower() == ".svg" else "png"
             accuracy_curves(scores, file, format, sweeps, tolerances)

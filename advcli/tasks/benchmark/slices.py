@@ -35,7 +35,8 @@ def by_value(plan: Plan, results: Results, by: Sequence[str]) -> Iterator[SliceS
     """Score each value of some columns, clean, under every attack and in the worst case, the lowest accuracy first.
 
     The accuracy on the images with a value is compared with that on all others by Fisher's exact test; the p-values of
-    one column under one perturbation are corrected by Holm's method, so that one below 0.05 is beyond chance.
+    one column under one perturbation are corrected by Holm's method, so that one below 0.05 is beyond chance. Two
+    values are one test.
     """
     columns = results.columns()
     refuse_unknown_columns(by, columns)
@@ -47,7 +48,8 @@ def by_value(plan: Plan, results: Results, by: Sequence[str]) -> Iterator[SliceS
                 names = sorted(set(values.tolist()))
                 groups = [correct[values == name] for name in names]
                 p_values = [_lower_or_higher(group, correct) for group in groups]
-                corrected = holm(p_values)
+                # Two values are compared with each other: one test, seen from both sides.
+                corrected = p_values if len(names) == 2 else holm(p_values)
                 order = sorted(range(len(names)), key=lambda i: (groups[i].mean(), names[i]))
                 for i in order:
                     yield SliceScore(
