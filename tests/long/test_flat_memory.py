@@ -52,7 +52,7 @@ def test_memory_does_not_grow_with_the_images(command: str, tmp_path: Path) -> N
             data = f"{count}.zip"
             with zipfile.ZipFile(tmp_path / data, "w") as archive:
                 for number in range(count):
-                    archive.writestr(f"class {number % 4}/{number:05}.png", png(generator))
+                    archive.writestr(f"kind {number % 4}/{number:05}.png", png(generator))
             options = ("--attack", "fgsm", "--eps", 0.1, "--corruptions", "brightness", "--severity", 3, "--no-checks")
             call = ("benchmark", "model.keras", "--data", data, *options, "--out", f"{count}.jsonl")
         else:
