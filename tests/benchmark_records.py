@@ -1,12 +1,14 @@
 """Records of every kind that a benchmark reports, no two with the same count."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import numpy as np
 
 from advcli.records import (
+    Attacked,
     Calibration,
     Certified,
     Change,
@@ -18,6 +20,7 @@ from advcli.records import (
     Failed,
     Gate,
     Group,
+    Prediction,
     Protocol,
     Record,
     Requirement,
@@ -239,3 +242,15 @@ def _records(models: Sequence[str], classes: Sequence[str]) -> Iterator[Record]:
         yield Compared(
             **said, **within, against=other, difference=0.0713, only_model=741, only_against=643, p_value=0.00004
         )
+
+
+def attacked(**changes: Any) -> Attacked:
+    """Return the record of one image, which is fooled."""
+    cat, dog = Prediction(label="cat", index=0, confidence=0.9), Prediction(label="dog", index=1, confidence=0.8)
+    record = Attacked(
+        model="base", data="files", seed=0, image="cat.png", output="cat.adv.png", attack="pgd", norm="linf", eps=0.1,
+        minimal=False, target=None, target_index=None, label="cat", before=cat, after=dog, before_top=(cat,),
+        after_top=(dog,), fooled=True, linf=0.1, l2=1.0, l1=9.0, pattern=None, clean_output=None,
+        difference_output=None, difference_times=None, queries=1, seconds=0.1,
+    )  # fmt: skip
+    return replace(record, **changes)

@@ -19,7 +19,7 @@ from advcli.checks import Evidence
 from advcli.checks._advice import not_run
 from advcli.cli.tables.attack_and_train import tables
 from advcli.model.classifier import Classifier
-from advcli.records import Attacked, Prediction, Record, Score
+from advcli.records import Record, Score
 from advcli.report.accuracy_curves import accuracy_curves
 from advcli.report.benchmark import benchmark_page
 from advcli.search.compiled_attack import CompiledAttack
@@ -27,7 +27,7 @@ from advcli.tasks.benchmark.gates import Least
 from advcli.tasks.benchmark.perturbations import protocol_of
 from advcli.threat.spelling import spell_perturbation, spell_spec
 from advcli.threat.threat import Norm, Threat
-from benchmark_records import every_kind, examples
+from benchmark_records import attacked, every_kind, examples
 from conftest import make_classifier, weights_of
 from pages import refuse_faults
 
@@ -187,21 +187,11 @@ def refuse_the_wrong_name(text: str) -> None:
     assert [each for each in others if name not in each] == []
 
 
-def attacked() -> Attacked:
-    cat, dog = Prediction(label="cat", index=0, confidence=0.9), Prediction(label="dog", index=1, confidence=0.8)
-    return Attacked(
-        model="base", data="files", seed=0, image="cat.png", output="cat.adv.png", attack=SPEC, norm="linf", eps=0.1,
-        minimal=False, target=None, target_index=None, label="cat", before=cat, after=dog, before_top=(cat,),
-        after_top=(dog,), fooled=True, linf=0.1, l2=1.0, l1=9.0, pattern=None, clean_output=None,
-        difference_output=None, difference_times=None, queries=1, seconds=0.1,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("minimal", [False, True])
 def test_tables_never_say_autoattack(minimal: bool) -> None:
     records = [renamed(record) for record in every_kind()]
     console = Console(file=io.StringIO(), width=400)
-    for table in tables([*records, dataclasses.replace(attacked(), minimal=minimal)]):
+    for table in tables([*records, attacked(attack=SPEC, minimal=minimal)]):
         console.print(table)
     assert isinstance(console.file, io.StringIO)
     refuse_the_wrong_name(console.file.getvalue())

@@ -26,10 +26,12 @@ from advcli.cli.tables.evidence import bound_text
 from advcli.cli.tables.folding import fit_table, fold_text
 from advcli.cli.tables.style import title
 from advcli.errors import ExitStatus, is_interrupt
-from advcli.records import Change, Epoch, Failed, Gate, Progress, Record, Requirement, Tolerance, Verified
+from advcli.records import Attacked, Change, Epoch, Failed, Gate, Progress, Record, Requirement, Tolerance, Verified
 from advcli.report.verdict import verdict
 
 _WIDE = 100_000
+# A table of attacked images is shown whenever there are so many more.
+PART = 1000
 
 # A record, or a value of one.
 Parts = TypeVar("Parts")
@@ -156,6 +158,8 @@ class Output:
         self.stdout = console(sys.stdout)
         self.stderr = console(sys.stderr)
         self._records: list[Record] = []
+        self._attacked = 0
+        self._fooled = 0
         self._failures = 0
         self._unmet = 0
         self._notes = _Notes(self)
@@ -188,6 +192,8 @@ class Output:
             self._bar = None
         if not self.json and kind is not PipeClosed:
             self._show_tables()
+            if self._attacked > PART:
+                self.stdout.print(Text(f"in all {self._fooled:,} of {self._attacked:,} fooled"))
             # What was interrupted has found nothing yet.
             if kind is None and (sentence := verdict(self._records)):
                 self.stdout.print(fold_text(Text(sentence, "bold"), self._width()))
@@ -239,6 +245,11 @@ class Output:
                 self._write_line(event.to_json())
             else:
                 self._records.append(_readable_parts(event))
+                if isinstance(event, Attacked):
+                    self._attacked += 1
+                    self._fooled += event.fooled
+                    if self._attacked % PART == 0:
+                        self._show_part()
         return ExitStatus.FAILED if self._failures else ExitStatus.UNMET if self._unmet else ExitStatus.DONE
 
     def _advance(self, progress: Progress) -> None:
@@ -264,6 +275,15 @@ class Output:
             sys.stdout.flush()
         except BrokenPipeError:
             raise PipeClosed from None
+
+    def _show_part(self) -> None:
+        """Show the table of the last images, so that memory does not grow with their number."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._show_tables()
+        self._records.clear()
+        if self._bar is not None:
+            self._bar.start()
 
     def _show_tables(self) -> None:
         for table in tables.tables(self._records):

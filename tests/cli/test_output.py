@@ -1,13 +1,14 @@
 import io
 import logging
+import re
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
-from advcli.cli.output import Output, console, readable, visible, write_error
+from advcli.cli.output import PART, Output, console, readable, visible, write_error
 from advcli.records import Failed
-from benchmark_records import every_kind
+from benchmark_records import attacked, every_kind
 
 
 @pytest.mark.parametrize(
@@ -79,3 +80,27 @@ def test_a_long_name_is_short_in_tables_and_messages_and_whole_in_json(capsys: p
     found = capsys.readouterr()
     assert "nnn" in found.out
     assert max(map(len, found.out.splitlines())) < 2500
+
+
+def test_many_images_are_shown_in_parts_and_none_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    count = 2 * PART + 3
+    shown = 0
+    with Output(json=False, quiet=True) as output:
+        for first in range(0, count, PART):
+            numbers = range(first, min(first + PART, count))
+            output.show(attacked(image=f"{number:05}.png", fooled=number % 2 == 0) for number in numbers)
+            # What is shown is no longer in memory.
+            shown += len(re.findall(r"\d{5}\.png", capsys.readouterr().out))
+            assert shown == (first + PART) // PART * PART or first + PART > count
+    rest = capsys.readouterr().out
+    assert shown == 2 * PART
+    assert len(re.findall(r"\d{5}\.png", rest)) == 3
+    assert f"in all {PART + 2:,} of {count:,} fooled" in rest
+
+
+def test_the_images_of_one_part_have_one_sum(capsys: pytest.CaptureFixture[str]) -> None:
+    with Output(json=False, quiet=True) as output:
+        output.show([attacked(image="a.png"), attacked(image="b.png", fooled=False)])
+    text = capsys.readouterr().out
+    assert "1 of 2 fooled" in text
+    assert "in all" not in text
