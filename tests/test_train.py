@@ -21,7 +21,8 @@ from advcli.records import Epoch, Progress, Score, Trained
 from advcli.tasks.benchmark.quick_score import quick_scores
 from advcli.tasks.train import overfitting_guard as guard
 from advcli.tasks.train.recipe import Recipe, prepare
-from advcli.tasks.train.run import train_model
+from advcli.tasks.train.request import Execution, Request
+from advcli.tasks.train.run import make_job, train_model
 from advcli.tasks.train.run_folder import Run
 from conftest import make_classifier
 from tiny_runs import RECIPE, TINY, data_for, run, trainer_for
@@ -395,3 +396,12 @@ def test_the_recipe_of_another_version_is_refused() -> None:
     content = json.loads(json.dumps(RICH.__dict__)) | {"warp": 9}
     with pytest.raises(UsageError, match="options unknown here: warp"):
         Recipe.from_json(content)
+
+
+def test_a_result_no_better_than_one_answer_for_all_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    usual = {"data": "digits", "edge": 8, "limit": 300, "epochs": 1, "robust_images": 8}
+    for backbone, rate, told in (("small:width=4", 1e-9, True), ("linear", 0.5, False)):
+        caplog.clear()
+        request = Request(**usual, backbone=backbone, objective="clean", learning_rate=rate, augment=())
+        list(make_job(request, Execution(out=tmp_path / str(rate))).events())
+        assert any("the same answer for all" in record.getMessage() for record in caplog.records) is told

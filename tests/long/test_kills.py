@@ -175,7 +175,8 @@ def expect_clean_end(number: signal.Signals, code: int, error: str, folder: Path
     """Check how a call ends that got a signal, perhaps just before it began or when it was done."""
     codes = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
     # Before and after the work the signal itself ends the process, which says nothing; a shell shows the same code.
-    assert code in (codes[number], 0) or (code == -number and not error), (number, code, error)
+    if code not in (codes[number], 0) and not (code == -number and not error):
+        pytest.fail(f"{number.name}: exit code {code}\n{error}")
     assert "Traceback" not in error, (number, error)
     if number is not signal.SIGKILL:
         assert temporaries(folder) <= before, number

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from scipy.stats import binomtest
+
 from advcli import registry
 from advcli.backend import keras, tf
 from advcli.data.dataset import Dataset
@@ -58,6 +61,8 @@ log = logging.getLogger(__name__)
 
 # The longest time between two checkpoints, in seconds.
 _LONGEST = 600
+# A p-value: how probable so many correct images may be for a network that has learnt nothing.
+_CHANCE = 0.01
 
 Events = Iterator[Epoch | Trained | Score | Progress]
 
@@ -285,7 +290,23 @@ class _Training:
         if self.recipe.calibrate and self.writes and checkpoint.history:
             yield Progress("calibrating", 0, 0)
             calibration = self._calibrate(self._chosen(checkpoint))
+        if checkpoint.history:
+            self._warn_of_chance(self._chosen(checkpoint))
         yield replace(self._trained(checkpoint), calibration=calibration)
+
+    def _warn_of_chance(self, chosen: _Chosen) -> None:
+        """Warn of a result that is no better than the same answer for every image."""
+        labels = self.data.validation.labels
+        largest = float(np.bincount(labels).max()) / len(labels)
+        test = binomtest(round(chosen.clean * len(labels)), len(labels), largest, alternative="greater")
+        if test.pvalue > _CHANCE:
+            log.warning(
+                "the best epoch, %d, classifies %.1f%% of the validation images correctly; the same answer for all of "
+                "them is right for %.1f%%: train longer, or with another --learning-rate or a smaller --eps",
+                chosen.epoch,
+                100 * chosen.clean,
+                100 * largest,
+            )
 
     def _calibrate(self, chosen: _Chosen) -> Temperature | None:
         """Fit a temperature on the validation images, and write the model with it; its own file stays as it is."""
