@@ -1,4 +1,4 @@
-"""50,000 images through attack, benchmark and explain take no more memory than 5,000."""
+"""50,000 images through attack, benchmark and explain take no more memory than 5,000, but for the decoded images."""
 
 import io
 import json
@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform == "win32", reas
 # Explaining draws a sheet for each image, ten in a second.
 COUNTS = {"attack": 50_000, "benchmark": 50_000, "explain": 5_000}
 _LARGER = 1.15
+_EDGE = 32
 # What a process has had before it became another counts as that one's, so a small one starts the command.
 _PEAK = """
 import resource, subprocess, sys
@@ -30,7 +31,7 @@ sys.exit(code)
 
 def png(generator: np.random.Generator) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(generator.integers(60, 200, (32, 32, 3), dtype=np.uint8)).save(file, "PNG")
+    Image.fromarray(generator.integers(60, 200, (_EDGE, _EDGE, 3), dtype=np.uint8)).save(file, "PNG")
     return file.getvalue()
 
 
@@ -44,7 +45,7 @@ def peak(folder: Path, *arguments: object) -> int:
 @pytest.mark.parametrize("command", COUNTS)
 def test_memory_does_not_grow_with_the_images(command: str, tmp_path: Path) -> None:
     generator = np.random.default_rng(seeded(command).randrange(2**32))
-    make_classifier("small:width=4", edge=32).save(tmp_path / "model.keras")
+    make_classifier("small:width=4", edge=_EDGE).save(tmp_path / "model.keras")
     used = {}
     many = share_of(COUNTS[command])
     for count in (max(many // 10, 100), many):
@@ -65,5 +66,7 @@ def test_memory_does_not_grow_with_the_images(command: str, tmp_path: Path) -> N
         if command != "benchmark":
             assert len(list((tmp_path / f"out{count}").glob("*.png"))) >= count
     print(json.dumps({"command": command, "kilobytes": used}))
-    few, all_ = used.values()
-    assert all_ <= _LARGER * few, used
+    (some, few), (count, all_) = used.items()
+    # A benchmark keeps the decoded images, in memory or in a mapped file, because it reads them again and again.
+    kept = (count - some) * _EDGE**2 * 3 / 1024 if command == "benchmark" else 0
+    assert all_ <= _LARGER * few + kept, used
