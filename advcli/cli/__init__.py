@@ -3,12 +3,11 @@
 import errno
 import logging
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advcli.cli.interrupts import Interrupts
 from advcli.errors import ExitStatus, is_interrupt, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line and exit with its exit code."""
-    received: list[int] = []
+    interrupts = Interrupts()
     try:
-        _interrupt_on_sigterm(received)
+        interrupts.watch()
         code = _run()
     except KeyboardInterrupt:
         code = _interrupted()
-    if received and code == ExitStatus.INTERRUPTED:
+    if interrupts.terminated and code == ExitStatus.INTERRUPTED:
         code = ExitStatus.TERMINATED
     try:
         sys.stdout.flush()
@@ -36,34 +35,8 @@ def main() -> None:
     # Ctrl-C inside an exec of a text, as imports make them, leaves Python set to end by SIGINT, whatever the exit code
     # is. Evaluating another text takes that back.
     eval("0")  # noqa: S307  a constant
-    _end_by_signals()
+    interrupts.release()
     sys.exit(code)
-
-
-def _interrupt_on_sigterm(received: list[int]) -> None:
-    """Have SIGTERM end the command as Ctrl-C does, with its last whole state kept.
-
-    Args:
-        received: gets the signal when it comes.
-    """
-
-    def interrupt(number: int, _: object) -> None:
-        # A second one must not end the clearing up after the first.
-        signal.signal(number, signal.SIG_IGN)
-        received.append(number)
-        raise KeyboardInterrupt
-
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, interrupt)
-
-
-def _end_by_signals() -> None:
-    """Have signals end the process at once: while Python clears up, their handlers would fail with a traceback."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, signal.SIG_DFL)
 
 
 def _run() -> int:

@@ -117,6 +117,11 @@ def console(file: IO[str]) -> Console:
     return terminal if terminal.is_terminal else _Terminal(file=file, highlight=False, width=_WIDE)
 
 
+def write_note(message: str) -> None:
+    """Write a note to standard error while no command shows its output."""
+    console(sys.stderr).print(Text(f"advcli: {message}"))
+
+
 def write_error(message: str, hint: str = "") -> None:
     """Write an error and its hint to standard error."""
     stderr = console(sys.stderr)

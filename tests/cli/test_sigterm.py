@@ -84,6 +84,39 @@ def test_an_interrupt_that_a_library_makes_another_error_of_is_an_interrupt(tmp_
     assert (process.returncode, stderr) == (130, "advcli: error: interrupted\n"), stdout
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_computation_that_goes_on_is_ended_by_the_second_signal(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    make_classifier("linear").save(tmp_path / "model.keras")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from advcli.attacks.noise import Noise\n"
+        "from advcli.backend import tf\n"
+        "@dataclass(frozen=True)\n"
+        "class Mine(Noise):\n"
+        "    def __call__(self, *values):\n"
+        "        started = tf.print('computing')\n"
+        "        with tf.control_dependencies([started]):\n"
+        "            number = tf.constant(0, tf.int64)\n"
+        "        end = tf.while_loop(lambda i: i < 10**15, lambda i: (i + 1,), (number,))\n"
+        "        with tf.control_dependencies(end):\n"
+        "            return super().__call__(*values)\n"
+        "COMPONENT = Mine\n"
+    )
+    call = ("attack", "x.png", "--model", "model.keras", "--attack", "./mine.py", "--unsafe-load", "--quiet")
+    process = start((sys.executable, "-m", "advcli"), tmp_path, *call)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "computing\n"
+    process.send_signal(number)
+    assert process.stderr.readline().startswith("advcli: stopping when the running computation is done")
+    assert process.poll() is None
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (code, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_python_clears_up_ends_without_a_traceback(number: signal.Signals, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")
