@@ -3,10 +3,12 @@
 import contextlib
 import os
 import re
-import tempfile
+import secrets
+import string
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from advcli.errors import AdvcliError
 from advcli.files.lock import lock
@@ -15,6 +17,7 @@ from advcli.files.paths import cut_name
 # Of the final name in the temporary one, which is longer.
 _MOST_OF_NAME = 200
 _SUFFIX = ".tmp"
+_LETTERS = string.ascii_lowercase + string.digits
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp", re.DOTALL)
 
 
@@ -25,19 +28,21 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         AdvcliError: the file cannot be written.
     """
-    temporary = None
+    # The name is known before there is a file, so that an interrupt at any moment leaves none.
+    temporary = _new_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _opened(path) as file:
-            temporary = file.name
+        while (file := _opened(temporary)) is None:
+            temporary = _new_name(path)
+        with file:
             yield file
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
         raise AdvcliError(f"cannot write '{path}': {error.strerror or error}") from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def remove_leftovers(outputs: Iterable[Path]) -> None:
@@ -64,19 +69,26 @@ def _remove_unlocked(temporary: Path) -> None:
                 temporary.unlink(missing_ok=True)
 
 
-def _opened(path: Path) -> BinaryIO:
-    """Open a new temporary file beside ``path``, locked as long as it is open."""
+def _new_name(path: Path) -> Path:
+    """Return a name beside ``path`` that no file has."""
     while True:
-        file = tempfile.NamedTemporaryFile(  # noqa: SIM115  the caller closes it
-            dir=path.parent, prefix=f".{cut_name(path.name, _MOST_OF_NAME)}.", suffix=_SUFFIX, delete=False
-        )
-        # Not every file system has locks; without one, no other process removes it either.
-        with contextlib.suppress(OSError):
-            lock(file)
-        # Another process may have removed it before it was locked.
-        if Path(file.name).exists():
-            return cast(BinaryIO, file)
-        file.close()
+        code = "".join(secrets.choice(_LETTERS) for _ in range(8))
+        found = path.with_name(f".{cut_name(path.name, _MOST_OF_NAME)}.{code}{_SUFFIX}")
+        if not os.path.exists(found):  # noqa: PTH110  a Path's method fails where a name is too long
+            return found
+
+
+def _opened(temporary: Path) -> BinaryIO | None:
+    """Create a temporary file that only this user may read, locked as long as it is open; None if it was removed."""
+    file = open(str(temporary), "x+b", opener=partial(os.open, mode=0o600))  # noqa: SIM115  the caller closes it
+    # Not every file system has locks; without one, no other process removes it either.
+    with contextlib.suppress(OSError):
+        lock(file)
+    # Another process may have removed it before it was locked.
+    if temporary.exists():
+        return file
+    file.close()
+    return None
 
 
 def _umask() -> int:
