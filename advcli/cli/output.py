@@ -168,11 +168,13 @@ class Output:
         self._failures = 0
         self._unmet = 0
         self._notes = _Notes(self)
+        self._logging = (True, logging.NOTSET)
         self._bar: Bar | None = None
         self._lines = ProgressLines()
 
     def __enter__(self) -> "Output":
         logger = logging.getLogger("advcli")
+        self._logging = logger.propagate, logger.level
         logger.propagate = False
         logger.setLevel(logging.ERROR if self.silent else logging.WARNING if self.quiet else logging.INFO)
         logger.addHandler(self._notes)
@@ -202,7 +204,10 @@ class Output:
             # What was interrupted has found nothing yet.
             if kind is None and (sentence := verdict(self._records)):
                 self.stdout.print(fold_text(Text(sentence, "bold"), self._width()))
-        logging.getLogger("advcli").removeHandler(self._notes)
+        logger = logging.getLogger("advcli")
+        logger.removeHandler(self._notes)
+        logger.propagate, level = self._logging
+        logger.setLevel(level)
 
     def show(self, events: Iterable[Record | Progress]) -> int:
         """Show a task's records and progress; return the command's exit code.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -170,7 +171,22 @@ def plan_outputs(files: Sequence[Path], out: Path, endings: Sequence[str], overw
                 raise UsageError(f"'{other}' and '{file}' would have the same output", "give them in two calls")
         if len({ending.casefold() for ending in endings}) < len(endings):
             raise UsageError(f"two outputs of '{file}' would have the same name", "request them in two calls")
+    refuse_unwritable(out)
     return stems
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder in which no file can be made; it need not exist yet, and is not made.
+
+    Raises:
+        UsageError: it is one.
+    """
+    existing = next((each for each in (folder.absolute(), *folder.absolute().parents) if _is_there(each)), Path())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write into '{folder}': {error.strerror}", "give another folder") from error
 
 
 def refuse_long_name(output: Path) -> Path:

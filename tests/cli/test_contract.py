@@ -235,6 +235,25 @@ def test_outputs_are_not_overwritten_unasked(advcli: Command, model: Path, pictu
     assert advcli("attack", "cat.png", "--model", model, "--overwrite", cwd=picture.parent).returncode == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there is a folder in which nobody can make a file")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("attack", "cat.png", "--out", "/proc/advcli"),
+        ("explain", "cat.png", "--out", "/proc/advcli"),
+        ("benchmark", "--data", "digits", "--out", "/proc/advcli.jsonl"),
+        ("benchmark", "--data", "digits", "--report", "/proc/advcli/report.html"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(
+    arguments: tuple[str, ...], advcli: Command, model: Path, picture: Path
+) -> None:
+    given = (str(model),) if arguments[0] == "benchmark" else ("--model", str(model))
+    result = advcli(*arguments, *given, cwd=picture.parent)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "advcli: error: cannot write into '/proc" in result.stderr
+
+
 def test_one_bad_file_does_not_stop_the_others(advcli: Command, model: Path, picture: Path) -> None:
     (picture.parent / "bad.png").write_bytes(b"no picture")
     result = advcli("attack", "bad.png", "cat.png", "--model", model, "--json", cwd=picture.parent)

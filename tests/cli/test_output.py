@@ -59,6 +59,14 @@ def test_a_very_long_name_is_cut_out_of_the_middle_and_stays_apart_from_others()
     assert len(readable("\x1b" * 5000)) <= 200
 
 
+def test_python_s_logging_is_left_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    with Output(json=False, quiet=True), Output(json=False, quiet=False, silent=True):
+        pass
+    with caplog.at_level(logging.INFO):
+        logging.getLogger("advcli").info("heard")
+    assert caplog.messages == ["heard"]
+
+
 def test_usual_texts_are_shown_whole() -> None:
     for text in ("a" * 200, "a path/of/some length " * 20, "gruesse, \u732b"):
         assert readable(text) == text

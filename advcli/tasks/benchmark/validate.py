@@ -8,7 +8,7 @@ from advcli.attacks import Universal, refuse_blind, refuse_unsupported
 from advcli.corruptions import build_corruption
 from advcli.datasets import find
 from advcli.errors import UsageError, nearest
-from advcli.files.paths import refuse_existing_file
+from advcli.files.paths import refuse_existing_file, refuse_unwritable
 from advcli.model.black_box import Access
 from advcli.options import changed_options, options_of
 from advcli.tasks.benchmark.evidence import refuse_other_files, refuse_within
@@ -68,6 +68,7 @@ def check_files(request: Request, how: Execution) -> None:
     for file in (how.out, how.report, how.figure, how.junit):
         if file is not None:
             refuse_existing_file(file, how.overwrite)
+            refuse_unwritable(file.parent)
     if how.evidence is not None:
         refuse_other_files(how.evidence, how.overwrite, how.resume)
         refuse_within(how.evidence, [how.report, how.figure, how.junit], how.out)
