@@ -50,10 +50,12 @@ def _run() -> int:
 
     from advcli.cli import attack, benchmark, explain, train  # noqa: F401  they register themselves
     from advcli.cli.app import app
+    from advcli.cli.completion import bash_completion
     from advcli.errors import AdvcliError
 
     try:
-        result = app(prog_name="advcli", standalone_mode=False)
+        with bash_completion():
+            result = app(prog_name="advcli", standalone_mode=False)
     except AdvcliError as error:
         from advcli.cli.output import write_error
 

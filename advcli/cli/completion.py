@@ -1,8 +1,10 @@
 """What the shell's Tab key offers: components with their options, models and run folders, class names."""
 
 import contextlib
+import io
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,6 +18,8 @@ from advcli.options import Completed
 
 # A value and what is said of it.
 _Offer = tuple[str, str]
+# What bash makes a word of its own.
+_SPLITTERS = (":", "=")
 # A folder with more entries than these is not a place of models.
 _MOST = 2000
 _MODEL_FILES = {
@@ -66,6 +70,36 @@ COMPLETIONS: dict[Completed, Callable[..., list[_Offer]]] = {
 }
 
 
+@contextlib.contextmanager
+def bash_completion() -> Iterator[None]:
+    """Take a word as one word for bash too, which splits words at ``:`` and ``=``, also on the other side of Tab.
+
+    Bash gives ``pgd:st`` as three words, and replaces only the last of them by what is answered.
+    """
+    if os.environ.get("_ADVCLI_COMPLETE") != "complete_bash":
+        yield
+        return
+    typed = os.environ.get("COMP_WORDS", "")
+    words = typed.split("\n" if "\n" in typed else " ")
+    number = int(os.environ.get("COMP_CWORD", len(words) - 1))
+    joined: list[str] = []
+    for position, word in enumerate(words[: number + 1]):
+        splits = position > 0 and (word in _SPLITTERS or words[position - 1] in _SPLITTERS)
+        joined = [*joined[:-1], joined[-1] + word] if splits else [*joined, word]
+    os.environ["COMP_WORDS"] = "\n".join(joined)
+    os.environ["COMP_CWORD"] = str(len(joined) - 1)
+    was_split = joined[-1] not in words
+    # What is answered for --option=value is the value.
+    value = joined[-1].partition("=")[2] if joined[-1].startswith("-") else joined[-1]
+    kept = max(map(value.rfind, _SPLITTERS)) + 1 if was_split else 0
+    answer = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(answer):
+            yield
+    finally:
+        sys.stdout.write("".join(line[kept:] for line in answer.getvalue().splitlines(keepends=True)))
+
+
 def _components(family: str, incomplete: str) -> list[_Offer]:
     name = re.split("[+,]", incomplete)[-1]
     before = incomplete[: len(incomplete) - len(name)]
@@ -74,12 +108,17 @@ def _components(family: str, incomplete: str) -> list[_Offer]:
 
 
 def _options(family: str, incomplete: str) -> list[_Offer]:
-    found = re.fullmatch(r"(.*?)([\w.-]+):((?:[^:+]*,)?)([\w-]*)", incomplete, re.DOTALL)
+    found = re.fullmatch(r"(.*?)([\w.-]+):((?:[^:+]*,)?)([\w-]*(?:=[^,+]*)?)", incomplete, re.DOTALL)
     if found is None or registry.canonical(found[2]) not in registry.names(family):
         return []
     before, name, given, last = found.groups()
-    known = registry.options(family, name).items()
-    return [(f"{before}{name}:{given}{key}=", f"default {value}") for key, value in known if key.startswith(last)]
+    values = registry.options(family, name)
+    keys = [key for key in values if f"{key}=".startswith(last) or last.startswith(f"{key}=")]
+    offers = [(f"{key}=", f"default {values[key]}") for key in keys]
+    # Where one option is left, its default is offered too: then no shell adds a space behind the sign.
+    typed = {key: re.fullmatch(r"'([\w-]+)'|(?!None)([\w.-]+)", values[key]) for key in keys if len(keys) == 1}
+    offers += [(f"{key}={found[1] or found[2]}", "the default") for key, found in typed.items() if found]
+    return [(f"{before}{name}:{given}{offer}", text) for offer, text in offers if offer.startswith(last)]
 
 
 def _places(incomplete: str, what: Callable[[Path], str]) -> list[_Offer]:
