@@ -281,6 +281,7 @@ def refused(data: Path, *words: str) -> None:
 
 def test_rows_without_a_class_are_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = "".join(f"{i}.png,{label}\n" for i, label in enumerate(["cat", "dog", "", "cat", "dog", "", "cat", "dog"]))
+    (tmp_path / "0.png").touch()
     dataset = find(str(table(tmp_path, "file_name,label\n" + rows)))()
     assert len(dataset.train) + len(dataset.test) == 6
     assert ("unlabelled", 2) in [(each.reason, each.files) for each in dataset.left_out]
@@ -328,6 +329,8 @@ def test_mistakes_in_a_manifest_are_named(tmp_path: Path) -> None:
     refused(table(tmp_path, "file_name,label,split\na.png,cat,x\nb.png,dog,x\n"), "split 'x'", "train")
     refused(table(tmp_path, "file_name,label\n"), "no rows")
     refused(table(tmp_path, "file_name,label\na.png,cat\nb.png,cat\n"), "only one class, 'cat'", "metadata.csv")
+    listed = table(tmp_path, "file_name,label\nx/a.png,cat\nx/b.png,dog\n", "list.csv") / "list.csv"
+    refused(listed, "none of the files", "'x/a.png'", f"relative to the folder of the table, '{tmp_path}'")
     (tmp_path / "metadata.csv").unlink()
     refused(table(tmp_path, '{"file_name": "a.png",\n', "metadata.jsonl"), "metadata.jsonl", "cannot be read")
     with pytest.raises(UsageError, match="no column 'nme'"):

@@ -322,7 +322,8 @@ def decode(
                 others[split.name(index)] = other
             image = images.resize(images.to_channels(split.read(index), channels), size, fit)
         except (AdvcliError, OSError) as error:
-            log.warning("unreadable image '%s': %s", split.name(index), error)
+            name = split.name(index)
+            log.warning("unreadable image '%s': %s", name, str(error).removeprefix(f"cannot read '{name}': "))
             continue
         if pixels is None:
             pixels = _room((len(split), *size, channels), image.dtype, memory)

@@ -86,7 +86,10 @@ def _find(value: str) -> tuple[Any, Layout | None]:
         kind = kind_of(path)
         if kind is not None:
             raise other_kind(path, kind, "data", "a data set", _READ)
-        raise UsageError(f"there is no data set called '{value}', and no such file", nearest(name, known))
+        # The others are layouts: their path has no default.
+        hint = nearest(name, [each for each in known if registry.options("datasets", each).get("path", "none") != ""])
+        also = f"{hint} or {_READ}" if hint.endswith("?") else f"{hint}, or {_READ}"
+        raise UsageError(f"there is no data set called '{value}', and no such file", also)
     layout = layout_of(path)
     if path.is_dir() and not layout.evidence:
         refuse_other_kind(path, ("none",), "a data set", _READ)

@@ -57,17 +57,21 @@ class Manifest:
         names = [row.file for row in rows]
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise UsageError(f"'{top / tables[0]}' names '{twice[0]}' twice", "leave one of its rows out")
+        listed = frozenset(tree.names)
+        there = [name for name in names if is_table or name in listed]
         known = dict.fromkeys(key for row in rows for key in row.columns)
         columns = {key: [row.columns.get(key, "") for row in rows] for key in known}
         images = picture_split(tree, top, names, [0] * len(rows), columns)
         left_out = [] if is_table else _unlisted(tree, top, names, tables)
         for each in left_out:
             log.warning("%s", describe(each))
-        listed = frozenset(tree.names)
-        there = [name for name in names if is_table or name in listed]
         found = Labelled(images, [row.label for row in rows], [row.split for row in rows], str(top / tables[0]))
         identity = identity_of(tree, [name for name in there if not is_table or (top / name).is_file()])
-        return assemble(title(path), found, edge=edge_of(tree, there), identity=identity, left_out=left_out)
+        dataset = assemble(title(path), found, edge=edge_of(tree, there), identity=identity, left_out=left_out)
+        if not any(not is_table or (top / name).exists() for name in there):
+            hint = f"file names are relative to the folder of the table, '{(top / tables[0]).parent}'"
+            raise UsageError(f"none of the files that '{top / tables[0]}' names exists: '{names[0]}'", hint)
+        return dataset
 
     def _rows(self, tree: Tree, table: str, where: Path) -> Iterator["_Row"]:
         folder = table.rpartition("/")[0]
