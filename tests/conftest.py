@@ -1,5 +1,6 @@
 import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,12 @@ from advcli.model.classifier import Classifier
 from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
+
+
+def pytest_configure() -> None:
+    """Have the commands that tests start heed Ctrl-C: a shell has a process in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", autouse=True)
