@@ -12,37 +12,37 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from advcli.library import Adversarial as Adversarial
-    from advcli.library import Records as Records
-    from advcli.library import attack as attack
-    from advcli.library import benchmark as benchmark
-    from advcli.library import explain as explain
-    from advcli.library import load as load
-    from advcli.library import train as train
-    from advcli.model.classifier import Classifier as Classifier
-    from advcli.threat.threat import Norm as Norm
-    from advcli.threat.threat import Threat as Threat
+    from advcli.library import Adversarial, Records, attack, benchmark, explain, load, train
+    from advcli.model.classifier import Classifier
+    from advcli.threat.threat import Norm, Threat
 
-# Imported when they are first used: ``import advcli`` and the command's help need neither NumPy nor TensorFlow.
+# Written out, because type checkers read it. The names are imported when they are first used: ``import advcli`` and the
+# command's help need neither NumPy nor TensorFlow.
+__all__ = [
+    "Adversarial",
+    "Classifier",
+    "Norm",
+    "Records",
+    "Threat",
+    "__version__",
+    "attack",
+    "benchmark",
+    "explain",
+    "load",
+    "train",
+]
+# Where those are that are not in the library itself.
 _HOMES = {
-    "Adversarial": "advcli.library",
     "Classifier": "advcli.model.classifier",
     "Norm": "advcli.threat.threat",
-    "Records": "advcli.library",
     "Threat": "advcli.threat.threat",
-    "attack": "advcli.library",
-    "benchmark": "advcli.library",
-    "explain": "advcli.library",
-    "load": "advcli.library",
-    "train": "advcli.library",
 }
-__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'advcli' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_HOMES.get(name, "advcli.library")), name)
 
 
 def __dir__() -> list[str]:

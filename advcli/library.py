@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, TypeVar, get_args, get_origin, get_type_hints, overload
 
 import numpy as np
 
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
 # A run folder, a model file, an endpoint, a backbone's name, or a Keras model.
 Model = str | Path | KerasModel
+Files = str | Path | Sequence[str | Path]
+# The class of each image: whole numbers, which may be floats; or names too.
+Indices = np.ndarray | Sequence[float] | Sequence[np.integer]
+Labels = Indices | Sequence[str]
 Reported = Callable[[Progress], None]
 _Kind = TypeVar("_Kind")
 _Request = TypeVar("_Request", bound="DataclassInstance")
@@ -99,9 +103,29 @@ def load(model: Model, **options: object) -> Classifier:
         return _filled(ModelOptions, options).choose(_saved(model, stack)).load()
 
 
+@overload
 def attack(
-    images: str | Path | Sequence[str | Path] | np.ndarray | AttackRequest,
-    labels: np.ndarray | None = None,
+    images: np.ndarray,
+    labels: Labels | None = None,
+    *,
+    model: Model | Sequence[Model] = "mobilenetv2",
+    progress: Reported | None = None,
+    **options: object,
+) -> Adversarial: ...
+@overload
+def attack(
+    images: Files,
+    labels: None = None,
+    *,
+    model: Model | Sequence[Model] = "mobilenetv2",
+    progress: Reported | None = None,
+    **options: object,
+) -> Records: ...
+@overload
+def attack(images: AttackRequest, *, progress: Reported | None = None) -> Records: ...
+def attack(
+    images: Files | np.ndarray | AttackRequest,
+    labels: Labels | None = None,
     *,
     model: Model | Sequence[Model] = "mobilenetv2",
     progress: Reported | None = None,
@@ -140,7 +164,7 @@ def attack(
         return _kept(run(request), progress)
 
 
-def _attack_array(request: AttackRequest, images: np.ndarray, labels: np.ndarray | None) -> Adversarial:
+def _attack_array(request: AttackRequest, images: np.ndarray, labels: Labels | None) -> Adversarial:
     pixels = _in_unit_range(images)
     choice = request.choose(request.models[0])
     classifiers = load_all(request.choose_models())
@@ -166,7 +190,7 @@ def _attack_array(request: AttackRequest, images: np.ndarray, labels: np.ndarray
     return Adversarial(found.points, predicted, np.asarray(fooled), found.queries)
 
 
-def _classes(labels: object, classifier: Classifier, count: int) -> np.ndarray:
+def _classes(labels: Labels, classifier: Classifier, count: int) -> np.ndarray:
     """Return the true classes of an array's images as indices: (N,) indices or names -> (N,) int.
 
     Raises:
@@ -206,7 +230,7 @@ def _masks(file: Path | None, pixels: np.ndarray) -> np.ndarray | None:
 
 def benchmark(
     *models: Model | BenchmarkRequest,
-    data: str | Path | tuple[np.ndarray, np.ndarray] = "",
+    data: str | Path | tuple[np.ndarray, Indices] = "",
     progress: Reported | None = None,
     **options: object,
 ) -> Records:
@@ -236,8 +260,26 @@ def benchmark(
         return _kept(evaluate(request, _filled(BenchmarkExecution, how)), progress)
 
 
+@overload
 def explain(
-    images: str | Path | Sequence[str | Path] | np.ndarray | ExplainRequest,
+    images: np.ndarray,
+    *,
+    model: Model = "mobilenetv2",
+    progress: Reported | None = None,
+    **options: object,
+) -> dict[str, np.ndarray]: ...
+@overload
+def explain(
+    images: Files,
+    *,
+    model: Model = "mobilenetv2",
+    progress: Reported | None = None,
+    **options: object,
+) -> Records: ...
+@overload
+def explain(images: ExplainRequest, *, progress: Reported | None = None) -> Records: ...
+def explain(
+    images: Files | np.ndarray | ExplainRequest,
     *,
     model: Model = "mobilenetv2",
     progress: Reported | None = None,
@@ -369,7 +411,7 @@ def _saved(model: Model, stack: ExitStack) -> str:
 
 
 def _saved_arrays(
-    images: np.ndarray, labels: np.ndarray, models: Sequence[str], options: dict[str, object], stack: ExitStack
+    images: np.ndarray, labels: Indices, models: Sequence[str], options: dict[str, object], stack: ExitStack
 ) -> str:
     """Save arrays as a data set for the time of the call, with the classes of the first model."""
     if not models:

@@ -45,6 +45,7 @@ def interrupted_at(step: int, path: Path) -> bool:
 def test_an_interrupt_at_any_line_leaves_no_temporary_file(exists: bool, tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     contents = set()
+    step = 0
     for step in range(100):
         if exists:
             path.write_bytes(b"old")

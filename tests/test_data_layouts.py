@@ -1,6 +1,7 @@
 """The same images in every layout give the same verdicts, image by image."""
 
 import csv
+import importlib
 import io
 import json
 import struct
@@ -93,8 +94,7 @@ def image_folder(pictures: list[Picture], ids: tuple[str, ...], top: Path) -> Pa
 
 def parquet(pictures: list[Picture], ids: tuple[str, ...], top: Path) -> Path:
     pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet as writer
-
+    writer = importlib.import_module("pyarrow.parquet")
     (top / "data" / "data").mkdir(parents=True)
     features = {"label": {"names": list(ids), "_type": "ClassLabel"}, "image": {"_type": "Image"}}
     for part, count in ((0, 7), (1, None)):
@@ -365,10 +365,11 @@ def test_accuracy_by_a_column(pictures: list[Picture], model: Path, tmp_path: Pa
     assert any(str(drawn.title) == "Accuracy by value, the lowest first" for drawn in benchmark_tables(found))
     resumed = list(evaluate(Request(by=("light",)), Execution(resume=tmp_path / "r.jsonl")))
     assert untimed(each for each in resumed if isinstance(each, SliceScore)) == untimed(slices)
-    for changes, said in (
+    mistakes: list[tuple[dict[str, Any], str]] = [
         ({"by": ("lihgt",)}, "did you mean 'light'"),
         ({"fail_under": ("clean@light=1",)}, "--by light"),
-    ):
+    ]
+    for changes, said in mistakes:
         with pytest.raises(UsageError) as error:
             list(evaluate(Request(**usual, **changes)))
         assert said in error.value.hint
@@ -382,7 +383,9 @@ def test_holms_correction() -> None:
     draw = np.random.default_rng(0)
     for count in (1, 2, 5, 9):
         p_values = draw.random(count) ** 3
-        np.testing.assert_allclose(holm(p_values.tolist()), multipletests(p_values, method="holm")[1])
+        corrected = multipletests(p_values, method="holm")[1]
+        assert corrected is not None
+        np.testing.assert_allclose(holm(p_values.tolist()), corrected)
 
 
 # Containers

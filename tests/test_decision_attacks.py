@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.black_box import BlackBox, ScoreFunction, asking_anew
 from advcli.model.classifier import Classifier, predicted_classes
+from advcli.records import Attacked, Score
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.repeats import first_wrong
@@ -135,9 +137,15 @@ def test_a_file_to_start_from(linear: Classifier, tmp_path: Path) -> None:
     start = np.repeat(np.repeat(start_of(linear, target), 2, axis=0), 2, axis=1)
     png.write(tmp_path / "a.png", pixels)
     png.write(tmp_path / "start.png", start)
-    common = {"model": str(tmp_path / "linear.keras"), "attack": "hopskipjump:queries=500", "target": str(target)}
+    common: dict[str, Any] = {
+        "model": str(tmp_path / "linear.keras"),
+        "attack": "hopskipjump:queries=500",
+        "target": str(target),
+    }
     common |= {"norm": "l2", "eps": 10.0, "input_range": (0.0, 1.0)}
-    (record,) = advcli.attack(tmp_path / "a.png", start=tmp_path / "start.png", out=tmp_path, **common)
+    records = advcli.attack(tmp_path / "a.png", start=tmp_path / "start.png", out=tmp_path, **common)
+    (record,) = records
+    assert isinstance(record, Attacked)
     assert record.fooled
     assert record.after.index == target
     assert record.start == str(tmp_path / "start.png")
@@ -325,7 +333,7 @@ def test_an_image_withstands_if_all_of_its_predictions_are_right(kind: str, tmp_
     common = {"attacks": ["noise:queries=2"], "eps": ["1/255"], "checks": False, **options}
     for repeats in (1, 8):
         records = advcli.benchmark(model, data=(pixels, labels), repeats=repeats, out=tmp_path / f"{repeats}", **common)
-        scores = [record for record in records if record.type == "score"]
+        scores = records.of(Score)
         assert {score.repeats for score in scores} == {repeats}
         assert all(("in all of 8 predictions" in score.protocol) == (repeats == 8) for score in scores)
         shares[repeats] = {score.perturbation: score.accuracy for score in scores}

@@ -84,9 +84,7 @@ def folder(pair: tuple[Classifier, Classifier], tmp_path_factory: pytest.TempPat
 
 
 def craft(folder: Path, out: Path, *models: str, **options: Any) -> list[Attacked]:
-    found = attack(folder / "photos", model=[folder / model for model in models], out=out, **options)
-    assert not isinstance(found, tuple)
-    return found.of(Attacked)  # pyright: ignore[reportAttributeAccessIssue]  files were attacked, not an array
+    return attack(folder / "photos", model=[folder / model for model in models], out=out, **options).of(Attacked)
 
 
 def scored(classifier: Classifier, output: str | None, label: str) -> float:

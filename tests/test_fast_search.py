@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -30,6 +30,8 @@ from advcli.threat.threat import Norm, Threat
 from benchmark_records import attacked, every_kind, examples
 from conftest import make_classifier, weights_of
 from pages import refuse_faults
+
+Kind = TypeVar("Kind", bound=Record)
 
 SPEC = "autoattack:version=fast"
 SHOWN = f"fast search ({SPEC})"
@@ -166,7 +168,7 @@ def test_its_title_and_protocol_never_say_autoattack() -> None:
     assert "AutoAttack" not in protocol
 
 
-def renamed(record: Record) -> Record:
+def renamed(record: Kind) -> Kind:
     """Let the record be about the fast search, wherever it is about PGD."""
     old = "pgd:steps=20"
 

@@ -80,7 +80,7 @@ def test_of_equal_pixels_no_more_are_kept_than_may_change() -> None:
     original = tf.fill((3, 4, 5, 3), 0.5)
     threat = Threat(Norm.L0, 7.0)
     np.testing.assert_array_equal(threat.size(threat.project(original + 0.25, original) - original), 7)
-    grown = Threat(Norm.L0, tf.constant(7.0))  # pyright: ignore[reportArgumentType]  training makes it a tensor
+    grown = Threat(Norm.L0, tf.constant(7.0))  # training makes it a tensor
     np.testing.assert_array_equal(threat.size(grown.project(original + 0.25, original) - original), 7)
 
 
@@ -129,6 +129,7 @@ def test_the_file_and_its_record_count_pixels(linear: Classifier, tmp_path: Path
     events = attack_files(linear, {tmp_path / "a.png": tmp_path / "b"}, search, request)
     (record,) = (event for event in events if isinstance(event, Attacked))
     assert record.output is not None
+    assert record.l0 is not None
     count = int((images.read(Path(record.output)) != before).any(axis=-1).sum())
     assert 1 <= count == record.l0 <= 4
     assert (record.norm, record.eps) == ("l0", 4.0)

@@ -151,11 +151,22 @@ def small() -> KerasModel:
 def test_labels_are_indices_or_names() -> None:
     results = [
         advcli.attack(PAIR, labels, model=small(), attack="fgsm", eps=0.2, input_range="0,1")
-        for labels in ([1, 2], [1.0, 2.0], np.array([1, 2], np.uint8), ["1", "2"])
+        for labels in ([1, 2], [1.0, 2.0], np.array([1, 2], np.uint8), [np.int64(1), np.int64(2)], ["1", "2"])
     ]
     for found in results[1:]:
         np.testing.assert_array_equal(found.images, results[0].images)
     assert repr(results[0]) == f"Adversarial({results[0].fooled.sum()} of 2 images fooled)"
+
+
+def test_a_list_of_classes_is_benchmarked_like_an_array() -> None:
+    classes = [int(small().predict(PAIR, verbose=0).argmax(axis=1)[0]), 0]
+    scores = [
+        advcli.benchmark(small(), data=(PAIR, labels), input_range="0,1", attacks=["fgsm"], eps="0.1", checks=False)
+        for labels in (classes, np.array(classes))
+    ]
+    by_list, by_array = ([score.correct for score in each.of(Score)] for each in scores)
+    assert by_list == by_array
+    assert by_list[0] >= 1
 
 
 def test_the_hint_is_part_of_a_traceback() -> None:
@@ -175,7 +186,7 @@ def test_the_hint_is_part_of_a_traceback() -> None:
         (lambda: advcli.attack(np.zeros((0, 8, 8, 3)), model=small(), input_range="0,1"), "holds no images for"),
         (lambda: advcli.attack(np.zeros((2, 8, 8, 1)), model=small(), input_range="0,1"), "takes (N, H, W, 3)"),
         (lambda: advcli.attack(PAIR, [0, 1, 2], model=small(), input_range="0,1"), "labels of shape 3 for 2 images"),
-        (lambda: advcli.attack(PAIR, 1, model=small(), input_range="0,1"), "one value"),
+        (lambda: advcli.attack(PAIR, 1, model=small(), input_range="0,1"), "one value"),  # pyright: ignore[reportCallIssue, reportArgumentType]  not even a sequence
         (lambda: advcli.attack(PAIR, [0, 9], model=small(), input_range="0,1"), "from 0 to 9"),
         (lambda: advcli.attack(PAIR, [-1, 0], model=small(), input_range="0,1"), "from -1 to 0"),
         (lambda: advcli.attack(PAIR, [0.5, 0], model=small(), input_range="0,1"), "from 0.0 to 0.5"),

@@ -186,8 +186,10 @@ def test_a_mask_is_brought_to_the_models_size_with_its_image(fit: str, linear: C
     shown = np.zeros((40, 80), np.uint8)
     shown[10:30, 30:70] = 255
     Image.fromarray(shown).save(tmp_path / "a.png")
-    fitted = replace(linear, fitting=fit)  # pyright: ignore[reportArgumentType]  options of several types
-    ((picture,),) = groups([tmp_path / "a.png"], fitted, True, 1, {tmp_path / "a.png": tmp_path / "a.png"})
+    fitted = replace(linear, fitting=fit)
+    (group,) = groups([tmp_path / "a.png"], fitted, True, 1, {tmp_path / "a.png": tmp_path / "a.png"})
+    assert isinstance(group, list)
+    (picture,) = group
     assert picture.mask is not None
     assert picture.pixels.shape == (8, 8, 3)
     grey = picture.pixels.mean(axis=-1)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +20,7 @@ def test_the_cells_run_in_their_order(
     monkeypatch.chdir(tmp_path)
     plt.switch_backend("agg")
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
-    space = {"__name__": "__main__"}
+    space: dict[str, Any] = {"__name__": "__main__"}
     try:
         for number, cell in enumerate(cells, 1):
             exec(compile("".join(cell["source"]), f"{NOTEBOOK.name}, code cell {number}", "exec"), space)

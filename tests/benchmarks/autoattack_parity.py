@@ -17,6 +17,7 @@ import numpy as np
 import typer
 
 from advcli import registry
+from advcli.backend import tf
 from advcli.data.dataset import decode
 from advcli.datasets import find
 from advcli.model.classifier import Classifier
@@ -107,7 +108,7 @@ def compare(
         begun = time.perf_counter()
         attack = CompiledAttack(classifier, registry.build("attacks", specs[name]), threat, seed)
         points, _ = attack(images[clean], labels[clean])
-        longest = threat.size(points - images[clean]).numpy().max()
+        longest = threat.size(tf.constant(points - images[clean])).numpy().max()
         assert longest <= threat.eps * (1 + 1e-6), f"{name} left the ball: {longest}"
         here = np.zeros(len(images), bool)
         here[clean] = classifier.classes(points) == labels[clean]

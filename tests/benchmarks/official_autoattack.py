@@ -6,12 +6,13 @@ OFFICIAL is a checkout of https://github.com/fra31/auto-attack. This needs an en
 typer, none of advcli. Each attack runs alone on all images that are correct without perturbation, then the suite.
 """
 
+import importlib
 import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -34,24 +35,26 @@ def main(
     threads: int = 1,
 ) -> None:
     """Write which images are correct without perturbation and under each attack."""
-    import torch
-
+    # By name: an environment of advcli, in which types are checked, has neither package.
+    torch = importlib.import_module("torch")
     sys.path.insert(0, str(official))
     import keras
-    from autoattack import AutoAttack
+
+    make_suite = importlib.import_module("autoattack").AutoAttack
 
     torch.set_num_threads(threads)
     network = keras.models.load_model(model)
+    assert isinstance(network, keras.Model)
     network.trainable = False
     with np.load(data) as arrays:
         pixels, labels = arrays["x_test"][:first], arrays["y_test"][:first]
     images = torch.tensor(pixels.reshape(first, 1, *pixels.shape[1:3]), dtype=torch.float32) / 255
     truth = torch.tensor(labels.astype(np.int64))
 
-    def logits(points: torch.Tensor) -> torch.Tensor:
+    def logits(points: Any) -> Any:
         return network(points.permute(0, 2, 3, 1), training=False)
 
-    def correct(points: torch.Tensor) -> list[bool]:
+    def correct(points: Any) -> list[bool]:
         with torch.no_grad():
             return (logits(points).argmax(dim=1) == truth).tolist()
 
@@ -60,7 +63,7 @@ def main(
     correct_under = found.setdefault("correct", {})
     correct_under["clean"] = correct(images)
     for name in part or PARTS:
-        suite = AutoAttack(logits, norm=norm, eps=eps, seed=seed, version="standard", device="cpu", verbose=False)
+        suite = make_suite(logits, norm=norm, eps=eps, seed=seed, version="standard", device="cpu", verbose=False)
         if name != "autoattack-standard":
             suite.attacks_to_run = [name]
         begun = time.perf_counter()

@@ -20,6 +20,7 @@ from scipy.stats import binomtest
 
 from advcli import registry
 from advcli.augmentations import noise_augmentations
+from advcli.backend import tf
 from advcli.corruptions import PUBLISHED, corrupted
 from advcli.data.dataset import Images, decode
 from advcli.datasets import find
@@ -44,7 +45,7 @@ def error_of(scores: np.ndarray, labels: np.ndarray) -> float:
 def noisy(name: str, pixels: np.ndarray) -> np.ndarray:
     """Add a noise to every image, as 8 bits."""
     seeds = np.stack([np.arange(len(pixels)), np.zeros(len(pixels), int)], axis=1).astype(np.int32)
-    found = np.asarray(noise_on_all(name)(pixels, ImageRng(seeds)))
+    found = np.asarray(noise_on_all(name)(tf.constant(pixels), ImageRng(tf.constant(seeds))))
     return np.round(np.clip(found, 0, 1) * 255).astype(np.float32) / 255
 
 

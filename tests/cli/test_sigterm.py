@@ -224,6 +224,8 @@ def test_a_universal_attack_leaves_out_no_image(advcli: Command, tmp_path: Path)
 
 def test_only_what_nobody_writes_is_removed(tmp_path: Path) -> None:
     file = tmp_path / ("x" * 240 + ".png")
+    kept = tmp_path / "kept"
+    temporary = beside = Path()  # pytest.raises may leave the block before they are set
     with pytest.raises(AdvcliError), whole_file(file) as being_written:
         being_written.write(b"some")
         temporary = Path(being_written.name)
@@ -233,7 +235,7 @@ def test_only_what_nobody_writes_is_removed(tmp_path: Path) -> None:
         remove_leftovers([file])
         assert temporary.exists()
         assert beside.exists()
-        kept = temporary.rename(tmp_path / "kept")
+        temporary.rename(kept)
     kept.rename(temporary)
     others = [tmp_path / name for name in (f".{'x' * 199}.aaaaaaaa.tmp", f"{temporary.name}.keras.old", "notes.tmp")]
     for other in others:

@@ -27,7 +27,7 @@ def test_weights_are_those_of_the_formula() -> None:
     np.testing.assert_allclose(balanced_weights(LABELS, 4), [27 / 60, 27 / 15, 27 / 6, 9.0])
     weights = balanced_weights(LABELS, 3)
     # Each class counts the same, and all images together as many as they are.
-    np.testing.assert_allclose([weights[c] * (c == LABELS).sum() for c in range(3)], [9, 9, 9], rtol=1e-6)
+    np.testing.assert_allclose([weights[c] * np.sum(c == LABELS) for c in range(3)], [9, 9, 9], rtol=1e-6)
 
 
 def test_a_balanced_epoch_has_equally_many_of_each_class() -> None:

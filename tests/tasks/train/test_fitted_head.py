@@ -11,7 +11,7 @@ from test_from_a_model import data, request_for
 import foreign
 from advcli.backend import keras, tf
 from advcli.data.dataset import Images
-from advcli.model.classifier import wrap
+from advcli.model.classifier import Classifier, wrap
 from advcli.records import Epoch
 from advcli.tasks.train.fitted_head import fit_head, linear_head
 from advcli.tasks.train.request import Execution
@@ -19,7 +19,7 @@ from advcli.tasks.train.run import make_job
 from tiny_runs import TINY, data_for, trainer_for
 
 
-def of_digits() -> tuple[object, Images, Images]:
+def of_digits() -> tuple[Classifier, Images, Images]:
     classifier = trainer_for(replace(TINY, backbone="small:width=8")).classifier
     images = data_for(TINY)
     return classifier, images.train, images.validation
@@ -51,6 +51,7 @@ def test_the_head_is_the_penalised_logistic_regression_and_nothing_else_moves() 
 def test_a_class_without_an_image_is_never_predicted() -> None:
     classifier, train, validation = of_digits()
     head = linear_head(classifier, validation)
+    assert head is not None
     some = train.take(np.flatnonzero(train.labels != 3))
     fit_head(classifier, head, some, validation, (), seed=0)
     assert 3 not in classifier.predict(train.at(slice(None))[0]).argmax(axis=1)
@@ -66,6 +67,7 @@ def test_two_classes_of_one_score() -> None:
     labels = np.arange(60, dtype=np.int32) % 2
     images = Images((labels[:, None, None, None] * 0.5 + rng.uniform(0, 0.5, (60, 8, 8, 3))).astype(np.float32), labels)
     head = linear_head(classifier, images)
+    assert head is not None
     fitted = fit_head(classifier, head, images, images, (), seed=0)
     assert fitted.accuracy == 1.0
     assert (classifier.predict(images.pixels).argmax(axis=1) == labels).all()

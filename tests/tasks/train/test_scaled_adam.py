@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from advcli.backend import keras, tf
+from advcli.backend import KerasModel, keras, tf
 from advcli.tasks.train.scaled_adam import filter_axes, make_scaled_adam
 
 
-def network() -> object:
+def network() -> KerasModel:
     inputs = keras.Input((6, 6, 3))
     x = keras.layers.Conv2D(4, 3, use_bias=True, name="plain")(inputs)
     x = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False, name="one_by_one")(x)
