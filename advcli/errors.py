@@ -67,7 +67,10 @@ def is_interrupt(error: BaseException) -> bool:
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and id(found) not in seen:
-        if isinstance(found, KeyboardInterrupt):
+        # Of an error that it cannot hand on, pybind11 keeps the name alone.
+        if isinstance(found, KeyboardInterrupt) or (
+            isinstance(found, RuntimeError) and "REPLACED BY KeyboardInterrupt" in str(found)
+        ):
             return True
         seen.add(id(found))
         found = found.__cause__ or found.__context__

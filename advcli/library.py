@@ -150,6 +150,7 @@ def attack(
     from advcli.tasks.attack.run import run
 
     if isinstance(images, AttackRequest):
+        _refuse_beside_request(options)
         return _kept(run(images), progress)
     with ExitStack() as stack:
         several = isinstance(model, list | tuple)
@@ -304,6 +305,7 @@ def explain(
     from advcli.tasks.explain.start import start
 
     if isinstance(images, ExplainRequest):
+        _refuse_beside_request(options)
         return _kept(start(images), progress)
     with ExitStack() as stack:
         name = _saved(model, stack)
@@ -349,12 +351,17 @@ def train(request: TrainRequest | None = None, *, progress: Reported | None = No
     from advcli.tasks.train.run import make_job
 
     how, options = _split(TrainExecution, options)
-    if request is not None and options:
-        raise UsageError(f"{min(options)} is an option of the request", "give it to the request")
+    if request is not None:
+        _refuse_beside_request(options)
     request = request or _filled(TrainRequest, options)
     execution = _filled(TrainExecution, how)
     job = (make_average if execution.average else make_job)(request, execution, {*options, *how} or None)
     return _kept(job.events(), progress)
+
+
+def _refuse_beside_request(options: dict[str, object]) -> None:
+    if options:
+        raise UsageError(f"{min(options)} is an option of the request", "give it to the request")
 
 
 def _kept(events: Iterable[Record | Progress], progress: Reported | None) -> Records:
@@ -386,6 +393,9 @@ def _filled(kind: type[_Request], options: dict[str, object]) -> _Request:
         if name not in known:
             raise UsageError(f"there is no option '{name}'", nearest(name, known))
         given = declared.get(name)
+        if value is not None and tuple[str, ...] in (hints.get(name), *get_args(hints.get(name))):
+            items = value if isinstance(value, list | tuple) else [value]
+            value = [str(item) if isinstance(item, int | float | Path) else item for item in items]
         if given is not None and given.parse is not None and not given.several and isinstance(value, str):
             value = given.parse(value)
         elif given is not None and given.several and given.parse is not None:

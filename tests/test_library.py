@@ -14,7 +14,9 @@ import advcli
 from advcli.backend import KerasModel, keras
 from advcli.errors import UsageError
 from advcli.records import Attacked, Epoch, Score, Trained
+from advcli.tasks.attack.request import Request as AttackRequest
 from advcli.tasks.benchmark.request import Request
+from advcli.tasks.explain.request import Request as ExplainRequest
 from conftest import make_classifier
 
 
@@ -169,6 +171,12 @@ def test_a_list_of_classes_is_benchmarked_like_an_array() -> None:
     assert by_list[0] >= 1
 
 
+@pytest.mark.parametrize("eps", [0.1, [0.1], (0.1,), "0.1"], ids=["number", "list", "tuple", "text"])
+def test_a_radius_is_a_number_or_a_text(eps: object) -> None:
+    found = advcli.benchmark(small(), data=(PAIR, [0, 1]), input_range="0,1", attacks="fgsm", eps=eps, checks=False)
+    assert {each.eps for each in found.of(Score) if each.perturbation == "fgsm"} == {0.1}
+
+
 def test_the_hint_is_part_of_a_traceback() -> None:
     with pytest.raises(UsageError) as caught:
         advcli.attack(PAIR, [0], model=small(), input_range="0,1")
@@ -194,6 +202,12 @@ def test_the_hint_is_part_of_a_traceback() -> None:
         (lambda: advcli.attack(PAIR, ["1", "cat"], model=small(), input_range="0,1"), "no class 'cat'"),
         (lambda: advcli.load("linear", input_range="0"), "--input-range"),
         (lambda: advcli.train(data="digits", epocs=3), "did you mean 'epochs'"),
+        # What the types refuse, too.
+        (
+            lambda: vars(advcli)["attack"](AttackRequest(files=(Path("x.png"),)), eps=0.1),
+            "eps is an option of the request",
+        ),
+        (lambda: vars(advcli)["explain"](ExplainRequest(files=(Path("x.png"),)), seed=1), "seed is an option of the"),
     ],
 )
 def test_mistakes_are_named(call: Callable[[], object], message: str) -> None:
