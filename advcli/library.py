@@ -393,17 +393,21 @@ def _filled(kind: type[_Request], options: dict[str, object]) -> _Request:
         if name not in known:
             raise UsageError(f"there is no option '{name}'", nearest(name, known))
         given = declared.get(name)
-        if value is not None and tuple[str, ...] in (hints.get(name), *get_args(hints.get(name))):
-            items = value if isinstance(value, list | tuple) else [value]
-            value = [str(item) if isinstance(item, int | float | Path) else item for item in items]
-        if given is not None and given.parse is not None and not given.several and isinstance(value, str):
-            value = given.parse(value)
-        elif given is not None and given.several and given.parse is not None:
-            value = given.parse([value] if isinstance(value, str) else value)
-        elif isinstance(value, str) and get_origin(hints.get(name)) is tuple:
-            value = (value,)
-        elif isinstance(value, str) and Path in (hints.get(name), *get_args(hints.get(name))):
-            value = Path(value)
+        accepted = (hints.get(name), *get_args(hints.get(name)))
+        parse = None if given is None else given.parse
+        several = given is not None and given.several
+        if parse is not None and not several and isinstance(value, str):
+            value = parse(value)
+        else:
+            if value is not None and tuple[str, ...] in accepted:
+                items = value if isinstance(value, list | tuple) else [value]
+                value = [str(item) if isinstance(item, int | float | Path) else item for item in items]
+            if parse is not None and several:
+                value = parse([value] if isinstance(value, str) else value)
+            elif isinstance(value, str) and get_origin(hints.get(name)) is tuple:
+                value = (value,)
+            elif isinstance(value, str) and Path in accepted:
+                value = Path(value)
         values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,6 +176,16 @@ def test_a_list_of_classes_is_benchmarked_like_an_array() -> None:
 def test_a_radius_is_a_number_or_a_text(eps: object) -> None:
     found = advcli.benchmark(small(), data=(PAIR, [0, 1]), input_range="0,1", attacks="fgsm", eps=eps, checks=False)
     assert {each.eps for each in found.of(Score) if each.perturbation == "fgsm"} == {0.1}
+
+
+def test_a_list_of_names_in_one_text_is_read_as_on_the_command_line(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("cat\ndog\nfox\nowl\n")
+    images = np.concatenate([PAIR, PAIR[:1]])
+    usual: dict[str, Any] = {"input_range": "0,1", "labels": labels, "attacks": "none", "checks": False}
+    for classes in ("cat,fox", ["cat", "fox"], ("cat", "fox")):
+        found = advcli.benchmark(small(), data=(images, [0, 1, 2]), classes=classes, **usual)
+        assert {score.images for score in found.of(Score)} == {2}
 
 
 def test_the_hint_is_part_of_a_traceback() -> None:
