@@ -62,6 +62,24 @@ def test_an_interrupt_inside_an_executed_text_has_the_exit_code_of_any_other(tmp
         )
 
 
+def start_own_attack(body: str, folder: Path) -> "subprocess.Popen[str]":
+    """Start an attack that runs these lines."""
+    make_classifier("linear").save(folder / "model.keras")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "x.png")
+    (folder / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from advcli.attacks.noise import Noise\n"
+        "from advcli.backend import tf\n"
+        "@dataclass(frozen=True)\n"
+        "class Mine(Noise):\n"
+        "    def __call__(self, *values):\n"
+        f"{body}"
+        "COMPONENT = Mine\n"
+    )
+    call = ("attack", "x.png", "--model", "model.keras", "--attack", "./mine.py", "--unsafe-load", "--quiet")
+    return start((sys.executable, "-m", "advcli"), folder, *call)
+
+
 CLEARING_UP = """        try:
             raise KeyboardInterrupt
         finally:
@@ -77,19 +95,7 @@ IN_PYBIND11 = """        raise RuntimeError(
 @pytest.mark.parametrize("raised", [CLEARING_UP, IN_PYBIND11])
 def test_an_interrupt_that_a_library_makes_another_error_of_is_an_interrupt(raised: str, tmp_path: Path) -> None:
     """As TensorFlow's own stack of names does, which fails where it is left half way, or its calls from C++."""
-    make_classifier("linear").save(tmp_path / "model.keras")
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")
-    (tmp_path / "mine.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from advcli.attacks.noise import Noise\n"
-        "@dataclass(frozen=True)\n"
-        "class Mine(Noise):\n"
-        "    def __call__(self, *values):\n"
-        f"{raised}"
-        "COMPONENT = Mine\n"
-    )
-    call = ("attack", "x.png", "--model", "model.keras", "--attack", "./mine.py", "--unsafe-load", "--quiet")
-    process = start((sys.executable, "-m", "advcli"), tmp_path, *call)
+    process = start_own_attack(raised, tmp_path)
     stdout, stderr = process.communicate(timeout=120)
     assert (process.returncode, stderr) == (130, "advcli: error: interrupted\n"), stdout
 
@@ -98,25 +104,15 @@ def test_an_interrupt_that_a_library_makes_another_error_of_is_an_interrupt(rais
 def test_a_computation_that_goes_on_is_ended_by_the_second_signal(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    make_classifier("linear").save(tmp_path / "model.keras")
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")
-    (tmp_path / "mine.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from advcli.attacks.noise import Noise\n"
-        "from advcli.backend import tf\n"
-        "@dataclass(frozen=True)\n"
-        "class Mine(Noise):\n"
-        "    def __call__(self, *values):\n"
+    computation = (
         "        started = tf.print('computing')\n"
         "        with tf.control_dependencies([started]):\n"
         "            number = tf.constant(0, tf.int64)\n"
         "        end = tf.while_loop(lambda i: i < 10**15, lambda i: (i + 1,), (number,))\n"
         "        with tf.control_dependencies(end):\n"
         "            return super().__call__(*values)\n"
-        "COMPONENT = Mine\n"
     )
-    call = ("attack", "x.png", "--model", "model.keras", "--attack", "./mine.py", "--unsafe-load", "--quiet")
-    process = start((sys.executable, "-m", "advcli"), tmp_path, *call)
+    process = start_own_attack(computation, tmp_path)
     assert process.stderr is not None
     assert process.stderr.readline() == "computing\n"
     process.send_signal(number)
