@@ -53,7 +53,9 @@ def describe_components(family: str) -> str:
     for name in registry.names(family):
         options = ",".join(f"{key}={value}" for key, value in registry.options(family, name).items())
         typed = typed_name(family, name)
-        facts = [text for key in ("kind", "norms", "group") if (text := _fact(family, name, key))]
+        unbounded = registry.class_value(family, name, "bounded") is False
+        kind, norms, group = (_fact(family, name, key) for key in ("kind", "norms", "group"))
+        facts = [text for text in (kind, "no norm" if unbounded else norms, group) if text]
         lengths = registry.lengths(family, name)
         facts += [f"{', '.join(lengths)}: pixel values in [0, 1]"] if lengths else []
         behind = f" ({'; '.join(facts)})" if facts else ""

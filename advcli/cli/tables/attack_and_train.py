@@ -90,27 +90,34 @@ def _attacked(records: Sequence[Attacked]) -> Table:
         headings.insert(6, spell_norm(first.norm))
     if first.minimal:
         headings.insert(4, "smallest radius")
+    rows = [_cells(record, all_five=len(records) <= _FEW) for record in records]
+    # What is the same for all images is said once.
+    same = [heading for heading in ("L-inf", "queries") if len({str(row[heading]) for row in rows}) == 1 < len(rows)]
+    table.caption = Text("; ".join([caption, *(f"{heading} {rows[0][heading]} each" for heading in same)]))
+    headings = [heading for heading in headings if heading not in same]
     for heading in headings:
         table.add_column(heading, overflow="fold", justify="right" if heading in numbers else "left")
-    for record in records:
-        before, after = (
-            (record.before_top, record.after_top) if len(records) <= _FEW else ((record.before,), (record.after,))
-        )
-        cells = {
-            "image": Text(record.image),
-            "before": _ranking(before, record.before.index),
-            "after": _ranking(after, record.before.index),
-            "fooled": Text("yes", "bold red") if record.fooled else Text("no", "green"),
-            "smallest radius": _smallest(record),
-            "L-inf": f"{record.linf * 255:.0f}/255",
-            "L2": f"{record.l2:.3f}",
-            "L1": f"{record.l1:.3f}",
-            "L0": str(record.l0),
-            "queries": str(record.queries),
-            "output": Text("\n".join(filter(None, _written(record)))),
-        }
-        table.add_row(*(cells[heading] for heading in headings), end_section=len(records) <= _FEW)
+    for row in rows:
+        table.add_row(*(row[heading] for heading in headings), end_section=len(records) <= _FEW)
     return table
+
+
+def _cells(record: Attacked, *, all_five: bool) -> dict[str, Text | str]:
+    """Write what the table of attacked images may show of one."""
+    before, after = (record.before_top, record.after_top) if all_five else ((record.before,), (record.after,))
+    return {
+        "image": Text(record.image),
+        "before": _ranking(before, record.before.index),
+        "after": _ranking(after, record.before.index),
+        "fooled": Text("yes", "bold red") if record.fooled else Text("no", "green"),
+        "smallest radius": _smallest(record),
+        "L-inf": f"{record.linf * 255:.0f}/255",
+        "L2": f"{record.l2:.3f}",
+        "L1": f"{record.l1:.3f}",
+        "L0": str(record.l0),
+        "queries": str(record.queries),
+        "output": Text("\n".join(filter(None, _written(record)))),
+    }
 
 
 def _ensemble(records: Sequence[Attacked]) -> Table:

@@ -83,7 +83,8 @@ def _sets_its_strength(score: Score) -> bool:
 def _kind(score: Score) -> str:
     if score.severity is not None:
         return Kind.CORRUPTION.value
-    is_attack = registry.canonical(score.perturbation) in registry.names("attacks")
+    # An attack in a ball may come from a file, which no family lists; noises have no ball.
+    is_attack = score.norm is not None or registry.canonical(score.perturbation) in registry.names("attacks")
     return Kind.ATTACK.value if is_attack else Kind.NOISE.value
 
 

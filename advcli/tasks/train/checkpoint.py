@@ -53,8 +53,14 @@ class Checkpoint:
         """Count one more rollback."""
         return replace(self, rollbacks=self.rollbacks + 1)
 
-    def best(self, *columns: str) -> int:
-        """Return the first epoch with the greatest values in some columns, compared in turn; 0 before the first."""
-        if not self.history:
+    def best(self, *columns: str, constant: float) -> int:
+        """Return the first epoch with the greatest values in some columns, compared in turn; 0 before the first.
+
+        An epoch whose clean accuracy is at most ``constant`` counts only where all are: a network that returns one
+        answer for all images is robust and of no use.
+        """
+        clean = next(column for column in columns if column.endswith("clean"))
+        useful = [record for record in self.history if (getattr(record, clean) or 0.0) > constant] or self.history
+        if not useful:
             return 0
-        return max(self.history, key=lambda record: tuple(getattr(record, column) or 0.0 for column in columns)).epoch
+        return max(useful, key=lambda record: tuple(getattr(record, column) or 0.0 for column in columns)).epoch

@@ -49,16 +49,17 @@ class Alarm:
     message: str
 
 
-def alarms(history: Sequence[Epoch], robust: bool) -> list[Alarm]:
+def alarms(history: Sequence[Epoch], robust: bool, constant: float) -> list[Alarm]:
     """Check the last epoch against those before it.
 
     Args:
         history: the records of whole epochs, in order.
         robust: whether these epochs aimed at robustness.
+        constant: the clean accuracy of the best network that returns one answer for all images.
     """
     found = [_zero_gradients(history), _not_falling(history), _thrown_down(history, robust)]
     if robust:
-        found += [_catastrophic(history), _robust_overfitting(history)]
+        found += [_catastrophic(history), _robust_overfitting(history, constant)]
     return [alarm for alarm in found if alarm is not None]
 
 
@@ -83,8 +84,8 @@ def _gap(epoch: Epoch) -> float:
     return epoch.single_step - epoch.robust
 
 
-def _robust_overfitting(history: Sequence[Epoch]) -> Alarm | None:
-    best = max(history, key=lambda epoch: epoch.robust)
+def _robust_overfitting(history: Sequence[Epoch], constant: float) -> Alarm | None:
+    best = max(history, key=lambda epoch: (epoch.clean > constant, epoch.robust))
     after = [epoch for epoch in history if epoch.epoch > best.epoch]
     below = len(after) >= _EPOCHS_BELOW and all(
         epoch.robust < best.robust - _BELOW_BEST for epoch in after[-_EPOCHS_BELOW:]

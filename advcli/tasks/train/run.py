@@ -240,6 +240,8 @@ class _Training:
         self.devices = devices
         self.board = run.folder / "tensorboard" if tensorboard else None
         self.common = {"model": run.name, "data": data.dataset.name, "seed": recipe.seed}
+        # The accuracy of the best network that returns one answer for all images.
+        self.constant = float(np.bincount(data.validation.labels).max()) / len(data.validation)
         if recipe.deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(recipe.seed)
@@ -297,15 +299,14 @@ class _Training:
     def _warn_of_chance(self, chosen: _Chosen) -> None:
         """Warn of a result that is no better than the same answer for every image."""
         labels = self.data.validation.labels
-        largest = float(np.bincount(labels).max()) / len(labels)
-        test = binomtest(round(chosen.clean * len(labels)), len(labels), largest, alternative="greater")
+        test = binomtest(round(chosen.clean * len(labels)), len(labels), self.constant, alternative="greater")
         if test.pvalue > _CHANCE:
             log.warning(
                 "the best epoch, %d, classifies %.1f%% of the validation images correctly; the same answer for all of "
                 "them is right for %.1f%%: train longer, or with another --learning-rate or a smaller --eps",
                 chosen.epoch,
                 100 * chosen.clean,
-                100 * largest,
+                100 * self.constant,
             )
 
     def _calibrate(self, chosen: _Chosen) -> Temperature | None:
@@ -406,7 +407,7 @@ class _Training:
             seconds=time.perf_counter() - began,
             **self.common,
         )
-        alarms = guard.alarms((*checkpoint.history, record), trainer.aims_at_robustness(number))
+        alarms = guard.alarms((*checkpoint.history, record), trainer.aims_at_robustness(number), self.constant)
         for alarm in alarms:
             log.warning("epoch %d: %s: %s", number, alarm.kind, alarm.message)
         record = replace(record, guard=tuple(alarm.kind for alarm in alarms))
@@ -416,7 +417,7 @@ class _Training:
         """Write the files of an epoch, the checkpoint last, so that a run killed before repeats the epoch."""
         trainer, run = self.trainer, self.run
         for name, columns in (("best-robust", ("robust", "clean")), ("best-clean", ("clean", "robust"))):
-            if checkpoint.best(*columns) == checkpoint.epoch:
+            if self._best(checkpoint, *columns) == checkpoint.epoch:
                 self._save(name)
         if trainer.averages is not None and self._best_average(checkpoint) == checkpoint.epoch:
             with trainer.averages.in_place():
@@ -439,7 +440,7 @@ class _Training:
     def _chosen(self, checkpoint: Checkpoint) -> _Chosen:
         """Return the best of the epochs and of their averaged weights, by what the objective aims at."""
         columns = ("robust", "clean") if self.trainer.objective.robust else ("clean", "robust")
-        best = checkpoint.history[checkpoint.best(*columns) - 1]
+        best = checkpoint.history[self._best(checkpoint, *columns) - 1]
         weights = _Chosen(f"best-{columns[0]}", best.epoch, best.clean, best.robust)
         if self.trainer.averages is None:
             return weights
@@ -449,7 +450,10 @@ class _Training:
 
     def _best_average(self, checkpoint: Checkpoint) -> int:
         columns = ("ema_robust", "ema_clean") if self.trainer.objective.robust else ("ema_clean", "ema_robust")
-        return checkpoint.best(*columns)
+        return self._best(checkpoint, *columns)
+
+    def _best(self, checkpoint: Checkpoint, *columns: str) -> int:
+        return checkpoint.best(*columns, constant=self.constant)
 
     def _must_go_back(self, record: Epoch, checkpoint: Checkpoint) -> bool:
         curable = any(kind in guard.CURABLE for kind in record.guard)
@@ -508,7 +512,7 @@ class _Training:
             robust=best.robust,
             validation_images=len(self.data.validation),
             robust_images=min(self.recipe.robust_images, len(self.data.validation)),
-            best_clean_epoch=checkpoint.best("clean", "robust"),
+            best_clean_epoch=self._best(checkpoint, "clean", "robust"),
             start=self.recipe.model,
             start_sha256=self.recipe.model_sha256 or None,
             averaged=best.file == "ema",

@@ -285,7 +285,7 @@ def test_groups_count_a_corruption_once() -> None:
 def test_groups_average_one_radius_of_one_norm() -> None:
     known = [
         made("a", "pgd", 0.9, seen=True, eps=0.05), made("a", "pgd", 0.6, seen=True, eps=0.1),
-        made("a", "apgd", 0.4, seen=True, eps=0.1), made("a", "pgd", 0.1, seen=False, eps=0.3),
+        made("a", "./mine.py", 0.4, seen=True, eps=0.1), made("a", "pgd", 0.1, seen=False, eps=0.3),
         made("a", "square", 0.95, seen=False, eps=0.05), made("a", "square", 0.8, seen=False, eps=0.1),
         made("a", "pgd", 0.3, seen=False, eps=0.1, norm="l2"), made("a", "spatial", 0.2, seen=False),
         made("a", "gaussian", 0.7, seen=False), made("a", "fog", 0.55, 3, seen=False),
@@ -298,7 +298,7 @@ def test_groups_average_one_radius_of_one_norm() -> None:
     assert found == {
         ("a", "seen", "attack", "linf", 0.05): (0.9, ("pgd",)),
         ("a", "unseen", "attack", "linf", 0.05): (0.95, ("square",)),
-        ("a", "seen", "attack", "linf", 0.1): (0.5, ("pgd", "apgd")),
+        ("a", "seen", "attack", "linf", 0.1): (0.5, ("pgd", "./mine.py")),
         ("a", "unseen", "attack", "linf", 0.1): (0.8, ("square",)),
         ("a", "unseen", "attack", "linf", 0.3): (0.1, ("pgd",)),
         ("a", "unseen", "attack", "l2", 0.1): (0.3, ("pgd",)),

@@ -15,17 +15,25 @@ def after(*accuracies: tuple[float, float]) -> Checkpoint:
 def test_the_best_epoch_is_the_robust_one_or_the_clean_one() -> None:
     checkpoint = after((0.5, 0.4), (0.9, 0.1), (0.6, 0.4), (0.6, 0.4))
     # Of equals the one that is also better in the other way, and of those the first.
-    assert checkpoint.best("robust", "clean") == 3
-    assert checkpoint.best("clean", "robust") == 2
+    assert checkpoint.best("robust", "clean", constant=0.1) == 3
+    assert checkpoint.best("clean", "robust", constant=0.1) == 2
+
+
+def test_one_answer_for_all_images_is_the_best_only_of_its_kind() -> None:
+    checkpoint = after((0.3, 0.3), (0.2, 0.2), (0.9, 0.1))
+    # The network of the first epochs may return one class, which 30% of the images have.
+    assert checkpoint.best("robust", "clean", constant=0.3) == 3
+    assert checkpoint.best("robust", "clean", constant=0.25) == 1
+    assert after((0.2, 0.2), (0.3, 0.3)).best("robust", "clean", constant=0.3) == 2
 
 
 def test_before_the_first_epoch_none_is_the_best() -> None:
-    assert Checkpoint().best("robust", "clean") == 0
+    assert Checkpoint().best("robust", "clean", constant=0.1) == 0
 
 
 def test_what_was_not_measured_is_not_the_best() -> None:
     history = (epoch_record(1, ema_robust=None), epoch_record(2, ema_robust=0.1))
-    assert Checkpoint(history).best("ema_robust") == 2
+    assert Checkpoint(history).best("ema_robust", "ema_clean", constant=0.1) == 2
 
 
 def test_steps_add_up_and_an_epoch_begins_anew() -> None:

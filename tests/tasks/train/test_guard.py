@@ -15,8 +15,8 @@ def history(**columns: Any) -> list[Epoch]:
     return [epoch_record(i, **dict(zip(columns, row, strict=True))) for i, row in enumerate(rows, start=1)]
 
 
-def kinds(epochs: list[Epoch], robust: bool = True) -> list[str]:
-    return [alarm.kind for alarm in guard.alarms(epochs, robust)]
+def kinds(epochs: list[Epoch], robust: bool = True, constant: float = 0.1) -> list[str]:
+    return [alarm.kind for alarm in guard.alarms(epochs, robust, constant)]
 
 
 def test_a_sound_run_gives_no_alarm() -> None:
@@ -59,7 +59,7 @@ def test_a_radius_that_still_grows_is_no_sign_of_a_hidden_gradient() -> None:
 
 
 def test_the_alarm_of_catastrophic_overfitting_says_what_was_seen_and_what_to_do() -> None:
-    (alarm,) = guard.alarms(history(robust=[0.5, 0.05], single_step=[0.55, 0.7]), robust=True)
+    (alarm,) = guard.alarms(history(robust=[0.5, 0.05], single_step=[0.55, 0.7]), robust=True, constant=0.1)
     for part in ("from 50.0% to 5.0%", "70.0%", "n-fgsm", "--eps", "--modifier gradalign"):
         assert part in alarm.message
 
@@ -71,7 +71,7 @@ TRAINING = [0.5, 0.6, 0.7, 0.8, 0.9]
 def test_robust_overfitting() -> None:
     epochs = history(robust=ROBUST, train_accuracy=TRAINING)
     assert [kinds(epochs[:end]) for end in range(1, 6)] == [[], [], [], [], [guard.ROBUST]]
-    (alarm,) = guard.alarms(epochs, robust=True)
+    (alarm,) = guard.alarms(epochs, robust=True, constant=0.1)
     for part in ("50.0%", "epoch 2", "are kept"):
         assert part in alarm.message
 
@@ -89,6 +89,12 @@ def test_robust_overfitting() -> None:
 )
 def test_what_only_looks_like_robust_overfitting(robust: list[float], training: list[float]) -> None:
     assert kinds(history(robust=robust, train_accuracy=training)) == []
+
+
+def test_one_answer_for_all_images_is_not_what_robustness_fell_from() -> None:
+    epochs = history(robust=[0.3, 0.1, 0.12, 0.14, 0.16], clean=[0.3, 0.7, 0.8, 0.9, 0.9], train_accuracy=TRAINING)
+    assert kinds(epochs, constant=0.2) == [guard.ROBUST]
+    assert kinds(epochs, constant=0.3) == []
 
 
 def test_runs_that_do_not_aim_at_robustness_give_no_alarm_of_it() -> None:
@@ -125,7 +131,7 @@ def test_the_loss_is_compared_from_the_first_epoch_against_the_whole_radius_on()
 
 @pytest.mark.parametrize(("share", "alarm"), [(0.0, False), (0.25, False), (0.3, True), (1.0, True)])
 def test_zero_gradients(share: float, alarm: bool) -> None:
-    found = guard.alarms([epoch_record(1, zero_gradients=share)], robust=False)
+    found = guard.alarms([epoch_record(1, zero_gradients=share)], robust=False, constant=0.1)
     assert [one.kind for one in found] == ([guard.NO_GRADIENT] if alarm else [])
     assert all(f"{share:.0%}" in one.message for one in found)
 
