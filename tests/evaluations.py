@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from advcli.model.classifier import Classifier
 from advcli.records import Record
@@ -74,6 +75,18 @@ def records(asked: Request, **how: Any) -> list[Record]:
 def untimed(found: Iterable[Record]) -> list[dict[str, Any]]:
     """Return what records say, but for the time."""
     return [{k: v for k, v in json.loads(record.to_json()).items() if k != "seconds"} for record in found]
+
+
+def close(value: Any) -> Any:
+    """Return what equals a value but for the last digits of its floats.
+
+    They depend on how many images a batch has, because a processor adds up other numbers at once.
+    """
+    if isinstance(value, dict):
+        return {key: close(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [close(item) for item in value]
+    return pytest.approx(value, rel=1e-4, abs=1e-5) if isinstance(value, float) else value
 
 
 def lines(file: Path) -> list[dict[str, Any]]:

@@ -268,9 +268,9 @@ COLLAPSING = replace(
     RECIPE,
     backbone="small:width=16",
     edge=16,
-    objective="nsl:multiplier=1,adv_step_size=0.3",
-    epochs=4,
-    learning_rate=0.1,
+    objective="nsl:multiplier=1,adv_step_size=0.4",
+    epochs=5,
+    learning_rate=0.05,
     schedule="constant",
     validation=0.2,
     robust_images=64,
@@ -292,11 +292,11 @@ def test_a_collapse_is_told_and_gone_back_from_with_half_the_rate(rolled_back: t
     assert epochs[first].single_step - epochs[first].robust > 0.2
     assert epochs[first + 1].epoch == epochs[first].epoch
     assert epochs[first + 1].learning_rate == epochs[first].learning_rate / 2
-    rates = [0.1 / 2 ** min(sum(collapsed[:i]), guard.MOST_ROLLBACKS) for i in range(len(epochs))]
+    rates = [0.05 / 2 ** min(sum(collapsed[:i]), guard.MOST_ROLLBACKS) for i in range(len(epochs))]
     assert [epoch.learning_rate for epoch in epochs[1:]] == pytest.approx(rates[1:])
     # What was undone is not in the history, and every epoch is.
     kept = [(int(row["epoch"]), float(row["loss"])) for row in rows(folder)]
-    assert [number for number, _ in kept] == [1, 2, 3, 4]
+    assert [number for number, _ in kept] == [1, 2, 3, 4, 5]
     assert (epochs[first].epoch, epochs[first].loss) not in kept
 
 

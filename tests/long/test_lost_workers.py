@@ -13,7 +13,7 @@ import pytest
 from advcli.records import Record
 from advcli.tasks.benchmark.request import Execution
 from advcli.tasks.benchmark.run import run
-from evaluations import lines, records, request, untimed
+from evaluations import close, lines, records, request, untimed
 from long import seeded, share_of
 
 pytestmark = [
@@ -82,7 +82,7 @@ def test_killed_workers_change_no_verdict(evaluated: Path, tmp_path: Path, monke
             ray.shutdown()
             cluster.shutdown()
         killed += len(dead)
-        assert untimed(together) == alone
+        assert untimed(together) == close(alone)
         judged = [
             (line["model"], line["perturbation"], line["eps"], line["severity"], row)
             for line in lines(file)

@@ -12,7 +12,7 @@ from advcli.errors import AdvcliError
 from advcli.records import Record
 from advcli.tasks.benchmark.request import Execution
 from advcli.tasks.benchmark.run import run
-from evaluations import IMAGES, lines, records, request, untimed
+from evaluations import IMAGES, close, lines, records, request, untimed
 
 ray: Any = pytest.importorskip("ray")
 
@@ -51,7 +51,7 @@ def test_a_machine_that_is_lost_costs_nothing_but_time(evaluated: Path, tmp_path
     together = [event for event in run(asked, Execution(out=file, ray=cluster.address)) if isinstance(event, Record)]
     thread.join()
     assert lost.is_set()
-    assert untimed(together) == untimed(alone)
+    assert untimed(together) == close(untimed(alone))
     judged = [
         (line["model"], line["perturbation"], line["eps"], row)
         for line in lines(file)
