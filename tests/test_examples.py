@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -61,6 +63,11 @@ def test_examples(tmp_path: Path, program: tuple[str, ...]) -> None:
         (tmp_path / "results.jsonl").rename(tmp_path / "last.jsonl")
         for name in ("report.html", "junit.xml"):
             (tmp_path / name).unlink()
+    digits = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
+    np.savez(tmp_path / "made.npz", x_train=digits, y_train=np.arange(20) % 10)
+    run(sys.executable, EXAMPLES / "fashion_mnist.py", "made.npz")
+    listed = run(tool, "attack", EXAMPLES.parent / "docs" / "pictures" / "seven.png", "--model", "mine.keras", "--json")
+    assert '"model": "mine"' in listed
     threes = ("--classes", "3,7", "--edge", "8", "--backbone", "linear", "--objective", "clean", "--epochs", "2")
     run(tool, "train", *threes, "--out", "threes")
     assert "% after FGSM at 0.25" in run(sys.executable, EXAMPLES / "threes_and_sevens.py", "threes", "threes.png")
