@@ -17,6 +17,7 @@ from advcli.tasks.attack.request import Resolved
 from advcli.tasks.attack.run import attack_files
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
+from evaluations import close, untimed
 
 
 def write(folder: Path, name: str, shape: tuple[int, ...]) -> Path:
@@ -149,14 +150,23 @@ def test_what_is_at_its_target_already_is_not_fooled(linear: Classifier, tmp_pat
     assert not record.fooled
 
 
-def test_the_same_seed_gives_the_same_file_alone_or_among_others(linear: Classifier, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_pixels_alone_or_among_others(linear: Classifier, tmp_path: Path) -> None:
     files = [write(tmp_path, f"{name}.png", (8, 8, 3)) for name in ("a", "bb", "ccc")]
-    run(linear, files, seed=4)
-    together = (tmp_path / "bb-out.adv.png").read_bytes()
-    run(linear, files[1:2], seed=4)
-    assert (tmp_path / "bb-out.adv.png").read_bytes() == together
-    run(linear, files[1:2], spec="pgd:steps=1", seed=5)
-    assert (tmp_path / "bb-out.adv.png").read_bytes() != together
+
+    def attacked(among: list[Path], **options: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        found = run(linear, among, **options)[among.index(files[1])]
+        assert isinstance(found, Attacked)
+        return read_output(found), untimed([found])[0]
+
+    together, said = attacked(files, seed=4)
+    alone, said_alone = attacked(files[1:2], seed=4)
+    np.testing.assert_array_equal(alone, together)
+    assert said_alone == close(said)
+    again, said_again = attacked(files[1:2], seed=4)
+    np.testing.assert_array_equal(again, alone)
+    assert said_again == said_alone
+    other, _ = attacked(files[1:2], spec="pgd:steps=1", seed=5)
+    assert (other != together).any()
 
 
 def test_resizing_first(linear: Classifier, tmp_path: Path) -> None:
