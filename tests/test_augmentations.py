@@ -59,7 +59,8 @@ def test_an_image_does_not_depend_on_its_batch_or_place(name: str) -> None:
     every = applied(name, images)
     for places in ([0], [32, 5], list(range(32, -1, -1))):
         some = applied(name, images[places], ImageRng(tf.gather(rng(33).seeds, places)))
-        np.testing.assert_array_equal(some, every[places])
+        # Not to the last bit: a processor adds up other numbers at once where there are fewer images.
+        np.testing.assert_allclose(some, every[places], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
