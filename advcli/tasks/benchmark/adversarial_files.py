@@ -14,6 +14,7 @@ DIR/adversarial/MODEL/ATTACK-Linf-0.0314/images-00000.npz holds a batch whose fi
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -140,7 +141,7 @@ class AdversarialFiles:
     def _drop(self, known: dict[int, Path], rows: np.ndarray) -> None:
         """Take images that are attacked again out of the files that hold them."""
         for file in {known[row] for row in rows.tolist() if row in known}:
-            with np.load(file) as content:
+            with _opened(file) as content:
                 kept = ~np.isin(content["indices"], rows)
                 count = len(kept)
                 left = {name: content[name] for name in content.files}
@@ -152,7 +153,7 @@ class AdversarialFiles:
                 left |= {name: left[name][kept] for name in of_images if len(left[name]) == count}
                 again = file.with_name(f"images-{self._number(int(left['indices'][0]))}.npz")
                 with whole_file(again) as opened:
-                    np.savez(opened, **left)
+                    np.savez(opened, allow_pickle=False, **left)
                 known.update(dict.fromkeys(left["indices"].tolist(), again))
 
     def _write_pictures(
@@ -237,13 +238,19 @@ def _title(attack: Perturbation) -> str:
     return spec if norm is None else f"{spec}-{spell_norm(norm)}-{eps:.4g}"
 
 
-def _verdicts_in(file: Path, images: int) -> tuple[np.ndarray, np.ndarray]:
+@contextmanager
+def _opened(file: Path) -> Iterator[np.lib.npyio.NpzFile]:
     try:
         with np.load(file, allow_pickle=False) as content:
-            indices, predicted = content["indices"], content["predicted"]
-            good = indices.ndim == 1 and predicted.shape == indices.shape and len(indices) > 0
-            if good and indices.dtype.kind == "i" and indices.min() >= 0 and indices.max() < images:
-                return indices, predicted
+            yield content
     except (*DAMAGED, LookupError) as error:
         raise UsageError(f"cannot read '{file}': {error}", "give another folder with --export") from error
+
+
+def _verdicts_in(file: Path, images: int) -> tuple[np.ndarray, np.ndarray]:
+    with _opened(file) as content:
+        indices, predicted = content["indices"], content["predicted"]
+        good = indices.ndim == 1 and predicted.shape == indices.shape and len(indices) > 0
+        if good and indices.dtype.kind == "i" and indices.min() >= 0 and indices.max() < images:
+            return indices, predicted
     raise UsageError(f"'{file}' is of another evaluation", "give another folder with --export")
