@@ -127,12 +127,19 @@ def folded(inputs: Any) -> Any:
     return LAYERS.BatchNormalization()(LAYERS.Dense(7)(LAYERS.Dropout(0.5)(x)))
 
 
+def grouped(inputs: Any) -> Any:
+    """Convolutions whose gradient TensorFlow has as one operation on some processors only."""
+    x = LAYERS.Conv2D(6, 3, groups=3, padding="same", activation="relu")(inputs)
+    x = LAYERS.BatchNormalization()(LAYERS.Conv2D(4, 3, groups=2, dilation_rate=2, use_bias=False)(x))
+    return LAYERS.Conv2D(4, 3, strides=2, groups=4)(LAYERS.Conv2D(4, 3, dilation_rate=(1, 2))(x))
+
+
 def operated(inputs: Any) -> Any:
     """Bare operations beside layers."""
     return LAYERS.Conv2D(4, 3)(inputs * 2 - 1) + 0.5
 
 
-@pytest.mark.parametrize("build", [branched, shared, activated, folded, operated])
+@pytest.mark.parametrize("build", [branched, shared, activated, folded, grouped, operated])
 @pytest.mark.parametrize("nested", [False, True])
 def test_graphs_of_layers(build: Callable[..., Any], nested: bool) -> None:
     keras.utils.set_random_seed(0)

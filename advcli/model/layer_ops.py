@@ -34,7 +34,20 @@ def _convolution(part: KerasLayer, kernel: Tensor) -> Operation:
     padding, dilations = part.padding.upper(), part.dilation_rate
     if kernel.shape[2] <= conv_gradient.FEW and part.groups == 1 and set(dilations) == {1}:
         return conv_gradient.of_few_channels(kernel, part.strides[0], padding)
-    return lambda x: tf.nn.conv2d(x, kernel, part.strides, padding, dilations=dilations)
+
+    def convolve(x: Tensor, kernel: Tensor) -> Tensor:
+        # Unlike conv2d it has a gradient for dilations on every processor.
+        return tf.nn.convolution(x, kernel, part.strides, padding, dilations=dilations)
+
+    if part.groups == 1:
+        return lambda x: convolve(x, kernel)
+    # One convolution of all groups has a gradient on some processors only.
+    kernels = tf.split(kernel, part.groups, axis=-1)
+
+    def convolve_groups(x: Tensor) -> Tensor:
+        return tf.concat([convolve(*pair) for pair in zip(tf.split(x, part.groups, axis=-1), kernels, strict=True)], -1)
+
+    return convolve_groups
 
 
 def _depthwise(part: KerasLayer, kernel: Tensor) -> Operation:
