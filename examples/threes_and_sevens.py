@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from advcli import registry
 from advcli.data.dataset import decode
 from advcli.datasets import find
-from advcli.model.classifier import load
+from advcli.model.load import load
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Norm, Threat
 

@@ -13,7 +13,8 @@ from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.checks import Evidence, Finding, Overlap
 from advcli.data.dataset import Dataset, Images, Split, stratified
-from advcli.model.classifier import Classifier, wrap
+from advcli.model.classifier import Classifier
+from advcli.model.load import wrap
 from advcli.model.output_head import LOGARITHM
 from advcli.records import Score
 from advcli.search.compiled_attack import CompiledAttack

@@ -13,7 +13,7 @@ import pytest
 
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
-from advcli.model.classifier import load
+from advcli.model.load import load
 from advcli.records import Exported, Progress, Record, Score
 from advcli.tasks.benchmark.export import folder_names
 from advcli.tasks.benchmark.request import Execution

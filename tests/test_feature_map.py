@@ -10,8 +10,9 @@ from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.explainers.gradcam import GradCAM
 from advcli.explainers.saliency import Saliency
-from advcli.model.classifier import Classifier, wrap
+from advcli.model.classifier import Classifier
 from advcli.model.feature_map import ShownLayer, _found, feature_map, listed
+from advcli.model.load import wrap
 from conftest import make_classifier
 
 CLASSES = np.array([1, 3, 0])

@@ -11,7 +11,8 @@ from PIL import Image
 
 from advcli.backend import keras, tf
 from advcli.data import images
-from advcli.model.classifier import Classifier, wrap
+from advcli.model.classifier import Classifier
+from advcli.model.load import wrap
 
 Command = Callable[..., CompletedProcess[str]]
 

@@ -16,7 +16,7 @@ from advcli import registry
 from advcli.backend import keras
 from advcli.errors import UsageError
 from advcli.explainers import enlarge_maps
-from advcli.model.classifier import load, wrap
+from advcli.model.load import load, wrap
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Norm, Threat
 

@@ -8,8 +8,8 @@ import pytest
 
 import foreign
 from advcli.backend import keras
-from advcli.model.classifier import load
 from advcli.model.input_range import BYTES, UNIT, infer_range
+from advcli.model.load import load
 
 LAYERS = keras.layers
 SIZE = (foreign.EDGE, foreign.EDGE, 3)

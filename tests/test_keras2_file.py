@@ -18,7 +18,7 @@ import keras2_zoo
 from advcli.backend import keras
 from advcli.errors import AdvcliError
 from advcli.model import keras2_model, keras_file
-from advcli.model.classifier import load
+from advcli.model.load import load
 from advcli.model.saved_model import hides_layers
 from advcli.tasks.benchmark.models import fingerprint
 

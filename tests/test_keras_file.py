@@ -15,7 +15,7 @@ import foreign
 from advcli.backend import keras
 from advcli.errors import AdvcliError
 from advcli.model import keras_file
-from advcli.model.classifier import load
+from advcli.model.load import load
 
 OWN_CODE = """
 import keras

@@ -6,7 +6,7 @@ import pytest
 import foreign
 from advcli.backend import keras, tf
 from advcli.model import output_head
-from advcli.model.classifier import wrap
+from advcli.model.load import wrap
 
 
 @pytest.mark.parametrize("kind", foreign.HEADS)

@@ -12,7 +12,8 @@ from advcli.attacks.pgd import PGD
 from advcli.backend import keras
 from advcli.data import images
 from advcli.files import png
-from advcli.model.classifier import Classifier, load
+from advcli.model.classifier import Classifier
+from advcli.model.load import load
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Threat
 from conftest import Command

@@ -11,7 +11,10 @@ import foreign
 from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import output_head
-from advcli.model.classifier import Classifier, load, read_labels, recipe_of, wrap
+from advcli.model.classifier import Classifier
+from advcli.model.labels_file import read_labels
+from advcli.model.load import load, wrap
+from advcli.model.own_content import recipe_of
 from conftest import make_classifier
 
 RANGE = (0.0, 1.0)

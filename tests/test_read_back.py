@@ -19,7 +19,8 @@ from advcli.cli.config import _content as config_content
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.answer_cache import AnswerCache
-from advcli.model.classifier import labels_of, load, recipe_of
+from advcli.model.load import load
+from advcli.model.own_content import labels_of, recipe_of
 from advcli.records import Crafted, Epoch, Protocol, Trusted
 from advcli.records.read_back import read_back
 from advcli.search.threat_defaults import common_threat

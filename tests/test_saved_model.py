@@ -16,7 +16,8 @@ from advcli import registry
 from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import saved_model
-from advcli.model.classifier import Classifier, load
+from advcli.model.classifier import Classifier
+from advcli.model.load import load
 from advcli.model.model_choice import ModelChoice
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.models import fingerprint

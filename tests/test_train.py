@@ -16,7 +16,7 @@ from advcli import registry
 from advcli.data.dataset import decode
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.classifier import load
+from advcli.model.load import load
 from advcli.records import Epoch, Progress, Score, Trained
 from advcli.tasks.benchmark.quick_score import quick_scores
 from advcli.tasks.train import overfitting_guard as guard

@@ -11,9 +11,10 @@ from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.kinds import refuse_file_address, refuse_missing, refuse_other_kind
 from advcli.model.black_box import Access, BlackBox, ScoreFunction
-from advcli.model.classifier import Classifier, check_labels
+from advcli.model.classifier import Classifier
 from advcli.model.http_endpoint import HttpEndpoint
 from advcli.model.litert_file import LiteRTFile
+from advcli.model.load import check_labels
 from advcli.model.onnx_file import OnnxFile
 from advcli.model.python_function import PREFIX, PythonFunction
 

@@ -12,37 +12,27 @@ from typing import Any, TypeVar
 import numpy as np
 
 from advcli.backend import ArrayLike, KerasModel, Tensor, TracedFunction, tf
-from advcli.data.class_names import class_index, class_named, is_wordnet_id
-from advcli.data.class_order import generic_names
+from advcli.data.class_names import class_index, class_named
 from advcli.data.images import Fit, crop_window
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import atomic
-from advcli.files.bounded import TEXT, Archive, parse_json, read_text
-from advcli.model import keras_file, output_head
+from advcli.model import output_head
 from advcli.model.black_box import CLASSES_ONLY, Access, BlackBox
-from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement, switched_off
-from advcli.model.input_adapter import Adapted, adapt, takes_integers
-from advcli.model.input_range import BYTES, first_resizing, infer_range
+from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement
+from advcli.model.input_adapter import Adapted
 from advcli.model.output_head import LOGITS, Head
+from advcli.model.own_content import OWN_CONTENT
 from advcli.model.smaller_batches import SmallerBatches
 from advcli.records import Prediction
 from advcli.records.base import Json
-from advcli.records.read_back import read_back
-from advcli.threat.threat import Norm, Threat
 
 log = logging.getLogger(__name__)
 
-_MEMBER = "advcli.json"
 # Folding BatchNorm changes the order of roundings: by 1e-6 of the largest logit in most networks, by 1e-4 in the worst.
 _ROUNDING = 1e-3
 _COMPARED = 8
 
 UNDEFINED = -1
-
-# Of the images that a model of any size was probably trained on.
-_USUAL_SIZE = 224
-# No model file of advcli says that its model takes larger images.
-_LARGEST_SIZE = 2**14
 
 _Made = TypeVar("_Made")
 
@@ -357,7 +347,7 @@ class Classifier:
                 with self.head.put_back():
                     model.save(named)
                 with zipfile.ZipFile(named, "a") as archive:
-                    archive.writestr(_MEMBER, json.dumps(content, ensure_ascii=False))
+                    archive.writestr(OWN_CONTENT, json.dumps(content, ensure_ascii=False))
                 named.replace(temporary)
             finally:
                 named.unlink(missing_ok=True)
@@ -415,282 +405,3 @@ def _without_copy(classifier: Classifier, apart: float) -> Classifier:
         apart,
     )
     return classifier
-
-
-def load(
-    path: Path,
-    name: str,
-    *,
-    labels: Sequence[str] = (),
-    input_range: tuple[float, float] | None = None,
-    image_size: int | None = None,
-    output: str | None = None,
-    unsafe: bool = False,
-) -> Classifier:
-    """Read a classifier from a .keras or .h5 file, made by advcli or by anyone.
-
-    Raises:
-        AdvcliError: the file is not a Keras image classifier, or its labels do not match it.
-    """
-    model = keras_file.read(path, unsafe=unsafe)
-    own = _own_content(path)
-    if own is not None:
-        if input_range is not None or image_size is not None or output is not None:
-            raise UsageError(
-                f"'{name}' was saved by advcli with its input range, size and output",
-                "leave --input-range, --image-size and --output out",
-            )
-        names = tuple(labels) or own.labels
-        ids = () if labels else own.wordnet_ids
-        size = (own.edge, own.edge if own.width is None else own.width)
-        if own.head != LOGITS.name or own.adapted:
-            square = own.edge if size[0] == size[1] else None
-            wrapped = wrap(model, name, labels=names, input_range=own.input_range, image_size=square, output=own.output)
-            return replace(wrapped, recipe=own.recipe, wordnet_ids=ids)
-        _refuse_other_shapes(model, (*size, own.channels), path)
-        classifier = Classifier(
-            name, model, names, size, own.channels, own.input_range, recipe=own.recipe, wordnet_ids=ids
-        )
-        check_labels(classifier, model.output_shape[-1])
-        return classifier
-    return wrap(model, name, labels=labels, input_range=input_range, image_size=image_size, output=output)
-
-
-def wrap(
-    model: KerasModel,
-    name: str,
-    *,
-    labels: Sequence[str] = (),
-    input_range: tuple[float, float] | None = None,
-    image_size: int | None = None,
-    output: str | None = None,
-) -> Classifier:
-    """Return a classifier for any Keras model: find its input size, adapt its input, and remove its last activation.
-
-    Raises:
-        AdvcliError: the model does not map one image to the scores of two or more classes.
-    """
-    range_given = input_range is not None
-    if input_range is None:
-        input_range = _own_range(model, name)
-    low, high = input_range
-    adapted = adapt(model, name, high, output)
-    for note in adapted.notes:
-        log.warning("'%s' %s", name, note)
-    model, channels = adapted.model, adapted.channels
-    height, width = size = _image_size(adapted, name, image_size)
-    probe = np.random.default_rng(0).random((4, *size, channels), dtype=np.float32) * (high - low) + low
-    classes = _class_count(model, name, probe)
-    head = output_head.make_linear(model, probe, name)
-    log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, height, width, channels, head.name)
-    if head.name == output_head.ONE_LOGIT:
-        log.warning("'%s' has one output: it is used as a logit, above 0 for the second of two classes", name)
-    for layer in switched_off(model):
-        log.warning("'%s': layer '%s' is called with training=True; advcli measures the model without it", name, layer)
-    names = tuple(labels) or generic_names(classes)
-    classifier = Classifier(
-        name,
-        model,
-        names,
-        size,
-        channels,
-        input_range,
-        head,
-        range_given=range_given,
-        adapted=None if model is adapted.original else adapted,
-    )
-    check_labels(classifier, classes)
-    return classifier
-
-
-def recipe_of(path: Path) -> dict[str, Json]:
-    """Read the training recipe in a model file; empty if advcli did not save the file."""
-    own = _own_content(path)
-    return {} if own is None else own.recipe
-
-
-def labels_of(path: Path) -> tuple[str, ...]:
-    """Read the class names in a model file; empty if advcli did not save the file."""
-    own = _own_content(path)
-    return () if own is None else own.labels
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Read class names: one a line, or JSON: a list, Keras' class index, or a mapping from names to indices.
-
-    Raises:
-        AdvcliError: the file contains no class names.
-    """
-    try:
-        text = read_text(path)
-        labels = _labels_in_json(parse_json(text)) if text.lstrip().startswith(("{", "[")) else text.splitlines()
-    except (AttributeError, TypeError, ValueError, LookupError) as error:
-        raise AdvcliError(f"cannot read class names from '{path}': {keras_file.first_line(error)}") from error
-    labels = tuple(label.strip() for label in labels if label.strip())
-    if not labels:
-        raise AdvcliError(f"'{path}' contains no class names", "write one name a line")
-    return labels
-
-
-def read_wordnet_ids(path: Path) -> tuple[str, ...]:
-    """Read the WordNet ids of a file of class names in the form of Keras' class index; empty for other files."""
-    try:
-        content = parse_json(read_text(path))
-        entries = [content[str(i)] for i in range(len(content))] if isinstance(content, dict) else content
-        ids = tuple(entry[0] for entry in entries if isinstance(entry, list) and is_wordnet_id(str(entry[0])))
-    except (OSError, ValueError, LookupError, TypeError):
-        return ()
-    return ids if len(ids) == len(entries) else ()
-
-
-def _labels_in_json(content: Json) -> list[str]:
-    if isinstance(content, dict):
-        count = len(content)
-        if all(isinstance(value, int) for value in content.values()):
-            content = {str(index): name for name, index in content.items()}
-        missing = [i for i in range(count) if str(i) not in content]
-        if missing:
-            raise ValueError(f"there is no class {missing[0]}")
-        content = [content[str(i)] for i in range(count)]
-    return [str(item[-1] if isinstance(item, list) else item) for item in content]
-
-
-@dataclass(frozen=True)
-class _OwnContent:
-    """What advcli writes into a model file beside the model; ``output`` is there if the model was adapted."""
-
-    labels: tuple[str, ...]
-    edge: int
-    channels: int
-    recipe: dict[str, Json]
-    width: int | None = None
-    input_range: tuple[float, float] = (0.0, 1.0)
-    head: str = LOGITS.name
-    output: str | None = None
-    adapted: bool = False
-    wordnet_ids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _ReadOfRecipe:
-    """What is read of a recipe wherever its model is used; the whole of it is read by training only."""
-
-    objective: str = ""
-    norm: Norm = Norm.LINF
-    eps: float = 0.0
-    threats: tuple[tuple[Norm, float], ...] = ()
-    data: str = ""
-    classes: tuple[str, ...] = ()
-    augment: tuple[str, ...] = ()
-    edge: int | None = None
-
-
-def _own_content(path: Path) -> _OwnContent | None:
-    """Read what advcli wrote into a model file; None if it did not.
-
-    Raises:
-        AdvcliError: it is damaged.
-    """
-    if not zipfile.is_zipfile(path):
-        return None
-    with Archive(path) as archive:
-        if _MEMBER not in archive.names:
-            return None
-        text = archive.read(_MEMBER, TEXT)
-    source = f"'{_MEMBER}' in '{path}'"
-    try:
-        content = parse_json(text)
-        if isinstance(content, dict):
-            content["adapted"] = "output" in content
-        own = read_back(_OwnContent, content, source)
-        recipe = read_back(_ReadOfRecipe, own.recipe, source, within="recipe")
-        for norm, eps in ((recipe.norm, recipe.eps), *recipe.threats):
-            Threat(norm, eps)
-    except UsageError as error:
-        raise AdvcliError(f"{source} is damaged: field 'recipe.eps': {error.message}") from error
-    except ValueError as error:
-        raise AdvcliError(f"{source} is damaged: {error}") from error
-    for field_name, good in {
-        "edge": 0 < own.edge <= _LARGEST_SIZE and own.edge * (own.width or 1) <= _LARGEST_SIZE**2,
-        "width": own.width is None or 0 < own.width <= _LARGEST_SIZE,
-        "channels": own.channels in (1, 3),
-        "input_range": own.input_range[0] < own.input_range[1],
-        "recipe.edge": recipe.edge is None or 0 <= recipe.edge <= _LARGEST_SIZE,
-    }.items():
-        if not good:
-            raise AdvcliError(f"{source} is damaged: field '{field_name}' has an impossible value")
-    return own
-
-
-def _refuse_other_shapes(model: KerasModel, shape: tuple[int, int, int], path: Path) -> None:
-    """Refuse a model that does not take the images that its file says.
-
-    Raises:
-        AdvcliError: it takes others.
-    """
-    takes, returns = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    one_of_each = isinstance(takes, tuple) and isinstance(returns, tuple) and len(returns) == 2
-    size = takes[1:] if takes is not None and one_of_each else ()
-    if len(size) != 3 or any(own not in (None, said) for own, said in zip(size, shape, strict=True)):
-        raise AdvcliError(f"'{_MEMBER}' in '{path}' is damaged: the model does not take images of {shape}")
-
-
-def _image_size(adapted: Adapted, name: str, wanted: int | None) -> tuple[int, int]:
-    """Return the height and width of a model's input.
-
-    For a model of any size that is the wanted size, or the size that it resizes images to first, or 224.
-    """
-    height, width = adapted.height or adapted.width or wanted, adapted.width or adapted.height or wanted
-    if height is None or width is None:
-        first = first_resizing(adapted.original)
-        height, width = first or (_USUAL_SIZE, _USUAL_SIZE)
-        note = "as it resizes them itself" if first else "which is usual (see --image-size)"
-        level = logging.INFO if first else logging.WARNING
-        log.log(level, "'%s' takes images of any size: they are resized to %d x %d, %s", name, height, width, note)
-    if wanted and (height, width) != (wanted, wanted):
-        own = f"{height} pixels a side" if height == width else f"{height} x {width} pixels"
-        raise UsageError(f"'{name}' takes images of {own}, not {wanted}", "leave --image-size out")
-    return height, width
-
-
-def _own_range(model: KerasModel, name: str) -> tuple[float, float]:
-    """Infer the values that a model wants for black and white, and report it; 0 to 1 if nothing shows it."""
-    inferred = infer_range(model)
-    if inferred is None and takes_integers(model):
-        log.info("'%s': input range 0 to 255, because it takes integers", name)
-        return BYTES
-    if inferred is None:
-        log.warning("the input range of '%s' is unknown: 0 to 1 is assumed (see --input-range)", name)
-        return 0.0, 1.0
-    (low, high), layer = inferred
-    log.info("'%s': input range %g to %g, as its layer '%s' shows", name, low, high, layer)
-    return low, high
-
-
-def _class_count(model: KerasModel, name: str, probe: np.ndarray) -> int:
-    try:
-        outputs = model(probe, training=False)
-    except Exception as error:
-        message = keras_file.first_line(error)
-        raise AdvcliError(f"model '{name}' cannot classify an image of {probe.shape[1:]}: {message}") from error
-    if not tf.is_tensor(outputs):
-        message = f"model '{name}' returns a {type(outputs).__name__} of {len(outputs)} outputs, not one tensor"
-        raise AdvcliError(message, "advcli needs a model that returns class scores only")
-    shape = tuple(outputs.shape)
-    if len(shape) != 2 or shape[1] < 1:
-        message = f"model '{name}' is not a classifier of two or more classes: its output has the shape {shape[1:]}"
-        raise AdvcliError(message, "its last layer must return one value a class")
-    return max(shape[1], 2)
-
-
-def check_labels(classifier: Classifier, classes: int) -> None:
-    """Refuse class names that are not as many as the outputs.
-
-    Raises:
-        AdvcliError: their numbers differ.
-    """
-    if len(classifier.labels) != classes:
-        raise AdvcliError(
-            f"{len(classifier.labels)} class names for the {classes} classes of '{classifier.name}'",
-            "give a --labels file with one name a class",
-        )

@@ -20,7 +20,10 @@ from advcli.files.download import fetch, keras_folder, offline
 from advcli.files.kinds import kind_of, other_kind, refuse_missing, refuse_no_weights, refuse_other_kind
 from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
-from advcli.model.classifier import Classifier, labels_of, load, read_labels, read_wordnet_ids, recipe_of
+from advcli.model.classifier import Classifier
+from advcli.model.labels_file import read_labels, read_wordnet_ids
+from advcli.model.load import load
+from advcli.model.own_content import labels_of, recipe_of
 from advcli.model.saved_model import is_saved_model
 from advcli.parsing import read_index, read_range
 from advcli.records.base import Json

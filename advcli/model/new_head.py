@@ -7,8 +7,9 @@ import numpy as np
 
 from advcli.backend import KerasLayer, KerasModel, keras
 from advcli.errors import AdvcliError
-from advcli.model.classifier import Classifier, wrap
+from advcli.model.classifier import Classifier
 from advcli.model.introspection import called
+from advcli.model.load import wrap
 from advcli.records.base import Fields
 
 _WHY = "give data with the classes of the model, or save it without its head inside a model of your own"

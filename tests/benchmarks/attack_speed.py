@@ -41,7 +41,7 @@ from PIL import Image
 from advcli import registry
 from advcli.backend import keras, tf
 from advcli.errors import UsageError
-from advcli.model.classifier import wrap
+from advcli.model.load import wrap
 from advcli.model.model_choice import ModelChoice
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Norm, Threat

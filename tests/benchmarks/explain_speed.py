@@ -33,7 +33,7 @@ from tf_keras_vis.utils.scores import CategoricalScore
 
 from advcli import registry
 from advcli.backend import keras, tf
-from advcli.model.classifier import wrap
+from advcli.model.load import wrap
 
 EDGE = 224
 

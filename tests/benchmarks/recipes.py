@@ -24,7 +24,8 @@ from advcli.backend import tf
 from advcli.corruptions import PUBLISHED, corrupted
 from advcli.data.dataset import Images, decode
 from advcli.datasets import find
-from advcli.model.classifier import Classifier, load
+from advcli.model.classifier import Classifier
+from advcli.model.load import load
 from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.calibration import calibration_error
 from advcli.threat.rng import ImageRng

@@ -17,7 +17,7 @@ from advcli import registry
 from advcli.cli.app import app
 from advcli.cli.completion import complete_class, complete_spec
 from advcli.data.class_names import class_index
-from advcli.model.classifier import labels_of
+from advcli.model.own_content import labels_of
 from conftest import make_classifier
 
 

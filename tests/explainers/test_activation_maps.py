@@ -21,7 +21,8 @@ from advcli.explainers.gradcam_plus_plus import GradCAMPlusPlus
 from advcli.explainers.layercam import LayerCAM
 from advcli.explainers.saliency import Saliency
 from advcli.explainers.scorecam import ScoreCAM
-from advcli.model.classifier import Classifier, wrap
+from advcli.model.classifier import Classifier
+from advcli.model.load import wrap
 from conftest import make_classifier
 
 CLASSES = np.array([1, 3, 0])

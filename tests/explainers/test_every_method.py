@@ -12,8 +12,9 @@ from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.explainers import is_evidence
 from advcli.model import output_head
-from advcli.model.classifier import Classifier, wrap
+from advcli.model.classifier import Classifier
 from advcli.model.introspection import operations
+from advcli.model.load import wrap
 from conftest import make_classifier
 
 # The networks here have no attention.

@@ -13,7 +13,8 @@ from advcli.explainers.guided_backprop import GuidedBackprop
 from advcli.explainers.integrated_gradients import IntegratedGradients
 from advcli.explainers.saliency import Saliency
 from advcli.explainers.smoothgrad import SmoothGrad
-from advcli.model.classifier import Classifier, wrap
+from advcli.model.classifier import Classifier
+from advcli.model.load import wrap
 from conftest import make_classifier, weights_of
 
 RANGE = (0.0, 1.0)

@@ -237,7 +237,7 @@ class Inputs:
         return f"{len(content)} bytes as {path.name}", read
 
     def _model(self, rng: random.Random) -> tuple[str, Callable[[], object]]:
-        from advcli.model import classifier
+        from advcli.model.load import load
         from conftest import make_classifier
 
         if not self.whole:
@@ -263,11 +263,11 @@ class Inputs:
             else:
                 content = mutate_bytes(content, rng)
             path = self._put("model.h5", content)
-        return path.name, lambda: classifier.load(path, "model").classes(np.zeros((2, 8, 8, 3), np.float32))
+        return path.name, lambda: load(path, "model").classes(np.zeros((2, 8, 8, 3), np.float32))
 
     def _state(self, rng: random.Random) -> tuple[str, Callable[[], object]]:
         from advcli.cli import config
-        from advcli.model.classifier import read_labels, read_wordnet_ids
+        from advcli.model.labels_file import read_labels, read_wordnet_ids
         from advcli.tasks.attack.universal_files import pattern_of
         from advcli.tasks.benchmark.read_results import read_contents, read_protocol, read_scores
         from advcli.tasks.train.recipe import Recipe

@@ -18,7 +18,8 @@ from advcli.backend import keras, tf
 from advcli.data.dataset import Dataset
 from advcli.datasets import open_dataset
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.classifier import NotNumbers, load
+from advcli.model.classifier import NotNumbers
+from advcli.model.load import load
 from advcli.options import changed_options
 from advcli.plugins import refuse_recorded_permission
 from advcli.records import Epoch, Progress, Record, Score, Temperature, Trained

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.classifier import labels_of
 from advcli.model.model_choice import ModelChoice
+from advcli.model.own_content import labels_of
 from advcli.tasks.train.request import Request
 
 

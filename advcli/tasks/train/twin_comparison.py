@@ -8,7 +8,8 @@ from advcli.augmentations import noise_augmentations
 from advcli.data.class_names import class_named
 from advcli.data.dataset import Dataset, decode
 from advcli.errors import UsageError, nearest
-from advcli.model.classifier import labels_of, load
+from advcli.model.load import load
+from advcli.model.own_content import labels_of
 from advcli.records import Progress, Score
 from advcli.tasks.benchmark.perturbations import noise_on_all
 from advcli.tasks.benchmark.quick_score import quick_scores

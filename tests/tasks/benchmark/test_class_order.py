@@ -195,7 +195,7 @@ def test_the_command_says_what_to_give(advcli: Command, place: Path) -> None:
 
 
 def test_a_generic_name_is_no_true_class(place: Path) -> None:
-    from advcli.model.classifier import load
+    from advcli.model.load import load
     from advcli.tasks.explain.views import true_class
 
     classifier = load(place / "natural.keras", "natural", input_range=(0, 1))

@@ -13,7 +13,7 @@ from advcli import registry
 from advcli.backend import keras, tf
 from advcli.data.dataset import to_float
 from advcli.errors import UsageError
-from advcli.model.classifier import load
+from advcli.model.load import load
 from advcli.records import Calibration, Progress, Record, Score, Verdicts
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark import measure as evaluation

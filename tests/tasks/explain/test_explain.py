@@ -20,7 +20,8 @@ from advcli.data.dataset import to_float
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer, enlarge_maps
 from advcli.files import png
-from advcli.model.classifier import Classifier, wrap
+from advcli.model.classifier import Classifier
+from advcli.model.load import wrap
 from advcli.model.model_choice import ModelChoice
 from advcli.records import Attacked, Explained, Failed, Flipped, Progress, Shift, Shifted
 from advcli.search.image_batches import Picture

@@ -14,7 +14,8 @@ from advcli import registry
 from advcli.backend import keras
 from advcli.data.images import Fit
 from advcli.files import png
-from advcli.model.classifier import Classifier, wrap
+from advcli.model.classifier import Classifier
+from advcli.model.load import wrap
 from advcli.records import Explained, Failed
 from advcli.tasks.explain.explain_model import ExplainedModel
 from advcli.tasks.explain.request import Request

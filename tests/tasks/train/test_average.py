@@ -12,7 +12,8 @@ import pytest
 
 from advcli.backend import keras
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.classifier import Classifier, load
+from advcli.model.classifier import Classifier
+from advcli.model.load import load
 from advcli.model.same_network import refuse_other_network
 from advcli.records import Averaged, Mixed, Trained
 from advcli.tasks.train.average import make_average

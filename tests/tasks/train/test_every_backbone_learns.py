@@ -15,7 +15,7 @@ import pytest
 from advcli import registry
 from advcli.data.dataset import decode
 from advcli.datasets import find
-from advcli.model.classifier import load
+from advcli.model.load import load
 from conftest import Command
 
 NETWORKS = (

@@ -11,7 +11,8 @@ from test_from_a_model import data, request_for
 import foreign
 from advcli.backend import keras, tf
 from advcli.data.dataset import Images
-from advcli.model.classifier import Classifier, wrap
+from advcli.model.classifier import Classifier
+from advcli.model.load import wrap
 from advcli.records import Epoch
 from advcli.tasks.train.fitted_head import fit_head, linear_head
 from advcli.tasks.train.request import Execution

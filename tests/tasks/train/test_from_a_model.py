@@ -10,7 +10,7 @@ import pytest
 import foreign
 from advcli.backend import keras
 from advcli.errors import AdvcliError, UsageError
-from advcli.model.classifier import load
+from advcli.model.load import load
 from advcli.records import Epoch, Trained
 from advcli.tasks.train.request import Execution, Request
 from advcli.tasks.train.run import make_job

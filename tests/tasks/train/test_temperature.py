@@ -12,7 +12,8 @@ from sklearn.metrics import log_loss
 from advcli.backend import keras
 from advcli.data.dataset import Images
 from advcli.errors import AdvcliError
-from advcli.model.classifier import Classifier, load, wrap
+from advcli.model.classifier import Classifier
+from advcli.model.load import load, wrap
 from advcli.model.output_head import LOGITS, Head
 from advcli.records import Trained
 from advcli.tasks.train.temperature import divide_logits, fit_temperature, refuse_uncalibratable
