@@ -1,6 +1,7 @@
 """Errors a user can cause: what was wrong with the value, and what to do about it."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -53,6 +54,21 @@ class Interrupted(AdvcliError):
     """Interrupted by the user."""
 
     exit_code = ExitStatus.INTERRUPTED
+
+
+def first_line(error: Exception | str) -> str:
+    """Return the first line of an error that says something.
+
+    That leaves out the object configuration that Keras appends, and the places in a graph that TensorFlow names.
+    """
+    text = str(error.args[0] if isinstance(error, KeyError) else error).partition("Full object config")[0]
+    text = re.sub(r"\x1b\[\d*m|\{\{function_node [^}]*\}\} ?|\[Op:[^\]]*\]( name:)?", "", text)
+    lines = [line.strip() for line in text.splitlines()]
+    if lines and lines[0] == "Graph execution error:":
+        # Behind it stand the calls that made the node, and then the message.
+        lines = [line for line in reversed(lines) if not line.startswith("[[")]
+    said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
+    return next(said, type(error).__name__)[:300]
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -9,10 +9,10 @@ import pytest
 
 import foreign
 from advcli.backend import keras, tf
+from advcli.data.labels_file import read_labels
 from advcli.errors import AdvcliError, UsageError
 from advcli.model import output_head
 from advcli.model.classifier import Classifier
-from advcli.model.labels_file import read_labels
 from advcli.model.load import load, wrap
 from advcli.model.own_content import recipe_of
 from conftest import make_classifier

@@ -16,7 +16,7 @@ import numpy as np
 
 from advcli.backend import KerasModel, Tensor, Variable, tf
 from advcli.data.class_names import class_named
-from advcli.errors import AdvcliError, is_out_of_memory
+from advcli.errors import AdvcliError, first_line, is_out_of_memory
 from advcli.model import output_head
 from advcli.model.answer_cache import AnswerCache
 from advcli.model.output_head import LOGITS, Head
@@ -316,7 +316,7 @@ def failure_of_image(error: Exception, models: Iterable[KerasModel]) -> str | No
     if is_out_of_memory(error):
         return "out of memory"
     if isinstance(error, tf.errors.InvalidArgumentError):
-        return str(error).strip().partition("\n")[0][:300]
+        return first_line(error)
     return None
 
 

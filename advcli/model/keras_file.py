@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from advcli.backend import KerasLayer, KerasModel, keras
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, first_line
 from advcli.files.bounded import TEXT, Archive, open_file, parse_json
 from advcli.files.hdf5 import check_hdf5
 from advcli.files.kinds import refuse_other_kind
@@ -81,14 +81,6 @@ def _read_keras_3(path: Path, unsafe: bool) -> KerasLayer:
     if not getattr(model, "built", True):
         raise AdvcliError(f"model '{path}' has no weights", "call the model on an image once before saving it")
     return model
-
-
-def first_line(error: Exception | str) -> str:
-    """Return the first line of an error, without the object configuration that Keras appends."""
-    text = str(error.args[0] if isinstance(error, KeyError) else error).partition("Full object config")[0]
-    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in text.splitlines()]
-    said = (line for line in lines if line and not line.startswith("Exception encountered when calling"))
-    return next(said, type(error).__name__)[:300]
 
 
 def _check_kind(path: Path) -> int:

@@ -11,10 +11,9 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.backend import held_back
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, first_line
 from advcli.model.black_box import ScoreFunction
 from advcli.model.black_box_file import BlackBoxFile
-from advcli.model.keras_file import first_line
 from advcli.records.base import Fields
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import numpy as np
 
 from advcli.backend import KerasModel, tf
 from advcli.data.class_order import generic_names
-from advcli.errors import AdvcliError, UsageError
+from advcli.errors import AdvcliError, UsageError, first_line
 from advcli.model import keras_file, output_head
 from advcli.model.classifier import Classifier
 from advcli.model.inference import switched_off
@@ -172,7 +172,7 @@ def _class_count(model: KerasModel, name: str, probe: np.ndarray) -> int:
     try:
         outputs = model(probe, training=False)
     except Exception as error:
-        message = keras_file.first_line(error)
+        message = first_line(error)
         raise AdvcliError(f"model '{name}' cannot classify an image of {probe.shape[1:]}: {message}") from error
     if not tf.is_tensor(outputs):
         message = f"model '{name}' returns a {type(outputs).__name__} of {len(outputs)} outputs, not one tensor"

@@ -14,6 +14,7 @@ from typing import Self
 from advcli import registry
 from advcli.data.class_order import generic_names, has_names
 from advcli.data.images import Fit
+from advcli.data.labels_file import read_labels, read_wordnet_ids
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.bounded import refuse_special
 from advcli.files.download import fetch, keras_folder, offline
@@ -21,7 +22,6 @@ from advcli.files.kinds import kind_of, other_kind, refuse_missing, refuse_no_we
 from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
 from advcli.model.classifier import Classifier
-from advcli.model.labels_file import read_labels, read_wordnet_ids
 from advcli.model.load import load
 from advcli.model.own_content import labels_of, recipe_of
 from advcli.model.saved_model import is_saved_model

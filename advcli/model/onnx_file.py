@@ -7,10 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from advcli.backend import Graph
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, first_line
 from advcli.model.black_box import ScoreFunction
 from advcli.model.black_box_file import BlackBoxFile
-from advcli.model.keras_file import first_line
 
 _TYPES = {
     "tensor(float)": np.float32,

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advcli.errors import AdvcliError, UsageError
+from advcli.errors import AdvcliError, UsageError, first_line
 from advcli.model.black_box import Access, ScoreFunction
-from advcli.model.keras_file import first_line
 from advcli.model.named_code import is_reaching
 
 PREFIX = "python:"

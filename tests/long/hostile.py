@@ -267,7 +267,7 @@ class Inputs:
 
     def _state(self, rng: random.Random) -> tuple[str, Callable[[], object]]:
         from advcli.cli import config
-        from advcli.model.labels_file import read_labels, read_wordnet_ids
+        from advcli.data.labels_file import read_labels, read_wordnet_ids
         from advcli.tasks.attack.universal_files import pattern_of
         from advcli.tasks.benchmark.read_results import read_contents, read_protocol, read_scores
         from advcli.tasks.train.recipe import Recipe

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from advcli.data.class_names import is_wordnet_id
-from advcli.errors import AdvcliError
+from advcli.errors import AdvcliError, first_line
 from advcli.files.bounded import parse_json, read_text
-from advcli.model.keras_file import first_line
 from advcli.records.base import Json
 
 
