@@ -246,7 +246,7 @@ def test_a_run_stopped_in_the_middle_of_an_epoch_goes_on_from_there(
     rich: Rich, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if every step took as long as is waited for at most.
-    monkeypatch.setattr("advcli.tasks.train.run._LONGEST", -1)
+    monkeypatch.setattr("advcli.tasks.train.training_run._LONGEST", -1)
     # Six steps are an epoch: these end in the second, and at the last step of the third.
     stopped_after(8, RICH, tmp_path / "run")
     with np.load(tmp_path / "run" / "checkpoint" / "midway.npz") as stored:
