@@ -96,7 +96,10 @@ def is_interrupt(error: BaseException) -> bool:
 def nearest(value: str, choices: Iterable[str]) -> str:
     """Return a hint that names the choice nearest to a mistyped value, or all of them."""
     choices = list(choices)
-    matches = difflib.get_close_matches(value, choices, n=1)
+    # step_size is rather step with a word too many than steps with other letters.
+    words = set(re.split("[-_ ]", value.lower()))
+    matches = [choice for choice in choices if choice.lower() in words]
+    matches = matches or difflib.get_close_matches(value, choices, n=1)
     if matches:
         return f"did you mean '{matches[0]}'?"
     listed = ", ".join(choices[:20]) + (", ..." if len(choices) > 20 else "")

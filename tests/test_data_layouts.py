@@ -223,7 +223,7 @@ def test_wordnet_ids_and_indices_number_the_outputs(pictures: list[Picture], tmp
     assert "--labels imagenet_class_index.json" in error.value.hint
     nameless = replace(classifier, labels=tuple(f"class {i}" for i in range(4)), wordnet_ids=())
     assert class_indices(nameless, find(str(tmp_path / "indices" / "data"))()).tolist() == [1, 3]
-    with pytest.raises(AdvcliError, match="without names"):
+    with pytest.raises(UsageError, match="without names"):
         class_indices(nameless, find(str(write_folders(some, ("1", "2", "3", "4"), tmp_path / "beyond")))())
 
 

@@ -1,9 +1,9 @@
-"""What is told of the errors of libraries."""
+"""What is told of errors, those of libraries too."""
 
 import pytest
 
 from advcli.backend import tf
-from advcli.errors import first_line
+from advcli.errors import first_line, nearest
 
 
 def test_of_an_error_in_a_graph_the_message_is_told_and_not_the_place() -> None:
@@ -43,3 +43,15 @@ def test_of_an_error_of_an_operation_the_message_is_told_and_not_its_name() -> N
 )
 def test_the_first_line_that_says_something(error: Exception, told: str) -> None:
     assert first_line(error) == told
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("step_size", "did you mean 'step'?"),
+        ("stps", "did you mean 'steps'?"),
+        ("number", "choose from: steps, step, restarts"),
+    ],
+)
+def test_the_nearest_name_is_proposed(value: str, hint: str) -> None:
+    assert nearest(value, ("steps", "step", "restarts")) == hint

@@ -9,7 +9,7 @@ import pytest
 import foreign
 from advcli.backend import keras
 from advcli.model.input_range import BYTES, UNIT, infer_range
-from advcli.model.load import load
+from advcli.model.load import load, wrap
 
 LAYERS = keras.layers
 SIZE = (foreign.EDGE, foreign.EDGE, 3)
@@ -89,3 +89,12 @@ def test_a_tutorial_model_is_measured_in_its_own_range_without_being_told(tmp_pa
     expected = model.predict(pixels * 255, verbose=0).argmax(axis=1)
     assert len(set(expected)) > 1
     np.testing.assert_array_equal(load(tmp_path / "m.keras", "m").predicted(pixels), expected)
+
+
+@pytest.mark.parametrize(("given", "warns"), [((0.0, 1.0), True), ((0.0, 255.0), False)])
+def test_a_given_range_that_the_model_contradicts_is_told(
+    given: tuple[float, float], warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    classifier = wrap(functional(LAYERS.Rescaling(1 / 255)), "mine", input_range=given)
+    assert classifier.input_range == given
+    assert ("although its layer 'rescaling" in caplog.text) is warns

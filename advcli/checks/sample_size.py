@@ -32,13 +32,13 @@ class SampleSize:
         correct = round(min(evidence.clean_accuracy, 0.5) * images)
         interval = binomtest(correct, images).proportion_ci(method="wilson")
         half = 50 * (interval.high - interval.low)
-        said = f"with {images} images, an accuracy under attack is uncertain by up to {half:.1f} points (95% interval)"
+        said = f"with {images} images, an accuracy is uncertain by up to {half:.1f} points (95% interval)"
         if half <= self.points:
             return Finding(False, said)
         return Finding(
             True,
             said,
-            "measure more images (--limit, or other data): four times as many halve the uncertainty",
+            "measure more images (a larger --limit, or other data): four times as many halve the uncertainty",
             count_noun(images, "image"),
         )
 

@@ -80,6 +80,8 @@ def wrap(
     range_given = input_range is not None
     if input_range is None:
         input_range = _own_range(model, name)
+    else:
+        _warn_of_other_range(model, name, input_range)
     low, high = input_range
     adapted = adapt(model, name, high, output)
     for note in adapted.notes:
@@ -166,6 +168,14 @@ def _own_range(model: KerasModel, name: str) -> tuple[float, float]:
     (low, high), layer = inferred
     log.info("'%s': input range %g to %g, as its layer '%s' shows", name, low, high, layer)
     return low, high
+
+
+def _warn_of_other_range(model: KerasModel, name: str, given: tuple[float, float]) -> None:
+    inferred = infer_range(model)
+    if inferred is not None and inferred[0] != given:
+        (low, high), layer = inferred
+        said = "'%s': input range %g to %g, as given, although its layer '%s' shows %g to %g"
+        log.warning(said, name, *given, layer, low, high)
 
 
 def _class_count(model: KerasModel, name: str, probe: np.ndarray) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+from advcli import registry
 from advcli.records import Change, Checked, Gate, Record, Requirement, Score, Swept, Tolerance
 from advcli.report import wording
 from advcli.report.cross_table import parted
@@ -127,7 +128,13 @@ def _corrupted(scores: Sequence[Score]) -> str:
     """Report the mean accuracy over the corruptions; without any, over the other perturbations."""
     found = [score for score in scores if score.severity is not None]
     kind = "corruption" if found else "perturbation"
-    found = found or [score for score in scores if score.perturbation not in ("clean", *_COMBINED) and not score.norm]
+    others = [
+        score
+        for score in scores
+        if score.perturbation not in ("clean", *_COMBINED) and not score.norm and score.severity is None
+    ]
+    fixed = found and any(registry.canonical(score.perturbation) in registry.names("corruptions") for score in others)
+    found = found or others
     names = list(dict.fromkeys(score.perturbation for score in found))
     by_model = parted(found, lambda score: score.model)
     if not found:
@@ -138,6 +145,8 @@ def _corrupted(scores: Sequence[Score]) -> str:
     best = [model for model, mean in means.items() if mean == max(means.values())]
     has = "has" if len(best) == 1 else "have"
     over = f"under {wording.count_noun(len(names), kind)}"
+    # The mean is that of comparable strengths: a corruption whose options set its strength is not part of it.
+    over += " with severities" if fixed else ""
     return f"{over} {_who(best, len(means))} {has} a mean accuracy of {max(means.values()):.1%}"
 
 

@@ -63,6 +63,9 @@ def test_a_corruption_is_averaged_over_its_severities() -> None:
     assert "0.510" in row
     assert "0.84" in row
     assert "clean" not in section
+    assert "severities" in " ".join(section.split())
+    alone = [record for record in found(["base", "robust"]) if getattr(record, "severity", None) is None]
+    assert "severities" not in printed(alone)
 
 
 def test_several_models_have_a_table_of_their_own() -> None:

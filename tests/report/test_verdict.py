@@ -103,6 +103,10 @@ def test_without_attacks_it_is_about_corruptions_or_clean_images() -> None:
     frost = [score("a", 60, "frost", severity=1), score("b", 40, "frost", severity=1)]
     said = "Under 2 corruptions the best model, a, has a mean accuracy of 53.3%."
     assert verdict([*clean, *noise, *fog, *frost]) == said
+    # Which strength the options of a corruption set cannot be compared with severities.
+    fixed = [score(model, 10, "defocus:radius=2") for model in "ab"]
+    said = "Under 2 corruptions with severities the best model, a, has a mean accuracy of 53.3%."
+    assert verdict([*clean, *fog, *frost, *fixed]) == said
     assert verdict(fog[:1]) == "Under fog 1 the model keeps 50 of 100 images."
     assert verdict([]) == ""
 

@@ -177,7 +177,10 @@ def _strength(record: Group) -> str:
 
 
 def _corruption_errors(records: Sequence[CorruptionError]) -> Table:
-    table = new_table("Corruption error", "mean over corruptions of the mean over severities")
+    table = new_table(
+        "Corruption error",
+        "mean over corruptions of the mean over severities; without corruptions whose options set their strength",
+    )
     compared = any(record.relative_to for record in records)
     headings = ("model", "mean", "relative to", "relative", "relative to clean") if compared else ("model", "mean")
     for heading in headings:

@@ -25,7 +25,8 @@ def calibration_table(records: Sequence[Calibration]) -> Table:
     several = len({record.model for record in records}) > 1
     first = records[0]
     heading = f"Calibration on {first.data}" if several else f"Calibration of {first.model} on {first.data}"
-    table = new_table(heading, f"{EXPLANATION}; means over the severities of a corruption")
+    averaged = any(record.severity is not None for record in records)
+    table = new_table(heading, EXPLANATION + ("; means over the severities of a corruption" if averaged else ""))
     for name in (*(("model",) if several else ()), "perturbation"):
         table.add_column(name, overflow="fold")
     for name in HEADINGS:

@@ -130,7 +130,8 @@ def _maps(records: Sequence[Explained]) -> Table:
     ]
     if moved:
         notes.append(
-            "compared with the clean image's map of the true class, both signs together; "
+            "compared with the clean image's map of the true class, or of the predicted one where the true one is not "
+            "known, both signs together; "
             "in brackets for noise of the perturbation's size; IoU: intersection over union"
         )
     table.caption = Text("\n".join(notes))
@@ -140,7 +141,8 @@ def _maps(records: Sequence[Explained]) -> Table:
 def _shifted(records: Sequence[Shifted]) -> Table:
     table = new_table(
         "Similarity of clean and adversarial maps: medians, in brackets for noise of the perturbation's size",
-        "compared with the clean image's map of the true class; IoU: intersection over union; "
+        "compared with the clean image's map of the true class, or of the predicted one where the true one is not "
+        "known; IoU: intersection over union; "
         f"truth: {records[0].truth}",
     )
     for heading in ("model", "map", "images", "class explained"):

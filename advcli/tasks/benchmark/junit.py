@@ -57,7 +57,8 @@ def junit_xml(protocol: Protocol, records: Sequence[Record]) -> bytes:
         "data": protocol.data,
         "seed": protocol.seed,
         "version": protocol.version,
-        "images": protocol.images,
+        # Not those of the protocol, of which unreadable ones are left out.
+        "images": max((score.images for score in scores), default=protocol.images),
         "requirements": protocol.requirements,
     }
     for name, value in facts.items():

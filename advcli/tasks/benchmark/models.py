@@ -11,7 +11,7 @@ import numpy as np
 from advcli.data.class_names import is_wordnet_id
 from advcli.data.class_order import ClassOrder, has_names
 from advcli.data.dataset import Dataset, Images, Split, decode
-from advcli.errors import AdvcliError, nearest
+from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.model import saved_model
 from advcli.model.black_box import BlackBox, end_batch
 from advcli.model.classifier import Classifier
@@ -200,7 +200,7 @@ def class_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
     """Find the index of each class of a data set in a classifier: -> (classes of the data,).
 
     Raises:
-        AdvcliError: the classifier does not have these classes.
+        UsageError: the classifier does not have these classes.
     """
     of_wordnet = all(is_wordnet_id(label) for label in dataset.labels)
     by_index = dataset.indexed and max(map(int, dataset.labels)) < len(classifier.labels)
@@ -209,7 +209,7 @@ def class_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
             return np.arange(len(classifier.labels))
         if by_index:
             return _as_indices(classifier, dataset)
-        raise AdvcliError(
+        raise UsageError(
             f"'{classifier.name}' has {len(classifier.labels)} classes without names, "
             f"'{dataset.name}' has {len(dataset.labels)}",
             _CLASS_INDEX if of_wordnet else "give the model's class names with --labels",
@@ -221,13 +221,13 @@ def class_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
     for label, index in zip(dataset.labels, found, strict=True):
         if index is None:
             unknown = of_wordnet and not classifier.wordnet_ids
-            raise AdvcliError(
+            raise UsageError(
                 f"'{classifier.name}' has no class '{label}' of '{dataset.name}'",
                 _CLASS_INDEX if unknown else nearest(label, classifier.labels),
             )
         indices.append(index)
     if len(set(indices)) < len(indices):
-        raise AdvcliError(f"two classes of '{dataset.name}' are one class of '{classifier.name}'")
+        raise UsageError(f"two classes of '{dataset.name}' are one class of '{classifier.name}'")
     return np.array(indices)
 
 

@@ -48,9 +48,10 @@ def notes_of(explanations: Sequence[Explanation]) -> list[str]:
     """Say what the columns of the table are, where they need words."""
     notes = []
     if any(found.moved is not None for each in explanations for found in each.maps):
+        compared = sorted({each.classifier.labels[each.origin] for each in explanations})
         notes.append(
             "rank correlation, SSIM, top 10% (intersection over union) and centre moved compare a map with the clean "
-            "image's map of its own class; in brackets: the same for random noise of the perturbation's size"
+            f"image's map of {' or '.join(compared)}; in brackets: the same for random noise of the perturbation's size"
         )
     return notes
 

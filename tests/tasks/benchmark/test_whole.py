@@ -337,8 +337,9 @@ def test_images_that_cannot_be_read_are_left_out_of_all(evaluated: Path, tmp_pat
     broken.write_bytes(b"no image")
     asked = request(evaluated, data=str(tmp_path / "photos"), skip_bad=True, noises=(), corruptions=())
     file = tmp_path / "left.jsonl"
-    found = records(asked, out=file)
+    found = [event for event in run(asked, Execution(out=file, junit=tmp_path / "j.xml")) if isinstance(event, Record)]
     assert score(found, "first", "clean").images == IMAGES - 1
+    assert f'name="images" value="{IMAGES - 1}"' in (tmp_path / "j.xml").read_text()
     indices = [i for line in lines(file) if line["type"] == Verdicts.type for i in line["indices"]]
     assert len(set(indices)) == IMAGES - 1
     assert max(indices) == IMAGES - 1

@@ -16,7 +16,7 @@ from advcli.tasks.explain.contact_sheet import contact_sheet
 from advcli.tasks.explain.explanation import Explanation, Map, Target, View
 from advcli.tasks.explain.map_pictures import map_pictures
 from advcli.tasks.explain.margin_attribution import MarginAttribution
-from advcli.tasks.explain.sheet_numbers import numbers_of
+from advcli.tasks.explain.sheet_numbers import notes_of, numbers_of
 
 CLEAN, FLIPPED = np.array([0.7, 0.1, 0.1, 0.1]), np.array([0.1, 0.7, 0.1, 0.1])
 
@@ -213,6 +213,17 @@ def test_a_signed_map_is_as_large_as_its_greatest_magnitude(linear: Classifier, 
     assert cells(explanation, "max") == ["1", "0.5"]
     assert cells(explanation, "x clean") == ["", "0.5"]
     assert cells(explanation, "error of sum") == ["10.4%", ""]
+
+
+@pytest.mark.parametrize("true", [0, None])
+def test_the_note_names_the_class_whose_map_is_compared_with(
+    true: int | None, linear: Classifier, ramp: np.ndarray
+) -> None:
+    maps = (found("gradcam", ramp), found("gradcam", ramp, "adversarial", index=1))
+    explanation = explained(linear, (view("clean", CLEAN), view("adversarial", CLEAN)), true, maps)
+    (note,) = notes_of([explanation])
+    assert f"with the clean image's map of {linear.labels[explanation.origin]};" in note
+    assert notes_of([explained(linear, (view("clean", CLEAN),), true, maps[:1])]) == []
 
 
 def test_the_two_parts_of_a_map_have_one_line_in_the_table(linear: Classifier, ramp: np.ndarray) -> None:
