@@ -133,7 +133,8 @@ def _corrupted(scores: Sequence[Score]) -> str:
         for score in scores
         if score.perturbation not in ("clean", *_COMBINED) and not score.norm and score.severity is None
     ]
-    fixed = found and any(registry.canonical(score.perturbation) in registry.names("corruptions") for score in others)
+    firsts = {registry.canonical(score.perturbation.partition("+")[0]) for score in others}
+    fixed = bool(found) and not firsts.isdisjoint(registry.names("corruptions"))
     found = found or others
     names = list(dict.fromkeys(score.perturbation for score in found))
     by_model = parted(found, lambda score: score.model)
