@@ -69,6 +69,10 @@ def _attacked(records: Sequence[Attacked]) -> Table:
     if times:
         shown = f"{times[0]:g}" if len(times) == 1 else f"{times[0]:g} to {times[-1]:g}"
         caption += f"; differences are shown {shown} times as large"
+    rows = [_cells(record, all_five=len(records) <= _FEW) for record in records]
+    # What is the same for all images is said once.
+    same = [heading for heading in ("L-inf", "queries") if len({str(row[heading]) for row in rows}) == 1 < len(rows)]
+    caption = "; ".join([caption, *(f"{heading} {rows[0][heading]} each" for heading in same)])
     attack = spell_spec(first.attack)
     table = new_table(
         ", ".join(
@@ -90,10 +94,6 @@ def _attacked(records: Sequence[Attacked]) -> Table:
         headings.insert(6, spell_norm(first.norm))
     if first.minimal:
         headings.insert(4, "smallest radius")
-    rows = [_cells(record, all_five=len(records) <= _FEW) for record in records]
-    # What is the same for all images is said once.
-    same = [heading for heading in ("L-inf", "queries") if len({str(row[heading]) for row in rows}) == 1 < len(rows)]
-    table.caption = Text("; ".join([caption, *(f"{heading} {rows[0][heading]} each" for heading in same)]))
     headings = [heading for heading in headings if heading not in same]
     for heading in headings:
         table.add_column(heading, overflow="fold", justify="right" if heading in numbers else "left")

@@ -12,6 +12,9 @@ from advcli.records.explaining import OUTCOME_WORDS
 
 # For at most this many images the maps are listed one by one.
 _FEW = 4
+_COMPARED = (
+    "compared with the clean image's map of the true class, or of the predicted one where the true one is not known"
+)
 
 
 def explain_tables(records: Sequence[Record]) -> Iterator[Table]:
@@ -130,8 +133,7 @@ def _maps(records: Sequence[Explained]) -> Table:
     ]
     if moved:
         notes.append(
-            "compared with the clean image's map of the true class, or of the predicted one where the true one is not "
-            "known, both signs together; "
+            f"{_COMPARED}, both signs together; "
             "in brackets for noise of the perturbation's size; IoU: intersection over union"
         )
     table.caption = Text("\n".join(notes))
@@ -141,9 +143,7 @@ def _maps(records: Sequence[Explained]) -> Table:
 def _shifted(records: Sequence[Shifted]) -> Table:
     table = new_table(
         "Similarity of clean and adversarial maps: medians, in brackets for noise of the perturbation's size",
-        "compared with the clean image's map of the true class, or of the predicted one where the true one is not "
-        "known; IoU: intersection over union; "
-        f"truth: {records[0].truth}",
+        f"{_COMPARED}; IoU: intersection over union; truth: {records[0].truth}",
     )
     for heading in ("model", "map", "images", "class explained"):
         table.add_column(heading, overflow="fold")

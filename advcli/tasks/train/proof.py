@@ -23,7 +23,6 @@ def pass_agrees(
             mean that is zero but for rounding is small beside the variance.
     """
     before = [np.asarray(variable) for variable in model.variables]
-    layers = [variable.path.rpartition("/")[0] for variable in model.non_trainable_variables]
 
     def run() -> list[np.ndarray]:
         outputs = np.asarray(model(images, training=True), np.float64)
@@ -35,7 +34,7 @@ def pass_agrees(
     own = run()
     with form():
         faster = run()
-    places = ["", *layers]
+    places = ["", *(variable.path.rpartition("/")[0] for variable in model.non_trainable_variables)]
     largest = dict.fromkeys(places, 1e-6)
     for place, values in zip(places, own, strict=True):
         largest[place] = max(largest[place], float(np.abs(values).max(initial=0.0)))
