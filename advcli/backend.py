@@ -5,6 +5,7 @@ first use, and file descriptor 2 is captured meanwhile.
 """
 
 import contextlib
+import functools
 import importlib
 import os
 import platform
@@ -168,6 +169,27 @@ def as_written(function: _Function) -> _Function:
     """
     function.autograph_info__ = None  # pyright: ignore[reportFunctionMemberAccess]  AutoGraph looks for this mark
     return function
+
+
+def custom_gradient(function: Callable[..., Nest]) -> Callable[..., Nest]:
+    """Decorate a function that returns values and the function of their gradient, as ``tf.custom_gradient`` does.
+
+    In a graph TensorFlow registers each gradient for ever, and with it the graph and the weights of the network. A tape
+    in the same graph does not need the registration, so it is removed. The gradient of a traced function, taken outside
+    of it, needs it and fails.
+    """
+    decorated = tf.custom_gradient(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Tensor) -> Nest:
+        values: Nest = decorated(*arguments)
+        if not tf.executing_eagerly():
+            gradients: Any = importlib.import_module("tensorflow.python.framework.ops").gradient_registry
+            name: str = tf.nest.flatten(values)[0].op.get_attr("_gradient_op_type").decode()
+            getattr(gradients, "_registry", {}).pop(name, None)
+        return values
+
+    return call
 
 
 def neural_structured_learning() -> Any:

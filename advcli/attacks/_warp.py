@@ -7,7 +7,7 @@ was interpolated from.
 
 from typing import NamedTuple
 
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, custom_gradient, tf
 
 
 class Placement(NamedTuple):
@@ -35,7 +35,7 @@ def draw(pictures: Tensor, placement: Placement, height: int | Tensor, width: in
     """Draw images on a black canvas: (N, h, w, C) -> (N, height, width, C)."""
     transforms = _inverse(placement, tf.shape(pictures))
 
-    @tf.custom_gradient
+    @custom_gradient
     def drawn(pixels: Tensor) -> tuple[Tensor, object]:
         def gradient(upstream: Tensor) -> Tensor:
             return _given_back(upstream, transforms, tf.shape(pixels))

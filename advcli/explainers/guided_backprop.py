@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from advcli.backend import KerasLayer, KerasModel, Tensor, TracedFunction, keras, tf
+from advcli.backend import KerasLayer, KerasModel, Tensor, TracedFunction, custom_gradient, keras, tf
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
 from advcli.explainers._scores import in_batches, score, traced
@@ -112,7 +112,7 @@ def _rectifier(part: KerasLayer) -> tuple[str, float | None] | None:
 
 
 def _one_way(function: TracedFunction, most: float | None) -> TracedFunction:
-    @tf.custom_gradient
+    @custom_gradient
     def rectified(x: Tensor) -> tuple[Tensor, TracedFunction]:
         def back(gradient: Tensor) -> Tensor:
             open_ = (x > 0) & (gradient > 0)

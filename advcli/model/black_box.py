@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -95,7 +96,9 @@ class BlackBox:
 
     def __call__(self, images: Tensor, training: bool = False) -> Tensor:
         """Compute the scores, also inside a traced function: (N, H, W, C) -> (N, K)."""
-        scores = tf.numpy_function(self._answer, [tf.cast(images, tf.float32)], tf.float32)
+        # TensorFlow keeps the function for ever, which therefore must not hold what it calls.
+        box = weakref.proxy(self)
+        scores = tf.numpy_function(lambda images: box._answer(images), [tf.cast(images, tf.float32)], tf.float32)
         return tf.ensure_shape(scores, (None, self._classes))
 
     def open(self, probe: np.ndarray) -> tuple[Head, int]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from advcli.backend import ArrayLike, KerasModel, Tensor, TracedFunction, tf
+from advcli.backend import ArrayLike, KerasModel, Tensor, TracedFunction, custom_gradient, tf
 from advcli.data.class_names import class_index, class_named
 from advcli.data.images import Fit, crop_window
 from advcli.errors import AdvcliError, UsageError
@@ -108,9 +108,11 @@ class Classifier:
 
     def _cropped(self, pixels: ArrayLike) -> Tensor:
         """Scale images and cut out their centre, also where their size is known only when a traced function runs."""
+        # TensorFlow keeps the function for ever, which therefore must not hold the network.
+        wanted = self.image_size
 
         def window(height: np.ndarray, width: np.ndarray) -> np.ndarray:
-            scaled, corner = crop_window((int(height), int(width)), self.image_size)
+            scaled, corner = crop_window((int(height), int(width)), wanted)
             return np.array([*scaled, *corner], np.int32)
 
         _, height, width, _ = tf.unstack(tf.shape(pixels))
@@ -361,7 +363,7 @@ def predicted_classes(scores: np.ndarray) -> np.ndarray:
 def _finite_gradient(pixels: ArrayLike) -> Tensor:
     """Return images unchanged, with gradients that are not finite replaced by zero."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def unchanged(pixels: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         return tf.identity(pixels), lambda upstream: _where_true(tf.math.is_finite(upstream), upstream)
 
@@ -371,7 +373,7 @@ def _finite_gradient(pixels: ArrayLike) -> Tensor:
 def _clip(pixels: Tensor) -> Tensor:
     """Clip images to [0, 1]; the gradient is that of ``tf.clip_by_value``."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def clipped(pixels: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         inside = tf.clip_by_value(pixels, 0.0, 1.0)
         return inside, lambda upstream: _where_true(tf.equal(inside, pixels), upstream)

@@ -7,7 +7,7 @@ and a sum of shifted planes.
 
 from collections.abc import Callable
 
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, custom_gradient, tf
 
 FEW = 4
 
@@ -26,7 +26,7 @@ def of_few_channels(kernel: Tensor, stride: int, padding: str) -> Callable[[Tens
         if None in images.shape[1:3]:
             return tf.nn.conv2d(images, kernel, stride, padding)
 
-        @tf.custom_gradient
+        @custom_gradient
         def convolved(images: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
             outputs = tf.nn.conv2d(images, kernel, stride, padding)
             return outputs, lambda upstream: _by_image(upstream, planes, images.shape[1:3], kernel.shape, padding)

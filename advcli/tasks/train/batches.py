@@ -1,5 +1,6 @@
 """The batches of an epoch, prepared while the training step runs."""
 
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -69,17 +70,12 @@ class Batches:
             yield from self._from_the_start
 
     def _dataset(self, start: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-        def gather(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            places = (int(step) * self.size + np.arange(self.size))[self._part]
-            chosen = self._order[places]
-            pixels, labels = self.images.at(chosen)
-            # An image that comes again is augmented in another way.
-            own = chosen + len(self.images) * self._before[places]
-            seeds = np.stack([own, np.full_like(own, self._salt)], axis=1)
-            return pixels, labels, seeds.astype(np.int32)
+        # TensorFlow keeps the function for ever, which therefore must not hold the images.
+        batches = weakref.proxy(self)
 
         def prepare(step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            pixels, labels, seeds = tf.numpy_function(gather, [step], [tf.float32, tf.int32, tf.int32])
+            gathered = [tf.float32, tf.int32, tf.int32]
+            pixels, labels, seeds = tf.numpy_function(lambda step: batches._gather(step), [step], gathered)
             count = len(range(*self._part.indices(self.size)))
             pixels = tf.ensure_shape(pixels, (count, *self.images.pixels.shape[1:]))
             seeds = tf.ensure_shape(seeds, (count, 2))
@@ -88,6 +84,15 @@ class Batches:
 
         steps = tf.data.Dataset.range(start, self.steps)
         return steps.map(prepare, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+    def _gather(self, step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        places = (int(step) * self.size + np.arange(self.size))[self._part]
+        chosen = self._order[places]
+        pixels, labels = self.images.at(chosen)
+        # An image that comes again is augmented in another way.
+        own = chosen + len(self.images) * self._before[places]
+        seeds = np.stack([own, np.full_like(own, self._salt)], axis=1)
+        return pixels, labels, seeds.astype(np.int32)
 
 
 def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
