@@ -13,6 +13,7 @@ import sys
 import tempfile
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -174,9 +175,8 @@ def as_written(function: _Function) -> _Function:
 def custom_gradient(function: Callable[..., Nest]) -> Callable[..., Nest]:
     """Decorate a function that returns values and the function of their gradient, as ``tf.custom_gradient`` does.
 
-    In a graph TensorFlow registers each gradient for ever, and with it the graph and the weights of the network. A tape
-    in the same graph does not need the registration, so it is removed. The gradient of a traced function, taken outside
-    of it, needs it and fails.
+    In a graph TensorFlow registers each gradient for ever, and with it the graph and the weights of the network. Here
+    the registration ends with the graph.
     """
     decorated = tf.custom_gradient(function)
 
@@ -184,12 +184,30 @@ def custom_gradient(function: Callable[..., Nest]) -> Callable[..., Nest]:
     def call(*arguments: Tensor) -> Nest:
         values: Nest = decorated(*arguments)
         if not tf.executing_eagerly():
-            gradients: Any = importlib.import_module("tensorflow.python.framework.ops").gradient_registry
-            name: str = tf.nest.flatten(values)[0].op.get_attr("_gradient_op_type").decode()
-            getattr(gradients, "_registry", {}).pop(name, None)
+            _register_while_it_lives(tf.nest.flatten(values)[0].op)
         return values
 
     return call
+
+
+def _register_while_it_lives(operation: Graph) -> None:
+    """Have the graph of an operation, and not the registry of TensorFlow, hold the operation's gradient."""
+    registry: Any = importlib.import_module("tensorflow.python.framework.ops").gradient_registry
+    # A private name: where it is another, graphs are kept as TensorFlow does.
+    entries: dict[str, dict[str, Callable[..., Nest]]] = getattr(registry, "_registry", {})
+    name: str = operation.get_attr("_gradient_op_type").decode()
+    if name not in entries:
+        return
+    gradient = entries[name]["type"]
+    operation.graph.add_to_collection("gradients of advcli", gradient)
+    alive = weakref.ref(gradient)
+
+    def gradient_while_it_lives(*arguments: Tensor) -> Nest:
+        held = alive()
+        return held(*arguments) if held else None
+
+    entries[name]["type"] = gradient_while_it_lives
+    weakref.finalize(operation.graph, entries.pop, name, None).atexit = False
 
 
 def neural_structured_learning() -> Any:

@@ -89,5 +89,12 @@ def test_a_gradient_of_ones_own_is_used_eagerly_and_in_a_graph() -> None:
             y = doubled(x)
         return tape.gradient(y, x)
 
-    for function in (gradient, tf.function(gradient)):
+    def gradient_of_traced(x: Tensor) -> Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = traced(x)
+        return tape.gradient(y, x)
+
+    traced = tf.function(doubled)
+    for function in (gradient, tf.function(gradient), gradient_of_traced, tf.function(gradient_of_traced)):
         assert function(tf.ones(3)).numpy().tolist() == [2, 2, 2]
