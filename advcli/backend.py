@@ -200,13 +200,7 @@ def _register_while_it_lives(operation: Graph) -> None:
         return
     gradient = entries[name]["type"]
     operation.graph.add_to_collection("gradients of advcli", gradient)
-    alive = weakref.ref(gradient)
-
-    def gradient_while_it_lives(*arguments: Tensor) -> Nest:
-        held = alive()
-        return held(*arguments) if held else None
-
-    entries[name]["type"] = gradient_while_it_lives
+    entries[name]["type"] = weakref.proxy(gradient)
     weakref.finalize(operation.graph, entries.pop, name, None).atexit = False
 
 
