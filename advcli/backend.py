@@ -204,6 +204,23 @@ def _register_while_it_lives(operation: Graph) -> None:
     weakref.finalize(operation.graph, entries.pop, name, None).atexit = False
 
 
+def numpy_function(function: Callable[..., Nest], inputs: list[Tensor], dtypes: Nest) -> Nest:
+    """Call a function of arrays, also inside a traced function, as ``tf.numpy_function`` does.
+
+    TensorFlow keeps each such function for ever, and with it what the function holds. Here the graphs that call it
+    hold it.
+    """
+    if tf.executing_eagerly():
+        return tf.numpy_function(function, inputs, dtypes)
+    graph: Graph = tf.compat.v1.get_default_graph()
+    # A traced function inside another is kept, and may be called again when the outer one is gone.
+    while hasattr(graph, "outer_graph"):
+        graph.add_to_collection("functions of advcli", function)
+        graph = graph.outer_graph
+    held = weakref.proxy(function)
+    return tf.numpy_function(lambda *arrays: held(*arrays), inputs, dtypes)
+
+
 def neural_structured_learning() -> Any:
     """Import neural-structured-learning.
 

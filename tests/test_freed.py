@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import advcli
-from advcli.backend import KerasModel, Tensor, custom_gradient, keras, tf
+from advcli.backend import KerasModel, Tensor, custom_gradient, keras, numpy_function, tf
 from advcli.model.black_box import BlackBox, ScoreFunction
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 20, 16, 3), dtype=np.uint8)
@@ -98,3 +98,30 @@ def test_a_gradient_of_ones_own_is_used_eagerly_and_in_a_graph() -> None:
     traced = tf.function(doubled)
     for function in (gradient, tf.function(gradient), gradient_of_traced, tf.function(gradient_of_traced)):
         assert function(tf.ones(3)).numpy().tolist() == [2, 2, 2]
+
+
+class Doubling:
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return 2 * x
+
+
+def doubled_by(doubling: Doubling) -> Callable[[Tensor], Tensor]:
+    return lambda x: numpy_function(doubling, [x], tf.float32)
+
+
+def test_a_function_of_arrays_lives_as_long_as_what_calls_it() -> None:
+    doubling = Doubling()
+    held = weakref.ref(doubling)
+    inner = tf.function(doubled_by(doubling), autograph=False)
+    outer = tf.function(lambda x, inner=inner: inner(x) + 1, autograph=False)
+    steps = tf.data.Dataset.from_tensor_slices([0.0, 1.0, 2.0]).map(doubled_by(doubling))
+    assert doubled_by(doubling)(tf.ones(3)).numpy().tolist() == [2, 2, 2]
+    assert outer(tf.ones(3)).numpy().tolist() == [3, 3, 3]
+    iterator = iter(steps)
+    del outer, steps, doubling
+    gc.collect()
+    assert inner(tf.ones(3)).numpy().tolist() == [2, 2, 2]
+    assert [step.numpy() for step in iterator] == [0, 2, 4]
+    del inner, iterator
+    gc.collect()
+    assert held() is None

@@ -191,6 +191,12 @@ def test_only_the_backend_imports_tensorflow(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_only_the_backend_calls_what_tensorflow_keeps_for_ever(file: Path) -> None:
+    if file.name != "backend.py":
+        assert not re.search(r"\btf\.(numpy_function|py_function|custom_gradient|recompute_grad)\b", file.read_text())
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_vague_names(file: Path) -> None:
     assert not re.search(r"utils|common|manager|helper", file.stem)
 

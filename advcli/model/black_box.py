@@ -6,7 +6,6 @@ import signal
 import socket
 import threading
 import time
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from advcli.backend import KerasModel, Tensor, Variable, tf
+from advcli.backend import KerasModel, Tensor, Variable, numpy_function, tf
 from advcli.data.class_names import class_named
 from advcli.errors import AdvcliError, first_line, is_out_of_memory
 from advcli.model import output_head
@@ -96,9 +95,7 @@ class BlackBox:
 
     def __call__(self, images: Tensor, training: bool = False) -> Tensor:
         """Compute the scores, also inside a traced function: (N, H, W, C) -> (N, K)."""
-        # TensorFlow keeps the function for ever, which therefore must not hold what it calls.
-        box = weakref.proxy(self)
-        scores = tf.numpy_function(lambda images: box._answer(images), [tf.cast(images, tf.float32)], tf.float32)
+        scores = numpy_function(self._answer, [tf.cast(images, tf.float32)], tf.float32)
         return tf.ensure_shape(scores, (None, self._classes))
 
     def open(self, probe: np.ndarray) -> tuple[Head, int]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from advcli.backend import ArrayLike, KerasModel, Tensor, TracedFunction, custom_gradient, tf
+from advcli.backend import ArrayLike, KerasModel, Tensor, TracedFunction, custom_gradient, numpy_function, tf
 from advcli.data.class_names import class_index, class_named
 from advcli.data.images import Fit, crop_window
 from advcli.errors import AdvcliError, UsageError
@@ -108,17 +108,13 @@ class Classifier:
 
     def _cropped(self, pixels: ArrayLike) -> Tensor:
         """Scale images and cut out their centre, also where their size is known only when a traced function runs."""
-        # TensorFlow keeps the function for ever, which therefore must not hold the network.
-        wanted = self.image_size
 
         def window(height: np.ndarray, width: np.ndarray) -> np.ndarray:
-            scaled, corner = crop_window((int(height), int(width)), wanted)
+            scaled, corner = crop_window((int(height), int(width)), self.image_size)
             return np.array([*scaled, *corner], np.int32)
 
         _, height, width, _ = tf.unstack(tf.shape(pixels))
-        rows, columns, top, left = tf.unstack(
-            tf.ensure_shape(tf.numpy_function(window, [height, width], tf.int32), (4,))
-        )
+        rows, columns, top, left = tf.unstack(tf.ensure_shape(numpy_function(window, [height, width], tf.int32), (4,)))
         resized = tf.image.resize(pixels, (rows, columns), tf.image.ResizeMethod.BICUBIC, antialias=True)
         part = resized[:, top : top + self.image_size[0], left : left + self.image_size[1]]
         return _clip(part)

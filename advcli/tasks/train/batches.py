@@ -1,13 +1,12 @@
 """The batches of an epoch, prepared while the training step runs."""
 
-import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from advcli.augmentations import augmented
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, numpy_function, tf
 from advcli.data.dataset import Images
 from advcli.threat.rng import ImageRng
 
@@ -70,12 +69,9 @@ class Batches:
             yield from self._from_the_start
 
     def _dataset(self, start: int) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-        # TensorFlow keeps the function for ever, which therefore must not hold the images.
-        batches = weakref.proxy(self)
-
         def prepare(step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             gathered = [tf.float32, tf.int32, tf.int32]
-            pixels, labels, seeds = tf.numpy_function(lambda step: batches._gather(step), [step], gathered)
+            pixels, labels, seeds = numpy_function(self._gather, [step], gathered)
             count = len(range(*self._part.indices(self.size)))
             pixels = tf.ensure_shape(pixels, (count, *self.images.pixels.shape[1:]))
             seeds = tf.ensure_shape(seeds, (count, 2))
