@@ -160,16 +160,40 @@ Graph = Any
 TracedFunction = Callable[..., Any]
 
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+# The attribute that AutoGraph looks for.
+_MARK = "autograph_info__"
+
+_Written = TypeVar("_Written")
 
 
-def as_written(function: _Function) -> _Function:
-    """Exclude a function from AutoGraph: none of its loops and branches depends on a tensor.
+def as_written(written: _Written) -> _Written:
+    """Exclude a function, or a class with its methods, and what they call from AutoGraph.
 
-    The conversion takes tens of milliseconds a function in each trace of an attack.
+    None of their loops and branches may depend on a tensor. In each process the conversion of a function takes tens of
+    milliseconds of its first trace, so that of a whole attack takes longer than all the rest of its trace.
     """
-    function.autograph_info__ = None  # pyright: ignore[reportFunctionMemberAccess]  AutoGraph looks for this mark
-    return function
+    methods = vars(written).values() if isinstance(written, type) else ()
+    for each in (written, *(method for method in methods if isinstance(method, types.FunctionType))):
+        setattr(each, _MARK, _AsWritten(written))
+    return written
+
+
+class _AsWritten:
+    """The mark of a class, which its subclasses do not inherit: they may have other methods."""
+
+    def __init__(self, written: object) -> None:
+        self._written = written
+
+    def __get__(self, instance: object, owner: type) -> "_AsWritten":
+        if owner is not self._written:
+            raise AttributeError
+        return self
+
+
+def converted(function: Callable[..., Nest]) -> Callable[..., Nest]:
+    """Let AutoGraph convert a function that is called by one that is as written."""
+    autograph: Any = tf.__internal__.autograph
+    return autograph.tf_convert(function, autograph.control_status_ctx())
 
 
 def custom_gradient(function: Callable[..., Nest]) -> Callable[..., Nest]:
@@ -204,6 +228,7 @@ def _register_while_it_lives(operation: Graph) -> None:
     weakref.finalize(operation.graph, entries.pop, name, None).atexit = False
 
 
+@as_written
 def numpy_function(function: Callable[..., Nest], inputs: list[Tensor], dtypes: Nest) -> Nest:
     """Call a function of arrays, also inside a traced function, as ``tf.numpy_function`` does.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from advcli.attacks._minimal import to_hyperplane
 from advcli.attacks._rounds import Batch, Network, best_other, by_image, of_class, pick_images, until_broken
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, as_written, tf
 from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.threat import Threat
 
@@ -22,6 +22,7 @@ class _State(NamedTuple):
     answer: Tensor
 
 
+@as_written
 @dataclass(frozen=True)
 class Walk:
     """Project onto the linearised boundary with a bias towards the image; step back towards the image once across.
@@ -43,6 +44,7 @@ class Walk:
     def __call__(self, logits_fn: Network, threat: Threat, batch: Batch, start: Tensor) -> Tensor:
         """Return the nearest adversarial point found, or the last iterate: -> (N, H, W, C)."""
 
+        @as_written
         def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             lead, gradient = _boundary(network, threat, state)
             point = self._towards(state, lead, gradient, threat)

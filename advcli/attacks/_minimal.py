@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from advcli.attacks._rounds import best_other, by_image, of_class, pick_images
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, as_written, converted, tf
 from advcli.threat.threat import Norm, Threat
 
 
+@as_written
 class Smallest(NamedTuple):
     """The adversarial image nearest to each original so far, and its distance: infinity if there is none."""
 
@@ -28,17 +29,20 @@ class Smallest(NamedTuple):
         return project_outside(image, originals, threat)
 
 
+@as_written
 def none_found(originals: Tensor) -> Smallest:
     """Return the initial value, without any adversarial image."""
     return Smallest(originals, tf.fill(tf.shape(originals)[:1], math.inf))
 
 
+@as_written
 def project_outside(adversarial: Tensor, originals: Tensor, threat: Threat) -> Tensor:
     """Project points outside the ball; points inside, which lie close to a boundary, stay equal to the last bit."""
     inside = threat.size(adversarial - originals) <= threat.eps
     return pick_images(inside, adversarial, threat.project(adversarial, originals))
 
 
+@as_written
 def margin(logits: Tensor, labels: Tensor, threat: Threat) -> Tensor:
     """Return the margin, negative where the image is adversarial: (N, K), (N,) -> (N,).
 
@@ -50,11 +54,13 @@ def margin(logits: Tensor, labels: Tensor, threat: Threat) -> Tensor:
     return best_other(logits, targets) - of_class(logits, targets)
 
 
+@as_written
 def uphill(gradient: Tensor, points: Tensor) -> Tensor:
     """Set the gradient to zero where a step along it would leave [0, 1]: pixels at 0 with g < 0, at 1 with g > 0."""
     return tf.where(tf.where(gradient > 0, points < 1, points > 0), gradient, 0.0)
 
 
+@as_written
 def dual_size(gradient: Tensor, threat: Threat) -> Tensor:
     """Return the dual norm of the gradient, ``max of <gradient, d> subject to ||d|| <= 1``: (N, H, W, C) -> (N,)."""
     if threat.norm is Norm.LINF:
@@ -64,17 +70,20 @@ def dual_size(gradient: Tensor, threat: Threat) -> Tensor:
     return euclidean(gradient)
 
 
+@as_written
 def euclidean(delta: Tensor) -> Tensor:
     """Return the l2 norm of perturbations, whatever the threat's norm is: (N, H, W, C) -> (N,)."""
     return tf.sqrt(tf.reduce_sum(tf.square(delta), axis=(1, 2, 3)))
 
 
+@as_written
 def annealed(first: float, last: float, step: Tensor, steps: int) -> Tensor:
     """Return ``last + (first - last) * (1 + cos(pi * step / steps)) / 2``."""
     share = tf.cast(step, tf.float32) / steps
     return last + (first - last) * (1 + tf.cos(math.pi * share)) / 2
 
 
+@as_written
 def to_hyperplane(points: Tensor, normal: Tensor, height: Tensor, norm: Norm) -> Tensor:
     """Return argmin over d of ``||d||`` subject to ``height + <normal, d> = 0`` and ``0 <= points + d <= 1``.
 
@@ -152,6 +161,7 @@ def _greedy(weight: Tensor, room: Tensor, wanted: Tensor) -> Tensor:
     return tf.reshape(tf.scatter_nd(tf.stack([rows, index], axis=-1), moved, tf.shape(weight)), shape)
 
 
+@as_written
 def bisected(
     is_adversarial: Callable[[Tensor], Tensor], images: Tensor, points: Tensor, bisections: int | Tensor, threat: Threat
 ) -> Tensor:
@@ -164,17 +174,19 @@ def bisected(
         bisections: number of bisections.
         threat: the norm.
     """
-    nearest = points
-    low, high = tf.zeros(tf.shape(points)[:1]), tf.ones(tf.shape(points)[:1])
+    look = converted(is_adversarial)
     size = by_image(threat.size(points - images))
-    for _ in tf.range(bisections):
+
+    def halve(done: Tensor, nearest: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         middle = (low + high) / 2
         share = by_image(middle)
         if threat.norm is Norm.LINF:
             candidate = tf.clip_by_value(points, images - share * size, images + share * size)
         else:
             candidate = images + share * (points - images)
-        inside = is_adversarial(candidate)
+        inside = look(candidate)
         nearest = pick_images(inside, candidate, nearest)
-        low, high = tf.where(inside, low, middle), tf.where(inside, middle, high)
-    return nearest
+        return done + 1, nearest, tf.where(inside, low, middle), tf.where(inside, middle, high)
+
+    ends = (tf.zeros(tf.shape(points)[:1]), tf.ones(tf.shape(points)[:1]))
+    return tf.while_loop(lambda done, *_: done < bisections, halve, (tf.constant(0), points, *ends))[1]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, as_written, converted, tf
 from advcli.errors import UsageError
 from advcli.threat.gradient import ascend, refuse_bad_steps
 from advcli.threat.threat import Threat
@@ -35,6 +35,7 @@ def check(steps: int, step: float, decay: float = 0.0) -> None:
         raise UsageError(f"decay is negative: {decay:g}", "give a number such as 1, or 0 for no momentum")
 
 
+@as_written
 def accumulate(momentum: Tensor, gradient: Tensor, decay: float, threat: Threat) -> Tensor:
     """Return ``decay * momentum + gradient / (mean(|gradient|) * ||1||)``, 1 being the image of ones.
 
@@ -48,6 +49,7 @@ def accumulate(momentum: Tensor, gradient: Tensor, decay: float, threat: Threat)
     return decay * momentum + tf.math.divide_no_nan(gradient, mean * flat)
 
 
+@as_written
 def climb(gradient: Callable[[Tensor, Tensor, Tensor], Tensor], images: Tensor, threat: Threat, pace: Pace) -> Tensor:
     """Take projected steps along the accumulated gradient: (N, H, W, C) -> (N, H, W, C).
 
@@ -57,8 +59,10 @@ def climb(gradient: Callable[[Tensor, Tensor, Tensor], Tensor], images: Tensor, 
         threat: the ball.
         pace: number and length of the steps, and decay.
     """
+    added = converted(gradient)
 
+    @as_written
     def direction(point: Tensor, momentum: Tensor, index: Tensor) -> Tensor:
-        return accumulate(momentum, gradient(point, momentum, index), pace.decay, threat)
+        return accumulate(momentum, added(point, momentum, index), pace.decay, threat)
 
     return ascend(direction, images, images, threat, [pace.length] * pace.steps)

@@ -7,7 +7,7 @@ the others.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from advcli.backend import Nest, Tensor, tf
+from advcli.backend import Nest, Tensor, as_written, converted, tf
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
@@ -30,6 +30,7 @@ class Batch(NamedTuple):
 Network = Callable[[Tensor], Tensor]
 
 
+@as_written
 def in_rounds(
     search: Callable[[Network, Threat, Tensor, Batch], Tensor],
     logits_fn: Network,
@@ -65,33 +66,40 @@ def in_rounds(
         return images
     logits = logits_fn(images)
     targets = min(targets, logits.shape[1] - 1) if threat.target is None else 1
-    turns = by_likelihood(logits) if order is None or threat.target is not None else order(logits)
+    turns = by_likelihood(logits) if order is None or threat.target is not None else converted(order)(logits)
     found = images
     broken = threat.is_adversarial(logits, labels)
     # The distance of the nearest adversarial point from each image: infinite where there is none yet.
     size = tf.where(broken, 0.0, float("inf"))
     loss = headway(threat, logits, labels)
-    for index in tf.range(targets * restarts):
+    converted_search = converted(search)
+
+    def go_on(index: Tensor, found: Tensor, loss: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rows = tf.where(size > 0)[:, 0]
-        if tf.size(rows) > 0:
+
+        def search_again() -> tuple[Tensor, Tensor, Tensor]:
             towards = turns[:, 1 + index // restarts]
             if threat.target is not None:
                 towards = tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
             batch = _take(Batch(images, labels, towards, rng.fold(index).seeds, size), rows)
             network = asked_about(logits_fn, rows)
-            points = search(network, threat.of(rows), index % restarts, batch)
+            points = converted_search(network, threat.of(rows), index % restarts, batch)
             logits_there = network(points)
             is_adversarial = threat.is_adversarial(logits_there, batch.labels)
             reached = headway(threat, logits_there, batch.labels)
             reach = tf.where(is_adversarial, threat.size(points - batch.images) if nearest else 0.0, float("inf"))
             so_far = tf.gather(size, rows)
             better = (reach < so_far) | (tf.math.is_inf(so_far) & (reached > tf.gather(loss, rows)))
-            found = _put(found, rows, better, points)
-            loss = _put(loss, rows, better, reached)
-            size = _put(size, rows, better, reach)
-    return found
+            values = ((found, points), (loss, reached), (size, reach))
+            return tuple(_put(whole, rows, better, new) for whole, new in values)  # pyright: ignore[reportReturnType]  three
+
+        return index + 1, *tf.cond(tf.size(rows) > 0, search_again, lambda: (found, loss, size))
+
+    rounds = targets * restarts
+    return tf.while_loop(lambda index, *_: index < rounds, go_on, (tf.constant(0), found, loss, size))[1]
 
 
+@as_written
 def until_broken(
     step: Callable[[Network, Threat, Tensor, Nest], tuple[Nest, Tensor]],
     logits_fn: Network,
@@ -110,6 +118,7 @@ def until_broken(
         state: a named tuple of tensors whose first axis is the image.
         steps: the maximum number of steps.
     """
+    converted_step = converted(step)
     start = answer(state)
     every = tf.range(tf.shape(start, out_type=tf.int64)[0])
 
@@ -117,7 +126,7 @@ def until_broken(
         return (index < steps) & (tf.size(rows) > 0)
 
     def advance(index: Tensor, rows: Tensor, found: Tensor, state: Nest) -> tuple[Tensor, Tensor, Tensor, Nest]:
-        state, done = step(asked_about(logits_fn, rows), threat.of(rows), index, state)
+        state, done = converted_step(asked_about(logits_fn, rows), threat.of(rows), index, state)
 
         def leave() -> tuple[Tensor, Tensor, Tensor, Nest]:
             stay = tf.where(~done)[:, 0]
@@ -137,12 +146,14 @@ def until_broken(
     return tf.tensor_scatter_nd_update(found, rows[:, None], answer(state))
 
 
+@as_written
 def asked_about(logits_fn: Network, rows: Tensor) -> Network:
     """Restrict a network that counts queries to some rows of a batch; other networks are returned unchanged."""
     of = getattr(logits_fn, "of", None)
     return logits_fn if of is None else of(rows)
 
 
+@as_written
 def averaged(logits_fn: Network, passes: int) -> Network:
     """Return a network whose logits are the mean of several passes, for a randomised model."""
     return logits_fn if passes == 1 else _Averaged(logits_fn, passes)
@@ -169,6 +180,7 @@ class _Averaged:
         return _Averaged(asked_about(self._network, rows), self._passes)
 
 
+@as_written
 def on_the_surface(threat: Threat, images: Tensor, rng: ImageRng) -> Tensor:
     """Sample perturbations with a norm of exactly eps: -> (N, H, W, C)."""
     shape = tf.shape(images)[1:]
@@ -181,26 +193,31 @@ def on_the_surface(threat: Threat, images: Tensor, rng: ImageRng) -> Tensor:
     return threat.eps * threat.steepest(rng.normal(shape))
 
 
+@as_written
 def by_likelihood(logits: Tensor) -> Tensor:
     """Return the classes of each image from the likeliest on: (N, K) -> (N, K)."""
     return tf.argsort(logits, direction="DESCENDING", stable=True)
 
 
+@as_written
 def of_class(logits: Tensor, classes: Tensor) -> Tensor:
     """Return each image's logit of one class: (N, K), (N,) -> (N,)."""
     return tf.gather(logits, classes, axis=1, batch_dims=1)
 
 
+@as_written
 def best_other(logits: Tensor, classes: Tensor) -> Tensor:
     """Return the greatest logit of all but one class: (N, K), (N,) -> (N,)."""
     return tf.reduce_max(tf.where(_one_hot(logits, classes), -float("inf"), logits), axis=1)
 
 
+@as_written
 def by_image(values: Tensor) -> Tensor:
     """Reshape one value an image so that it broadcasts with images: (N,) -> (N, 1, 1, 1)."""
     return values[:, None, None, None]
 
 
+@as_written
 def pick_images(rows: Tensor, ahead: Tensor, otherwise: Tensor) -> Tensor:
     """Return one of two values for each image: (N,) bool, (N, ...), (N, ...) -> (N, ...).
 
@@ -210,6 +227,7 @@ def pick_images(rows: Tensor, ahead: Tensor, otherwise: Tensor) -> Tensor:
     return tf.raw_ops.Select(condition=rows, x=ahead, y=otherwise)
 
 
+@as_written
 def headway(threat: Threat, logits: Tensor, labels: Tensor) -> Tensor:
     """Return a loss that increases with the threat's loss, but does not underflow for a confident network."""
     classes = labels if threat.target is None else tf.fill(tf.shape(labels), tf.cast(threat.target, labels.dtype))
@@ -218,14 +236,17 @@ def headway(threat: Threat, logits: Tensor, labels: Tensor) -> Tensor:
     return ahead if threat.target is None else -ahead
 
 
+@as_written
 def _one_hot(logits: Tensor, classes: Tensor) -> Tensor:
     return tf.one_hot(classes, logits.shape[1], on_value=True, off_value=False, dtype=tf.bool)
 
 
+@as_written
 def _take(state: Nest, rows: Tensor) -> Nest:
     return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), state)
 
 
+@as_written
 def _put(whole: Tensor, rows: Tensor, chosen: Tensor, values: Tensor) -> Tensor:
     """Return ``whole`` with the values of the chosen rows replaced."""
     return tf.tensor_scatter_nd_update(whole, tf.boolean_mask(rows, chosen)[:, None], tf.boolean_mask(values, chosen))

@@ -23,9 +23,9 @@ from advcli.attacks._rounds import (
     pick_images,
     until_broken,
 )
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError, nearest
-from advcli.threat.gradient import gradient_and_aux
+from advcli.threat.gradient import mean_gradient_and_aux
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 
@@ -52,6 +52,7 @@ class _State(NamedTuple):
     answer: Tensor
 
 
+@as_written
 @dataclass(frozen=True)
 class APGD(Attack):
     """Start with steps of 2 eps; halve them where the loss oscillates or its maximum stagnates; sparse steps in l1.
@@ -100,6 +101,7 @@ class APGD(Attack):
     ) -> Tensor:
         """Run from each start towards each target: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
+        @as_written
         def run(network: Network, threat: Threat, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch)
 
@@ -142,6 +144,7 @@ class APGD(Attack):
             _sparse.checkpoints_of(steps) if threat.norm is Norm.L1 else windows_of(steps), tf.float32
         )
 
+        @as_written
         def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             gradient, loss, is_adversarial = self._gradient(network, threat, state)
             state = _remembered(state, gradient, loss, is_adversarial)
@@ -182,14 +185,8 @@ class APGD(Attack):
             loss = self._loss(logits, state.label, state.target, threat)
             return loss, (logits, loss)
 
-        mean = tf.zeros_like(state.point)
-        loss = tf.zeros_like(state.best_loss)
-        is_adversarial = tf.zeros_like(state.broken)
-        for _ in tf.range(self.eot):
-            gradient, (logits, loss) = gradient_and_aux(losses, state.point)
-            mean += gradient / self.eot
-            is_adversarial = threat.is_adversarial(logits, state.label)
-        return threat.restrict(mean), loss, is_adversarial
+        mean, (logits, loss) = mean_gradient_and_aux(losses, state.point, self.eot)
+        return threat.restrict(mean), loss, threat.is_adversarial(logits, state.label)
 
     def _loss(self, logits: Tensor, labels: Tensor, targets: Tensor, threat: Threat) -> Tensor:
         if self.loss == "ce":

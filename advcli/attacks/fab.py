@@ -12,7 +12,7 @@ from advcli.attacks._boundary import Walk
 from advcli.attacks._minimal import none_found, project_outside
 from advcli.attacks._refinement import PULLS, refined
 from advcli.attacks._rounds import Batch, Network, by_image, in_rounds, on_the_surface
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
@@ -64,6 +64,7 @@ class FAB(Attack):
     ) -> Tensor:
         """Run towards each target class: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
+        @as_written
         def run(network: Network, threat: Threat, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch, restart)
 
@@ -76,6 +77,7 @@ class FAB(Attack):
         best = refined(best, logits_fn, images, labels, threat, rng, self.refine, pulls=pulls)
         return best.within(images, threat, otherwise=found)
 
+    @as_written
     def _run(self, logits_fn: Callable[[Tensor], Tensor], threat: Threat, batch: Batch, restart: Tensor) -> Tensor:
         start = batch.images
         if self.restarts > 1:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.attacks import Attack
-from advcli.backend import Tensor
+from advcli.backend import Tensor, as_written
 from advcli.threat.gradient import loss_gradient, projected_step
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
+@as_written
 @dataclass(frozen=True)
 class FGSM(Attack):
     """One step of length eps in the direction of steepest ascent: ``x + eps * sign(gradient)`` for linf."""

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
 from advcli.attacks._rounds import Batch, Network, in_rounds, until_broken
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError, nearest
 from advcli.threat.gradient import ascend, loss_gradient, projected_step, refuse_bad_steps
 from advcli.threat.rng import ImageRng
@@ -27,6 +27,7 @@ class _State(NamedTuple):
     answer: Tensor
 
 
+@as_written
 @dataclass(frozen=True)
 class PGD(Attack):
     """``x <- project(x + step * sign(gradient))`` for linf; steepest-ascent steps on the loss for other norms.
@@ -82,6 +83,7 @@ class PGD(Attack):
         if self.restarts == 1:
             return run(logits_fn, images, labels, threat, rng)
 
+        @as_written
         def search(network: Network, threat: Threat, restart: Tensor, batch: Batch) -> Tensor:
             return run(network, batch.images, batch.labels, threat, batch.rng)
 
@@ -90,8 +92,9 @@ class PGD(Attack):
     def _to_the_end(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
+        @as_written
         def direction(point: Tensor, *_: Tensor) -> Tensor:
-            return self._gradient(logits_fn, point, labels, threat)[0]
+            return loss_gradient(logits_fn, point, labels, threat, self.eot)[0]
 
         return ascend(direction, self._start(images, threat, rng), images, threat, self.paces(threat))
 
@@ -101,8 +104,9 @@ class PGD(Attack):
         # The last look needs no step, but has an index.
         lengths = tf.stack([tf.cast(length, tf.float32) for length in (*self.paces(threat), 0.0)])
 
+        @as_written
         def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
-            gradient, logits = self._gradient(network, state.point, state.label, threat)
+            gradient, logits = loss_gradient(network, state.point, state.label, threat, self.eot)
             ahead = projected_step(state.point, gradient, lengths[index], state.image, threat)
             return state._replace(point=ahead, answer=state.point), threat.is_adversarial(logits, state.label)
 
@@ -113,18 +117,6 @@ class PGD(Attack):
 
     def _start(self, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
         return threat.sample(images, rng) if self.random_start else images
-
-    def _gradient(
-        self, logits_fn: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor, threat: Threat
-    ) -> tuple[Tensor, Tensor]:
-        """Return the mean gradient, and the logits of the last forward pass."""
-        total, logits = loss_gradient(logits_fn, point, labels, threat)
-        if self.eot == 1:
-            return total, logits
-        for _ in tf.range(self.eot - 1):
-            gradient, logits = loss_gradient(logits_fn, point, labels, threat)
-            total += gradient
-        return total / self.eot, logits
 
 
 COMPONENT = PGD

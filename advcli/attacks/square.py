@@ -21,7 +21,7 @@ from advcli.attacks._rounds import (
     pick_images,
     until_broken,
 )
-from advcli.backend import Tensor, tf
+from advcli.backend import Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
@@ -42,6 +42,7 @@ class _State(NamedTuple):
     loss: Tensor
 
 
+@as_written
 @dataclass(frozen=True)
 class Square(Attack):
     """A random search without gradients, so that masked gradients are no defence against it.
@@ -88,6 +89,7 @@ class Square(Attack):
     ) -> Tensor:
         """Return the best point of the random search: (N, H, W, C), (N,) -> (N, H, W, C)."""
 
+        @as_written
         def run(network: Network, threat: Threat, restart: Tensor, batch: Batch) -> Tensor:
             return self._run(network, threat, batch)
 
@@ -99,6 +101,7 @@ class Square(Attack):
         # Two places, a sign for each channel and a coin: sampled at once, because sampling costs more than using.
         numbers = tf.transpose(batch.rng.uniform([self._steps, 5 + batch.images.shape[-1]]), [1, 0, 2])
 
+        @as_written
         def step(network: Network, threat: Threat, index: Tensor, state: _State) -> tuple[_State, Tensor]:
             sampled = tf.gather(numbers[index], state.row)
             change = _square if threat.norm is Norm.LINF else _bump

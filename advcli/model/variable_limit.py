@@ -62,6 +62,6 @@ def _bytes(options: dict[str, object]) -> int:
         shape = getattr(value, "shape", None)
     if shape is None:
         # Traced in a function, which may use tensors that are there already; a graph may not.
-        traced = tf.function(lambda: tf.convert_to_tensor(value() if callable(value) else value))
+        traced = tf.function(lambda: tf.convert_to_tensor(value() if callable(value) else value), autograph=False)
         shape = traced.get_concrete_function().output_shapes
     return math.prod(tf.TensorShape(shape).as_list()) * dtype.size

@@ -11,6 +11,7 @@ from advcli.errors import UsageError
 from advcli.modifiers import WeightPerturbation
 
 
+@as_written
 @dataclass(frozen=True)
 class AdversarialWeightPerturbation(WeightPerturbation):
     """Perturb each weight w by ``gamma * ||w|| * g / ||g||``, g = d loss / d w; biases are unchanged.
@@ -30,7 +31,6 @@ class AdversarialWeightPerturbation(WeightPerturbation):
         if self.gamma <= 0:
             raise UsageError(f"gamma is not positive: {self.gamma:g}")
 
-    @as_written
     def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
         """Return the perturbation of each weight; zero for rank 0 and 1, which are biases and BatchNorm's weights."""
         return [
@@ -38,7 +38,6 @@ class AdversarialWeightPerturbation(WeightPerturbation):
             for weight, gradient in zip(weights, gradients, strict=True)
         ]
 
-    @as_written
     def _along(self, weight: Tensor, gradient: Tensor) -> Tensor:
         return self.gamma * tf.norm(weight) * tf.math.divide_no_nan(gradient, tf.norm(gradient))
 

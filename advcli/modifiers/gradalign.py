@@ -16,6 +16,7 @@ from advcli.threat.inner_maximization import InnerMaximization
 _STREAM = 2007
 
 
+@as_written
 @dataclass(frozen=True)
 class GradientAlignment(Penalty):
     """``weight * (1 - cos(gradient at x, gradient at x + u))``, u uniform in [-eps, eps].
@@ -39,7 +40,6 @@ class GradientAlignment(Penalty):
         if self.weight <= 0:
             raise UsageError(f"weight is not positive: {self.weight:g}")
 
-    @as_written
     def penalty(self, model: KerasModel, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the term, in [0, 2 * weight]: (N, H, W, C) in [0, 1], (N,) -> (N,)."""
         noise = inner.rng.fold(_STREAM).uniform(tf.shape(images)[1:], -1.0, 1.0)

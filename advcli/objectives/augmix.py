@@ -5,7 +5,7 @@ Hendrycks, Mu, Cubuk, Zoph, Gilmer and Lakshminarayanan 2020, https://arxiv.org/
 
 from dataclasses import dataclass
 
-from advcli.backend import KerasModel, Tensor, tf
+from advcli.backend import KerasModel, Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.objectives._augmix import mixtures, refuse_bad_mixtures
@@ -13,6 +13,7 @@ from advcli.objectives._divergence import jensen_shannon
 from advcli.threat.inner_maximization import InnerMaximization
 
 
+@as_written
 @dataclass(frozen=True)
 class AugMix(Objective):
     """``CE(f(x), y) + jsd * JS(f(x), f(x1), f(x2))`` with two mixtures of each image.

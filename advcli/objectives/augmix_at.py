@@ -16,6 +16,7 @@ from advcli.threat.gradient import loss_gradient, projected_step, refuse_bad_ste
 from advcli.threat.inner_maximization import InnerMaximization
 
 
+@as_written
 @dataclass(frozen=True)
 class AugMixAdversarialTraining(Objective):
     """``CE(f(x'), y) + jsd * JS(f(x'), f(x1), f(x2))``, x' adversarial, x1 and x2 mixtures of the clean image.
@@ -51,7 +52,6 @@ class AugMixAdversarialTraining(Objective):
             raise UsageError(f"jsd is negative: {self.jsd:g}")
         refuse_bad_steps(1, self.step)
 
-    @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return an adversarial image and two mixtures for each image: (N, H, W, C), (N,) -> (N, 3, H, W, C)."""
         threat = inner.threat
@@ -61,7 +61,6 @@ class AugMixAdversarialTraining(Objective):
         mixed = mixtures(images, inner.rng, versions=2, width=self.width, depth=self.depth, severity=self.severity)
         return tf.concat([adversarial[:, None], mixed], axis=1)
 
-    @as_written
     def adversarial(self, perturbed: Tensor) -> Tensor:
         """Return the first of the three versions: (N, 3, H, W, C) -> (N, H, W, C)."""
         return perturbed[:, 0]

@@ -6,12 +6,13 @@ Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna 2016, https://arxiv
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, tf
+from advcli.backend import KerasModel, Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 
 
+@as_written
 @dataclass(frozen=True)
 class Clean(Objective):
     """``CE(f(x), y)``; one forward and one backward pass.

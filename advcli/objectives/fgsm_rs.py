@@ -12,6 +12,7 @@ from advcli.threat.gradient import loss_gradient, projected_step, refuse_bad_ste
 from advcli.threat.inner_maximization import InnerMaximization
 
 
+@as_written
 @dataclass(frozen=True)
 class FastAdversarialTraining(Objective):
     """``CE(f(x'), y)`` with ``x' = project(x + u + step * sign(gradient at x + u))``, u uniform in the ball.
@@ -34,7 +35,6 @@ class FastAdversarialTraining(Objective):
     def __post_init__(self) -> None:
         refuse_bad_steps(1, self.step)
 
-    @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the images after the step: (N, H, W, C), (N,) -> (N, H, W, C)."""
         threat = inner.threat

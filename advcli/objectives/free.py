@@ -12,6 +12,7 @@ from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 
 
+@as_written
 @dataclass(frozen=True)
 class FreeAdversarialTraining(Objective):
     """``CE(f(x + d), y)``, then ``d = clip(d + eps * sign(gradient at x + d), -eps, eps)``, kept for the next batch.
@@ -35,7 +36,6 @@ class FreeAdversarialTraining(Objective):
         if self.replays < 1:
             raise UsageError(f"replays is less than one: {self.replays}")
 
-    @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Add the kept perturbation to the images: (N, H, W, C), (N,) -> (N, H, W, C)."""
         return tf.clip_by_value(images + inner.kept, 0.0, 1.0)
@@ -45,7 +45,6 @@ class FreeAdversarialTraining(Objective):
         logits = model(perturbed, training=True)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), logits
 
-    @as_written
     def climb(self, inner: InnerMaximization, images: Tensor, gradient: Tensor) -> Tensor:
         """Return the perturbation after an ascent step of length eps: (N, H, W, C) each."""
         eps = inner.threat.eps

@@ -12,6 +12,7 @@ from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 
 
+@as_written
 @dataclass(frozen=True)
 class GaussianNoise(Objective):
     """``CE(f(x + sigma * n), y)``, n standard normal, not clipped to [0, 1]; one forward and one backward pass.
@@ -32,7 +33,6 @@ class GaussianNoise(Objective):
         if self.sigma <= 0:
             raise UsageError(f"sigma is not positive: {self.sigma:g}")
 
-    @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Add the noise: (N, H, W, C), (N,) -> (N, H, W, C), some of it outside [0, 1]."""
         return images + self.sigma * inner.rng.normal(tf.shape(images)[1:])

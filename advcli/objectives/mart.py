@@ -6,7 +6,7 @@ Wang, Zou, Yi, Bailey, Ma and Gu 2020, https://openreview.net/forum?id=rklOg6EFw
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, tf
+from advcli.backend import KerasModel, Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.objectives._ascent import ascend_from_beside
@@ -15,6 +15,7 @@ from advcli.threat.gradient import refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
 
 
+@as_written
 @dataclass(frozen=True)
 class Mart(Objective):
     """``CE(f(x'), y) - log(1 - max_{j != y} p_j(x')) + beta * KL(p(x) || p(x')) * (1 - p_y(x))``.

@@ -13,6 +13,7 @@ from advcli.threat.gradient import loss_gradient, refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
 
 
+@as_written
 @dataclass(frozen=True)
 class NoiseFGSM(Objective):
     """``CE(f(x'), y)`` with ``x' = x + u + step * sign(gradient at x + u)``, u uniform in noise_ratio * [-eps, eps].
@@ -41,7 +42,6 @@ class NoiseFGSM(Objective):
             raise UsageError(f"noise_ratio is negative: {self.noise_ratio:g}")
         refuse_bad_steps(1, self.step)
 
-    @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the images after noise and step: (N, H, W, C), (N,) -> (N, H, W, C)."""
         threat = inner.threat

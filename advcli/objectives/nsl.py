@@ -15,6 +15,7 @@ from advcli.threat.threat import Norm, Threat
 NORMS = {"infinity": Norm.LINF, "l2": Norm.L2, "l1": Norm.L1}
 
 
+@as_written
 @dataclass(frozen=True)
 class NSL(Objective):
     """``CE(f(x), y) + multiplier * CE(f(x'), y)``; x' is the library's adversarial neighbour of x.
@@ -63,7 +64,6 @@ class NSL(Objective):
         """Return the ball of the neighbours: that of the projection, else that of one step."""
         return Threat(NORMS[self.adv_grad_norm], self.pgd_epsilon or self.adv_step_size * self.pgd_iterations)
 
-    @as_written
     def perturb(self, inner: InnerMaximization, images: Tensor, labels: Tensor) -> Tensor:
         """Return the start of the inner maximization, which itself needs the gradient of the clean pass."""
         if not self.random_init:
@@ -86,7 +86,6 @@ class NSL(Objective):
         adversarial = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, moved)
         return clean + self.multiplier * adversarial, logits
 
-    @as_written
     def _neighbour(self, model: KerasModel, images: Tensor, mean: Tensor, labels: Tensor, tape: object) -> Tensor:
         nsl = neural_structured_learning()
         config = nsl.configs.AdvNeighborConfig(
@@ -112,13 +111,13 @@ class NSL(Objective):
 
     def _from(self, start: Tensor, model: KerasModel, images: Tensor, labels: Tensor) -> Tensor:
         """Search from a given start, which the library supports for its own random start only."""
-        point = start
-        for _ in tf.range(self.pgd_iterations):
-            moved = self._step(model, point, labels)
-            point = self._clipped(images + self._projected(moved - images))
-        return point
 
-    @as_written
+        def further(steps: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
+            moved = self._step(model, point, labels)
+            return steps + 1, self._clipped(images + self._projected(moved - images))
+
+        return tf.while_loop(lambda steps, _: steps < self.pgd_iterations, further, (tf.constant(0), start))[1]
+
     def _step(self, model: KerasModel, point: Tensor, labels: Tensor) -> Tensor:
         nsl = neural_structured_learning()
         config = nsl.configs.AdvNeighborConfig(adv_step_size=self.adv_step_size, adv_grad_norm=self.adv_grad_norm)
@@ -128,14 +127,12 @@ class NSL(Objective):
         moved, _ = nsl.lib.gen_adv_neighbor(point, mean, config=config, gradient_tape=tape)
         return moved
 
-    @as_written
     def _projected(self, delta: Tensor) -> Tensor:
         if not self.pgd_epsilon:
             return delta
         nsl = neural_structured_learning()
         return nsl.lib.project_to_ball(delta, self.pgd_epsilon, nsl.configs.NormType(self.adv_grad_norm))
 
-    @as_written
     def _clipped(self, images: Tensor) -> Tensor:
         return tf.clip_by_value(images, 0.0, 1.0) if self.clip else images
 

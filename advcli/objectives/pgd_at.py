@@ -6,11 +6,12 @@ Madry, Makelov, Schmidt, Tsipras and Vladu 2018, https://arxiv.org/abs/1706.0608
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, tf
+from advcli.backend import KerasModel, Tensor, as_written, tf
 from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 
 
+@as_written
 @dataclass(frozen=True)
 class PGDAdversarialTraining(Objective):
     """``CE(f(x'), y)`` with ``x'`` from the attack of the training command (``pgd:steps=7`` by default).

@@ -6,7 +6,7 @@ Zhang, Yu, Jiao, Xing, El Ghaoui and Jordan 2019, https://arxiv.org/abs/1901.085
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, tf
+from advcli.backend import KerasModel, Tensor, as_written, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.objectives._ascent import ascend_from_beside
@@ -15,6 +15,7 @@ from advcli.threat.gradient import refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
 
 
+@as_written
 @dataclass(frozen=True)
 class Trades(Objective):
     """``CE(f(x), y) + beta * KL(p(x) || p(x'))``; x' maximises the same divergence in the ball.

@@ -10,7 +10,7 @@ import numpy as np
 
 from advcli import registry
 from advcli.attacks import Attack, DecisionAttack, Suite
-from advcli.backend import Tensor, TracedFunction, Variable, as_written, tf
+from advcli.backend import Tensor, TracedFunction, Variable, as_written, converted, tf
 from advcli.data.dataset import to_float
 from advcli.data.images import resize
 from advcli.errors import AdvcliError
@@ -281,15 +281,17 @@ class CompiledAttack:
         if isinstance(attack, Suite):
             raise TypeError("the members of a suite are compiled one by one")
 
+        @as_written
         def search(images: Tensor, labels: Tensor, seeds: Tensor, *others: Tensor) -> Tensor:
             start, masks = others[: len(others) - masked], others[-1] if masked else None
             threat = replace(self.threat, mask=masks)
+            attacked = converted(attack)
             every = tf.range(tf.shape(images)[0])
             network = _Counted(self.classifier.logits, self._queries, every)
             if start and isinstance(attack, DecisionAttack):
                 starts = tf.ensure_shape(tf.broadcast_to(start[0], tf.shape(images)), images.shape)
-                return attack(network, images, labels, threat, ImageRng(seeds), starts)
-            return attack(network, images, labels, threat, ImageRng(seeds))
+                return attacked(network, images, labels, threat, ImageRng(seeds), starts)
+            return attacked(network, images, labels, threat, ImageRng(seeds))
 
         picture = tf.TensorSpec((None, *size, self.classifier.channels), tf.float32)
         signature = [

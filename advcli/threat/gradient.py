@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from advcli.backend import Nest, Tensor, as_written, tf
+from advcli.backend import Nest, Tensor, as_written, converted, tf
 from advcli.errors import UsageError
 from advcli.threat.threat import Threat
 
@@ -25,6 +25,23 @@ def gradient_and_aux(loss: Callable[[Tensor], tuple[Tensor, Nest]], images: Tens
 
 
 @as_written
+def mean_gradient_and_aux(
+    loss: Callable[[Tensor], tuple[Tensor, Nest]], images: Tensor, passes: int
+) -> tuple[Tensor, Nest]:
+    """Return the mean of several gradients, of a randomised model, and what else the function returns the last time."""
+    total, aux = gradient_and_aux(loss, images)
+    if passes == 1:
+        return total, aux
+
+    def again(taken: Tensor, total: Tensor, aux: Nest) -> tuple[Tensor, Tensor, Nest]:
+        gradient, aux = gradient_and_aux(loss, images)
+        return taken + 1, total + gradient, aux
+
+    _, total, aux = tf.while_loop(lambda taken, *_: taken < passes, again, (tf.constant(1), total, aux))
+    return total / passes, aux
+
+
+@as_written
 def gradient(loss: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Return the gradient of each image's own loss: (N, ...) -> (N, ...)."""
     return gradient_and_aux(lambda point: (loss(point), None), images)[0]
@@ -32,18 +49,19 @@ def gradient(loss: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 @as_written
 def loss_gradient(
-    logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat
+    logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, passes: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Return the gradient of the threat's loss, and the logits: (N, H, W, C) -> (N, H, W, C), (N, K).
 
-    The gradient is zero where pixels may not change.
+    The gradient is zero where pixels may not change. Of several passes it is the mean, and the logits are the last
+    one's.
     """
 
     def loss(point: Tensor) -> tuple[Tensor, Tensor]:
         logits = logits_fn(point)
         return threat.loss(logits, labels), logits
 
-    gradients, logits = gradient_and_aux(loss, images)
+    gradients, logits = mean_gradient_and_aux(loss, images, passes)
     return threat.restrict(gradients), logits
 
 
@@ -61,6 +79,7 @@ def projected_step(point: Tensor, direction: Tensor, length: float | Tensor, ima
     return threat.project(point + length * threat.steepest(direction, point), images)
 
 
+@as_written
 def ascend(
     direction: Callable[[Tensor, Tensor, Tensor], Tensor],
     start: Tensor,
@@ -79,11 +98,14 @@ def ascend(
         lengths: the length of each step, in the units of eps.
     """
     each = tf.stack([tf.cast(length, tf.float32) for length in lengths])
-    point, along = start, tf.zeros_like(start)
-    for index in tf.range(len(lengths)):
-        along = direction(point, along, index)
-        point = projected_step(point, along, each[index], images, threat)
-    return point
+    steepest = converted(direction)
+
+    def step(index: Tensor, point: Tensor, along: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        along = steepest(point, along, index)
+        return index + 1, projected_step(point, along, each[index], images, threat), along
+
+    state = (tf.constant(0), start, tf.zeros_like(start))
+    return tf.while_loop(lambda index, *_: index < len(lengths), step, state)[1]
 
 
 def refuse_bad_steps(steps: int, step: float) -> None:

@@ -25,6 +25,7 @@ def image_generator(image: "np.ndarray", seed: int) -> "np.random.Generator":
     return np.random.default_rng([seed, hash_pixels(image)])
 
 
+@as_written
 @dataclass(frozen=True)
 class ImageRng:
     """A random number generator with one stream an image.
@@ -35,13 +36,12 @@ class ImageRng:
 
     seeds: Tensor
 
-    @as_written
     def fold(self, data: int | Tensor) -> "ImageRng":
         """Return independent streams for the same images, for a step or a restart of a method."""
         data = tf.cast(data, tf.int32)
-        return ImageRng(tf.map_fn(lambda seed: tf.random.experimental.stateless_fold_in(seed, data), self.seeds))
+        folded = as_written(lambda seed: tf.random.experimental.stateless_fold_in(seed, data))
+        return ImageRng(tf.map_fn(folded, self.seeds))
 
-    @as_written
     def named(self, use: str) -> "ImageRng":
         """Return independent streams for the same images, for one of several uses.
 
@@ -50,7 +50,6 @@ class ImageRng:
         mixed = _mixed(_packed(self.seeds) ^ _word(zlib.crc32(use.encode()) * _GOLDEN))
         return ImageRng(tf.bitcast(_mixed(mixed), tf.int32))
 
-    @as_written
     def numbered(self, numbers: Tensor) -> "ImageRng":
         """Return independent streams, one for each number, for copies of one image: (N,) int32 -> N streams.
 
@@ -61,7 +60,6 @@ class ImageRng:
         places = tf.cast(numbers + 1, tf.uint64) * _word(_GOLDEN)
         return ImageRng(tf.bitcast(_mixed(_mixed(_packed(self.seeds)) + places), tf.int32))
 
-    @as_written
     def scalars(self, count: int | Tensor) -> Tensor:
         """Sample uniform numbers for each image: -> (N, count) in [0, 1).
 
@@ -73,20 +71,18 @@ class ImageRng:
         # 24 bits, the precision of float32, so that no number is rounded up to one.
         return tf.cast(_shifted(words, 40), tf.float32) * 2.0**-24
 
-    @as_written
     def uniform(self, shape: Sequence[int | Tensor] | Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Sample uniform numbers: the shape of one image -> (N, *shape) in [low, high)."""
         return tf.map_fn(
-            lambda seed: tf.random.stateless_uniform(shape, seed, low, high),
+            as_written(lambda seed: tf.random.stateless_uniform(shape, seed, low, high)),
             self.seeds,
             fn_output_signature=tf.float32,
         )
 
-    @as_written
     def normal(self, shape: Sequence[int | Tensor] | Tensor) -> Tensor:
         """Sample standard normal numbers: the shape of one image -> (N, *shape)."""
         return tf.map_fn(
-            lambda seed: tf.random.stateless_normal(shape, seed),
+            as_written(lambda seed: tf.random.stateless_normal(shape, seed)),
             self.seeds,
             fn_output_signature=tf.float32,
         )

@@ -32,6 +32,7 @@ class Norm(StrEnum):
 USUAL_RADIUS = {Norm.LINF: 8 / 255, Norm.L2: 0.5, Norm.L1: 12.0, Norm.L0: 10.0}
 
 
+@as_written
 @dataclass(frozen=True)
 class Threat:
     """A ball around each image, and the goal of the attack.
@@ -111,7 +112,6 @@ class Threat:
                 *(step, spec.partition(":")[0], self.eps),
             )
 
-    @as_written
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss that attacks maximise: CE with the label, or -CE with the target: (N, K), (N,) -> (N,)."""
         if self.target is None:
@@ -119,7 +119,6 @@ class Threat:
         targets = tf.fill(tf.shape(labels), tf.cast(self.target, labels.dtype))
         return -tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
 
-    @as_written
     def is_adversarial(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return which images are adversarial, given logits: (N, K), (N,) -> (N,) bool; false for NaN."""
         predicted = tf.argmax(logits, axis=1, output_type=labels.dtype)
@@ -137,17 +136,14 @@ class Threat:
         """Return the threat to some images of a batch: (n,) their rows."""
         return self if self.mask is None else replace(self, mask=tf.gather(self.mask, rows))
 
-    @as_written
     def restrict(self, delta: Tensor) -> Tensor:
         """Set perturbations, or gradients, to zero where pixels may not change: (N, H, W, C) -> (N, H, W, C)."""
         return delta if self.mask is None else tf.where(self.mask, delta, 0.0)
 
-    @as_written
     def restore(self, points: Tensor, images: ArrayLike) -> Tensor:
         """Replace pixels that may not change by those of the images: (N, H, W, C) -> (N, H, W, C)."""
         return points if self.mask is None else tf.where(self.mask, points, images)
 
-    @as_written
     def size(self, delta: Tensor) -> Tensor:
         """Return the norm of perturbations: (N, H, W, C) -> (N,).
 
@@ -161,7 +157,6 @@ class Threat:
             return tf.reduce_sum(tf.abs(delta), axis=(1, 2, 3))
         return tf.sqrt(tf.reduce_sum(tf.square(delta), axis=(1, 2, 3)))
 
-    @as_written
     def project(self, adversarial: Tensor, original: ArrayLike) -> Tensor:
         """Project images onto the ball and onto [0, 1], and restore pixels that may not change: -> (N, H, W, C)."""
         adversarial = self.restore(adversarial, original)
@@ -176,7 +171,6 @@ class Threat:
             inside = original + delta * tf.minimum(1.0, self.eps / self._floored(delta))
         return tf.clip_by_value(inside, 0.0, 1.0)
 
-    @as_written
     def steepest(self, gradient: Tensor, point: Tensor | None = None) -> Tensor:
         """Return argmax over d of ``<gradient, d>`` subject to ``||d|| <= 1``: (N, H, W, C) -> (N, H, W, C).
 
@@ -203,7 +197,6 @@ class Threat:
         scaled = tf.math.divide_no_nan(gradient, scale)
         return tf.math.divide_no_nan(scaled, self._floored(scaled))
 
-    @as_written
     def sample(self, images: Tensor, rng: ImageRng) -> Tensor:
         """Sample points uniformly from the ball, clipped to [0, 1]: (N, H, W, C) -> (N, H, W, C)."""
         if self.norm is Norm.L0:
@@ -211,7 +204,6 @@ class Threat:
             return l0_ball.sample(images, free, self.eps, rng)
         return self.project(images + self.eps * self.within(tf.shape(images)[1:], rng), images)
 
-    @as_written
     def within(self, shape: Tensor, rng: ImageRng) -> Tensor:
         """Sample perturbations uniformly from the unit ball, of which there is none in l0: -> (N, *shape).
 

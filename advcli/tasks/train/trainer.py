@@ -9,7 +9,7 @@ from typing import Any
 from advcli import registry
 from advcli.attacks import Attack
 from advcli.backbones import Backbone
-from advcli.backend import KerasLayer, Tensor, TracedFunction, Variable, tf
+from advcli.backend import KerasLayer, Tensor, TracedFunction, Variable, as_written, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier
 from advcli.objectives import Objective, Replaying, standard_objective
@@ -319,6 +319,7 @@ class Trainer:
         return tf.constant(balanced_weights(self.data.train.labels, len(self.classifier.labels)))
 
     def _make_step(self, update: Update) -> TracedFunction:
+        @as_written
         def step(images: Tensor, labels: Tensor, seeds: Tensor, kept: Tensor, eps: Tensor) -> tuple[Tensor, ...]:
             losses, right, fooled, kept = self.strategy.run(update, args=(images, labels, seeds, kept, eps))
             if self.averages is not None:

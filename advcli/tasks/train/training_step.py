@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from advcli.attacks import Attack
-from advcli.backend import Optimizer, Tensor, Variable, tf
+from advcli.backend import Optimizer, Tensor, Variable, as_written, converted, tf
 from advcli.model.classifier import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
 from advcli.objectives import InnerMaximization, Objective, Replaying
@@ -18,6 +18,7 @@ from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
 
 
+@as_written
 class TrainingPass:
     """The trained network as objectives call it: images in [0, 1] at its size to logits.
 
@@ -121,6 +122,7 @@ class Update:
         predicted = tf.argmax(inner.logits(self.objective.adversarial(perturbed)), axis=1, output_type=labels.dtype)
         return tf.reduce_sum(tf.cast(predicted != labels, tf.int32))
 
+    @as_written
     def _opponent(self, seeds: Tensor, kept: Tensor, eps: Tensor) -> InnerMaximization:
         threat = self.threat
         if self.recipe.eps_warmup:
@@ -130,7 +132,7 @@ class Update:
         logits = self.classifier.current_copy().logits
 
         def attack(images: Tensor, labels: Tensor) -> Tensor:
-            return self.attack(logits, images, labels, threat, rng)
+            return converted(self.attack)(logits, images, labels, threat, rng)
 
         return InnerMaximization(logits, attack, threat, rng, kept)
 
@@ -141,13 +143,7 @@ class Update:
         with tf.GradientTape() as tape:
             if isinstance(self.objective, Replaying):
                 tape.watch(perturbed)
-            with contextlib.ExitStack() as forms:
-                if self.recipe.batchnorm != "training":
-                    forms.enter_context(frozen_statistics(self.model))
-                elif self.fused:
-                    forms.enter_context(fused_normalization(self.model))
-                if self.scale:
-                    forms.enter_context(half(self.model))
+            with self._forms():
                 losses, logits = self.objective(self.network, images, perturbed, labels)
                 for modifier in self.penalties:
                     losses += modifier.penalty(self.network, inner, images, labels)
@@ -164,6 +160,18 @@ class Update:
             for weight, gradient in zip(weights, found, strict=True)
         ]
         return losses, logits, gradients, upwards
+
+    @as_written
+    def _forms(self) -> contextlib.ExitStack:
+        """Have the layers compute as this run trains them, until the context ends."""
+        forms = contextlib.ExitStack()
+        if self.recipe.batchnorm != "training":
+            forms.enter_context(frozen_statistics(self.model))
+        elif self.fused:
+            forms.enter_context(fused_normalization(self.model))
+        if self.scale:
+            forms.enter_context(half(self.model))
+        return forms
 
     def _displaced_gradients(
         self, inner: InnerMaximization, images: Tensor, perturbed: Tensor, labels: Tensor, gradients: list[Tensor]
@@ -183,11 +191,13 @@ class Update:
             weight.assign(value)
         return gradients
 
+    @as_written
     def _summed(self, gradients: list[Tensor]) -> list[Tensor]:
         if self.devices == 1:
             return gradients
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
 
+    @as_written
     def _apply(self, gradients: list[Tensor]) -> None:
         """Change the weights by the gradients of the whole batch."""
         if self.scale:
@@ -195,6 +205,7 @@ class Update:
         else:
             self._apply_all(gradients)
 
+    @as_written
     def _apply_if_finite(self, gradients: list[Tensor], scale: LossScale) -> None:
         """Apply the gradients unless they have overflowed."""
         gradients, finite = scale.undone(gradients)
@@ -205,6 +216,7 @@ class Update:
             variable.assign(tf.where(finite, tf.convert_to_tensor(variable), value))
         scale.move(finite)
 
+    @as_written
     def _apply_all(self, gradients: list[Tensor]) -> None:
         weights = self.model.trainable_variables
         if self.recipe.clip_norm:
@@ -220,6 +232,7 @@ class Update:
             gradients = [gradient / self.devices for gradient in gradients]
         self.optimizer.apply(gradients, weights)
 
+    @as_written
     def _equalize(self) -> None:
         """Give all devices the mean of BatchNorm's moving statistics, each having moved its own."""
         statistics = self._statistics()
@@ -231,6 +244,7 @@ class Update:
         for weight, mean in zip(statistics, means, strict=True):
             weight.assign(mean)
 
+    @as_written
     def _statistics(self) -> list[Variable]:
         """Return BatchNorm's moving statistics, of the layers that learn."""
         layers = [layer for layer in self.model.layers if layer.trainable]
