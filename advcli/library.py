@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
+from enum import Enum
+from inspect import isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args, get_origin, get_type_hints, overload
 
@@ -100,7 +102,8 @@ def load(model: Model, **options: object) -> Classifier:
         AdvcliError: the model cannot be read, or an option is not valid.
     """
     with ExitStack() as stack:
-        return _filled(ModelOptions, options).choose(_saved(model, stack)).load()
+        (name,), own = _saved([model], options, stack)
+        return _filled(ModelOptions, own).choose(name).load()
 
 
 @overload
@@ -153,15 +156,14 @@ def attack(
         _refuse_beside_request(options)
         return _kept(run(images), progress)
     with ExitStack() as stack:
-        several = isinstance(model, list | tuple)
-        name = [_saved(each, stack) for each in model] if several else _saved(model, stack)
+        names, options = _saved(model if isinstance(model, list | tuple) else [model], options, stack)
         if isinstance(images, np.ndarray):
-            request = _filled(AttackRequest, {"files": (Path("array"),), "model": name, **options})
+            request = _filled(AttackRequest, {"files": (Path("array"),), "model": names, **options})
             return _attack_array(request, images, labels)
         if labels is not None:
             raise UsageError("labels go with an array of images", "for files give label=, one class for all")
         files = [images] if isinstance(images, str | Path) else images
-        request = _filled(AttackRequest, {"files": tuple(map(Path, files)), "model": name, **options})
+        request = _filled(AttackRequest, {"files": tuple(map(Path, files)), "model": names, **options})
         return _kept(run(request), progress)
 
 
@@ -254,7 +256,8 @@ def benchmark(
         return _kept(evaluate(models[0], _filled(BenchmarkExecution, options)), progress)
     how, options = _split(BenchmarkExecution, options)
     with ExitStack() as stack:
-        names = tuple(_saved(model, stack) for model in models if not isinstance(model, BenchmarkRequest))
+        given = [model for model in models if not isinstance(model, BenchmarkRequest)]
+        names, options = _saved(given, options, stack)
         if isinstance(data, tuple):
             data = _saved_arrays(*data, names, options, stack)
         request = _filled(BenchmarkRequest, {"models": names, "data": str(data), **options})
@@ -308,7 +311,7 @@ def explain(
         _refuse_beside_request(options)
         return _kept(start(images), progress)
     with ExitStack() as stack:
-        name = _saved(model, stack)
+        (name,), options = _saved([model], options, stack)
         if isinstance(images, np.ndarray):
             return _explain_array(_filled(ExplainRequest, {"model": name, **options}), images)
         files = [images] if isinstance(images, str | Path) else images
@@ -385,15 +388,20 @@ def _split(kind: "type[DataclassInstance]", options: dict[str, object]) -> tuple
 
 def _filled(kind: type[_Request], options: dict[str, object]) -> _Request:
     """Build a request from options; texts are read as on the command line, and lists become tuples."""
-    known = {each.name for each in fields(kind)}
+    known = {each.name: each.default for each in fields(kind)}
     declared = options_of(kind)
     hints = get_type_hints(kind)
     values = {}
     for name, value in options.items():
         if name not in known:
             raise UsageError(f"there is no option '{name}'", nearest(name, known))
+        if value is None and known[name] is not None:
+            # Not given.
+            continue
         given = declared.get(name)
         accepted = (hints.get(name), *get_args(hints.get(name)))
+        if isinstance(value, int | np.integer) and not isinstance(value, bool) and str in accepted:
+            value = str(value)
         parse = None if given is None else given.parse
         several = given is not None and given.several
         if parse is not None and not several and isinstance(value, str):
@@ -408,20 +416,64 @@ def _filled(kind: type[_Request], options: dict[str, object]) -> _Request:
                 value = (value,)
             elif isinstance(value, str) and Path in accepted:
                 value = Path(value)
+            elif isinstance(value, str):
+                kinds = [each for each in accepted if isinstance(each, type) and issubclass(each, Enum)]
+                value = _member_of(kinds[0], value) if kinds else value
         values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 
 
-def _saved(model: Model, stack: ExitStack) -> str:
-    """Return the text that names a model; a Keras model is saved for the time of the call."""
-    if isinstance(model, str | Path):
-        return str(model)
-    if not isinstance(model, keras.Model):
-        raise UsageError(f"a model is a path, a name or a Keras model, not {type(model).__name__}")
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    path = Path(folder) / f"{model.name}.keras"
-    model.save(path)
-    return str(path)
+def _member_of(kind: type[Enum], text: str) -> Enum:
+    """Read a member of an enumeration.
+
+    Raises:
+        UsageError: there is none with this value.
+    """
+    by_value = {str(each.value): each for each in kind}
+    if text not in by_value:
+        raise UsageError(f"'{text}' is none of {', '.join(by_value)}", nearest(text, by_value))
+    return by_value[text]
+
+
+def _saved(
+    models: Sequence[Model], options: dict[str, object], stack: ExitStack
+) -> tuple[tuple[str, ...], dict[str, object]]:
+    """Return the texts that name models, and the options; what is in memory is saved for the time of the call.
+
+    Keras models are saved, with their own classes known while they are read again, and so are lists of class names.
+    """
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    names = []
+    for number, model in enumerate(models):
+        if isinstance(model, str | Path):
+            names.append(str(model))
+            continue
+        if not isinstance(model, keras.Model):
+            raise UsageError(f"a model is a path, a name or a Keras model, not {type(model).__name__}")
+        path = folder / str(number) / f"{model.name}.keras"
+        path.parent.mkdir()
+        model.save(path)
+        stack.enter_context(keras.saving.custom_object_scope(_own_objects(model)))
+        names.append(str(path))
+    if models and not any(isinstance(model, str | Path) for model in models):
+        # The code of the caller's own objects, such as Lambda layers.
+        options = {"unsafe_load": True, **options}
+    labels = options.get("labels")
+    if isinstance(labels, list | tuple):
+        path = folder / "labels.txt"
+        path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+        options = {**options, "labels": path}
+    return tuple(names), options
+
+
+def _own_objects(model: KerasModel) -> dict[str, object]:
+    """Return the classes and functions of a model that are not of Keras, by the names that Keras saves."""
+    found = {}
+    for layer in model._flatten_layers(include_self=True, recursive=True):
+        for each in (type(layer), *filter(isfunction, vars(layer).values())):
+            if each.__module__.partition(".")[0] != "keras":
+                found[keras.saving.get_registered_name(each)] = each
+    return found
 
 
 def _saved_arrays(

@@ -453,3 +453,47 @@ def test_memory_does_not_grow_with_the_images(write: Callable[..., Path], tmp_pa
         used.append(megabytes)
     # A tenth of the images takes 147 MB; the directory of a .zip takes 1.3 KB an image.
     assert used[1] - used[0] < 100, used
+
+
+@pytest.mark.parametrize(
+    "column", ["label", "labels", "Target", "class_id", "species", "ground_truth", "category_name"]
+)
+def test_the_column_of_classes_is_found_by_what_people_call_it(column: str, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"file_name,name,{column}\nbatch_1/1.png,x,cat\nbatch_2/2.png,y,dog\n")
+    for name in ("batch_1/1.png", "batch_2/2.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert find(str(tmp_path / "list.csv"))().labels == ("cat", "dog")
+
+
+def test_a_table_that_does_not_say_its_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    table = tmp_path / "list.csv"
+    table.write_text("file_name,diagnosis\na/1.png,ill\nb/2.png,well\n")
+    assert find(str(table))().labels == ("a", "b")
+    assert (
+        "does not say which of its columns has the classes: diagnosis: the classes are the folders a, b" in caplog.text
+    )
+    assert find(f"manifest:path={table},label=diagnosis")().labels == ("ill", "well")
+    table.write_text("file_name,diagnosis\na/1.png,ill\na/2.png,well\n")
+    with pytest.raises(UsageError, match="does not say which") as refused:
+        find(str(table))()
+    assert "label=diagnosis" in refused.value.hint
+    caplog.clear()
+    table.write_text("file_name,name,label\na/1.png,1,ill\nb/2.png,2,well\n")
+    caplog.set_level("INFO")
+    assert find(str(table))().labels == ("ill", "well")
+    assert "in its column 'label', not in 'name'" in caplog.text
+
+
+def test_class_folders_beside_another_table_are_named(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "dog/2.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "labels.csv").write_text("ClassId,Name\n0,cat\n1,dog\n")
+    with pytest.raises(UsageError, match="no column of file names") as refused:
+        find(str(tmp_path))()
+    assert f"folder:path={tmp_path}" in refused.value.hint
+    assert find(f"folder:path={tmp_path}")().labels == ("cat", "dog")

@@ -291,3 +291,50 @@ def test_errors_name_the_layout_and_the_file_that_shows_it(tmp_path: Path) -> No
     with pytest.raises(AdvcliError) as caught:
         open_dataset(str(table))
     assert f"'{table}' is read as manifest data because of 'images.csv'" in caught.value.hint
+
+
+# Splits
+
+
+def class_folders(top: Path, splits: dict[str, int]) -> Path:
+    """Write folders of splits, each with two classes of so many images."""
+    for split, count in splits.items():
+        write(top / split, {f"{kind}/{i}.png": PNG for kind in ("cat", "dog") for i in range(count)})
+    return top
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        *(("train", "test"), ("Training", "Testing"), ("TRAIN", "valid"), ("training_set", "test_set")),
+        *(("train", "eval"), ("Train", "holdout"), ("train", "dev"), ("train_images", "test-images")),
+        *(("trainset", "testset"), ("TrainData", "ValData"), ("seg_train/seg_train", "seg_test/seg_test")),
+        ("cats_dogs_train", "cats_dogs_validation"),
+    ],
+)
+def test_the_folders_of_splits_are_found_by_what_people_call_them(train: str, test: str, tmp_path: Path) -> None:
+    data = find(str(class_folders(tmp_path / "data", {train: 3, test: 2})))()
+    assert data.labels == ("cat", "dog")
+    assert (len(data.train), len(data.test)) == (6, 4)
+
+
+def test_validation_images_beside_test_images_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = find(str(class_folders(tmp_path / "data", {"val": 3, "test": 2})))()
+    assert data.labels == ("cat", "dog")
+    assert (len(data.train), len(data.test)) == (0, 4)
+    assert "val' is left out" in caplog.text
+
+
+@pytest.mark.parametrize("names", [("train", "bus", "car"), ("train_station", "test_tube"), ("dev", "ops")])
+def test_classes_that_are_called_like_splits_are_classes(names: tuple[str, ...], tmp_path: Path) -> None:
+    data = find(str(write(tmp_path, {f"{name}/{i}.png": PNG for name in names for i in range(3)})))()
+    assert data.labels == tuple(sorted(names))
+
+
+def test_likely_splits_are_refused_or_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UsageError, match="splits with unknown names") as refused:
+        find(str(class_folders(tmp_path / "a", {"train": 3, "round2": 2})))()
+    assert "call them train and test" in refused.value.hint
+    data = find(str(class_folders(tmp_path / "b", {"north": 3, "south": 2})))()
+    assert data.labels == ("north", "south")
+    assert "each has the folders cat, dog: if those are the classes" in caplog.text

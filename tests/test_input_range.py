@@ -8,7 +8,7 @@ import pytest
 
 import foreign
 from advcli.backend import keras
-from advcli.model.input_range import BYTES, UNIT, infer_range
+from advcli.model.input_range import BYTES, SIGNED, UNIT, infer_range
 from advcli.model.load import load, wrap
 
 LAYERS = keras.layers
@@ -58,6 +58,17 @@ def sequential(*steps: Any) -> Any:
         pytest.param(lambda: functional(LAYERS.Rescaling(2, -1)), UNIT, id="13"),
         pytest.param(lambda: functional(lambda x: (x - 0.5) / 0.5), UNIT, id="14"),
         pytest.param(lambda: functional(), None, id="15"),
+        pytest.param(lambda: functional(normalization(-0.13, 0.3)), SIGNED, id="normalized from -1 to 1"),
+        pytest.param(lambda: functional(normalization(0.2, 0.25)), None, id="normalized from 0 to 1 or -1 to 1"),
+        pytest.param(lambda: functional(normalization(0, 1)), None, id="not adapted"),
+        pytest.param(lambda: functional(LAYERS.Rescaling(0.5, 0.5)), SIGNED, id="from -1 to 1 to 0 to 1"),
+        pytest.param(lambda: functional(lambda x: (x + 1) / 2), SIGNED, id="the same, by arithmetic"),
+        pytest.param(lambda: functional(lambda x: x * 2 - 1), UNIT, id="from 0 to 1 to -1 to 1"),
+        pytest.param(lambda: functional(lambda x: 1 - x / 255), BYTES, id="a negative"),
+        pytest.param(lambda: functional(LAYERS.Rescaling(1.0)), None, id="nothing rescaled"),
+        pytest.param(lambda: functional(keras.applications.resnet50.preprocess_input), BYTES, id="caffe"),
+        pytest.param(lambda: functional(keras.applications.mobilenet_v2.preprocess_input), BYTES, id="tf"),
+        pytest.param(lambda: functional(keras.applications.densenet.preprocess_input), BYTES, id="torch"),
         pytest.param(lambda: functional(LAYERS.BatchNormalization()), None, id="16"),
         # A rescaling of features says nothing of the pixels.
         pytest.param(lambda: functional(LAYERS.Conv2D(3, 3), LAYERS.Rescaling(1 / 255)), None, id="17"),

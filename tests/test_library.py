@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import advcli
-from advcli.backend import KerasModel, keras
+from advcli.backend import KerasModel, Tensor, keras
 from advcli.errors import UsageError
 from advcli.records import Attacked, Epoch, Score, Trained
 from advcli.tasks.attack.request import Request as AttackRequest
@@ -225,3 +225,43 @@ def test_mistakes_are_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         call()
     assert message in f"{caught.value.message} {caught.value.hint}"
+
+
+class Halved(keras.layers.Layer):
+    def call(self, images: Tensor) -> Tensor:
+        return images / 510
+
+
+class Own(keras.Model):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.inner = keras.Sequential([Halved(), keras.layers.Flatten(), keras.layers.Dense(4, activation=doubled)])
+
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
+        return self.inner(images)
+
+
+def doubled(values: Tensor) -> Tensor:
+    return 2 * values
+
+
+def test_a_model_with_classes_and_functions_of_the_callers_own(images: np.ndarray) -> None:
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Input((32, 32, 3)), keras.layers.Lambda(lambda x: x[..., ::-1]), Own()]
+    for own in (Own(), keras.Sequential(layers)):
+        scores = np.asarray(own(images.astype(np.float32)))
+        classifier = advcli.load(own, input_range=(0, 255), labels=["a", "b", "c", "d"])
+        assert classifier.labels == ("a", "b", "c", "d")
+        assert classifier.predict(images / np.float32(255)).argmax(axis=1).tolist() == scores.argmax(axis=1).tolist()
+        found = advcli.benchmark(own, data=(images, scores.argmax(axis=1)), attacks=["none"], input_range="0,255")
+        assert [each.correct for each in found if isinstance(each, Score)] == [12]
+
+
+def test_options_are_read_whatever_their_type(model: KerasModel, images: np.ndarray) -> None:
+    named, numbered = (advcli.attack(images, model=model, target=target, eps=0.1) for target in ("2", np.int64(2)))
+    np.testing.assert_array_equal(named.images, numbered.images)
+    predicted = model.predict(images.astype(np.float32), verbose=0).argmax(axis=1)
+    found = advcli.benchmark(model, data=(images, predicted), attacks=None, checks=False)
+    assert {each.perturbation for each in found if isinstance(each, Score)} > {"clean"}
+    with pytest.raises(UsageError, match="'sorted' is none of alphabetical, natural"):
+        advcli.benchmark(model, data="digits", class_order="sorted")

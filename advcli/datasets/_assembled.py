@@ -9,15 +9,11 @@ import numpy as np
 
 from advcli.data.class_order import ClassOrder
 from advcli.data.dataset import ClassFault, Dataset, LeftOut, Split, split_off
+from advcli.datasets._splits import NAMES, TEST, TRAIN, VALIDATION, split_of
 from advcli.errors import UsageError
 from advcli.parsing import read_index
 
 log = logging.getLogger(__name__)
-
-TRAIN = ("train", "training")
-TEST = ("test", "testing")
-VALIDATION = ("val", "valid", "validation", "dev")
-SPLITS = (*TRAIN, *TEST, *VALIDATION)
 
 
 @dataclass(frozen=True)
@@ -52,13 +48,11 @@ def assemble(name: str, found: Labelled, *, edge: int, identity: str, left_out: 
     Raises:
         UsageError: there are fewer than two classes, or nothing to test on has a class.
     """
-    splits = [each.strip().lower() for each in found.splits]
-    unknown = sorted({each for each in splits if each and each not in SPLITS})
+    splits = [each.strip() for each in found.splits]
+    unknown = sorted({each for each in splits if each and not split_of(each)})
     if unknown:
-        raise UsageError(f"'{found.evidence}' has a split '{unknown[0]}'", f"the splits are: {', '.join(SPLITS)}")
-    part = np.array(
-        ["train" if each in TRAIN else "test" if each in TEST else each and "validation" for each in splits]
-    )
+        raise UsageError(f"'{found.evidence}' has a split '{unknown[0]}'", f"the splits are: {', '.join(NAMES)}")
+    part = np.array([split_of(each) for each in splits])
     known = np.array([bool(label) for label in found.labels])
     if not known.all():
         count, what = int((~known).sum()), "images" if (~known).sum() > 1 else "image"
@@ -71,7 +65,7 @@ def assemble(name: str, found: Labelled, *, edge: int, identity: str, left_out: 
     number = {label: index for index, label in enumerate(labels)}
     every = replace(found.images, labels=np.array([number.get(label, -1) for label in found.labels], dtype=np.int32))
     gone = [*left_out]
-    kinds = [each for each in ("test", "validation") if (known & (part == each)).any()]
+    kinds = [each for each in (TEST, VALIDATION) if (known & (part == each)).any()]
     if not kinds:
         whole = every.take(np.flatnonzero(known))
         gone += _unused(found, ~known, "unlabelled")
@@ -79,7 +73,7 @@ def assemble(name: str, found: Labelled, *, edge: int, identity: str, left_out: 
         faults = _single(found, labels)
     else:
         whole, identity = None, ""
-        learnt, measured = known & ((part == "train") | (part == "")), known & (part == kinds[0])
+        learnt, measured = known & ((part == TRAIN) | (part == "")), known & (part == kinds[0])
         train, test = every.take(np.flatnonzero(learnt)), every.take(np.flatnonzero(measured))
         gone += _unused(found, ~known, "unlabelled")
         gone += _unused(found, known & ~learnt & ~measured, "validation (test images are measured)")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from advcli.datasets._files import folder_holding, list_files
+from advcli.datasets._splits import split_of
 from advcli.files import paths
 
 _MANIFESTS = ("metadata.jsonl", "metadata.csv", "labels.csv", "labels.jsonl")
-_SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation")
 _SEVERITIES = frozenset("12345")
 _TABLES = {".parquet": "parquet", ".npz": "npz", ".csv": "manifest", ".jsonl": "manifest"}
 
@@ -89,7 +89,7 @@ def _manifest(path: Path, names: Sequence[str]) -> Layout | None:
         inside = [name.removeprefix(f"{top}/" if top else "") for name in names if name.startswith(top)]
         for manifest in _MANIFESTS:
             found = [name for name in inside if _base(name) == manifest]
-            near = [name for name in found if "/" not in name or name.split("/")[0].lower() in _SPLITS]
+            near = [name for name in found if "/" not in name or split_of(name.split("/")[0])]
             near = [name for name in near if name.count("/") <= 1]
             if near:
                 return Layout(path, "manifest", _join(top, min(near)), top)
@@ -118,7 +118,7 @@ def is_severity(parts: Sequence[str], depth: int) -> bool:
     """Return whether an image lies in corruption/severity/class, with the severity at this depth."""
     if len(parts) < depth + 3 or parts[depth] not in _SEVERITIES:
         return False
-    return not parts[depth - 1].isdigit() and parts[depth - 1].lower() not in _SPLITS
+    return not parts[depth - 1].isdigit() and not split_of(parts[depth - 1])
 
 
 def _only_folder(names: Sequence[str]) -> str:
@@ -126,7 +126,7 @@ def _only_folder(names: Sequence[str]) -> str:
     pictures = [name for name in names if paths.is_image(PurePosixPath(name))]
     first = {name.partition("/")[0] if "/" in name else "" for name in pictures}
     only = first.pop() if len(first) == 1 else ""
-    return "" if only.lower() in _SPLITS else only
+    return "" if split_of(only) else only
 
 
 def _join(folder: str, name: str) -> str:

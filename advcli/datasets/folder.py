@@ -4,7 +4,7 @@ Without them a fifth of each class is set aside to test on, always the same one.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,14 +15,13 @@ from advcli.data.dataset import ClassFault, Dataset, LeftOut, Split, split_off
 from advcli.datasets._files import Tree, existing, open_tree, title
 from advcli.datasets._layout import Layout, layout_of
 from advcli.datasets._pictures import by_part, class_name, describe, edge_of, identity_of, others, picture_split
+from advcli.datasets._splits import TEST, TRAIN, VALIDATION, split_of
 from advcli.errors import UsageError, nearest
 from advcli.files import paths
 from advcli.parsing import read_index
 
 log = logging.getLogger(__name__)
 
-_TRAIN = ("train", "training")
-_TEST = ("test", "testing", "val", "valid", "validation")
 _LAYOUT = "one sub-folder a class is needed: FOLDER/cat/1.jpg, or FOLDER/train/cat/1.jpg and FOLDER/test/cat/2.jpg"
 
 
@@ -125,6 +124,7 @@ class _Listing:
         train_folder, test_folder = _splits(visible)
         gone = others(hidden, top)
         if train_folder is None:
+            _refuse_likely_splits(visible, top)
             train, missed = _classes(visible, top)
             return cls(_two(train, visible, top), None, (*gone, *missed), str(top), "")
         gone += _unused(visible, top, train_folder, test_folder)
@@ -140,31 +140,79 @@ class _Listing:
 
 def _splits(names: Sequence[str]) -> tuple[str | None, str | None]:
     """Find the folders to train and to test on; None for a top that holds the classes itself."""
-    folders: dict[str, set[str]] = {}
-    for name in names:
-        parts = name.split("/")
-        if len(parts) > 1:
-            folders.setdefault(parts[0], set()).add(class_name(parts[1]) if len(parts) > 2 else "")
-    by_name = {folder.lower(): folder for folder in sorted(folders)}
-    train = next((by_name[name] for name in _TRAIN if name in by_name), None)
-    candidates = [by_name[name] for name in _TEST if name in by_name]
-    if train is None and candidates and len(by_name) == 1:
-        # There are only test images.
-        return candidates[0], candidates[0]
-    if train is None or not candidates:
-        return None, None
+    classes: dict[str, set[str]] = {}
+    for top, below in _folders_below(names).items():
+        folder, part = top, _part(top)
+        if part and len(below) == 1 and _part(*below) == part:
+            # Packed twice: seg_train/seg_train/cats.
+            folder = f"{top}/{next(iter(below))}"
+            below = _folders_below(name.removeprefix(f"{top}/") for name in names if name.startswith(f"{top}/"))
+            below = next(iter(below.values()))
+        classes[folder] = below
+    # Names that say nothing else come first, test images before those for validation.
+    parts = {folder: _part(folder) for folder in sorted(classes, key=lambda folder: (not split_of(folder), folder))}
+    training = [folder for folder, part in parts.items() if part == TRAIN]
+    measured = [folder for wanted in (TEST, VALIDATION) for folder, part in parts.items() if part == wanted]
     # The test images of many competitions are unlabelled: then the validation images are what can be measured on.
-    known = folders[train] - {""}
-    return train, next((folder for folder in candidates if (folders[folder] - {""}) & known), candidates[0])
+    pairs = [(train, test) for train in training for test in measured if classes[train] & classes[test]]
+    if pairs:
+        return pairs[0]
+    plain = [next((folder for folder in folders if split_of(folder)), None) for folders in (training, measured)]
+    if plain[0] is not None and plain[1] is not None:
+        # No class in common, which is reported.
+        return plain[0], plain[1]
+    if measured and len(measured) == len(classes) and (len(measured) == 1 or set.intersection(*classes.values())):
+        # There are only test images.
+        return measured[0], measured[0]
+    return None, None
+
+
+def _folders_below(names: Iterable[str]) -> dict[str, set[str]]:
+    """List the folders at the top, and the class folders in each."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        top, *rest = name.split("/")
+        if rest:
+            found.setdefault(top, set()).update([class_name(rest[0])] if len(rest) > 1 else ())
+    return found
+
+
+def _part(folder: str) -> str:
+    return split_of(folder.rpartition("/")[2], whatever_beside=True)
+
+
+def _refuse_likely_splits(names: Sequence[str], top: Path) -> None:
+    """Refuse folders with the same class folders in each, one of which is called like a split; else warn of them.
+
+    Raises:
+        UsageError: they are more likely splits than classes.
+    """
+    below = _folders_below(name for name in names if paths.is_image(PurePosixPath(name)))
+    first = next(iter(below.values()), set())
+    if len(below) < 2 or len(first) < 2 or any(each != first for each in below.values()):
+        return
+    folders, classes = _few(below), _few(first)
+    hint = "call them train and test, or give one of them alone"
+    if any(map(_part, below)):
+        raise UsageError(f"the folders in '{top}' are {folders}, each with {classes}: splits with unknown names?", hint)
+    log.warning(
+        "'%s': the classes are %s; each has the folders %s: if those are the classes, %s", top, folders, classes, hint
+    )
+
+
+def _few(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:4]) + (f" and {len(listed) - 4} more" if len(listed) > 4 else "")
 
 
 def _unused(names: Sequence[str], top: Path, train: str, test: str | None) -> list[LeftOut]:
     """Count the files beside the folders of the two splits."""
     found = []
     beside: dict[str, list[PurePosixPath]] = {}
+    used = [None if folder is None else folder.partition("/")[0] for folder in (train, test)]
     for name in names:
         first = name.partition("/")[0] if "/" in name else ""
-        if first not in (train, test):
+        if first not in used:
             beside.setdefault(first, []).append(PurePosixPath(name))
     for folder, files in beside.items():
         place = str(top / folder) if folder else str(top)

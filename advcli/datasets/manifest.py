@@ -12,17 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from advcli.data.dataset import Dataset, LeftOut
-from advcli.datasets._assembled import SPLITS, Labelled, assemble
+from advcli.datasets._assembled import Labelled, assemble
 from advcli.datasets._files import Tree, existing, folder_tree, open_tree, title
 from advcli.datasets._layout import Layout, layout_of
 from advcli.datasets._pictures import class_name, describe, edge_of, identity_of, others, picture_split
+from advcli.datasets._splits import split_of
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files import paths
 
 log = logging.getLogger(__name__)
 
 _FILE = ("file_name", "filename", "file", "path", "filepath", "image", "image_path")
-_LABEL = ("label", "class", "category", "wnid", "class_index", "class_name", "name")
+_LABEL = (
+    *(
+        "label",
+        "labels",
+        "class",
+        "category",
+        "wnid",
+        "class_index",
+        "class_name",
+        "class_label",
+        "class_id",
+        "label_id",
+    ),
+    *("category_name", "target", "ground_truth", "species", "y", "name"),
+)
 _SPLIT = ("split", "subset", "partition")
 
 
@@ -32,7 +47,7 @@ class Manifest:
 
     Args:
         path: the table, or a folder or .zip archive with metadata.csv, metadata.jsonl or labels.csv.
-        label: the column of the classes; empty for label, class, category, wnid, class_index or name, if there is one.
+        label: the column of the classes; empty for label, class, category, target or the like, if there is one.
     """
 
     path: str
@@ -54,6 +69,7 @@ class Manifest:
         if not tables:
             raise UsageError(f"no {', '.join(_NAMES)} in '{path}'", "give the table itself")
         rows = [row for table in tables for row in self._rows(tree, table, top / table)]
+        self._refuse_no_class(rows, top / tables[0])
         names = [row.file for row in rows]
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise UsageError(f"'{top / tables[0]}' names '{twice[0]}' twice", "leave one of its rows out")
@@ -73,6 +89,23 @@ class Manifest:
             raise UsageError(f"none of the files that '{top / tables[0]}' names exists: '{names[0]}'", hint)
         return dataset
 
+    def _refuse_no_class(self, rows: Sequence["_Row"], where: Path) -> None:
+        """Refuse a table without classes whose files lie in one folder; warn if their folders are the classes.
+
+        Raises:
+            UsageError: there is only one folder.
+        """
+        columns = dict.fromkeys(key for row in rows for key in row.columns)
+        if not columns or any(row.labelled for row in rows):
+            return
+        folders = sorted({row.label for row in rows})
+        none = f"'{where}' does not say which of its columns has the classes: {', '.join(columns)}"
+        hint = f"--data manifest:path={where},label={next(iter(columns))}"
+        if len(folders) == 1:
+            raise UsageError(none, f"call it label, or name it: {hint}")
+        shown = ", ".join(folders[:4]) + (" and so on" if len(folders) > 4 else "")
+        log.warning("%s: the classes are the folders %s; a column is taken by %s", none, shown, hint)
+
     def _rows(self, tree: Tree, table: str, where: Path) -> Iterator["_Row"]:
         folder = table.rpartition("/")[0]
         on_disk = {class_name(name): name for name in tree.names}
@@ -83,17 +116,22 @@ class Manifest:
         file, split = _column(known, _FILE), _column(known, _SPLIT)
         if file is None:
             hint = f"its columns are {', '.join(known)}; call the one with the files file_name"
+            if where != Path(self.path):
+                hint += f", or give folder:path={self.path} if the classes are its folders"
             raise UsageError(f"'{where}' has no column of file names", hint)
         label = _column(known, (self.label,)) if self.label else _column(known, _LABEL)
         if label is None and self.label:
             raise UsageError(f"'{where}' has no column '{self.label}'", nearest(self.label, known))
+        others = [key for key in known if key != label and key.strip().lower() in _LABEL]
+        if label is not None and others and not self.label:
+            log.info("'%s': the classes are in its column '%s', not in %s", where, label, ", ".join(map(repr, others)))
         for number, row in enumerate(content, 1):
             given = row.get(file, "").replace("\\", "/").removeprefix("./")
             if not given:
                 raise UsageError(f"row {number} of '{where}' names no file", "")
             name = f"{folder}/{given}" if folder else given
             parts = [part for part in name.split("/")[:-1] if part]
-            in_split = parts[0] if parts and parts[0].lower() in SPLITS else ""
+            in_split = parts[0] if parts and split_of(parts[0]) else ""
             folders = parts[1:] if in_split else parts
             if label is None and not folders:
                 hint = f"its columns are {', '.join(known)}; call the one with the classes label"
@@ -103,17 +141,19 @@ class Manifest:
                 class_name(row.get(label, "").strip() if label is not None else folders[0]),
                 row.get(split, "") if split is not None else in_split,
                 {key: value for key, value in row.items() if key not in (file, label, split)},
+                label is not None,
             )
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One image: its file, its class, its split and what else is known of it."""
+    """One image: its file, its class, its split, what else is known of it, and whether the table has its class."""
 
     file: str
     label: str
     split: str
     columns: Mapping[str, str]
+    labelled: bool
 
 
 _NAMES = ("metadata.csv", "metadata.jsonl", "labels.csv", "labels.jsonl")
@@ -124,7 +164,7 @@ def _tables(tree: Tree, name: str) -> list[str]:
     wanted = (name,) if name in _NAMES else _NAMES
     found = [each for each in tree.names if each.rpartition("/")[2] in wanted and each.count("/") <= 1]
     at_top = [each for each in found if "/" not in each]
-    return at_top[:1] or [each for each in found if each.partition("/")[0].lower() in SPLITS]
+    return at_top[:1] or [each for each in found if split_of(each.partition("/")[0])]
 
 
 def _beside(table: Path) -> Tree:

@@ -17,10 +17,11 @@ import numpy as np
 
 from advcli.data import images
 from advcli.data.dataset import Dataset, Split
-from advcli.datasets._assembled import SPLITS, Labelled, assemble
+from advcli.datasets._assembled import Labelled, assemble
 from advcli.datasets._files import existing, identity_of_files, list_files, title
 from advcli.datasets._layout import Layout
 from advcli.datasets._pictures import edge_of_split
+from advcli.datasets._splits import split_of
 from advcli.errors import AdvcliError, UsageError
 from advcli.records.base import Json
 
@@ -171,7 +172,7 @@ def _class_names(described: bytes | None, label: str) -> tuple[str, ...]:
 def _split_of(name: str) -> str:
     """Return the split that a file's name begins with, or the folder it is in."""
     parts = [*name.split("/")[:-1], re.split(r"[-._]", name.split("/")[-1])[0]]
-    return next((part for part in reversed(parts) if part.lower() in SPLITS), "")
+    return next((part for part in reversed(parts) if split_of(part)), "")
 
 
 def _text(value: Json) -> str:

@@ -16,10 +16,11 @@ import numpy as np
 from advcli.backend import tf
 from advcli.data import images
 from advcli.data.dataset import Dataset, Split
-from advcli.datasets._assembled import SPLITS, Labelled, assemble
+from advcli.datasets._assembled import Labelled, assemble
 from advcli.datasets._files import existing, identity_of_files, list_files, title
 from advcli.datasets._layout import Layout
 from advcli.datasets._pictures import edge_of_split
+from advcli.datasets._splits import split_of
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import open_file, parse_json, read_text
 from advcli.files.formats import format_of
@@ -194,7 +195,7 @@ def _text(feature: Json) -> str | None:
 def _split_of(file: Path) -> str:
     """Return the split in a file's name."""
     parts = re.split(r"[-._]", file.name.partition(".tfrecord")[0])
-    return next((part for part in reversed(parts) if part.lower() in SPLITS), "")
+    return next((part for part in reversed(parts) if split_of(part)), "")
 
 
 COMPONENT = TFRecord

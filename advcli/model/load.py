@@ -146,9 +146,11 @@ def _image_size(adapted: Adapted, name: str, wanted: int | None) -> tuple[int, i
     height, width = adapted.height or adapted.width or wanted, adapted.width or adapted.height or wanted
     if height is None or width is None:
         first = first_resizing(adapted.original)
-        height, width = first or (_USUAL_SIZE, _USUAL_SIZE)
+        height, width = first[:2] if first else (_USUAL_SIZE, _USUAL_SIZE)
         note = "as it resizes them itself" if first else "which is usual (see --image-size)"
-        level = logging.INFO if first else logging.WARNING
+        if first and first.keeps:
+            note = f"squashed; the model itself keeps their proportions ({first.keeps}): give images of this size"
+        level = logging.INFO if first and not first.keeps else logging.WARNING
         log.log(level, "'%s' takes images of any size: they are resized to %d x %d, %s", name, height, width, note)
     if wanted and (height, width) != (wanted, wanted):
         own = f"{height} pixels a side" if height == width else f"{height} x {width} pixels"

@@ -12,6 +12,8 @@ _CANDIDATES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 # Another range fits better if it is correct on so much more of the images, by so many images.
 _SHARE = 0.1
 _IMAGES = 8
+# And if its mean accuracy over the classes is so far above that of guessing: one answer for all images has the latter.
+_ABOVE_GUESSING = 0.15
 
 
 def refuse_other_range(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray) -> None:
@@ -34,17 +36,22 @@ def refuse_other_range(classifier: Classifier, pixels: np.ndarray, labels: np.nd
         if values != classifier.input_range
     }
     # A network without offsets classifies all multiples of an image alike: prefer the least.
-    best = max(others, key=lambda values: (others[values], values[0] - values[1]))
-    if others[best] - own < max(_SHARE * len(labels), _IMAGES):
+    best = max(others, key=lambda values: (others[values].sum(), values[0] - values[1]))
+    if others[best].sum() - own.sum() < max(_SHARE * len(labels), _IMAGES):
+        return
+    classes = np.unique(labels)
+    over_classes = np.mean([others[best][labels == each].mean() for each in classes])
+    if len(classes) > 1 and over_classes < 1 / len(classes) + _ABOVE_GUESSING * (1 - 1 / len(classes)):
         return
     shown = [
-        f"{found} of {len(labels)} with {_text(values)}"
+        f"{found.sum()} of {len(labels)} with {_text(values)}"
         for values, found in [(classifier.input_range, own), (best, others[best])]
     ]
     raise UsageError(
         f"the input range {_text(classifier.input_range)} of '{classifier.name}' seems wrong: clean images classified "
         f"correctly: {shown[0]}, {shown[1]}",
-        f"give --input-range {_text(best)}; to keep the range, give --input-range {_text(classifier.input_range)}",
+        f"give --input-range {_text(best)}; to keep the range, give --input-range {_text(classifier.input_range)}; "
+        "classes in another order than those of the data (--labels, --class-order) are wrong with any range",
     )
 
 
@@ -53,9 +60,10 @@ def sample_rows(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)) if count else np.zeros(0, int)
 
 
-def _correct(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray, batch: int = 32) -> int:
+def _correct(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray, batch: int = 32) -> np.ndarray:
+    """Return which images are classified correctly: (N,) bool."""
     parts = [slice(start, start + batch) for start in range(0, len(labels), batch)]
-    return sum(int((classifier.classes(pixels[part]) == labels[part]).sum()) for part in parts)
+    return np.concatenate([classifier.classes(pixels[part]) == labels[part] for part in parts])
 
 
 def _text(values: Sequence[float]) -> str:
