@@ -18,6 +18,7 @@ from PIL import Image
 from advcli import registry
 from advcli.backend import tf
 from advcli.cli.tables.benchmark import benchmark_tables
+from advcli.data.class_order import generic_names
 from advcli.data.dataset import decode
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
@@ -259,6 +260,17 @@ def test_only_the_classes_of_the_data_count(pictures: list[Picture], model: Path
     assert [each["classes_only"] for each in (every[0], masked[0])] == [None, 2]
     scores = named().restricted_to([1, 3]).predict(np.full((1, 8, 8, 3), 0.5, np.float32))
     assert scores.shape == (1, 2) and scores.sum() == pytest.approx(1)
+
+
+def test_chosen_classes_keep_their_outputs_of_a_model_without_names(pictures: list[Picture], tmp_path: Path) -> None:
+    write_folders(pictures, NAMES, tmp_path / "data")
+    nameless = replace(named(), labels=generic_names(4))
+    order = sorted(NAMES)
+    data = find(str(tmp_path / "data"))().restrict([order[3], order[1]])
+    assert class_indices(nameless, data).tolist() == [3, 1]
+    assert class_indices(nameless, data.restrict([order[1], order[3]])).tolist() == [1, 3]
+    with pytest.raises(UsageError, match="3 classes without names"):
+        class_indices(replace(named(), labels=generic_names(3)), data)
 
 
 # Manifests

@@ -230,6 +230,9 @@ def test_top_names_the_likeliest_classes_first(linear: Classifier) -> None:
         ('\ufeff {"0": ["n01", "cat"], "1": ["n02", "dog"]}', ("cat", "dog")),
         ('{"1": "dog", "0": "cat"}', ("cat", "dog")),
         ('{"dog": 1, "cat": 0}', ("cat", "dog")),
+        ("0 cat\n1 big dog\n", ("cat", "big dog")),
+        ("1 cat\n2 dog\n", ("1 cat", "2 dog")),
+        ("0\n1\n", ("0", "1")),
     ],
 )
 def test_labels_are_read_from_lines_and_from_json(tmp_path: Path, content: str, labels: tuple[str, ...]) -> None:

@@ -131,6 +131,7 @@ class Dataset:
         given: corrupted versions of the test images.
         has_clean: whether the test images are the clean ones; else they are the first of the given ones.
         indexed: whether the class names are indices of a model's outputs, where the model has other names.
+        among: the names of all classes, if only some of them were chosen.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Dataset:
     given: tuple[Given, ...] = ()
     has_clean: bool = True
     indexed: bool = False
+    among: tuple[str, ...] = ()
 
     def measured_whole(self) -> "Dataset":
         """Return the data set with all its images for testing, if a part of them was set aside."""
@@ -203,7 +205,8 @@ class Dataset:
 
         labels = tuple(self.labels[i] for i in kept)
         faults = tuple(fault for fault in self.faults if fault.label in labels)
-        return replace(self._with_splits(restricted), labels=labels, order=None, faults=faults)
+        among = self.among or self.labels
+        return replace(self._with_splits(restricted), labels=labels, order=None, faults=faults, among=among)
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,17 @@ def read_labels(path: Path) -> tuple[str, ...]:
         labels = _labels_in_json(parse_json(text)) if text.lstrip().startswith(("{", "[")) else text.splitlines()
     except (AttributeError, TypeError, ValueError, LookupError) as error:
         raise AdvcliError(f"cannot read class names from '{path}': {first_line(error)}") from error
-    labels = tuple(label.strip() for label in labels if label.strip())
+    labels = _without_numbers([label.strip() for label in labels if label.strip()])
     if not labels:
         raise AdvcliError(f"'{path}' contains no class names", "write one name a line")
     return labels
+
+
+def _without_numbers(labels: list[str]) -> tuple[str, ...]:
+    """Leave the number of each class out if it stands before its name, as in the files of Teachable Machine."""
+    parts = [label.partition(" ") for label in labels]
+    numbered = all(number == str(i) and name.strip() for i, (number, _, name) in enumerate(parts))
+    return tuple(name.strip() if numbered else label for label, (_, _, name) in zip(labels, parts, strict=True))
 
 
 def read_wordnet_ids(path: Path) -> tuple[str, ...]:

@@ -164,9 +164,13 @@ def measured(
 
 def _named(classifier: Classifier, dataset: Dataset) -> Classifier:
     """Give a model without class names the names of the data's classes, if their numbers are equal."""
-    if not has_names(classifier.labels) and len(classifier.labels) == len(dataset.labels):
-        return replace(classifier, labels=dataset.labels)
-    return classifier
+    names = _names_by_number(classifier, dataset)
+    return classifier if has_names(classifier.labels) or not names else replace(classifier, labels=names)
+
+
+def _names_by_number(classifier: Classifier, dataset: Dataset) -> tuple[str, ...]:
+    """Return the class names of the data, all or the chosen ones, if they are as many as the outputs of a model."""
+    return next((names for names in (dataset.labels, dataset.among) if len(names) == len(classifier.labels)), ())
 
 
 def _orders(dataset: Dataset, chosen: bool) -> Orders | None:
@@ -205,8 +209,9 @@ def class_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
     of_wordnet = all(is_wordnet_id(label) for label in dataset.labels)
     by_index = dataset.indexed and max(map(int, dataset.labels)) < len(classifier.labels)
     if not has_names(classifier.labels):
-        if len(dataset.labels) == len(classifier.labels) and not (by_index and dataset.order is None):
-            return np.arange(len(classifier.labels))
+        names = _names_by_number(classifier, dataset)
+        if names and not (by_index and dataset.order is None):
+            return np.array([names.index(label) for label in dataset.labels])
         if by_index:
             return _as_indices(classifier, dataset)
         raise UsageError(
