@@ -72,7 +72,9 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield found
 
 
-@pytest.mark.parametrize("spec", ["fgsm", "pgd", "pgd:stop=true,restarts=2,eot=2", "apgd:steps=3", "square:queries=5"])
+@pytest.mark.parametrize(
+    "spec", ["fgsm", "pgd", "pgd:stop=true,restarts=2,eot=2", "apgd:steps=3,eot=2", "square:queries=9,eot=3"]
+)
 def test_these_attacks_need_no_conversion(
     spec: str, linear: Classifier, pictures: np.ndarray, conversions: list[str]
 ) -> None:

@@ -476,6 +476,8 @@ def test_the_column_of_classes_is_found_by_what_people_call_it(column: str, tmp_
         (tmp_path / name).parent.mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     assert find(str(tmp_path / "list.csv"))().labels == ("cat", "dog")
+    (tmp_path / "list.tsv").write_text((tmp_path / "list.csv").read_text().replace(",", "\t"))
+    assert find(str(tmp_path / "list.tsv"))().labels == ("cat", "dog")
 
 
 def test_a_table_that_does_not_say_its_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -159,6 +159,7 @@ def averaged(logits_fn: Network, passes: int) -> Network:
     return logits_fn if passes == 1 else _Averaged(logits_fn, passes)
 
 
+@as_written
 class _Averaged:
     """The mean of several passes of a network, which may count queries.
 
@@ -170,10 +171,11 @@ class _Averaged:
         self._passes = passes
 
     def __call__(self, images: Tensor) -> Tensor:
-        total = self._network(images)
-        for _ in tf.range(self._passes - 1):
-            total += self._network(images)
-        return total / self._passes
+        def again(taken: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+            return taken + 1, total + self._network(images)
+
+        state = (tf.constant(1), self._network(images))
+        return tf.while_loop(lambda taken, _: taken < self._passes, again, state)[1] / self._passes
 
     def of(self, rows: Tensor) -> "_Averaged":
         """Return the network restricted to some of these images."""

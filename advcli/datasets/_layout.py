@@ -11,7 +11,7 @@ from advcli.files import paths
 
 _MANIFESTS = ("metadata.jsonl", "metadata.csv", "labels.csv", "labels.jsonl")
 _SEVERITIES = frozenset("12345")
-_TABLES = {".parquet": "parquet", ".npz": "npz", ".csv": "manifest", ".jsonl": "manifest"}
+_TABLES = {".parquet": "parquet", ".npz": "npz", ".csv": "manifest", ".tsv": "manifest", ".jsonl": "manifest"}
 
 
 @dataclass(frozen=True)
