@@ -22,6 +22,7 @@ from advcli.errors import UsageError, nearest
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
 from advcli.options import options_of
+from advcli.plugins import named_file
 from advcli.records import Progress, Record
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.ensemble import ensemble_of
@@ -455,8 +456,9 @@ def _saved(
         model.save(path)
         stack.enter_context(keras.saving.custom_object_scope(_own_objects(model)))
         names.append(str(path))
-    if models and not any(isinstance(model, str | Path) for model in models):
-        # The code of the caller's own objects, such as Lambda layers.
+    own = [model for model in models if not isinstance(model, str | Path)]
+    if len(own) == len(models) and any(map(_holds_code, own)) and not _names_other_code(options):
+        # Code that is in memory already; the permission is for the whole call, so nothing else may profit from it.
         options = {"unsafe_load": True, **options}
     labels = options.get("labels")
     if isinstance(labels, list | tuple):
@@ -464,6 +466,18 @@ def _saved(
         path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
         options = {**options, "labels": path}
     return tuple(names), options
+
+
+def _holds_code(model: KerasModel) -> bool:
+    """Return whether a saved model is read only with ``unsafe_load``."""
+    kinds = (keras.layers.Lambda, keras.layers.TFSMLayer)
+    return any(isinstance(layer, kinds) for layer in model._flatten_layers(include_self=True, recursive=True))
+
+
+def _names_other_code(options: dict[str, object]) -> bool:
+    """Return whether options name another model or a Python file, which need a permission of their own."""
+    values = [each for value in options.values() for each in (value if isinstance(value, list | tuple) else (value,))]
+    return bool(options.get("surrogate")) or any(named_file(value) for value in values if isinstance(value, str))
 
 
 def _own_objects(model: KerasModel) -> dict[str, object]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 import advcli
 from advcli.backend import KerasModel, Tensor, keras
-from advcli.errors import UsageError
+from advcli.errors import AdvcliError, UsageError
 from advcli.records import Attacked, Epoch, Score, Trained
 from advcli.tasks.attack.request import Request as AttackRequest
 from advcli.tasks.benchmark.request import Request
@@ -255,6 +255,24 @@ def test_a_model_with_classes_and_functions_of_the_callers_own(images: np.ndarra
         assert classifier.predict(images / np.float32(255)).argmax(axis=1).tolist() == scores.argmax(axis=1).tolist()
         found = advcli.benchmark(own, data=(images, scores.argmax(axis=1)), attacks=["none"], input_range="0,255")
         assert [each.correct for each in found if isinstance(each, Score)] == [12]
+
+
+def test_code_in_memory_gives_no_permission_to_other_code(
+    model: KerasModel, images: np.ndarray, tmp_path: Path
+) -> None:
+    layers = [keras.layers.Input((32, 32, 3)), keras.layers.Lambda(lambda x: x / 255), keras.layers.Flatten()]
+    own = keras.Sequential([*layers, keras.layers.Dense(4)])
+    own.save(tmp_path / "surrogate.keras")
+    labels = np.arange(12) % 4
+    how = {"data": (images, labels), "input_range": "0,255", "attacks": ["fgsm"], "checks": False}
+    with pytest.raises(AdvcliError, match="Python code"):
+        advcli.benchmark(own, surrogate=str(tmp_path / "surrogate.keras"), **how)
+    (tmp_path / "mine.py").write_text("raise RuntimeError('run')")
+    with pytest.raises(UsageError, match="is code that would run"):
+        advcli.attack(images, model=own, input_range="0,255", attack=f"{tmp_path}/mine.py")
+    # What holds no code is recorded as it was measured: its results need no permission later.
+    advcli.benchmark(model, out=tmp_path / "results.jsonl", **how)
+    assert '"unsafe_load": true' not in (tmp_path / "results.jsonl").read_text()
 
 
 def test_options_are_read_whatever_their_type(model: KerasModel, images: np.ndarray) -> None:
