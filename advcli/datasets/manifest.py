@@ -1,4 +1,4 @@
-"""A table of images (.csv, .tsv, .jsonl) with classes, alone or in a folder, as Hugging Face's imagefolder.
+"""A table (.csv, .tsv, .jsonl) of images and classes, alone or in a folder (Hugging Face imagefolder).
 
 https://huggingface.co/docs/datasets/image_dataset: ``metadata.csv`` or ``metadata.jsonl`` beside the images.
 """
