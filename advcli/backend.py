@@ -5,7 +5,6 @@ first use, and file descriptor 2 is captured meanwhile.
 """
 
 import contextlib
-import functools
 import importlib
 import os
 import platform
@@ -13,10 +12,9 @@ import sys
 import tempfile
 import types
 import warnings
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from advcli.errors import AdvcliError
 
@@ -160,92 +158,6 @@ Graph = Any
 TracedFunction = Callable[..., Any]
 
 
-# The attribute that AutoGraph looks for.
-_MARK = "autograph_info__"
-
-_Written = TypeVar("_Written")
-
-
-def as_written(written: _Written) -> _Written:
-    """Exclude a function, or a class with its methods, and what they call from AutoGraph.
-
-    None of their loops and branches may depend on a tensor. In each process the conversion of a function takes tens of
-    milliseconds of its first trace, so that of a whole attack takes longer than all the rest of its trace.
-    """
-    methods = vars(written).values() if isinstance(written, type) else ()
-    for each in (written, *(method for method in methods if isinstance(method, types.FunctionType))):
-        setattr(each, _MARK, _AsWritten(written))
-    return written
-
-
-class _AsWritten:
-    """The mark of a class, which its subclasses do not inherit: they may have other methods."""
-
-    def __init__(self, written: object) -> None:
-        self._written = written
-
-    def __get__(self, instance: object, owner: type) -> "_AsWritten":
-        if owner is not self._written:
-            raise AttributeError
-        return self
-
-
-def converted(function: Callable[..., Nest]) -> Callable[..., Nest]:
-    """Let AutoGraph convert a function that is called by one that is as written."""
-    autograph: Any = tf.__internal__.autograph
-    return autograph.tf_convert(function, autograph.control_status_ctx())
-
-
-def custom_gradient(function: Callable[..., Nest]) -> Callable[..., Nest]:
-    """Decorate a function that returns values and the function of their gradient, as ``tf.custom_gradient`` does.
-
-    In a graph TensorFlow registers each gradient for ever, and with it the graph and the weights of the network. Here
-    the registration ends with the graph.
-    """
-    decorated = tf.custom_gradient(function)
-
-    @functools.wraps(function)
-    def call(*arguments: Tensor) -> Nest:
-        values: Nest = decorated(*arguments)
-        if not tf.executing_eagerly():
-            _register_while_it_lives(tf.nest.flatten(values)[0].op)
-        return values
-
-    return call
-
-
-def _register_while_it_lives(operation: Graph) -> None:
-    """Have the graph of an operation, and not the registry of TensorFlow, hold the operation's gradient."""
-    registry: Any = importlib.import_module("tensorflow.python.framework.ops").gradient_registry
-    # A private name: where it is another, graphs are kept as TensorFlow does.
-    entries: dict[str, dict[str, Callable[..., Nest]]] = getattr(registry, "_registry", {})
-    name: str = operation.get_attr("_gradient_op_type").decode()
-    if name not in entries:
-        return
-    gradient = entries[name]["type"]
-    operation.graph.add_to_collection("gradients of advcli", gradient)
-    entries[name]["type"] = weakref.proxy(gradient)
-    weakref.finalize(operation.graph, entries.pop, name, None).atexit = False
-
-
-@as_written
-def numpy_function(function: Callable[..., Nest], inputs: list[Tensor], dtypes: Nest) -> Nest:
-    """Call a function of arrays, also inside a traced function, as ``tf.numpy_function`` does.
-
-    TensorFlow keeps each such function for ever, and with it what the function holds. Here the graphs that call it
-    hold it.
-    """
-    if tf.executing_eagerly():
-        return tf.numpy_function(function, inputs, dtypes)
-    graph: Graph = tf.compat.v1.get_default_graph()
-    # A traced function inside another is kept, and may be called again when the outer one is gone.
-    while hasattr(graph, "outer_graph"):
-        graph.add_to_collection("functions of advcli", function)
-        graph = graph.outer_graph
-    held = weakref.proxy(function)
-    return tf.numpy_function(lambda *arrays: held(*arrays), inputs, dtypes)
-
-
 def neural_structured_learning() -> Any:
     """Import neural-structured-learning.
 
@@ -263,6 +175,12 @@ def neural_structured_learning() -> Any:
         finally:
             del tensorflow.estimator, sys.modules["tensorflow.estimator"]
     return sys.modules["neural_structured_learning"]
+
+
+def registered_gradients() -> dict[str, dict[str, Callable[..., Nest]]]:
+    """Return TensorFlow's own registry of gradients of graphs, by name and field, where it can be reached."""
+    registry: Any = importlib.import_module("tensorflow.python.framework.ops").gradient_registry
+    return getattr(registry, "_registry", {})
 
 
 def saved_model_proto(folder: Path) -> Graph:

@@ -8,11 +8,12 @@ import pytest
 
 from advcli import registry
 from advcli.attacks.pgd import PGD
-from advcli.backend import Tensor, as_written, converted, tf
+from advcli.backend import Tensor, tf
 from advcli.model.classifier import Classifier
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
+from advcli.tracing import as_written, converted
 
 
 def sum_to(count: Tensor) -> Tensor:

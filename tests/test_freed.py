@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import advcli
-from advcli.backend import KerasModel, Tensor, custom_gradient, keras, numpy_function, tf
+from advcli.backend import KerasModel, Tensor, keras, tf
 from advcli.model.black_box import BlackBox, ScoreFunction
+from advcli.tracing import custom_gradient, numpy_function
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 20, 16, 3), dtype=np.uint8)
 LABELS = np.arange(6) % 4

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from advcli.attacks._minimal import to_hyperplane
 from advcli.attacks._rounds import Batch, Network, best_other, by_image, of_class, pick_images, until_broken
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
 from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.threat import Threat
+from advcli.tracing import as_written
 
 
 class _State(NamedTuple):

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from advcli.attacks._rounds import best_other, by_image, of_class, pick_images
-from advcli.backend import Tensor, as_written, converted, tf
+from advcli.backend import Tensor, tf
 from advcli.threat.threat import Norm, Threat
+from advcli.tracing import as_written, converted, repeated
 
 
 @as_written
@@ -177,7 +178,7 @@ def bisected(
     look = converted(is_adversarial)
     size = by_image(threat.size(points - images))
 
-    def halve(done: Tensor, nearest: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def halve(_: Tensor, nearest: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         middle = (low + high) / 2
         share = by_image(middle)
         if threat.norm is Norm.LINF:
@@ -186,7 +187,7 @@ def bisected(
             candidate = images + share * (points - images)
         inside = look(candidate)
         nearest = pick_images(inside, candidate, nearest)
-        return done + 1, nearest, tf.where(inside, low, middle), tf.where(inside, middle, high)
+        return nearest, tf.where(inside, low, middle), tf.where(inside, middle, high)
 
     ends = (tf.zeros(tf.shape(points)[:1]), tf.ones(tf.shape(points)[:1]))
-    return tf.while_loop(lambda done, *_: done < bisections, halve, (tf.constant(0), points, *ends))[1]
+    return repeated(bisections, halve, (points, *ends))[0]

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from advcli.backend import Tensor, as_written, converted, tf
+from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.gradient import ascend, refuse_bad_steps
 from advcli.threat.threat import Threat
+from advcli.tracing import as_written, converted
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ the others.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from advcli.backend import Nest, Tensor, as_written, converted, tf
+from advcli.backend import Nest, Tensor, tf
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
+from advcli.tracing import as_written, converted, repeated
 
 
 class Batch(NamedTuple):
@@ -74,7 +75,7 @@ def in_rounds(
     loss = headway(threat, logits, labels)
     converted_search = converted(search)
 
-    def go_on(index: Tensor, found: Tensor, loss: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def go_on(index: Tensor, found: Tensor, loss: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows = tf.where(size > 0)[:, 0]
 
         def search_again() -> tuple[Tensor, Tensor, Tensor]:
@@ -93,10 +94,9 @@ def in_rounds(
             values = ((found, points), (loss, reached), (size, reach))
             return tuple(_put(whole, rows, better, new) for whole, new in values)  # pyright: ignore[reportReturnType]  three
 
-        return index + 1, *tf.cond(tf.size(rows) > 0, search_again, lambda: (found, loss, size))
+        return tf.cond(tf.size(rows) > 0, search_again, lambda: (found, loss, size))
 
-    rounds = targets * restarts
-    return tf.while_loop(lambda index, *_: index < rounds, go_on, (tf.constant(0), found, loss, size))[1]
+    return repeated(targets * restarts, go_on, (found, loss, size))[0]
 
 
 @as_written
@@ -171,11 +171,10 @@ class _Averaged:
         self._passes = passes
 
     def __call__(self, images: Tensor) -> Tensor:
-        def again(taken: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-            return taken + 1, total + self._network(images)
+        def again(_: Tensor, total: Tensor) -> tuple[Tensor]:
+            return (total + self._network(images),)
 
-        state = (tf.constant(1), self._network(images))
-        return tf.while_loop(lambda taken, _: taken < self._passes, again, state)[1] / self._passes
+        return repeated(self._passes - 1, again, (self._network(images),))[0] / self._passes
 
     def of(self, rows: Tensor) -> "_Averaged":
         """Return the network restricted to some of these images."""

@@ -7,7 +7,8 @@ was interpolated from.
 
 from typing import NamedTuple
 
-from advcli.backend import Tensor, custom_gradient, tf
+from advcli.backend import Tensor, tf
+from advcli.tracing import custom_gradient
 
 
 class Placement(NamedTuple):

@@ -23,11 +23,12 @@ from advcli.attacks._rounds import (
     pick_images,
     until_broken,
 )
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
 from advcli.threat.gradient import mean_gradient_and_aux
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
+from advcli.tracing import as_written
 
 LOSSES = ("ce", "dlr", "dlr-targeted", "pm", "pm-targeted")
 ORDERS = ("likeliest", "nearest")

@@ -12,10 +12,11 @@ from advcli.attacks._boundary import Walk
 from advcli.attacks._minimal import none_found, project_outside
 from advcli.attacks._refinement import PULLS, refined
 from advcli.attacks._rounds import Batch, Network, by_image, in_rounds, on_the_surface
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
+from advcli.tracing import as_written
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.attacks import Attack
-from advcli.backend import Tensor, as_written
+from advcli.backend import Tensor
 from advcli.threat.gradient import loss_gradient, projected_step
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
+from advcli.tracing import as_written
 
 
 @as_written

@@ -11,11 +11,12 @@ from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
 from advcli.attacks._rounds import Batch, Network, in_rounds, until_broken
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
 from advcli.threat.gradient import ascend, loss_gradient, projected_step, refuse_bad_steps
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
+from advcli.tracing import as_written
 
 SCHEDULES = ("constant", "linear", "cosine")
 

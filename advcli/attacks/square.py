@@ -21,10 +21,11 @@ from advcli.attacks._rounds import (
     pick_images,
     until_broken,
 )
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
+from advcli.tracing import as_written
 
 # The share of the image that a square covers is halved after these iterations.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self
 
 from advcli import registry
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.plugins import named_file
 from advcli.threat.rng import ImageRng
+from advcli.tracing import as_written
 
 # Where a change stands, whatever the order it is asked for in.
 STAGES = ("geometry", "colour", "noise")

@@ -6,8 +6,9 @@ that of Petrini, Favero, Geiger and Wyart 2021, https://arxiv.org/abs/2105.02468
 
 import math
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
 from advcli.threat.rng import ImageRng
+from advcli.tracing import as_written
 
 # Intervals of a tone curve's table. They are a multiple of 255, so that a value of 8 bits is one of its points.
 _INTERVALS = 16 * 255

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from advcli.augmentations import Augmentation
 from advcli.augmentations._fractals import fractals
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
 from advcli.data.image_operations import OPERATIONS, operated
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
+from advcli.tracing import as_written
 
 
 @dataclass(frozen=True)

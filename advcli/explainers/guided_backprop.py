@@ -13,13 +13,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from advcli.backend import KerasLayer, KerasModel, Tensor, TracedFunction, custom_gradient, keras, tf
+from advcli.backend import KerasLayer, KerasModel, Tensor, TracedFunction, keras, tf
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
 from advcli.explainers._scores import in_batches, score, traced
 from advcli.model.classifier import Classifier
 from advcli.model.introspection import operations, replaced
 from advcli.model.saved_model import hides_layers
+from advcli.tracing import custom_gradient
 
 _SCOPE = "one_way_rectifier"
 

@@ -14,12 +14,13 @@ from typing import Literal
 
 import numpy as np
 
-from advcli.backend import KerasModel, Tensor, Variable, numpy_function, tf
+from advcli.backend import KerasModel, Tensor, Variable, tf
 from advcli.data.class_names import class_named
 from advcli.errors import AdvcliError, first_line, is_out_of_memory
 from advcli.model import output_head
 from advcli.model.answer_cache import AnswerCache
 from advcli.model.output_head import LOGITS, Head
+from advcli.tracing import numpy_function
 
 # What an attack may see of a model, the most first: gradients and layers (white box), the scores of the classes
 # (score-based attacks), the predicted class (decision-based attacks).

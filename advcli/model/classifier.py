@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from advcli.backend import ArrayLike, KerasModel, Tensor, TracedFunction, custom_gradient, numpy_function, tf
+from advcli.backend import ArrayLike, KerasModel, Tensor, TracedFunction, tf
 from advcli.data.class_names import class_index, class_named
 from advcli.data.images import Fit, crop_window
 from advcli.errors import AdvcliError, UsageError
@@ -25,6 +25,7 @@ from advcli.model.own_content import OWN_CONTENT
 from advcli.model.smaller_batches import SmallerBatches
 from advcli.records import Prediction
 from advcli.records.base import Json
+from advcli.tracing import custom_gradient, numpy_function
 
 log = logging.getLogger(__name__)
 

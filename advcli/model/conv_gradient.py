@@ -7,7 +7,8 @@ and a sum of shifted planes.
 
 from collections.abc import Callable
 
-from advcli.backend import Tensor, custom_gradient, tf
+from advcli.backend import Tensor, tf
+from advcli.tracing import custom_gradient
 
 FEW = 4
 

@@ -6,9 +6,10 @@ Wu, Xia and Wang 2020, https://arxiv.org/abs/2004.05884
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.modifiers import WeightPerturbation
+from advcli.tracing import as_written
 
 
 @as_written

@@ -6,11 +6,12 @@ Andriushchenko and Flammarion 2020, https://arxiv.org/abs/2007.02617
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
 from advcli.modifiers import Penalty
 from advcli.threat.gradient import gradient
 from advcli.threat.inner_maximization import InnerMaximization
+from advcli.tracing import as_written
 
 # The objective uses the same random streams, and must not get the same noise.
 _STREAM = 2007

@@ -1,6 +1,7 @@
 """Divergences between predictions."""
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
+from advcli.tracing import as_written
 
 
 @as_written

@@ -7,13 +7,14 @@ radius against corruptions, and its combination with AugMix
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.objectives._augmix import mixtures, refuse_bad_mixtures
 from advcli.objectives._divergence import jensen_shannon
 from advcli.threat.gradient import loss_gradient, projected_step, refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
+from advcli.tracing import as_written
 
 
 @as_written

@@ -6,10 +6,11 @@ Wong, Rice and Kolter 2020, https://arxiv.org/abs/2001.03994
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.objectives import Objective
 from advcli.threat.gradient import loss_gradient, projected_step, refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
+from advcli.tracing import as_written
 
 
 @as_written

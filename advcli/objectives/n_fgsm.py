@@ -6,11 +6,12 @@ de Jorge, Bibi, Volpi, Sanyal, Torr, Rogez and Dokania 2022, https://arxiv.org/a
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.threat.gradient import loss_gradient, refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
+from advcli.tracing import as_written
 
 
 @as_written

@@ -6,11 +6,12 @@ Goodfellow, Shlens and Szegedy 2015, https://arxiv.org/abs/1412.6572, as the lib
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, as_written, neural_structured_learning, tf
+from advcli.backend import KerasModel, Tensor, neural_structured_learning, tf
 from advcli.errors import UsageError, nearest
 from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
 from advcli.threat.threat import Norm, Threat
+from advcli.tracing import as_written, repeated
 
 NORMS = {"infinity": Norm.LINF, "l2": Norm.L2, "l1": Norm.L1}
 
@@ -112,11 +113,11 @@ class NSL(Objective):
     def _from(self, start: Tensor, model: KerasModel, images: Tensor, labels: Tensor) -> Tensor:
         """Search from a given start, which the library supports for its own random start only."""
 
-        def further(steps: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
+        def further(_: Tensor, point: Tensor) -> tuple[Tensor]:
             moved = self._step(model, point, labels)
-            return steps + 1, self._clipped(images + self._projected(moved - images))
+            return (self._clipped(images + self._projected(moved - images)),)
 
-        return tf.while_loop(lambda steps, _: steps < self.pgd_iterations, further, (tf.constant(0), start))[1]
+        return repeated(self.pgd_iterations, further, (start,))[0]
 
     def _step(self, model: KerasModel, point: Tensor, labels: Tensor) -> Tensor:
         nsl = neural_structured_learning()

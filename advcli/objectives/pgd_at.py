@@ -6,9 +6,10 @@ Madry, Makelov, Schmidt, Tsipras and Vladu 2018, https://arxiv.org/abs/1706.0608
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.objectives import Objective
 from advcli.threat.inner_maximization import InnerMaximization
+from advcli.tracing import as_written
 
 
 @as_written

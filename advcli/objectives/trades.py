@@ -6,13 +6,14 @@ Zhang, Yu, Jiao, Xing, El Ghaoui and Jordan 2019, https://arxiv.org/abs/1901.085
 from dataclasses import dataclass
 from typing import ClassVar
 
-from advcli.backend import KerasModel, Tensor, as_written, tf
+from advcli.backend import KerasModel, Tensor, tf
 from advcli.errors import UsageError
 from advcli.objectives import Objective
 from advcli.objectives._ascent import ascend_from_beside
 from advcli.objectives._divergence import divergence
 from advcli.threat.gradient import refuse_bad_steps
 from advcli.threat.inner_maximization import InnerMaximization
+from advcli.tracing import as_written
 
 
 @as_written

@@ -10,7 +10,7 @@ import numpy as np
 
 from advcli import registry
 from advcli.attacks import Attack, DecisionAttack, Suite
-from advcli.backend import Tensor, TracedFunction, Variable, as_written, converted, tf
+from advcli.backend import Tensor, TracedFunction, Variable, tf
 from advcli.data.dataset import to_float
 from advcli.data.images import resize
 from advcli.errors import AdvcliError
@@ -18,6 +18,7 @@ from advcli.model.black_box import asking_anew
 from advcli.model.classifier import Classifier, predicted_classes
 from advcli.threat.rng import ImageRng, hash_pixels
 from advcli.threat.threat import Threat
+from advcli.tracing import as_written, converted
 
 # So near the boundary, as a part of the score, a point may be across it for a copy of the model and not for the model.
 _AT_THE_BOUNDARY = 1e-3

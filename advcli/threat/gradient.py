@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from advcli.backend import Nest, Tensor, as_written, converted, tf
+from advcli.backend import Nest, Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.threat import Threat
+from advcli.tracing import as_written, converted, repeated
 
 
 @as_written
@@ -33,11 +34,11 @@ def mean_gradient_and_aux(
     if passes == 1:
         return total, aux
 
-    def again(taken: Tensor, total: Tensor, aux: Nest) -> tuple[Tensor, Tensor, Nest]:
+    def again(_: Tensor, total: Tensor, aux: Nest) -> tuple[Tensor, Nest]:
         gradient, aux = gradient_and_aux(loss, images)
-        return taken + 1, total + gradient, aux
+        return total + gradient, aux
 
-    _, total, aux = tf.while_loop(lambda taken, *_: taken < passes, again, (tf.constant(1), total, aux))
+    total, aux = repeated(passes - 1, again, (total, aux))
     return total / passes, aux
 
 
@@ -100,12 +101,11 @@ def ascend(
     each = tf.stack([tf.cast(length, tf.float32) for length in lengths])
     steepest = converted(direction)
 
-    def step(index: Tensor, point: Tensor, along: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def step(index: Tensor, point: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
         along = steepest(point, along, index)
-        return index + 1, projected_step(point, along, each[index], images, threat), along
+        return projected_step(point, along, each[index], images, threat), along
 
-    state = (tf.constant(0), start, tf.zeros_like(start))
-    return tf.while_loop(lambda index, *_: index < len(lengths), step, state)[1]
+    return repeated(len(lengths), step, (start, tf.zeros_like(start)))[0]
 
 
 def refuse_bad_steps(steps: int, step: float) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from advcli.backend import Tensor, as_written, tf
+from advcli.backend import Tensor, tf
+from advcli.tracing import as_written
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from advcli.backend import ArrayLike, Tensor, as_written, tf
+from advcli.backend import ArrayLike, Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat import l0_ball, l1_ball
 from advcli.threat.lengths import HasLengths
 from advcli.threat.rng import ImageRng
+from advcli.tracing import as_written
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from advcli.augmentations import augmented
-from advcli.backend import Tensor, numpy_function, tf
+from advcli.backend import Tensor, tf
 from advcli.data.dataset import Images
 from advcli.threat.rng import ImageRng
+from advcli.tracing import numpy_function
 
 
 class Batches:

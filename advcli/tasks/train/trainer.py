@@ -9,7 +9,7 @@ from typing import Any
 from advcli import registry
 from advcli.attacks import Attack
 from advcli.backbones import Backbone
-from advcli.backend import KerasLayer, Tensor, TracedFunction, Variable, as_written, tf
+from advcli.backend import KerasLayer, Tensor, TracedFunction, Variable, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier
 from advcli.objectives import Objective, Replaying, standard_objective
@@ -31,6 +31,7 @@ from advcli.tasks.train.training_step import Update
 from advcli.tasks.train.unfreezing import Stages, stage_after
 from advcli.tasks.train.validation import Validation, Validator
 from advcli.tasks.train.weight_averaging import Averages
+from advcli.tracing import as_written
 
 log = logging.getLogger(__name__)
 

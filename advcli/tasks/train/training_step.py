@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from advcli.attacks import Attack
-from advcli.backend import Optimizer, Tensor, Variable, as_written, converted, tf
+from advcli.backend import Optimizer, Tensor, Variable, tf
 from advcli.model.classifier import Classifier
 from advcli.modifiers import Penalty, WeightPerturbation
 from advcli.objectives import InnerMaximization, Objective, Replaying
@@ -16,6 +16,7 @@ from advcli.tasks.train.optimizer import decays
 from advcli.tasks.train.recipe import Recipe
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Threat
+from advcli.tracing import as_written, converted
 
 
 @as_written
