@@ -321,6 +321,25 @@ def test_a_run_killed_around_a_rollback_ends_like_one_that_was_not(
     assert_same_end(tmp_path / "run", rolled_back[0])
 
 
+def test_a_network_without_batchnorm_learns_from_large_coloured_images_by_default(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 800).astype(np.int32)
+    patterns = np.kron(rng.random((10, 2, 2, 3)), np.ones((1, 32, 32, 1)))
+    spots = np.kron(rng.random((800, 16, 16, 3)), np.ones((1, 4, 4, 1)))
+    pixels = np.round(255 * (patterns[labels] + spots) / 2).astype(np.uint8)
+    np.savez(tmp_path / "patterns.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
+    best = {}
+    for clip_norm in (None, 0.0):
+        request = Request(
+            data=str(tmp_path / "patterns.npz"), backbone="small", objective="clean", augment=(), epochs=2, batch=32,
+            clip_norm=clip_norm, robust_images=20,
+        )  # fmt: skip
+        records = make_job(request, Execution(out=tmp_path / f"run-{clip_norm}")).events()
+        best[clip_norm] = max(record.clean for record in records if isinstance(record, Epoch))
+    # With gradients of any length the first steps end every ReLU: one answer for all images.
+    assert best[0.0] < 0.5 < 0.9 < best[None]
+
+
 # The first epoch is one step at a usual rate, the next has one that leads to infinity.
 EXPLODING = replace(TINY, batch=200, learning_rate=1e30, schedule="onecycle:start=1e-31")
 

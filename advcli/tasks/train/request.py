@@ -168,7 +168,7 @@ class Request(DataOptions, FileOptions, WorkOptions):
     )
     momentum: float = option(0.9, panel=LEARNING, min=0, max=1)
     weight_decay: float = option(0.0, panel=LEARNING, min=0)
-    clip_norm: float = option(0.0, panel=LEARNING, min=0)
+    clip_norm: float | None = option(None, panel=LEARNING, min=0, shown="3 with sgd from random weights, else 0")
     ema: float = option(0.0, panel=LEARNING, metavar="DECAY", min=0, max=0.99999)
     eps_warmup: float = option(0.0, panel=THREAT, metavar="EPOCHS", min=0)
     adv_start_epoch: int = option(1, panel=THREAT, metavar="EPOCH", min=1)

@@ -169,14 +169,17 @@ def test_the_rate_rises_again_when_more_layers_begin_to_learn() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, ("sgd", 0.05, "training", "all", "warn")),
-        ({"weights": "imagenet"}, ("scaled-adam", 0.001, "inference", "plateau", "rollback")),
-        ({"weights": "imagenet", "optimizer": "sgd"}, ("sgd", 0.01, "training", "plateau", "rollback")),
-        ({"weights": "imagenet", "optimizer": "adamw"}, ("adamw", 0.0002, "inference", "plateau", "rollback")),
-        ({"weights": "imagenet", "unfreeze": "all"}, ("scaled-adam", 0.001, "inference", "all", "warn")),
+        ({}, ("sgd", 0.05, 3, "training", "all", "warn")),
+        ({"clip_norm": 0.0}, ("sgd", 0.05, 0, "training", "all", "warn")),
+        ({"optimizer": "scaled-adam"}, ("scaled-adam", 0.001, 0, "training", "all", "warn")),
+        ({"weights": "imagenet"}, ("scaled-adam", 0.001, 0, "inference", "plateau", "rollback")),
+        ({"weights": "imagenet", "optimizer": "sgd"}, ("sgd", 0.01, 0, "training", "plateau", "rollback")),
+        ({"weights": "imagenet", "optimizer": "adamw"}, ("adamw", 0.0002, 0, "inference", "plateau", "rollback")),
+        ({"weights": "imagenet", "unfreeze": "all"}, ("scaled-adam", 0.001, 0, "inference", "all", "warn")),
     ],
 )
 def test_rate_mode_and_weights_belong_together(options: dict[str, Any], expected: tuple[object, ...]) -> None:
     recipe = draft(Request(objective="clean", **options))
-    found = (recipe.optimizer, recipe.learning_rate, recipe.batchnorm, recipe.unfreeze, recipe.guard)
+    rate = (recipe.optimizer, recipe.learning_rate, recipe.clip_norm)
+    found = (*rate, recipe.batchnorm, recipe.unfreeze, recipe.guard)
     assert found == expected
