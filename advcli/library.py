@@ -7,21 +7,20 @@ defaults and checks, or a request. Texts are read as on the command line: ``eps=
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
-from enum import Enum
+from dataclasses import dataclass, replace
 from inspect import isfunction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_args, get_origin, get_type_hints, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import numpy as np
 
 from advcli import registry
 from advcli.backend import KerasModel, keras
 from advcli.data import images as image_files
-from advcli.errors import UsageError, nearest
+from advcli.errors import UsageError
+from advcli.keywords import request_from, separated
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import load_all
-from advcli.options import options_of
 from advcli.plugins import named_file
 from advcli.records import Progress, Record
 from advcli.search.compiled_attack import CompiledAttack
@@ -38,7 +37,6 @@ from advcli.tasks.train.request import Request as TrainRequest
 
 if TYPE_CHECKING:
     import pandas as pd
-    from _typeshed import DataclassInstance
 
 # A run folder, a model file, an endpoint, a backbone's name, or a Keras model.
 Model = str | Path | KerasModel
@@ -48,7 +46,6 @@ Indices = np.ndarray | Sequence[float] | Sequence[np.integer]
 Labels = Indices | Sequence[str]
 Reported = Callable[[Progress], None]
 _Kind = TypeVar("_Kind")
-_Request = TypeVar("_Request", bound="DataclassInstance")
 
 
 class Records(list[Record]):
@@ -104,7 +101,7 @@ def load(model: Model, **options: object) -> Classifier:
     """
     with ExitStack() as stack:
         (name,), own = _saved([model], options, stack)
-        return _filled(ModelOptions, own).choose(name).load()
+        return request_from(ModelOptions, own).choose(name).load()
 
 
 @overload
@@ -159,19 +156,19 @@ def attack(
     with ExitStack() as stack:
         names, options = _saved(model if isinstance(model, list | tuple) else [model], options, stack)
         if isinstance(images, np.ndarray):
-            request = _filled(AttackRequest, {"files": (Path("array"),), "model": names, **options})
+            request = request_from(AttackRequest, {"files": (Path("array"),), "model": names, **options})
             return _attack_array(request, images, labels)
         if labels is not None:
             raise UsageError("labels go with an array of images", "for files give label=, one class for all")
         files = [images] if isinstance(images, str | Path) else images
-        request = _filled(AttackRequest, {"files": tuple(map(Path, files)), "model": names, **options})
+        request = request_from(AttackRequest, {"files": tuple(map(Path, files)), "model": names, **options})
         return _kept(run(request), progress)
 
 
 def _attack_array(request: AttackRequest, images: np.ndarray, labels: Labels | None) -> Adversarial:
     pixels = _in_unit_range(images)
     choice = request.choose(request.models[0])
-    classifiers = load_all(request.choose_models())
+    classifiers = load_all(request.choose_models(), lambda: pixels.shape[1:3])
     classifier = classifiers[0]
     if not len(pixels) or pixels.shape[-1] != classifier.channels:
         shown = "x".join(map(str, images.shape)) or "no"
@@ -254,15 +251,15 @@ def benchmark(
     from advcli.tasks.benchmark.run import evaluate
 
     if len(models) == 1 and isinstance(models[0], BenchmarkRequest):
-        return _kept(evaluate(models[0], _filled(BenchmarkExecution, options)), progress)
-    how, options = _split(BenchmarkExecution, options)
+        return _kept(evaluate(models[0], request_from(BenchmarkExecution, options)), progress)
+    how, options = separated(BenchmarkExecution, options)
     with ExitStack() as stack:
         given = [model for model in models if not isinstance(model, BenchmarkRequest)]
         names, options = _saved(given, options, stack)
         if isinstance(data, tuple):
             data = _saved_arrays(*data, names, options, stack)
-        request = _filled(BenchmarkRequest, {"models": names, "data": str(data), **options})
-        return _kept(evaluate(request, _filled(BenchmarkExecution, how)), progress)
+        request = request_from(BenchmarkRequest, {"models": names, "data": str(data), **options})
+        return _kept(evaluate(request, request_from(BenchmarkExecution, how)), progress)
 
 
 @overload
@@ -314,9 +311,9 @@ def explain(
     with ExitStack() as stack:
         (name,), options = _saved([model], options, stack)
         if isinstance(images, np.ndarray):
-            return _explain_array(_filled(ExplainRequest, {"model": name, **options}), images)
+            return _explain_array(request_from(ExplainRequest, {"model": name, **options}), images)
         files = [images] if isinstance(images, str | Path) else images
-        request = _filled(ExplainRequest, {"files": tuple(map(Path, files)), "model": name, **options})
+        request = request_from(ExplainRequest, {"files": tuple(map(Path, files)), "model": name, **options})
         return _kept(start(request), progress)
 
 
@@ -328,9 +325,10 @@ def _explain_array(request: ExplainRequest, images: np.ndarray) -> dict[str, np.
     choice = request.choose(request.model)
     black_box = None if choice.access == "gradient" else choice.name
     explainers = build_explainers(request.methods, request.layer, black_box)
-    classifier = choice.load()
+    pixels = _in_unit_range(images)
+    classifier = choice.load(lambda: pixels.shape[1:3])
     chosen = explainers if request.methods else suitable(explainers, classifier)
-    pixels = np.asarray(classifier.fit(_in_unit_range(images)))
+    pixels = np.asarray(classifier.fit(pixels))
     classes = classifier.predict(pixels).argmax(axis=1)
     found = {}
     for method, explainer in chosen.items():
@@ -354,11 +352,11 @@ def train(request: TrainRequest | None = None, *, progress: Reported | None = No
     from advcli.tasks.train.average import make_average
     from advcli.tasks.train.run import make_job
 
-    how, options = _split(TrainExecution, options)
+    how, options = separated(TrainExecution, options)
     if request is not None:
         _refuse_beside_request(options)
-    request = request or _filled(TrainRequest, options)
-    execution = _filled(TrainExecution, how)
+    request = request or request_from(TrainRequest, options)
+    execution = request_from(TrainExecution, how)
     job = (make_average if execution.average else make_job)(request, execution, {*options, *how} or None)
     return _kept(job.events(), progress)
 
@@ -376,64 +374,6 @@ def _kept(events: Iterable[Record | Progress], progress: Reported | None) -> Rec
         elif progress is not None and isinstance(event, Progress):
             progress(event)
     return found
-
-
-def _split(kind: "type[DataclassInstance]", options: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
-    """Separate the options of an execution from those of the request."""
-    own = set(options_of(kind))
-    return (
-        {name: value for name, value in options.items() if name in own},
-        {name: value for name, value in options.items() if name not in own},
-    )
-
-
-def _filled(kind: type[_Request], options: dict[str, object]) -> _Request:
-    """Build a request from options; texts are read as on the command line, and lists become tuples."""
-    known = {each.name: each.default for each in fields(kind)}
-    declared = options_of(kind)
-    hints = get_type_hints(kind)
-    values = {}
-    for name, value in options.items():
-        if name not in known:
-            raise UsageError(f"there is no option '{name}'", nearest(name, known))
-        if value is None and known[name] is not None:
-            # Not given.
-            continue
-        given = declared.get(name)
-        accepted = (hints.get(name), *get_args(hints.get(name)))
-        if isinstance(value, int | np.integer) and not isinstance(value, bool) and str in accepted:
-            value = str(value)
-        parse = None if given is None else given.parse
-        several = given is not None and given.several
-        if parse is not None and not several and isinstance(value, str):
-            value = parse(value)
-        else:
-            if value is not None and tuple[str, ...] in accepted:
-                items = value if isinstance(value, list | tuple) else [value]
-                value = [str(item) if isinstance(item, int | float | Path) else item for item in items]
-            if parse is not None and several:
-                value = parse([value] if isinstance(value, str) else value)
-            elif isinstance(value, str) and get_origin(hints.get(name)) is tuple:
-                value = (value,)
-            elif isinstance(value, str) and Path in accepted:
-                value = Path(value)
-            elif isinstance(value, str):
-                kinds = [each for each in accepted if isinstance(each, type) and issubclass(each, Enum)]
-                value = _member_of(kinds[0], value) if kinds else value
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**values)
-
-
-def _member_of(kind: type[Enum], text: str) -> Enum:
-    """Read a member of an enumeration.
-
-    Raises:
-        UsageError: there is none with this value.
-    """
-    by_value = {str(each.value): each for each in kind}
-    if text not in by_value:
-        raise UsageError(f"'{text}' is none of {', '.join(by_value)}", nearest(text, by_value))
-    return by_value[text]
 
 
 def _saved(
@@ -496,8 +436,8 @@ def _saved_arrays(
     """Save arrays as a data set for the time of the call, with the classes of the first model."""
     if not models:
         raise UsageError("no model is given")
-    own, _ = _split(ModelOptions, options)
-    names = _filled(ModelOptions, own).choose(models[0]).load().labels
+    own, _ = separated(ModelOptions, options)
+    names = request_from(ModelOptions, own).choose(models[0]).load().labels
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     path = Path(folder) / "arrays.npz"
     # The file has a training set, which a benchmark does not read.

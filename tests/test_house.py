@@ -43,7 +43,7 @@ LAYERS = [
     set(FAMILIES),
     {"model", "data", "report"},
     {"threat", "files"},
-    {"tracing"},
+    {"tracing", "keywords"},
     {"backend", "registry", "records", "options", "parsing"},
     {"plugins"},
     {"errors", "__init__"},

@@ -14,6 +14,7 @@ import numpy as np
 from advcli.data import images
 from advcli.data.class_names import class_index
 from advcli.data.class_order import ClassOrder
+from advcli.data.uniform_size import uniform_size
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.download import cache_folder
 
@@ -51,6 +52,17 @@ class Split:
             {name: values[chosen] for name, values in self.columns.items()},
             lambda i: self.format(int(chosen[i])),
         )
+
+    def uniform_size(self) -> tuple[int, int] | None:
+        """Return the height and width that the images have in common; None if they differ or are large."""
+
+        def size_of(index: int) -> tuple[int, int]:
+            try:
+                return self.read(index).shape[:2]
+            except AdvcliError:
+                return (0, 0)
+
+        return uniform_size(len(self), size_of)
 
     def sample(self, limit: int | None, first: int | None, seed: int) -> "Split":
         """Return a seeded stratified sample of ``limit`` images from the ``first`` images of the data set."""

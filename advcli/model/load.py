@@ -1,7 +1,7 @@
 """Read a classifier from a Keras file, or make one of any Keras model: find its input size, range, head and classes."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 # Of the images that a model of any size was probably trained on.
 _USUAL_SIZE = 224
 
+# Of the images that a model is about to get, if they have one: asked for where the model does not say its own.
+UniformSize = Callable[[], tuple[int, int] | None]
+
 
 def load(
     path: Path,
@@ -33,6 +36,7 @@ def load(
     image_size: int | None = None,
     output: str | None = None,
     unsafe: bool = False,
+    uniform_size: UniformSize | None = None,
 ) -> Classifier:
     """Read a classifier from a .keras or .h5 file, made by advcli or by anyone.
 
@@ -51,8 +55,15 @@ def load(
         ids = () if labels else own.wordnet_ids
         size = (own.edge, own.edge if own.width is None else own.width)
         if own.head != LOGITS.name or own.adapted:
-            square = own.edge if size[0] == size[1] else None
-            wrapped = wrap(model, name, labels=names, input_range=own.input_range, image_size=square, output=own.output)
+            wrapped = wrap(
+                model,
+                name,
+                labels=names,
+                input_range=own.input_range,
+                image_size=own.edge if size[0] == size[1] else None,
+                output=own.output,
+                uniform_size=lambda: size,
+            )
             return replace(wrapped, recipe=own.recipe, wordnet_ids=ids)
         _refuse_other_shapes(model, (*size, own.channels), path)
         classifier = Classifier(
@@ -60,7 +71,15 @@ def load(
         )
         check_labels(classifier, model.output_shape[-1])
         return classifier
-    return wrap(model, name, labels=labels, input_range=input_range, image_size=image_size, output=output)
+    return wrap(
+        model,
+        name,
+        labels=labels,
+        input_range=input_range,
+        image_size=image_size,
+        output=output,
+        uniform_size=uniform_size,
+    )
 
 
 def wrap(
@@ -71,6 +90,7 @@ def wrap(
     input_range: tuple[float, float] | None = None,
     image_size: int | None = None,
     output: str | None = None,
+    uniform_size: UniformSize | None = None,
 ) -> Classifier:
     """Return a classifier for any Keras model: find its input size, adapt its input, and remove its last activation.
 
@@ -87,7 +107,7 @@ def wrap(
     for note in adapted.notes:
         log.warning("'%s' %s", name, note)
     model, channels = adapted.model, adapted.channels
-    height, width = size = _image_size(adapted, name, image_size)
+    height, width = size = _image_size(adapted, name, image_size, uniform_size)
     probe = np.random.default_rng(0).random((4, *size, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
     head = output_head.make_linear(model, probe, name)
@@ -138,19 +158,24 @@ def _refuse_other_shapes(model: KerasModel, shape: tuple[int, int, int], path: P
         raise AdvcliError(f"'{OWN_CONTENT}' in '{path}' is damaged: the model does not take images of {shape}")
 
 
-def _image_size(adapted: Adapted, name: str, wanted: int | None) -> tuple[int, int]:
+def _image_size(adapted: Adapted, name: str, wanted: int | None, uniform_size: UniformSize | None) -> tuple[int, int]:
     """Return the height and width of a model's input.
 
-    For a model of any size that is the wanted size, or the size that it resizes images to first, or 224.
+    For a model of any size that is the wanted size, or the size that it resizes images to first, or that of the images,
+    or 224.
     """
     height, width = adapted.height or adapted.width or wanted, adapted.width or adapted.height or wanted
     if height is None or width is None:
         first = first_resizing(adapted.original)
-        height, width = first[:2] if first else (_USUAL_SIZE, _USUAL_SIZE)
-        note = "as it resizes them itself" if first else "which is usual (see --image-size)"
+        common = None if first or uniform_size is None else uniform_size()
+        level = logging.WARNING
         if first and first.keeps:
             note = f"squashed; the model itself keeps their proportions ({first.keeps}): give images of this size"
-        level = logging.INFO if first and not first.keeps else logging.WARNING
+        elif first or common:
+            level, note = logging.INFO, "as it resizes them itself" if first else "the size that these images have"
+        else:
+            note = "which is usual (see --image-size)"
+        height, width = first[:2] if first else common or (_USUAL_SIZE, _USUAL_SIZE)
         log.log(level, "'%s' takes images of any size: they are resized to %d x %d, %s", name, height, width, note)
     if wanted and (height, width) != (wanted, wanted):
         own = f"{height} pixels a side" if height == width else f"{height} x {width} pixels"

@@ -22,7 +22,7 @@ from advcli.files.kinds import kind_of, other_kind, refuse_missing, refuse_no_we
 from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
 from advcli.model.classifier import Classifier
-from advcli.model.load import load
+from advcli.model.load import UniformSize, load
 from advcli.model.own_content import labels_of, recipe_of
 from advcli.model.saved_model import is_saved_model
 from advcli.parsing import read_index, read_range
@@ -192,17 +192,20 @@ class ModelChoice:
         known = self.black_box is None and self.weights == "imagenet" and cached.is_file()
         return read_labels(cached) if known else ()
 
-    def load(self) -> Classifier:
+    def load(self, uniform_size: UniformSize | None = None) -> Classifier:
         """Read the model, or build the backbone and load its weights.
+
+        Args:
+            uniform_size: of the images that it will get, for a model file of any size.
 
         Raises:
             AdvcliError: the model cannot be read.
         """
-        found = replace(self._loaded(), name=self.name, fitting=self.fit)
+        found = replace(self._loaded(uniform_size), name=self.name, fitting=self.fit)
         ids = read_wordnet_ids(self.labels) if self.labels else ()
         return replace(found, wordnet_ids=ids) if len(ids) == len(found.labels) else found
 
-    def _loaded(self) -> Classifier:
+    def _loaded(self, uniform_size: UniformSize | None) -> Classifier:
         labels = read_labels(self.labels) if self.labels else ()
         if self.black_box is not None:
             return open_black_box(
@@ -217,6 +220,7 @@ class ModelChoice:
                 image_size=self.image_size,
                 output=self.output,
                 unsafe=self.unsafe,
+                uniform_size=uniform_size,
             )
         size = self.image_size or IMAGENET_SIZE
         weights = "imagenet" if self.weights == "imagenet" else Path(self.weights)
@@ -310,8 +314,12 @@ def _refuse_no_model(path: Path) -> None:
         raise UsageError(f"the suffix of '{path}' does not match its format: it is {kind.text}", hint)
 
 
-def load_all(choices: Sequence[ModelChoice]) -> list[Classifier]:
+def load_all(choices: Sequence[ModelChoice], uniform_size: UniformSize | None = None) -> list[Classifier]:
     """Load several models; models with equal names are named by what the user wrote.
+
+    Args:
+        choices: the models.
+        uniform_size: of the images that they will get, for model files of any size.
 
     Raises:
         UsageError: the user gave one name to two models.
@@ -322,7 +330,7 @@ def load_all(choices: Sequence[ModelChoice]) -> list[Classifier]:
         raise UsageError(f"two models have the name '{given.most_common(1)[0][0]}'", "give each a name of its own")
     return [
         classifier if names[choice.name] == 1 else replace(classifier, name=choice.text or choice.value)
-        for choice, classifier in ((choice, choice.load()) for choice in choices)
+        for choice, classifier in ((choice, choice.load(uniform_size)) for choice in choices)
     ]
 
 

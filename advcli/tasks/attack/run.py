@@ -14,6 +14,7 @@ from advcli import registry
 from advcli.attacks import Attack, Suite, Universal
 from advcli.data import images
 from advcli.data.dataset import to_float
+from advcli.data.uniform_size import uniform_size_of_files
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import paths, png
 from advcli.files.atomic import remove_leftovers
@@ -110,11 +111,12 @@ def _run(
             log.info("nothing is left to attack")
             return
     yield Progress("loading the model", 0, 0)
-    classifiers = load_all(request.choose_models())
+    sizes = partial(uniform_size_of_files, tuple(outputs))
+    classifiers = load_all(request.choose_models(), sizes)
     classifier = classifiers[0]
     ensemble = ensemble_of(classifiers) if len(classifiers) > 1 else None
     choice = request.choose_surrogate()
-    surrogate = None if choice is None else surrogate_for(classifier, choice.load())
+    surrogate = None if choice is None else surrogate_for(classifier, choice.load(sizes))
     # Only now is it known whether a black box returns scores, or classes alone.
     chosen = choose(request, classifier.access)
     resolved = find_classes(request, chosen, classifier)

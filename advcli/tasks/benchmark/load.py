@@ -123,7 +123,7 @@ def prepare_evaluation(
     refuse_unmeasured(request.summary.gates, request.perturbations, request.by, [each.name for each in request.choices])
     sample = dataset.test.sample(request.limit, request.first, request.seed)
     yield Progress("loading the models", 0, 0)
-    classifiers = load_all(request.choices)
+    classifiers = load_all(request.choices, sample.uniform_size)
     if request.classes_only:
         classifiers = [only_classes_of(classifier, dataset) for classifier in classifiers]
     if request.transfer and len({classifier.channels for classifier in classifiers}) > 1:
@@ -156,7 +156,7 @@ def prepare_evaluation(
     choice = request.choose_surrogate()
     if choice is not None:
         yield Progress("loading the surrogate", 0, 0)
-        surrogate = choice.load()
+        surrogate = choice.load(sample.uniform_size)
         models = [replace(model, surrogate=surrogate_for(model.classifier, surrogate)) for model in models]
     if request.class_order is not None and all(has_names(classifier.labels) for classifier in classifiers):
         raise UsageError("--class-order has no effect: the models have class names, which decide", "leave it out")

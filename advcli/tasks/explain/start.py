@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from advcli import registry
 from advcli.attacks import refuse_blind
+from advcli.data.uniform_size import uniform_size_of_files
 from advcli.model.model_choice import load_all
 from advcli.records import Progress, Record
 from advcli.search.threat_defaults import common_threat
@@ -55,7 +57,7 @@ def start(request: Request) -> Iterator[Record | Progress]:
             return
         yield Progress("loading the model", 0, 0)
         models = []
-        for classifier in load_all(choices):
+        for classifier in load_all(choices, partial(uniform_size_of_files, tuple(outputs))):
             validate.check_classes(classifier, request, outputs)
             chosen = explainers if request.methods else suitable(explainers, classifier)
             models.append(ExplainedModel(classifier, chosen, request, search, pairs))

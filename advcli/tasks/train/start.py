@@ -100,7 +100,7 @@ def load_start(recipe: Recipe, dataset: Dataset, devices: Devices) -> Start:
         raise ValueError("the recipe starts from a backbone")
     keras.utils.set_random_seed(recipe.seed)
     with devices.strategy.scope():
-        classifier = choice.load()
+        classifier = choice.load(dataset.train.uniform_size)
         height, width = classifier.image_size
         if recipe.edge not in (0, height) or (recipe.edge and width != height and not recipe.model_sha256):
             message = f"'{recipe.model}' takes images of {height} x {width} pixels, not {recipe.edge}"
