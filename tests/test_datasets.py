@@ -429,8 +429,55 @@ def test_npz_grey_names_and_validation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "train", "test", "whole"),
+    [
+        ("x_train y_train x_test y_test", 9, 6, None),
+        ("X_train Y_train X_test Y_test", 9, 6, None),
+        ("train_images train_labels test_images test_labels", 9, 6, None),
+        ("trainX trainY testX testY", 9, 6, None),
+        ("training_data training_targets eval_data eval_targets", 9, 6, None),
+        ("train_images train_labels val_images val_labels", 9, 6, None),
+        ("x_val y_val x_test y_test", 0, 6, None),
+        ("x_test y_test", 0, 6, None),
+        ("val_images val_labels", 0, 6, None),
+        ("x y", 7, 2, 9),
+        ("X y", 7, 2, 9),
+        ("images labels", 7, 2, 9),
+    ],
+)
+def test_npz_with_other_names(tmp_path: Path, keys: str, train: int, test: int, whole: int | None) -> None:
+    plain = arrays()
+    x, y, *more = keys.split()
+    parts = {x: plain["x_train"], y: plain["y_train"]}
+    if more or not whole:
+        last = dict(zip(more or (x, y), (plain["x_test"], plain["y_test"]), strict=True))
+        parts |= last
+    np.savez(tmp_path / "a.npz", **parts, ids=np.arange(9))
+    data = find(str(tmp_path / "a.npz"))()
+    assert (len(data.train), len(data.test)) == (train, test)
+    assert (None if data.whole is None else len(data.whole)) == whole
+    assert data.indexed and data.labels == ("0", "1", "2")
+    if whole is None:
+        np.testing.assert_array_equal(data.test.read(5), plain["x_test"][5])
+    else:
+        np.testing.assert_array_equal(data.measured_whole().test.read(8), plain["x_train"][8])
+        assert data.measured_whole().test.labels.tolist() == plain["y_train"].tolist()
+
+
+def test_npz_whose_labels_are_classes_and_whose_names_are_elsewhere(tmp_path: Path) -> None:
+    plain = arrays()
+    names = np.array(["cat", "dog", "eel"])
+    np.savez(tmp_path / "a.npz", images=plain["x_test"], labels=plain["y_test"], class_names=names)
+    data = find(str(tmp_path / "a.npz"))()
+    assert data.labels == ("cat", "dog", "eel") and not data.indexed
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"x_train": None, "y_train": None, "y_test": None}, ("no y_test in",)),
+        ({"x_test": None, "y_test": None}, ("no x_test, y_test in",)),
+        ({"train_images": np.zeros((9, 8, 8))}, ("both x_train and train_images",)),
         ({"y_train": None, "x_test": None}, ("no y_train, x_test in",)),
         ({"x_test": np.full((6, 8, 8), -0.5)}, ("x_test", "-0.5", "0..1")),
         ({"x_test": np.full((6, 8, 8), np.nan)}, ("x_test", "NaN")),

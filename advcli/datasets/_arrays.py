@@ -1,21 +1,31 @@
 """Arrays of images and labels as people save them, checked and brought to the form used here."""
 
+import re
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from advcli.data.dataset import Dataset, Split
+from advcli.datasets._splits import TEST, TRAIN, VALIDATION, split_of
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import DAMAGED, Archive, refuse_special
 
-_KEYS = "the file needs x_train, y_train, x_test and y_test (or x_val and y_val for the last two)"
+_KEYS = "give x_train, y_train, x_test and y_test; x_test and y_test alone; or x and y"
 _MOST_CLASSES = 1_000_000
 _VALUES = "save them as uint8 in 0..255, or as floats in 0..1"
+_PIXELS = ("x", "image", "images", "imgs", "pixels", "data")
+_LABELS = ("y", "label", "labels", "target", "targets")
+_CLASS_NAMES = ("labels", "class_names", "classes", "label_names")
+WHOLE = ""
 
 
-def read_npz(path: Path) -> tuple[Split, Split, tuple[str, ...] | None]:
-    """Read the images to train and to test on from an .npz file, and the class names if it has them.
+def read_npz(path: Path) -> tuple[Mapping[str, Split], tuple[str, ...] | None]:
+    """Read labelled images from an .npz file: by the part of the data set, and the class names if it has them.
+
+    The parts are those of ``advcli.datasets._splits``, or the whole. Arrays are known by their names: x_train,
+    train_images, X_val and so on.
 
     Raises:
         UsageError: the file is not one, arrays are missing, or they are not labelled images.
@@ -30,21 +40,76 @@ def read_npz(path: Path) -> tuple[Split, Split, tuple[str, ...] | None]:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise UsageError(f"'{path}' holds a single array", _KEYS)
         with archive:
-            test = "val" if "x_val" in archive and "x_test" not in archive else "test"
-            keys = ("x_train", "y_train", f"x_{test}", f"y_{test}")
-            missing = [key for key in keys if key not in archive]
-            if missing:
-                raise UsageError(f"no {', '.join(missing)} in '{path}'", _KEYS)
+            named_by, names = _class_names(archive)
+            found = _pairs([key for key in archive.files if key != named_by], path)
             # An array is unpacked each time it is asked for, so each is asked for once.
-            splits = [labelled(_member(archive, x), _member(archive, y), x, y) for x, y in (keys[:2], keys[2:])]
-            names = tuple(str(name) for name in _member(archive, "labels").ravel()) if "labels" in archive else None
+            parts = {part: labelled(_member(archive, x), _member(archive, y), x, y) for part, (x, y) in found.items()}
     except MemoryError as error:
         raise UsageError(f"an array in '{path}' does not fit into memory") from error
     except (AdvcliError, *DAMAGED) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"'{path}' is not a readable .npz file of plain arrays: {error}", _KEYS) from error
-    return splits[0], splits[1], names
+    return parts, names
+
+
+def read_two_splits(path: Path) -> tuple[Split, Split]:
+    """Read the images to train and to test on from an .npz file.
+
+    Raises:
+        UsageError: it has no two such splits, or ``read_npz`` refuses it.
+    """
+    parts, _ = read_npz(path)
+    if len(parts) < 2:
+        raise UsageError(
+            f"no images to train and to test on in '{path}'", "it needs x_train, y_train, x_test and y_test"
+        )
+    train, test = parts.values()
+    return train, test
+
+
+def _class_names(archive: np.lib.npyio.NpzFile) -> tuple[str, tuple[str, ...] | None]:
+    """Return the array of class names, which holds texts, and the names; numbers are the classes of images."""
+    for key in _CLASS_NAMES:
+        if key in archive and (array := _member(archive, key)).dtype.kind in "US":
+            return key, tuple(str(name) for name in np.asarray(array, np.str_).ravel())
+    return "", None
+
+
+def _pairs(keys: Sequence[str], path: Path) -> dict[str, tuple[str, str]]:
+    """Find the images and the labels of each part: -> the names of their arrays, those to learn from first.
+
+    Raises:
+        UsageError: one is missing, or there are two.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for key in keys:
+        part, kind = _role(key)
+        if kind and found.setdefault(part, {}).setdefault(kind, key) != key:
+            raise UsageError(f"'{path}' has both {found[part][kind]} and {key}", "leave one of them out")
+    if set(found) - {WHOLE}:
+        # A pair beside splits belongs to none.
+        found.pop(WHOLE, None)
+        if TEST in found:
+            found.pop(VALIDATION, None)
+    elif WHOLE not in found:
+        found = {TRAIN: {}, TEST: {}}
+    if TRAIN in found and len(found) == 1:
+        found[TEST] = {}
+    order = [part for part in (WHOLE, TRAIN, TEST, VALIDATION) if part in found]
+    missing = [f"{kind}_{part}".rstrip("_") for part in order for kind in "xy" if kind not in found[part]]
+    if missing:
+        raise UsageError(f"no {', '.join(missing)} in '{path}'", _KEYS)
+    return {part: (found[part]["x"], found[part]["y"]) for part in order}
+
+
+def _role(key: str) -> tuple[str, str]:
+    """Return the part that an array belongs to, and x for images or y for labels; empty texts if its name says none."""
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower())
+    kinds = {kind for kind, known in (("x", _PIXELS), ("y", _LABELS)) for word in words if word in known}
+    rest = [word for word in words if word not in (*_PIXELS, *_LABELS)]
+    part = split_of(" ".join(rest)) if rest else WHOLE
+    return (part, kinds.pop()) if len(kinds) == 1 and bool(part) == bool(rest) else ("", "")
 
 
 def _member(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:

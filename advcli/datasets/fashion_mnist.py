@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from advcli.data.dataset import Dataset, Split
-from advcli.datasets._arrays import grey_28, labelled, read_npz
+from advcli.datasets._arrays import grey_28, labelled, read_two_splits
 from advcli.datasets._files import existing, local_or_fetched
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import MEGA, gunzip
@@ -54,7 +54,7 @@ class FashionMnist:
         """Return the data set; its images are (28, 28, 1) uint8."""
         local = existing(self.path, _LOCAL) if self.path else None
         if local and local.is_file():
-            train, test, _ = read_npz(local)
+            train, test = read_two_splits(local)
         else:
             train, test = self._split(_TRAIN), self._split(_TEST)
         return grey_28("fashion-mnist", _LABELS, train, test, eps=0.1, augment=("flip", "crop"))

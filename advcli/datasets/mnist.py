@@ -6,7 +6,7 @@ LeCun, Cortes and Burges 1998, http://yann.lecun.com/exdb/mnist/; the file that 
 from dataclasses import dataclass
 
 from advcli.data.dataset import Dataset
-from advcli.datasets._arrays import grey_28, read_npz
+from advcli.datasets._arrays import grey_28, read_two_splits
 from advcli.datasets._files import local_or_fetched
 
 _URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -28,7 +28,7 @@ class Mnist:
     def __call__(self) -> Dataset:
         """Return the data set; its images are (28, 28, 1) uint8."""
         path = local_or_fetched(self.path, _URL, "mnist.npz", _SHA256, _SIZE, _LOCAL)
-        train, test, _ = read_npz(path)
+        train, test = read_two_splits(path)
         return grey_28("mnist", tuple("0123456789"), train, test, eps=0.3)
 
 

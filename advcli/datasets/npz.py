@@ -1,9 +1,12 @@
-"""An .npz file with the arrays x_train, y_train, x_test, y_test and, if you like, labels (class names)."""
+"""An .npz file with the arrays x_train, y_train, x_test and y_test, or fewer; class_names if you like."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from advcli.data.dataset import Dataset
-from advcli.datasets._arrays import read_npz
+import numpy as np
+
+from advcli.data.dataset import Dataset, Split, split_off
+from advcli.datasets._arrays import WHOLE, read_npz
 from advcli.datasets._files import existing, title
 from advcli.datasets._layout import Layout
 from advcli.errors import UsageError
@@ -14,7 +17,8 @@ class Npz:
     """Images are uint8 in 0..255 or floats in 0..1, grey or RGB; labels are class numbers or one-hot.
 
     Args:
-        path: the file; x_val and y_val may stand for x_test and y_test.
+        path: the file; x_val and y_val may stand for x_test and y_test, which are enough for an evaluation. Of x and y
+            alone, a fifth is set aside to test what was trained on the rest.
     """
 
     path: str
@@ -27,15 +31,18 @@ class Npz:
     def __call__(self) -> Dataset:
         """Return the data set; its images are uint8 or float32 in [0, 1], grey or RGB as in the file."""
         path = existing(self.path)
-        train, test, names = read_npz(path)
-        height, width, channels = train.read(0).shape
-        if test.read(0).shape[-1] != channels:
+        parts, names = read_npz(path)
+        train, test, whole = _splits(parts)
+        shapes = [split.read(0).shape for split in parts.values()]
+        if len({channels for _, _, channels in shapes}) > 1:
             raise UsageError(f"only one of the two splits in '{path}' is in colour", "save both in the same way")
-        classes = max(int(train.labels.max()), int(test.labels.max())) + 1
+        height, width, channels = shapes[0]
+        classes = 1 + max(int(split.labels.max()) for split in parts.values())
+        indexed = names is None
         if names is None:
             names = tuple(str(i) for i in range(classes))
         if len(names) < classes or len(set(names)) < len(names):
-            raise UsageError(f"labels in '{path}' are not {classes} different class names")
+            raise UsageError(f"'{path}' does not have {classes} different class names")
         if len(names) < 2:
             raise UsageError(f"only one class in '{path}'", "two are needed")
         return Dataset(
@@ -47,7 +54,19 @@ class Npz:
             channels=channels,
             # It is unknown which augmentations preserve the classes of this data.
             augment=(),
+            whole=whole,
+            indexed=indexed,
         )
+
+
+def _splits(parts: Mapping[str, Split]) -> tuple[Split, Split, Split | None]:
+    """Return the images to train on, to test on, and all of them if those to test on are set aside here."""
+    if WHOLE in parts:
+        whole = parts[WHOLE]
+        rest, part = split_off(whole.labels, 0.2, seed=0)
+        return whole.take(rest), whole.take(part), whole
+    *learnt, measured = parts.values()
+    return (learnt[0] if learnt else measured.take(np.arange(0))), measured, None
 
 
 COMPONENT = Npz
