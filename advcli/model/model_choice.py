@@ -1,34 +1,29 @@
 """Choose a model: a run folder, a model file, or a backbone with pretrained weights."""
 
-import contextlib
-import logging
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 from advcli import registry
-from advcli.data.class_order import generic_names, has_names
+from advcli.data.class_order import has_names
 from advcli.data.images import Fit
 from advcli.data.labels_file import read_labels, read_wordnet_ids
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.bounded import refuse_special
-from advcli.files.download import fetch, keras_folder, offline
 from advcli.files.kinds import kind_of, other_kind, refuse_missing, refuse_no_weights, refuse_other_kind
 from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
+from advcli.model.choice_options import read_options, split_options
 from advcli.model.classifier import Classifier
+from advcli.model.imagenet_labels import class_index_file, imagenet_labels
 from advcli.model.load import UniformSize, load
 from advcli.model.own_content import labels_of, recipe_of
 from advcli.model.saved_model import is_saved_model
-from advcli.parsing import read_index, read_range
 from advcli.records.base import Json
-
-log = logging.getLogger(__name__)
 
 IMAGENET_SIZE = 224
 # What --model opens, for errors.
@@ -38,13 +33,6 @@ OPENED = (
     "an endpoint's address or .toml file, or a backbone's name"
 )
 _LABELS = "--labels names a file with one class name a line"
-_LEAST_SIZE = 8
-_CLASS_INDEX = (
-    "imagenet_class_index.json",
-    "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
-    "a1e7a966a1f601d39e4b43e119b3e7dd4a2ad3ea08cf69847cbaf021013767bc",
-    35_363,
-)
 
 
 @dataclass(frozen=True)
@@ -111,8 +99,8 @@ class ModelChoice:
         Raises:
             UsageError: there is no such model, or an option is not valid.
         """
-        value, given = (text, {}) if Path(text).expanduser().exists() else _split_options(text)
-        own = {_OWN_OPTIONS[key][0]: _OWN_OPTIONS[key][1](content) for key, content in given.items()}
+        value, given = (text, {}) if Path(text).expanduser().exists() else split_options(text)
+        own = read_options(given)
         return replace(cls(value, text=text, unsafe=unsafe), **{**options, **own})
 
     @cached_property
@@ -188,7 +176,7 @@ class ModelChoice:
             return read_labels(self.labels)
         if self.path is not None:
             return labels_of(self.path) if self.path.is_file() else ()
-        cached = _class_index_file()
+        cached = class_index_file()
         known = self.black_box is None and self.weights == "imagenet" and cached.is_file()
         return read_labels(cached) if known else ()
 
@@ -226,61 +214,16 @@ class ModelChoice:
         weights = "imagenet" if self.weights == "imagenet" else Path(self.weights)
         model = registry.build("backbones", self.value)(None, size, 3, weights)
         classes = model.output_shape[-1]
-        labels = labels or _imagenet_labels(classes, self.weights)
+        labels = labels or imagenet_labels(classes, self.weights)
         if len(labels) != classes:
             raise AdvcliError(
                 f"{len(labels)} class names for the {classes} classes of '{self.value}'",
                 f"'{self.labels}' must hold one name a class",
             )
-        known = _class_index_file()
+        known = class_index_file()
         named = not self.labels and known.is_file() and has_names(labels) and read_labels(known) == tuple(labels)
         ids = read_wordnet_ids(known) if named else ()
         return Classifier(self.name, model, tuple(labels), (size, size), wordnet_ids=ids)
-
-
-def _split_options(text: str) -> tuple[str, dict[str, str]]:
-    """Split ``a.keras:range=-1,1,name=base`` into the model and its options; options of a backbone stay with it."""
-    found = re.fullmatch(r"(.+?):([\w-]+=.*)", text, re.DOTALL)
-    if found is None:
-        return text, {}
-    value, rest = found.groups()
-    given: dict[str, str] = {}
-    others = []
-    for part in re.split(r",(?=[\w-]+=)", rest):
-        key, equals, content = part.partition("=")
-        if equals and key in _OWN_OPTIONS:
-            if not content:
-                raise UsageError(f"'{key}=' of model '{value}' has no value")
-            if key in given:
-                raise UsageError(f"model '{value}' has the option '{key}' twice")
-            given[key] = content
-        else:
-            others.append(part)
-    if others and given and Path(value).expanduser().exists():
-        raise UsageError(f"a model has no option '{others[0]}'", nearest(others[0].partition("=")[0], _OWN_OPTIONS))
-    return (f"{value}:{','.join(others)}" if others else value), given
-
-
-def _read_size(text: str) -> int:
-    size = read_index(text)
-    if size is None or size < _LEAST_SIZE:
-        raise UsageError(f"an image size of '{text}'", f"give a number of pixels from {_LEAST_SIZE} up")
-    return size
-
-
-def _read_file(text: str) -> Path:
-    return Path(text).expanduser()
-
-
-# What can be said for each model: name -> the field of the choice, and how its text is read.
-_OWN_OPTIONS: Mapping[str, tuple[str, Callable[[str], object]]] = {
-    "range": ("input_range", read_range),
-    "labels": ("labels", _read_file),
-    "size": ("image_size", _read_size),
-    "output": ("output", str),
-    "weights": ("weights", str),
-    "name": ("given_name", str),
-}
 
 
 def _in_folder(folder: Path) -> Path:
@@ -332,25 +275,3 @@ def load_all(choices: Sequence[ModelChoice], uniform_size: UniformSize | None = 
         classifier if names[choice.name] == 1 else replace(classifier, name=choice.text or choice.value)
         for choice, classifier in ((choice, choice.load(uniform_size)) for choice in choices)
     ]
-
-
-def _imagenet_labels(classes: int, weights: str) -> tuple[str, ...]:
-    cached = _class_index_file()
-    if classes == 1000:
-        # Class names are downloaded only if the weights were: a local weights file must not need the network.
-        if not cached.is_file() and weights == "imagenet" and not offline():
-            _fetch_class_index()
-        if cached.is_file():
-            return read_labels(cached)
-    log.warning("no class names are available: classes are named by their index (see --labels)")
-    return generic_names(classes)
-
-
-def _class_index_file() -> Path:
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / _CLASS_INDEX[0]
-
-
-def _fetch_class_index() -> None:
-    name, url, sha256, size = _CLASS_INDEX
-    with contextlib.suppress(AdvcliError):
-        fetch(url, name, sha256, size, "give class names with --labels", keras_folder())
