@@ -75,7 +75,7 @@ class Adversarial:
     Args:
         images: (N, H, W, C) float32 in [0, 1].
         predicted: (N,) the class that the model itself predicts for each.
-        fooled: (N,) whether the attack succeeded.
+        fooled: (N,) whether the attack succeeded; false for images that were wrong without it.
         queries: (N,) the number of queries of the model for each image.
     """
 
@@ -182,13 +182,15 @@ def _attack_array(request: AttackRequest, images: np.ndarray, labels: Labels | N
     threat = threat_for(choice.recipe, request.norm, request.eps)
     if request.target is not None:
         threat = replace(threat, target=classifier.index(request.target))
-    true = classifier.predict(pixels).argmax(axis=1) if labels is None else _classes(labels, classifier, len(pixels))
+    before = classifier.predicted(pixels) if labels is None else classifier.classes(pixels)
+    true = before if labels is None else _classes(labels, classifier, len(pixels))
     start = None if request.start is None else image_files.read(request.start, classifier.channels)
     compiled = CompiledAttack(crafted_on.inference_copy, registry.build("attacks", spec), threat, request.seed, start)
     found = compiled.search(pixels, true, _masks(request.mask, pixels))
     predicted = found.predicted if crafted_on is classifier else classifier.classes(found.points)
-    fooled = threat.is_adversarial_class(predicted, true)
-    return Adversarial(found.points, predicted, np.asarray(fooled), found.queries)
+    # What the model gets wrong without an attack is fooled by none.
+    wrong, now = (np.asarray(threat.is_adversarial_class(each, true)) for each in (before, predicted))
+    return Adversarial(found.points, predicted, now & ~wrong, found.queries)
 
 
 def _classes(labels: Labels, classifier: Classifier, count: int) -> np.ndarray:

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from advcli import registry
-from advcli.attacks import Attack, refuse_unsupported
+from advcli.attacks import Attack
 from advcli.backend import keras, tf
 from advcli.corruptions import Corruption
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.search.compiled_attack import CompiledAttack
+from advcli.search.refusals import refuse_unsupported
 from advcli.threat.threat import Norm, Threat
 
 _SIDE, _CLASSES, _IMAGES = 8, 4, 5

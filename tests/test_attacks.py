@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import KINDS, Attack, DecisionAttack, Suite, Universal, refuse_unsupported
+from advcli.attacks import KINDS, Attack, DecisionAttack, Suite, Universal
 from advcli.backend import Tensor, keras, tf
 from advcli.data.dataset import to_eight_bits, to_float
 from advcli.errors import AdvcliError, UsageError
@@ -17,6 +17,7 @@ from advcli.files import png
 from advcli.model.classifier import Classifier
 from advcli.records import Attacked, Failed
 from advcli.search.compiled_attack import CompiledAttack
+from advcli.search.refusals import refuse_unsupported
 from advcli.tasks.attack.request import Resolved
 from advcli.tasks.attack.run import attack_files
 from advcli.threat.rng import ImageRng

@@ -11,7 +11,6 @@ import pytest
 
 import advcli
 from advcli import registry
-from advcli.attacks import refuse_unsupported
 from advcli.attacks._decision import decide, estimate_normal
 from advcli.attacks._rounds import averaged
 from advcli.attacks.geoda import GeoDA, _along, _cosines
@@ -23,6 +22,7 @@ from advcli.model.black_box import BlackBox, ScoreFunction, asking_anew
 from advcli.model.classifier import Classifier, predicted_classes
 from advcli.records import Attacked, Score
 from advcli.search.compiled_attack import CompiledAttack
+from advcli.search.refusals import refuse_unsupported
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.repeats import first_wrong
 from advcli.threat.rng import ImageRng

@@ -93,6 +93,12 @@ def test_arrays_are_attacked(model: KerasModel, images: np.ndarray) -> None:
     after = model.predict(found.images * np.float32(255), verbose=0).argmax(axis=1)
     np.testing.assert_array_equal(after, found.predicted)
     np.testing.assert_array_equal(after != clean, found.fooled)
+    # What is wrong without an attack is not fooled by one.
+    labels = np.where(np.arange(len(clean)) % 2, clean, (clean + 1) % 3)
+    of_labels = advcli.attack(images, labels, model=model, attack="pgd:steps=10", eps="8/255", input_range="0,255")
+    assert isinstance(of_labels, advcli.Adversarial)
+    np.testing.assert_array_equal((of_labels.predicted != labels) & (clean == labels), of_labels.fooled)
+    assert (of_labels.predicted != labels)[::2].any() and not of_labels.fooled[::2].any()
     target = advcli.attack(
         images[:2], model=model, attack="pgd:steps=10", eps=1.0 - 1e-6, target="2", input_range="0,255"
     )

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.attacks import refuse_unsupported
 from advcli.attacks._minimal import annealed, margin, project_outside, to_hyperplane
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.search.refusals import refuse_unsupported
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier, weights_of

@@ -9,8 +9,8 @@ from PIL import Image
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.errors import AdvcliError
-from advcli.model.black_box import failure_of_image
 from advcli.model.classifier import Classifier
+from advcli.model.failures import failure_of_image
 from advcli.model.smaller_batches import SmallerBatches
 from advcli.records import Record
 from advcli.search.compiled_attack import CompiledAttack

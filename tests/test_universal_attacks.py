@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from advcli import registry
-from advcli.attacks import Universal, refuse_unsupported
+from advcli.attacks import Universal
 from advcli.attacks.patch import Patch
 from advcli.attacks.universal import UniversalPerturbation
 from advcli.backend import Tensor, keras, tf
@@ -17,6 +17,7 @@ from advcli.errors import UsageError
 from advcli.files import png
 from advcli.model.classifier import Classifier
 from advcli.search.compiled_attack import image_seeds
+from advcli.search.refusals import refuse_unsupported
 from advcli.threat.rng import ImageRng
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier

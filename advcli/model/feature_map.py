@@ -9,6 +9,7 @@ from advcli import registry
 from advcli.backend import KerasLayer, Tensor, keras, tf
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.model.classifier import Classifier
+from advcli.model.graph_paths import bottlenecks, nodes_between
 from advcli.model.introspection import Call, operations, recorded
 from advcli.model.saved_model import hides_layers
 from advcli.model.spatial_axes import change, is_spatial, moved_images
@@ -26,7 +27,6 @@ _ROUNDING = 1e-3
 # examined: each takes a tenth of a second.
 _LATE = 6
 _KEY = "feature maps"
-_SHAPE_ONLY = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _traced(classifier: Classifier) -> list[FeatureMap]:
             tokens = _with_grids(found, images)
             moved = [change(grid.patches(call.output)) for call, grid in tokens]
             first, last = pixels.op, tf.nest.flatten(outputs)[0].op
-            passed = _bottlenecks(_between(first, last, pixels.graph.get_operations()))
+            passed = bottlenecks(nodes_between(first, last, pixels.graph.get_operations()))
             return outputs, maps, moved, _gradients(classifier.head.logits(outputs), tokens, passed) if tokens else []
 
         signature = [tf.TensorSpec(images.shape, tf.float32)]
@@ -203,8 +203,8 @@ def _traced(classifier: Classifier) -> list[FeatureMap]:
     maps = [call for call in found if _may_be_map(call, len(images))]
     spatial = {id(call) for call, each in zip(maps, changes, strict=True) if is_spatial(each.numpy(), size)}
     grids = _proven(_with_grids(found, images), [each.numpy() for each in moved], gradients, size)
-    between = _between(graph.inputs[0].op, graph.outputs[0].op, graph.get_operations())
-    passed = _bottlenecks(between)
+    between = nodes_between(graph.inputs[0].op, graph.outputs[0].op, graph.get_operations())
+    passed = bottlenecks(between)
     known = set(between)
     verified = [grids.get(id(call)) or FeatureMap(call, False, id(call) in spatial) for call in found]
     counts = {one.grid.tokens for one in verified if one.grid is not None and one.spatial}
@@ -263,8 +263,8 @@ def _gradients(
     def greatest(slope: Tensor, grid: TokenGrid) -> Tensor:
         return tf.reduce_max(tf.abs(tf.cast(grid.patches(slope), tf.float32)))
 
-    bottlenecks = list(dict.fromkeys(call.output.op for call, _ in tokens if call.output.op in passed))
-    late = set(bottlenecks[-_LATE:])
+    ends = list(dict.fromkeys(call.output.op for call, _ in tokens if call.output.op in passed))
+    late = set(ends[-_LATE:])
     before: dict[TokenGrid, int] = {}
     past: dict[int, Tensor] = {}
     found = []
@@ -312,32 +312,6 @@ def _inside(calls: Sequence[Call], graph: KerasLayer) -> list[Call]:
 def _may_be_map(call: Call, count: int) -> bool:
     shape = call.output.shape
     return min(call.size) >= 2 and shape[0] == count and shape[3] is not None and call.output.dtype.is_floating
-
-
-def _between(first: KerasLayer, last: KerasLayer, nodes: Sequence[KerasLayer]) -> list[KerasLayer]:
-    """Return the nodes of a graph that lie on a path from the first to the last, in their order."""
-    behind = {first}
-    for node in nodes:
-        if node.type not in _SHAPE_ONLY and any(tensor.op in behind for tensor in node.inputs):
-            behind.add(node)
-    before = {last}
-    for node in reversed(nodes):
-        if node in before:
-            before.update(tensor.op for tensor in node.inputs)
-    return [node for node in nodes if node in behind and node in before]
-
-
-def _bottlenecks(nodes: Sequence[KerasLayer]) -> set[KerasLayer]:
-    """Return the nodes that every path passes through."""
-    place = {node: i for i, node in enumerate(nodes)}
-    reach = 0
-    kept = set()
-    for i, node in enumerate(nodes):
-        if reach <= i:
-            kept.add(node)
-        consumers = [place.get(consumer, 0) for output in node.outputs for consumer in output.consumers()]
-        reach = max([reach, *consumers])
-    return kept
 
 
 def _only_moves(layer: KerasLayer) -> bool:

@@ -124,7 +124,7 @@ class Score(Counted, Measurement):
     """The accuracy of a model under one perturbation.
 
     ``accuracy`` is correct images / all images, with its Wilson 95% interval ``low`` to ``high``;
-    ``accuracy_of_clean_correct`` is correct images / images that are correct without any perturbation
+    ``accuracy_of_clean_correct`` is the share of correct images among those that are correct without any perturbation
     (null without clean images). Where a time budget ran out, ``searched`` images were attacked completely and the
     others count as correct: an upper bound.
     For ``not_a_number`` of the perturbed images the model returned NaN: under an attack these count as correct, since

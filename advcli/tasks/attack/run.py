@@ -18,8 +18,9 @@ from advcli.data.uniform_size import uniform_size_of_files
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import paths, png
 from advcli.files.atomic import remove_leftovers
-from advcli.model.black_box import end_batch, failure_of_image, reporting_failures
+from advcli.model.black_box import end_batch
 from advcli.model.classifier import Classifier
+from advcli.model.failures import failure_of_image, reporting_failures
 from advcli.model.model_choice import load_all
 from advcli.records import Attacked, Crafted, Failed, MemberVerdict, Progress, Queried
 from advcli.records.attacking import COUNTED, LENGTHS

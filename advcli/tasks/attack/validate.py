@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, refuse_blind, refuse_mask, refuse_radius, refuse_unsupported
+from advcli.attacks import Attack, Suite, Universal
 from advcli.errors import UsageError
 from advcli.files.bounded import refuse_special
 from advcli.files.kinds import refuse_missing, refuse_other_kind
 from advcli.model.black_box import Access
 from advcli.model.model_choice import ModelChoice
 from advcli.parsing import read_choices
+from advcli.search.refusals import refuse_blind, refuse_mask, refuse_radius, refuse_unsupported
 from advcli.search.threat_defaults import threat_for, widest, with_queries
 from advcli.tasks.attack.request import ENDINGS, Request
 from advcli.tasks.attack.universal_files import pattern_of

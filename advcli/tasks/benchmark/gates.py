@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from advcli import registry
-from advcli.errors import UsageError, nearest
+from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.parsing import read_accuracy
 from advcli.records import Gate, Score, SliceScore
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
@@ -52,12 +52,14 @@ class Least:
 
     def is_about(self, perturbation: str, model: str = "") -> bool:
         """Return whether the minimum applies to a perturbation of a model."""
-        name = self.name.removeprefix(f"{model}:") if model else self.name
-        return name == perturbation or (
-            ":" not in name
-            and registry.canonical(name) == registry.canonical(perturbation)
-            and not own_name(perturbation)
-        )
+        # A model may be called as a perturbation is: pgd:steps=20 is then about every model.
+        names = [self.name, *([self.name.removeprefix(f"{model}:")] if self.name.startswith(f"{model}:") else [])]
+        return any(_covers(name, perturbation) for name in names)
+
+
+def _covers(name: str, perturbation: str) -> bool:
+    without_options = ":" not in name and not own_name(perturbation)
+    return name == perturbation or (without_options and registry.canonical(name) == registry.canonical(perturbation))
 
 
 def refuse_unmeasured(
@@ -77,29 +79,36 @@ def refuse_unmeasured(
     if len({perturbation.threat.norm for perturbation in perturbations if perturbation.threat}) > 1:
         known.append(ANY_NORM)
     for gate in gates:
-        if not any(gate.is_about(name, model) for name in known for model in ("", *models)):
+        if not any(gate.is_about(name, model) for name in known for model in models or ("",)):
             raise UsageError(f"--fail-under names '{gate.name}', which is not measured", nearest(gate.name, known))
         if gate.column and gate.column not in by:
             raise UsageError(f"--fail-under names column '{gate.column}'", f"give --by {gate.column}, too")
 
 
 def judged(gates: Sequence[Least], scores: Sequence[Score], slices: Sequence[SliceScore] = ()) -> Iterator[Gate]:
-    """Compare every score with the minimums that apply to it."""
+    """Compare every score with the minimums that apply to it.
+
+    Raises:
+        AdvcliError: a minimum applies to none.
+    """
     for gate in gates:
-        found: Sequence[Score | SliceScore] = [each for each in slices if each.by == gate.column]
-        for score in found if gate.column else scores:
-            if gate.is_about(score.perturbation, score.model):
-                is_bound = gate.statistic == LOWER
-                accuracy = lower95(score.correct, score.images) if is_bound else score.accuracy
-                yield Gate(
-                    model=score.model,
-                    data=score.data,
-                    seed=score.seed,
-                    **score.place,
-                    by=score.by if isinstance(score, SliceScore) else None,
-                    value=score.value if isinstance(score, SliceScore) else None,
-                    statistic=gate.statistic,
-                    accuracy=accuracy,
-                    least=gate.accuracy,
-                    met=accuracy >= gate.accuracy,
-                )
+        sliced: Sequence[Score | SliceScore] = [each for each in slices if each.by == gate.column]
+        of_all = sliced if gate.column else scores
+        found = [score for score in of_all if gate.is_about(score.perturbation, score.model)]
+        if not found:
+            raise AdvcliError(f"--fail-under names '{gate.name}', which is none of the accuracies measured")
+        for score in found:
+            is_bound = gate.statistic == LOWER
+            accuracy = lower95(score.correct, score.images) if is_bound else score.accuracy
+            yield Gate(
+                model=score.model,
+                data=score.data,
+                seed=score.seed,
+                **score.place,
+                by=score.by if isinstance(score, SliceScore) else None,
+                value=score.value if isinstance(score, SliceScore) else None,
+                statistic=gate.statistic,
+                accuracy=accuracy,
+                least=gate.accuracy,
+                met=accuracy >= gate.accuracy,
+            )

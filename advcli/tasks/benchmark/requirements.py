@@ -19,12 +19,13 @@ from functools import cached_property
 from pathlib import Path
 
 from advcli import registry
-from advcli.attacks import Search, refuse_unsupported
+from advcli.attacks import Search
 from advcli.corruptions import Corruption, build_corruption, chosen, spec_parts
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.bounded import MEGA, read_text
 from advcli.records import Requirement, Score, Support
 from advcli.records.base import Json
+from advcli.search.refusals import refuse_unsupported
 from advcli.tasks.benchmark.frameworks import SUPPORTED, EvidenceKind
 from advcli.tasks.benchmark.intervals import clopper_pearson_low
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation, attacks_under, noise_on_all, noises_of

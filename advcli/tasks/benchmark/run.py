@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from advcli.errors import UsageError
-from advcli.model.black_box import BlackBox, reporting_failures
+from advcli.model.black_box import BlackBox
+from advcli.model.failures import reporting_failures
 from advcli.plugins import refuse_recorded_permission
 from advcli.records import Progress, Record, Score, Smoothed, Verdicts
 from advcli.tasks.benchmark.adversarial_files import AdversarialFiles

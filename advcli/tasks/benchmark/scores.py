@@ -46,7 +46,7 @@ def score_model(plan: Plan, results: Results, subject: Subject, measured: Pertur
         **measured.place,
         protocol=protocol,
         **counted(correct),
-        accuracy_of_clean_correct=None if clean is None else float(correct.sum() / clean.sum()) if clean.any() else 0.0,
+        accuracy_of_clean_correct=None if clean is None else float(correct[clean].mean()) if clean.any() else 0.0,
         searched=None if known.all() else int(known.sum()),
         not_a_number=_undefined(results, subject.name, measured, plan.rows),
         seen=None if isinstance(measured, Worst) else was_seen(subject.recipe, measured),

@@ -6,6 +6,7 @@ from typing import cast
 
 from scipy.stats import fisher_exact
 
+from advcli.errors import AdvcliError
 from advcli.records import Change, Compared, Score
 from advcli.tasks.benchmark.earlier_results import Baseline
 from advcli.tasks.benchmark.intervals import mcnemar
@@ -117,6 +118,11 @@ def changes(
             paired=paired is not None,
             tolerated=tolerated,
             met=None if tolerated is None else difference >= -tolerated - _ROUNDING,
+        )
+    if tolerated is not None and len(alone) == len(scores):
+        raise AdvcliError(
+            f"the baseline has none of these {len(scores)} accuracies: --fail-worse compares nothing",
+            "measure the models, attacks and radii of the baseline, or one model here and there",
         )
     if before and alone:
         shown = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from advcli import registry
-from advcli.attacks import Universal, refuse_blind, refuse_unsupported
+from advcli.attacks import Universal
 from advcli.corruptions import build_corruption
 from advcli.datasets import find
 from advcli.errors import UsageError, nearest
 from advcli.files.paths import refuse_existing_file, refuse_unwritable
 from advcli.model.black_box import Access
 from advcli.options import changed_options, options_of
+from advcli.search.refusals import refuse_blind, refuse_unsupported
 from advcli.tasks.benchmark.evidence import refuse_other_files, refuse_within
 from advcli.tasks.benchmark.export import ADVERSARIAL, refuse_existing
 from advcli.tasks.benchmark.gates import Least, refuse_unmeasured

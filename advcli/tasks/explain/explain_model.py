@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.attacks import Attack, refuse_blind
+from advcli.attacks import Attack
 from advcli.data import images
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer
@@ -16,6 +16,7 @@ from advcli.model.classifier import Classifier
 from advcli.records import Shift
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.image_batches import Picture
+from advcli.search.refusals import refuse_blind
 from advcli.tasks.explain.adversarial_pairs import Pair, attack_images, read_pair
 from advcli.tasks.explain.compute_maps import compute_maps
 from advcli.tasks.explain.explanation import LEAST_SIDE, Explanation, Map, Target

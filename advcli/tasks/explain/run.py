@@ -10,8 +10,9 @@ from math import isfinite
 from pathlib import Path
 
 from advcli.errors import AdvcliError
-from advcli.model.black_box import end_batch, failure_of_image, reporting_failures
+from advcli.model.black_box import end_batch
 from advcli.model.classifier import Classifier
+from advcli.model.failures import failure_of_image, reporting_failures
 from advcli.records import Explained, Failed, Flipped, Progress, Queried, Shifted, Trusted
 from advcli.records.base import Fields
 from advcli.report.explanations import Entry, ExplanationPage, Outcome

@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 
 from advcli import registry
-from advcli.attacks import refuse_blind
 from advcli.data.uniform_size import uniform_size_of_files
 from advcli.model.model_choice import load_all
 from advcli.records import Progress, Record
+from advcli.search.refusals import refuse_blind
 from advcli.search.threat_defaults import common_threat
 from advcli.tasks.explain import validate
 from advcli.tasks.explain.check_cache import check_cache

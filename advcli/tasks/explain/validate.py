@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from advcli import registry
-from advcli.attacks import Attack, Suite, Universal, refuse_pattern, refuse_radius, refuse_unsupported
+from advcli.attacks import Attack, Suite, Universal
 from advcli.errors import UsageError
 from advcli.explainers import Explainer
 from advcli.files import paths
@@ -15,6 +15,7 @@ from advcli.files.bounded import refuse_special
 from advcli.files.kinds import refuse_missing, refuse_other_kind
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
+from advcli.search.refusals import refuse_pattern, refuse_radius, refuse_unsupported
 from advcli.tasks.explain.adversarial_pairs import check_kind
 from advcli.tasks.explain.default_methods import DEFAULT_METHODS, DEFAULT_OF_BLACK_BOXES
 from advcli.tasks.explain.request import SHEET, TRUE, Request, endings

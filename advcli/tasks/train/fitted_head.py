@@ -36,7 +36,7 @@ class FittedHead:
     """What a fitted head reaches on the images that it was fitted to.
 
     Args:
-        loss: the mean cross-entropy.
+        loss: the mean cross-entropy, weighted as in the steps.
         accuracy: the share of correct images.
     """
 
@@ -51,6 +51,7 @@ def fit_head(
     validation: Images,
     augment: Sequence[str],
     seed: int,
+    class_weights: np.ndarray | None = None,
 ) -> FittedHead:
     """Fit the last layer by penalised logistic regression; all other weights stay as they are.
 
@@ -63,6 +64,8 @@ def fit_head(
         validation: the images that choose the penalty.
         augment: the specs of the augmentations.
         seed: of the augmentations.
+        class_weights: (K,) what the loss of an image of each class counts, and its accuracy in the choice of the
+            penalty; None: 1.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -73,17 +76,19 @@ def fit_head(
     # What hardly differs between images tells nothing of their classes.
     scale = np.where(deviation > _SMALLEST * max(float(deviation.max()), 1e-12), deviation, np.inf)
     held_out = np.concatenate(list(_features(classifier, head, validation, (), seed)))
+    weights = np.ones(len(classifier.labels)) if class_weights is None else np.asarray(class_weights, np.float64)
     best, result = -1.0, FittedHead(0.0, 0.0)
     for penalty in _INVERSE_PENALTIES:
         regression = LogisticRegression(C=penalty, max_iter=_ITERATIONS)
         with warnings.catch_warnings():
             # A fit that has not quite converged is as good a start.
             warnings.simplefilter("ignore")
-            regression.fit((features - mean) / scale, labels)
+            regression.fit((features - mean) / scale, labels, weights[labels])
         kernel, bias = _all_classes(regression, len(classifier.labels))
         kernel = kernel / scale[:, None]
         bias = bias - mean @ kernel
-        accuracy = float(((held_out @ kernel + bias).argmax(axis=1) == validation.labels).mean())
+        right = (held_out @ kernel + bias).argmax(axis=1) == validation.labels
+        accuracy = float(np.average(right, weights=weights[validation.labels]))
         if accuracy > best:
             best = accuracy
             if classifier.head.single:
@@ -92,13 +97,13 @@ def fit_head(
             else:
                 head.kernel.assign(kernel)
                 head.bias.assign(bias)
-            result = _reached(features @ kernel + bias, labels)
+            result = _reached(features @ kernel + bias, labels, weights[labels])
     return result
 
 
-def _reached(logits: np.ndarray, labels: np.ndarray) -> FittedHead:
+def _reached(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> FittedHead:
     losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
-    return FittedHead(float(losses.mean()), float((logits.argmax(axis=1) == labels).mean()))
+    return FittedHead(float((weights * losses).mean()), float((logits.argmax(axis=1) == labels).mean()))
 
 
 def linear_head(classifier: Classifier, images: Images) -> KerasLayer | None:

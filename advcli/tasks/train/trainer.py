@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
 from advcli import registry
 from advcli.attacks import Attack
 from advcli.backbones import Backbone
@@ -215,7 +217,15 @@ class Trainer:
         """Fit the new head in place of the steps of an epoch."""
         data, steps = self.data, self.batches.steps
         with self.strategy.scope():
-            fitted = fit_head(self.classifier, head, data.train, data.validation, self.recipe.augment, self.recipe.seed)
+            fitted = fit_head(
+                self.classifier,
+                head,
+                data.train,
+                data.validation,
+                self.recipe.augment,
+                self.recipe.seed,
+                self._balance() if "balanced" in (self.recipe.class_weights, self.recipe.sampler) else None,
+            )
         if self.averages is not None:
             self.averages.begin()
         images = steps * self.batches.size
@@ -317,7 +327,10 @@ class Trainer:
     def _class_weights(self) -> Tensor | None:
         if self.recipe.class_weights == "none":
             return None
-        return tf.constant(balanced_weights(self.data.train.labels, len(self.classifier.labels)))
+        return tf.constant(self._balance())
+
+    def _balance(self) -> np.ndarray:
+        return balanced_weights(self.data.train.labels, len(self.classifier.labels))
 
     def _make_step(self, update: Update) -> TracedFunction:
         @as_written

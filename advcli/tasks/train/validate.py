@@ -6,12 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from advcli import registry
-from advcli.attacks import Suite, refuse_pattern, refuse_unsupported
+from advcli.attacks import Suite
 from advcli.augmentations import read as read_augmentations
 from advcli.errors import UsageError
 from advcli.files.kinds import refuse_no_weights
 from advcli.objectives import Objective, Replaying
 from advcli.options import changed_options
+from advcli.search.refusals import refuse_pattern, refuse_unsupported
 from advcli.tasks.train.optimizer import refuse_unknown_optimizer
 from advcli.tasks.train.recipe import Recipe, draft
 from advcli.tasks.train.request import AUTO, Execution, Request

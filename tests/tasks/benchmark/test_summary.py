@@ -7,7 +7,7 @@ import pytest
 
 from advcli import registry
 from advcli.corruptions import PUBLISHED
-from advcli.errors import UsageError
+from advcli.errors import AdvcliError, UsageError
 from advcli.records import Score, Verdicts
 from advcli.tasks.benchmark.corruption_error import ALEXNET
 from advcli.tasks.benchmark.corruption_records import corruption_errors
@@ -183,9 +183,38 @@ def test_gates(plan: Plan, results: Results) -> None:
     assert Least.read("pgd=0.1").is_about("pgd:steps=40")
     assert Least.read("pgd:steps=40=0.1").is_about("pgd:steps=40")
     assert not Least.read("pgd:steps=40=0.1").is_about("pgd:steps=20")
+    with pytest.raises(AdvcliError, match="'fgsm:step=2', which is none of the accuracies measured"):
+        list(judged([Least.read("fgsm:step=2=0.5")], known))
     for text in ("pgd", "pgd=", "=0.4", "pgd=40", "pgd=much"):
         with pytest.raises(UsageError):
             Least.read(text)
+
+
+def test_a_gate_is_about_a_model_that_is_called_as_an_attack(plan: Plan, results: Results) -> None:
+    known = [replace(score, model={"a": "pgd"}.get(score.model, score.model)) for score in scores(plan, results)]
+    known = [replace(score, perturbation=score.perturbation.replace("pgd", "pgd:steps=2")) for score in known]
+    for text, models in {
+        "pgd:steps=2=0.7": ["pgd", "b"], "pgd=0.7": ["pgd", "b"], "pgd:pgd:steps=2=0.7": ["pgd"], "b:pgd=0.7": ["b"],
+    }.items():  # fmt: skip
+        assert [gate.model for gate in judged([Least.read(text)], known)] == models, text
+
+
+def test_a_tolerance_that_compares_nothing_is_refused(plan: Plan, results: Results) -> None:
+    now = list(scores(plan, results))
+    before = Baseline(tuple(replace(score, eps=0.3) for score in now if score.model == "b" and score.eps))
+    with pytest.raises(AdvcliError, match="none of these 8 accuracies"):
+        list(changes(now, before, tolerated=0.02))
+
+
+def test_the_share_of_those_correct_when_clean_counts_no_others(plan: Plan, results: Results) -> None:
+    """A corruption may mend an image that is wrong without it."""
+    fog = Perturbation("fog", Kind.CORRUPTION, registry.build("corruptions", "fog"), severity=3)
+    results.add(verdicts("a", fog, dict(enumerate(LABELS))))
+    results.add(verdicts("b", fog, {row: 1 - LABELS[row] if row < 4 else LABELS[row] for row in range(10)}))
+    measured = scores(replace(plan, perturbations=(CLEAN, fog)), results)
+    found = {score.model: score for score in measured if score.severity}
+    assert (found["a"].correct, found["a"].accuracy_of_clean_correct) == (10, 1.0)
+    assert (found["b"].correct, found["b"].accuracy_of_clean_correct) == (6, pytest.approx(5 / 9))
 
 
 def test_changes_since_a_baseline(plan: Plan, results: Results) -> None:

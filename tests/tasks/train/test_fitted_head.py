@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ import foreign
 from advcli.backend import keras, tf
 from advcli.data.dataset import Images
 from advcli.model.classifier import Classifier
-from advcli.model.load import wrap
+from advcli.model.load import load, wrap
 from advcli.records import Epoch
 from advcli.tasks.train.fitted_head import fit_head, linear_head
-from advcli.tasks.train.request import Execution
+from advcli.tasks.train.request import Execution, Request
 from advcli.tasks.train.run import make_job
 from tiny_runs import TINY, data_for, trainer_for
 
@@ -47,6 +48,30 @@ def test_the_head_is_the_penalised_logistic_regression_and_nothing_else_moves() 
     answers = [regression.predict_proba(features) for regression in regressions]
     found = tf.nn.softmax(logits).numpy()
     assert min(np.abs(found - answer).max() for answer in answers) < 2e-2
+
+
+@pytest.mark.parametrize("option", [{"class_weights": "balanced"}, {"sampler": "balanced"}])
+def test_a_balanced_run_fits_a_balanced_head(option: dict[str, Any], tmp_path: Path) -> None:
+    """Of 90 images of a class and 10 of another that overlap, a head without weights predicts the former only."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(2, dtype=np.int32), (180, 20))
+    shades = np.clip(rng.normal(0.45 + 0.1 * labels, 0.1), 0, 1)
+    pixels = np.round(255 * shades[:, None, None, None] * np.ones((1, 8, 8, 3))).astype(np.uint8)
+    np.savez(tmp_path / "uneven.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Dense(4)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image)))
+    keras.Model(image, keras.layers.Dense(3)(x)).save(tmp_path / "three.keras")
+    recall = {}
+    runs: dict[str, dict[str, Any]] = {"plain": {}, "balanced": option}
+    for name, options in runs.items():
+        request = Request(
+            model=str(tmp_path / "three.keras"), data=str(tmp_path / "uneven.npz"), objective="clean", augment=(),
+            epochs=2, learning_rate=0.0, unfreeze="head", robust_images=5, **options,
+        )  # fmt: skip
+        list(make_job(request, Execution(out=tmp_path / name)).events())
+        found = load(tmp_path / name / "model.keras", name).predict(pixels / np.float32(255)).argmax(axis=1)
+        recall[name] = float((found == labels)[labels == 1].mean())
+    assert recall["plain"] < 0.2 and recall["balanced"] > 0.5
 
 
 def test_a_class_without_an_image_is_never_predicted() -> None:
