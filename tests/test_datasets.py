@@ -167,7 +167,7 @@ def test_folder_refuses_what_has_no_classes(tmp_path: Path, caplog: pytest.LogCa
     source = find(str(tmp_path))
     refused(source, "no images in it", "one sub-folder a class")
     paint(tmp_path / "loose.png", 0)
-    refused(source, "directly in it", "one sub-folder a class")
+    refused(source, "directly in it", "one sub-folder a class", "metadata.csv")
     paint(tmp_path / "cat" / "1.png", 0)
     paint(tmp_path / "cat" / "2.png", 0)
     (tmp_path / "dog").mkdir()

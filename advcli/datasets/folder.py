@@ -245,7 +245,8 @@ def _classes(names: Sequence[str], top: Path, prefix: str = "") -> tuple[dict[st
     if not classes:
         held = paths.count_suffixes(PurePosixPath(name) for name in names)
         where = "images lie directly in it" if loose else f"no images in it, {held}"
-        raise UsageError(f"no classes in folder '{top}': {where}", _LAYOUT)
+        table = "; or a table metadata.csv beside the images, with the columns file_name and label" if loose else ""
+        raise UsageError(f"no classes in folder '{top}': {where}", _LAYOUT + table)
     left_out = others(names, top)
     if loose:
         log.warning("%d images directly in '%s' have no class and are left out", len(loose), top)
