@@ -55,9 +55,7 @@ def _read(name: str, value: object, option: Option | None, hint: object) -> obje
     kinds = _alternatives(hint)
     parse = None if option is None else option.parse
     several = option is not None and option.several
-    if isinstance(value, Real) and not isinstance(value, bool):
-        # NumPy's numbers cannot be written as JSON.
-        value = int(value) if isinstance(value, Integral) else float(value)
+    value = [_number(each) for each in value] if isinstance(value, list | tuple) else _number(value)
     if isinstance(value, int) and not isinstance(value, bool) and str in kinds:
         # A class or a device may be named by its number.
         value = str(value)
@@ -73,6 +71,13 @@ def _read(name: str, value: object, option: Option | None, hint: object) -> obje
     elif isinstance(value, str):
         value = _read_text(name, value, kinds)
     return _checked(name, tuple(value) if isinstance(value, list) else value, kinds)
+
+
+def _number(value: object) -> object:
+    """Make a number one of Python's own: those of NumPy cannot be written as JSON."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _read_text(name: str, text: str, kinds: tuple[object, ...]) -> object:

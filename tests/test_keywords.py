@@ -73,5 +73,12 @@ def test_one_value_stands_for_a_list_of_one() -> None:
     assert (found.severities, found.corruptions) == ((3,), ("fog",))
 
 
+def test_numbers_of_numpy_can_be_written_as_json() -> None:
+    several = request_from(Benchmark, {"models": ("small",), "severities": [np.int64(2), np.int32(3)]})
+    assert [type(each) for each in several.severities] == [int, int]
+    single = request_from(Request, {"epochs": np.int64(3), "validation": np.float32(0.25)})
+    assert (type(single.epochs), type(single.validation)) == (int, float)
+
+
 def test_options_are_separated() -> None:
     assert separated(Execution, {"out": "a", "epochs": 3}) == ({"out": "a"}, {"epochs": 3})
