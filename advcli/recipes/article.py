@@ -23,6 +23,7 @@ class Article(TrainingRecipe):
         "10 unseen": 83.4,
         "PGD-20 2/255": 77.6,
         "PGD-20 4/255": 55.8,
+        "AutoAttack 4/255": 49.0,
     }
 
     def __call__(self, epochs: int | None) -> Mapping[str, object]:
