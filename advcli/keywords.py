@@ -124,7 +124,7 @@ def _checked(name: str, value: object, kinds: tuple[object, ...]) -> object:
 
 
 def _is_of(value: object, kind: object) -> bool:
-    if kind is None or kind is types.NoneType:
+    if kind is types.NoneType:
         return value is None
     if get_origin(kind) is Literal:
         return value in get_args(kind)

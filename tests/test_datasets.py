@@ -464,6 +464,21 @@ def test_npz_with_other_names(tmp_path: Path, keys: str, train: int, test: int, 
         assert data.measured_whole().test.labels.tolist() == plain["y_train"].tolist()
 
 
+def test_npz_whose_class_names_are_numbers(tmp_path: Path) -> None:
+    data = find(str(npz(tmp_path / "a.npz", labels=np.array([3, 5, 7]))))()
+    assert data.labels == ("3", "5", "7") and not data.indexed
+
+
+def test_npz_of_which_a_class_has_one_image(tmp_path: Path) -> None:
+    plain = arrays()
+    np.savez(tmp_path / "a.npz", x=plain["x_test"][:4], y=plain["y_test"][:4])
+    data = find(str(tmp_path / "a.npz"))()
+    assert [fault.label for fault in data.faults] == ["1", "2"]
+    data.refuse_faults()
+    with pytest.raises(UsageError, match="class '1' has only one image"):
+        data.refuse_faults(training=True)
+
+
 def test_npz_whose_labels_are_classes_and_whose_names_are_elsewhere(tmp_path: Path) -> None:
     plain = arrays()
     names = np.array(["cat", "dog", "eel"])

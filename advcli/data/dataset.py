@@ -307,6 +307,23 @@ def split_off(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarra
     return np.setdiff1d(np.arange(len(labels)), part), part
 
 
+def set_aside(whole: Split) -> tuple[Split, Split]:
+    """Split images of no known split into those to train on and a fifth to test on."""
+    rest, part = split_off(whole.labels, 0.2, seed=0)
+    return whole.take(rest), whole.take(part)
+
+
+def single_images(whole: Split, names: Sequence[str]) -> tuple[ClassFault, ...]:
+    """Name the classes that have one image, where a fifth of the images is set aside."""
+    counts = Counter(whole.labels.tolist())
+    hint = "two are needed: to train on and to test on"
+    return tuple(
+        ClassFault(name, f"class '{name}' has only one image", hint, training=True)
+        for number, name in enumerate(names)
+        if counts[number] == 1
+    )
+
+
 def decode(
     split: Split,
     size: tuple[int, int],

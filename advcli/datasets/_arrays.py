@@ -1,6 +1,5 @@
 """Arrays of images and labels as people save them, checked and brought to the form used here."""
 
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from advcli.data.dataset import Dataset, Split
-from advcli.datasets._splits import TEST, TRAIN, VALIDATION, split_of
+from advcli.datasets._splits import TEST, TRAIN, VALIDATION, split_of, words_of
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import DAMAGED, Archive, refuse_special
 
@@ -40,8 +39,12 @@ def read_npz(path: Path) -> tuple[Mapping[str, Split], tuple[str, ...] | None]:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise UsageError(f"'{path}' holds a single array", _KEYS)
         with archive:
-            named_by, names = _class_names(archive)
+            named_by = _texts(archive)
             found = _pairs([key for key in archive.files if key != named_by], path)
+            if not named_by and "labels" in archive and "labels" not in {y for _, y in found.values()}:
+                # Beside arrays of classes, numbers too are names.
+                named_by = "labels"
+            names = tuple(_member(archive, named_by).astype(str).ravel().tolist()) if named_by else None
             # An array is unpacked each time it is asked for, so each is asked for once.
             parts = {part: labelled(_member(archive, x), _member(archive, y), x, y) for part, (x, y) in found.items()}
     except MemoryError as error:
@@ -61,19 +64,14 @@ def read_two_splits(path: Path) -> tuple[Split, Split]:
     """
     parts, _ = read_npz(path)
     if len(parts) < 2:
-        raise UsageError(
-            f"no images to train and to test on in '{path}'", "it needs x_train, y_train, x_test and y_test"
-        )
+        raise UsageError(f"no images to train and to test on in '{path}'", _KEYS)
     train, test = parts.values()
     return train, test
 
 
-def _class_names(archive: np.lib.npyio.NpzFile) -> tuple[str, tuple[str, ...] | None]:
-    """Return the array of class names, which holds texts, and the names; numbers are the classes of images."""
-    for key in _CLASS_NAMES:
-        if key in archive and (array := _member(archive, key)).dtype.kind in "US":
-            return key, tuple(str(name) for name in np.asarray(array, np.str_).ravel())
-    return "", None
+def _texts(archive: np.lib.npyio.NpzFile) -> str:
+    """Return the array of class names that are texts; the empty text if there is none."""
+    return next((key for key in _CLASS_NAMES if key in archive and _member(archive, key).dtype.kind in "US"), "")
 
 
 def _pairs(keys: Sequence[str], path: Path) -> dict[str, tuple[str, str]]:
@@ -105,7 +103,7 @@ def _pairs(keys: Sequence[str], path: Path) -> dict[str, tuple[str, str]]:
 
 def _role(key: str) -> tuple[str, str]:
     """Return the part that an array belongs to, and x for images or y for labels; empty texts if its name says none."""
-    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower())
+    words = words_of(key)
     kinds = {kind for kind, known in (("x", _PIXELS), ("y", _LABELS)) for word in words if word in known}
     rest = [word for word in words if word not in (*_PIXELS, *_LABELS)]
     part = split_of(" ".join(rest)) if rest else WHOLE

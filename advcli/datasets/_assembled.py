@@ -1,14 +1,13 @@
 """A data set from labelled images that say themselves in which split they are."""
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from advcli.data.class_order import ClassOrder
-from advcli.data.dataset import ClassFault, Dataset, LeftOut, Split, split_off
+from advcli.data.dataset import ClassFault, Dataset, LeftOut, Split, set_aside, single_images
 from advcli.datasets._splits import NAMES, TEST, TRAIN, VALIDATION, split_of
 from advcli.errors import UsageError
 from advcli.parsing import read_index
@@ -69,8 +68,8 @@ def assemble(name: str, found: Labelled, *, edge: int, identity: str, left_out: 
     if not kinds:
         whole = every.take(np.flatnonzero(known))
         gone += _unused(found, ~known, "unlabelled")
-        train, test = (whole.take(rows) for rows in split_off(whole.labels, 0.2, seed=0))
-        faults = _single(found, labels)
+        train, test = set_aside(whole)
+        faults = single_images(whole, labels)
     else:
         whole, identity = None, ""
         learnt, measured = known & ((part == TRAIN) | (part == "")), known & (part == kinds[0])
@@ -101,16 +100,6 @@ def ordered(labels: set[str]) -> tuple[str, ...]:
 def _unused(found: Labelled, rows: np.ndarray, reason: str) -> list[LeftOut]:
     count = int(rows.sum())
     return [LeftOut(found.evidence, reason, {"images": count})] if count else []
-
-
-def _single(found: Labelled, labels: Sequence[str]) -> tuple[ClassFault, ...]:
-    counts = Counter(found.labels)
-    hint = "two are needed: to train on and to test on"
-    return tuple(
-        ClassFault(label, f"class '{label}' has only one image", hint, training=True)
-        for label in labels
-        if counts[label] == 1
-    )
 
 
 def _untrained(found: Labelled, train: Split, test: Split, labels: Sequence[str]) -> tuple[ClassFault, ...]:

@@ -21,8 +21,13 @@ def split_of(name: str, whatever_beside: bool = False) -> str:
         name: such as ``train``, ``Testing``, ``val_set`` or ``training-images``.
         whatever_beside: other words may stand beside it, such as in ``seg_train``.
     """
-    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+    words = words_of(name)
     words = [re.sub(r"^(.+?)(set|data)$", r"\1", word) if word not in _BESIDE else word for word in words]
     found = {_SPLIT_OF[word] for word in words if word in _SPLIT_OF}
     others = [word for word in words if word not in _SPLIT_OF and word not in _BESIDE]
     return found.pop() if len(found) == 1 and (whatever_beside or not others) else ""
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in lower case: ``x_train``, ``trainX`` and ``train-x`` have two."""
+    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())

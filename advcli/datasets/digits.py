@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from advcli.data.dataset import Dataset, Split, split_off
+from advcli.data.dataset import Dataset, Split, set_aside
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Digits:
         pixels = (bunch["images"] * (255 / 16)).round().astype(np.uint8)[..., None]
         labels = bunch["target"].astype(np.int32)
         everything = Split(labels, pixels.__getitem__, "digit {}".format)
-        train, test = split_off(labels, 0.2, seed=0)
+        train, test = set_aside(everything)
         return Dataset(
             name="digits",
             labels=tuple("0123456789"),
-            train=everything.take(train),
-            test=everything.take(test),
+            train=train,
+            test=test,
             edge=32,
             channels=1,
             eps=0.1,

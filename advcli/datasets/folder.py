@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from advcli.data.class_order import ClassOrder
-from advcli.data.dataset import ClassFault, Dataset, LeftOut, Split, split_off
+from advcli.data.dataset import ClassFault, Dataset, LeftOut, Split, set_aside, single_images
 from advcli.datasets._files import Tree, existing, open_tree, title
 from advcli.datasets._layout import Layout, layout_of
 from advcli.datasets._pictures import by_part, class_name, describe, edge_of, identity_of, others, picture_split
@@ -69,15 +69,8 @@ class Folder:
         split, whole, identity = _split(tree, top, train, number), None, ""
         if test is None:
             whole, identity = split, identity_of(tree, [name for members in train.values() for name in members])
-            rest, part = split_off(split.labels, 0.2, seed=0)
-            learnt, measured = split.take(rest), split.take(part)
-            faults += [
-                ClassFault(
-                    label, f"class '{label}' has only one image", "two are needed: to train on and to test on", True
-                )
-                for label, members in train.items()
-                if len(members) < 2
-            ]
+            learnt, measured = set_aside(split)
+            faults += single_images(split, tuple(number))
         elif listing.only_test:
             learnt, measured = split.take(np.arange(0)), split
         else:

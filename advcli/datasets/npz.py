@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advcli.data.dataset import Dataset, Split, split_off
+from advcli.data.dataset import Dataset, Split, set_aside, single_images
 from advcli.datasets._arrays import WHOLE, read_npz
 from advcli.datasets._files import existing, title
 from advcli.datasets._layout import Layout
@@ -56,6 +56,7 @@ class Npz:
             augment=(),
             whole=whole,
             indexed=indexed,
+            faults=() if whole is None else single_images(whole, names),
         )
 
 
@@ -63,8 +64,7 @@ def _splits(parts: Mapping[str, Split]) -> tuple[Split, Split, Split | None]:
     """Return the images to train on, to test on, and all of them if those to test on are set aside here."""
     if WHOLE in parts:
         whole = parts[WHOLE]
-        rest, part = split_off(whole.labels, 0.2, seed=0)
-        return whole.take(rest), whole.take(part), whole
+        return *set_aside(whole), whole
     *learnt, measured = parts.values()
     return (learnt[0] if learnt else measured.take(np.arange(0))), measured, None
 

@@ -167,15 +167,15 @@ def _image_size(adapted: Adapted, name: str, wanted: int | None, uniform_size: U
     height, width = adapted.height or adapted.width or wanted, adapted.width or adapted.height or wanted
     if height is None or width is None:
         first = first_resizing(adapted.original)
-        common = None if first or uniform_size is None else uniform_size()
+        uniform = None if first or uniform_size is None else uniform_size()
         level = logging.WARNING
         if first and first.keeps:
             note = f"squashed; the model itself keeps their proportions ({first.keeps}): give images of this size"
-        elif first or common:
+        elif first or uniform:
             level, note = logging.INFO, "as it resizes them itself" if first else "the size that these images have"
         else:
             note = "which is usual (see --image-size)"
-        height, width = first[:2] if first else common or (_USUAL_SIZE, _USUAL_SIZE)
+        height, width = first[:2] if first else uniform or (_USUAL_SIZE, _USUAL_SIZE)
         log.log(level, "'%s' takes images of any size: they are resized to %d x %d, %s", name, height, width, note)
     if wanted and (height, width) != (wanted, wanted):
         own = f"{height} pixels a side" if height == width else f"{height} x {width} pixels"

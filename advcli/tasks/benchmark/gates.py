@@ -53,8 +53,7 @@ class Least:
     def is_about(self, perturbation: str, model: str = "") -> bool:
         """Return whether the minimum applies to a perturbation of a model."""
         # A model may be called as a perturbation is: pgd:steps=20 is then about every model.
-        names = [self.name, *([self.name.removeprefix(f"{model}:")] if self.name.startswith(f"{model}:") else [])]
-        return any(_covers(name, perturbation) for name in names)
+        return any(_covers(name, perturbation) for name in (self.name, self.name.removeprefix(f"{model}:")))
 
 
 def _covers(name: str, perturbation: str) -> bool:
