@@ -76,8 +76,8 @@ class Request(DataOptions, FileOptions, WorkOptions):
         unfreeze: which layers are trained: all, the head only, or the head first and one more part at each plateau.
         batchnorm: in training passes: inference keeps BatchNorm's statistics, frozen its scale and shift too, training
             moves them.
-        new_head: how a new head is trained while all other layers are frozen: fit, by logistic regression on the
-            features in one epoch, or steps of the optimizer.
+        new_head: how a new head begins: fit, by logistic regression on the features of the frozen network, in the first
+            epoch, or before it with --unfreeze all; or steps of the optimizer.
         stages: parts that 'plateau' unfreezes one by one.
         patience: epochs without a lower training loss before the next part is unfrozen.
         epochs: passes over the training images.

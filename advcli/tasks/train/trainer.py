@@ -20,7 +20,7 @@ from advcli.records.base import Fields, Json
 from advcli.tasks.train.batches import Batches, balanced_weights
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import Devices
-from advcli.tasks.train.fitted_head import fit_head, linear_head
+from advcli.tasks.train.fitted_head import FittedHead, fit_head, linear_head
 from advcli.tasks.train.fused_batchnorm import fused_normalization
 from advcli.tasks.train.mixed_precision import LossScale, half, refuse_without_gpu
 from advcli.tasks.train.norm_schedule import choose_norm
@@ -187,11 +187,11 @@ class Trainer:
         number = checkpoint.epoch + 1
         stage = self.stage(checkpoint)
         self.stages.enter(stage)
-        if stage == 0 and not checkpoint.history and self.linear_head is not None:
-            if not checkpoint.step:
-                checkpoint = self._fit_head(checkpoint, self.linear_head)
-            yield checkpoint
-            return
+        if not checkpoint.history and self.linear_head is not None:
+            fitted = self._fit_head(self.linear_head) if not checkpoint.step else None
+            if self.recipe.unfreeze != "all":
+                yield checkpoint if fitted is None else self._instead_of_steps(checkpoint, fitted)
+                return
         adversarial = number >= self.recipe.adv_start_epoch
         replays = self.objective.replays if adversarial and isinstance(self.objective, Replaying) else 1
         batches = self.batches.epoch(number, checkpoint.rollbacks, checkpoint.step)
@@ -213,9 +213,8 @@ class Trainer:
             checkpoint = checkpoint.advanced(float(losses), int(right))
             yield checkpoint
 
-    def _fit_head(self, checkpoint: Checkpoint, head: KerasLayer) -> Checkpoint:
-        """Fit the new head in place of the steps of an epoch."""
-        data, steps = self.data, self.batches.steps
+    def _fit_head(self, head: KerasLayer) -> FittedHead:
+        data = self.data
         with self.strategy.scope():
             fitted = fit_head(
                 self.classifier,
@@ -228,6 +227,11 @@ class Trainer:
             )
         if self.averages is not None:
             self.averages.begin()
+        return fitted
+
+    def _instead_of_steps(self, checkpoint: Checkpoint, fitted: FittedHead) -> Checkpoint:
+        """Return the checkpoint after an epoch in which only the head was fitted."""
+        steps = self.batches.steps
         images = steps * self.batches.size
         return replace(checkpoint, step=steps, loss=fitted.loss * images, right=round(fitted.accuracy * images))
 
@@ -268,7 +272,7 @@ class Trainer:
         """Return the new head if it is to be fitted and can be; several workers take the same steps instead."""
         recipe = self.recipe
         new = recipe.weights != "none" or (self.data.start is not None and self.data.start.new_head)
-        if not new or recipe.unfreeze == "all" or recipe.new_head == "steps" or self.devices.workers.count > 1:
+        if not new or recipe.new_head == "steps" or self.devices.workers.count > 1:
             return None
         head = linear_head(self.classifier, self.data.validation)
         if head is None:

@@ -175,8 +175,8 @@ def refuse_without_effect(recipe: Recipe, given: Collection[str]) -> None:
         )
     if recipe.optimizer != "sgd" and "momentum" in given:
         raise UsageError(f"{recipe.optimizer} has no --momentum", "leave it out, or take --optimizer sgd")
-    if "new_head" in given and (recipe.unfreeze == "all" or not recipe.pretrained):
-        raise UsageError("--new-head is for a head that is trained first", "give --weights and --unfreeze plateau")
+    if "new_head" in given and not recipe.pretrained:
+        raise UsageError("--new-head is for the new head of a pretrained network", "give --weights")
 
 
 def _refuse_several_norms(recipe: Recipe, objective: Objective, losses: Mapping[str, HasLengths]) -> None:

@@ -107,14 +107,37 @@ def test_a_head_that_is_no_dense_layer_of_features_is_left_to_steps() -> None:
     assert linear_head(classifier, images) is None
 
 
-def test_a_run_fits_its_new_head_in_the_first_epoch_and_unfreezes_then(tmp_path: Path) -> None:
+def epochs_from_seven_classes(folder: Path, **options: Any) -> list[Epoch]:
+    """Train a model of seven classes on photos of three, whose brightness is their class."""
     keras.utils.set_random_seed(5)
     inputs = keras.Input((foreign.EDGE, foreign.EDGE, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3, activation="relu")(inputs))
-    keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(x)).save(tmp_path / "seven.keras")
-    request = request_for(tmp_path / "seven.keras", data(tmp_path, 3), objective="clean", eps=None, epochs=3, ema=0.9)
-    events = make_job(replace(request, input_range=(0.0, 1.0)), Execution(out=tmp_path / "run")).events()
-    epochs = [event for event in events if isinstance(event, Epoch) and not event.guard]
+    keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(x)).save(folder / "seven.keras")
+    request = request_for(folder / "seven.keras", data(folder, 3), objective="clean", eps=None, **options)
+    events = make_job(replace(request, input_range=(0.0, 1.0)), Execution(out=folder / "run")).events()
+    return [event for event in events if isinstance(event, Epoch) and not event.guard]
+
+
+def test_a_run_fits_its_new_head_in_the_first_epoch_and_unfreezes_then(tmp_path: Path) -> None:
+    epochs = epochs_from_seven_classes(tmp_path, epochs=3, ema=0.9)
     assert [(epoch.stage, epoch.stages) for epoch in epochs] == [(1, 2), (2, 2), (2, 2)]
     # Brightness is the class, so that the mean colour decides it.
     assert epochs[0].clean == epochs[0].ema_clean == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "fitted"),
+    [
+        ({"epochs": 1}, True),
+        ({"epochs": 2, "unfreeze": "all"}, True),
+        ({"epochs": 1, "new_head": "steps"}, False),
+        ({"epochs": 2, "unfreeze": "all", "new_head": "steps"}, False),
+    ],
+)
+def test_where_all_layers_learn_from_the_start_the_head_is_fitted_before(
+    options: dict[str, Any], fitted: bool, tmp_path: Path
+) -> None:
+    # Steps that change nothing show what was there before them.
+    epochs = epochs_from_seven_classes(tmp_path, learning_rate=1e-9, ema=0.9, **options)
+    assert [(epoch.stage, epoch.stages) for epoch in epochs] == [(1, 1)] * options["epochs"]
+    assert (epochs[0].clean == epochs[0].ema_clean == 1.0) is fitted
