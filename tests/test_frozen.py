@@ -13,6 +13,7 @@ from advcli.attacks.pgd import PGD
 from advcli.backend import keras, tf
 from advcli.model import output_head
 from advcli.model.inference import InferenceCopy, LiveInferenceCopy
+from advcli.model.linear_output import make_linear
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Threat
 from conftest import make_classifier
@@ -95,7 +96,7 @@ def test_foreign_models_with_their_softmax_taken_off(shape: str, kind: str) -> N
         return
     model = foreign.build(shape, kind)
     images = foreign.images()
-    assert output_head.make_linear(model, images) != output_head.LOGITS
+    assert make_linear(model, images) != output_head.LOGITS
     check(model, images)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from advcli.backend import KerasLayer, Nest, Tensor, keras
 from advcli.files.bounded import parse_json
-from advcli.model import keras2_layers
-from advcli.model.keras2_layers import Unknown
+from advcli.model import keras2_functions, keras2_layers
+from advcli.model.keras2_functions import Unknown
 from advcli.records.base import Json
 
 _MODELS = ("Functional", "Model", "Sequential")
@@ -148,9 +148,10 @@ def _functional(inside: Mapping[str, Json], parts: dict[str, KerasLayer]) -> Ker
         first = _first(inbound, resolved, kind in _CALLS)
         given = {key: resolved(value) for key, value in arguments.items()}
         if kind == "TFOpLambda":
-            outputs[name, node] = _renamed(keras2_layers.call(config["config"]["function"], first, given), name, node)
+            result = keras2_functions.call(config["config"]["function"], first, given)
+            outputs[name, node] = _renamed(result, name, node)
         elif kind == "SlicingOpLambda":
-            outputs[name, node] = _renamed(keras2_layers.sliced(first, given["slice_spec"]), name, node)
+            outputs[name, node] = _renamed(keras2_functions.sliced(first, given["slice_spec"]), name, node)
         else:
             layer = parts[name] if name in parts else parts.setdefault(name, _layer(config))
             outputs[name, node] = layer(first, **{key: value for key, value in given.items() if value is not None})

@@ -12,7 +12,7 @@ from advcli.errors import AdvcliError, first_line
 from advcli.files.bounded import TEXT, Archive, open_file, parse_json
 from advcli.files.hdf5 import check_hdf5
 from advcli.files.kinds import refuse_other_kind
-from advcli.model import keras2_layers, keras2_model, keras2_process, saved_model
+from advcli.model import keras2_functions, keras2_layers, keras2_model, keras2_process, saved_model
 from advcli.model.named_code import reaching_name
 from advcli.model.variable_limit import limited_variables
 from advcli.records.base import Json
@@ -51,7 +51,7 @@ def _read_keras_2(config: Mapping[str, Json], path: Path, unsafe: bool) -> Keras
         raise AdvcliError(f"cannot load model '{path}': it contains {code}", _trusting(_TRUST, config))
     try:
         return keras2_model.build_model(config, path)
-    except keras2_layers.Unknown as error:
+    except keras2_functions.Unknown as error:
         unknown = str(error)
     if not keras2_process.is_available():
         if code:

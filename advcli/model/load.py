@@ -10,12 +10,13 @@ import numpy as np
 from advcli.backend import KerasModel, tf
 from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError, first_line
-from advcli.model import keras_file, output_head
+from advcli.model import keras_file
 from advcli.model.classifier import Classifier
 from advcli.model.inference import switched_off
 from advcli.model.input_adapter import Adapted, adapt, takes_integers
 from advcli.model.input_range import BYTES, first_resizing, infer_range
-from advcli.model.output_head import LOGITS
+from advcli.model.linear_output import make_linear
+from advcli.model.output_head import LOGITS, ONE_LOGIT
 from advcli.model.own_content import OWN_CONTENT, read_own_content
 
 log = logging.getLogger(__name__)
@@ -110,9 +111,9 @@ def wrap(
     height, width = size = _image_size(adapted, name, image_size, uniform_size)
     probe = np.random.default_rng(0).random((4, *size, channels), dtype=np.float32) * (high - low) + low
     classes = _class_count(model, name, probe)
-    head = output_head.make_linear(model, probe, name)
+    head = make_linear(model, probe, name)
     log.info("'%s': input %g to %g, %d x %d x %d; head: %s", name, low, high, height, width, channels, head.name)
-    if head.name == output_head.ONE_LOGIT:
+    if head.name == ONE_LOGIT:
         log.warning("'%s' has one output: it is used as a logit, above 0 for the second of two classes", name)
     for layer in switched_off(model):
         log.warning("'%s': layer '%s' is called with training=True; advcli measures the model without it", name, layer)
