@@ -54,7 +54,9 @@ def check(request: Request) -> None:
         refuse_two_starts(request, ())
     recipe = draft(request)
     refuse_unknown(recipe)
-    refuse_contradictions(recipe)
+    # A named recipe is to fill in what the user left open, before options are compared with each other.
+    if request.recipe is None:
+        refuse_contradictions(recipe)
 
 
 def check_execution(request: Request, how: Execution, asked: Collection[str] | None) -> None:
@@ -82,7 +84,9 @@ def check_execution(request: Request, how: Execution, asked: Collection[str] | N
             raise UsageError(f"{name} has no effect here: --resume reads it from the run", "leave it out")
         return
     refuse_two_starts(request, given)
-    refuse_without_effect(draft(request), given)
+    recipe = draft(request)
+    refuse_contradictions(recipe)
+    refuse_without_effect(recipe, given)
     if request.against is not None and how.out is not None and Path(request.against).resolve() == how.out.resolve():
         raise UsageError(f"'{how.out}' cannot be compared with itself", "give another --out")
 

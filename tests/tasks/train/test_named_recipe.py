@@ -57,6 +57,20 @@ def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
         Request(recipe="robus")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_option_is_compared_with_the_objective_of_the_recipe(name: str, tmp_path: Path) -> None:
+    make("tutorial", tmp_path)
+    objective = registry.build("recipes", name)(None)["objective"]
+    request = request_for(tmp_path / "model.keras", data(tmp_path), recipe=name, eps_warmup=0.25)
+    asked = {"model", "data", "recipe", "epochs", "eps", "eps_warmup"}
+    if "eps" in registry.build("objectives", objective).uses:
+        recipe = make_job(request, Execution(out=tmp_path / "run"), asked).recipe
+        assert (recipe.objective, recipe.recipe, recipe.eps_warmup) == (objective, name, 0.25)
+    else:
+        with pytest.raises(UsageError, match=objective.partition(":")[0]):
+            make_job(request, Execution(out=tmp_path / "run"), asked)
+
+
 def test_a_run_records_every_option_of_its_recipe(tmp_path: Path) -> None:
     make("tutorial", tmp_path)
     request = request_for(tmp_path / "model.keras", data(tmp_path), recipe="robust")
