@@ -296,10 +296,14 @@ class Output:
             self._bar.start()
 
     def _show_tables(self) -> None:
-        for table in tables.tables(self._records):
+        for shown in tables.tables(self._records):
+            if isinstance(shown, Text):
+                # A command that is cut into lines cannot be copied.
+                self.stdout.print(shown, soft_wrap=True)
+                continue
             if not self.stdout.is_terminal:
-                _make_plain(table)
-            for part in fit_table(table, self._width()):
+                _make_plain(shown)
+            for part in fit_table(shown, self._width()):
                 self.stdout.print(part)
 
     def _width(self) -> int:

@@ -1,6 +1,7 @@
 import io
 import logging
 import re
+import shlex
 
 import pytest
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.text import Text
 from advcli.cli.output import PART, Output, console, readable, visible, write_error
 from advcli.records import Failed
 from benchmark_records import attacked, every_kind
+from conftest import Command
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,18 @@ def test_the_images_of_one_part_have_one_sum(capsys: pytest.CaptureFixture[str])
     text = capsys.readouterr().out
     assert "1 of 2 fooled" in text
     assert "in all" not in text
+
+
+def test_the_command_that_measures_a_run_can_be_copied_and_runs(advcli: Command) -> None:
+    """It stands on one line, however narrow the terminal is."""
+    name = "runs/a name with spaces that is longer than the table"
+    training = ("train", "--data", "digits", "--limit", "60", "--backbone", "linear", "--epochs", "1", "--out", name)
+    trained = advcli(*training, env={"COLUMNS": "50"})
+    assert trained.returncode == 0, trained.stderr
+    before, _, command = trained.stdout.splitlines()[-1].partition(": ")
+    assert before == "on test images"
+    program, *arguments = shlex.split(command)
+    assert (program, arguments[:2]) == ("advcli", ["benchmark", name])
+    measured = advcli(*arguments, "--first", 5, "--no-checks")
+    assert measured.returncode == 0, measured.stderr
+    assert "clean" in measured.stdout

@@ -15,8 +15,8 @@ from advcli.threat.spelling import spell_norm, spell_spec, spell_threat
 _FEW = 4
 
 
-def tables(records: Sequence[Record]) -> Iterator[Table]:
-    """Yield the tables that show all records."""
+def tables(records: Sequence[Record]) -> Iterator[Table | Text]:
+    """Yield the tables that show all records, and commands to be copied."""
     if crafted := [record for record in records if isinstance(record, Crafted)]:
         yield _crafted(crafted[-1])
     if attacked := [record for record in records if isinstance(record, Attacked)]:
@@ -33,6 +33,8 @@ def tables(records: Sequence[Record]) -> Iterator[Table]:
     for record in records:
         if isinstance(record, Trained):
             yield _trained(record)
+            if record.measure:
+                yield Text(f"on test images: {record.measure}")
         if isinstance(record, Averaged):
             yield _averaged(record, [mix for mix in records if isinstance(mix, Mixed)])
     yield from benchmark_tables(records)
@@ -205,8 +207,7 @@ def _trained(record: Trained) -> Table:
         f"Trained {record.backbone} with {record.objective}",
         f"validation on {record.validation_images} images; "
         f"robust: PGD-10, {_spell_balls(record)}, on {record.robust_images} of them"
-        + (_temperature(record.calibration) if record.calibration else "")
-        + (f"\non test images: {record.measure}" if record.measure else ""),
+        + (_temperature(record.calibration) if record.calibration else ""),
     )
     for heading in ("best epoch", "clean", "robust", "seconds", "run"):
         table.add_column(heading, justify="left" if heading == "run" else "right", overflow="fold")
