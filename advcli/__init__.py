@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from advcli.library import Adversarial, Records, attack, benchmark, explain, load, train
+    from advcli.library import Records, attack, benchmark, explain, load, train
+    from advcli.library.arrays import Adversarial
     from advcli.model.classifier import Classifier
     from advcli.threat.threat import Norm, Threat
 
@@ -33,6 +34,7 @@ __all__ = [
 ]
 # Where those are that are not in the library itself.
 _HOMES = {
+    "Adversarial": "advcli.library.arrays",
     "Classifier": "advcli.model.classifier",
     "Norm": "advcli.threat.threat",
     "Threat": "advcli.threat.threat",
