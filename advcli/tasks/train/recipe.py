@@ -182,13 +182,15 @@ def resolve(request: Request, dataset: Dataset) -> Recipe:
 class TrainingData:
     """Decoded images to learn from, others of the same split to choose the best epoch by, and the model to start from.
 
-    The images have the class numbers of the model.
+    The images have the class numbers of the model. ``before`` is the model's accuracy on some of the latter before
+    training; None for a new network or a new head.
     """
 
     dataset: Dataset
     train: Images
     validation: Images
     start: "Start | None" = None
+    before: float | None = None
 
 
 def split_images(recipe: Recipe, dataset: Dataset) -> tuple[Split, np.ndarray, np.ndarray]:
@@ -232,5 +234,5 @@ def prepare(recipe: Recipe, dataset: Dataset, memory: int | None = None, start: 
     chosen = decode(images.take(validation), size, channels, recipe.skip_bad, memory)
     if start is not None:
         train, chosen = start.numbered(train), start.numbered(chosen)
-        start.measure(chosen)
-    return TrainingData(dataset, train, chosen, start)
+    before = None if start is None else start.measure(chosen)
+    return TrainingData(dataset, train, chosen, start, before)

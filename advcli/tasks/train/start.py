@@ -20,7 +20,7 @@ from advcli.tasks.train.start_choice import choose_start
 
 log = logging.getLogger(__name__)
 
-_MEASURED = 256
+MEASURED = 256
 # A model that is no further from chance than this part of the way to all correct has probably other classes.
 _CLEARLY = 0.2
 
@@ -68,12 +68,15 @@ class Start:
         for variable, value in zip(self.classifier.model.variables, values, strict=True):
             variable.assign(value)
 
-    def measure(self, images: Images) -> None:
-        """Report the accuracy before training; near chance it warns, for then classes or input range may be others."""
+    def measure(self, images: Images) -> float | None:
+        """Report the accuracy before training on some images, and return it; None if the model has a new head.
+
+        Near chance it warns, for then classes or input range may be others.
+        """
         if self.new_head:
-            return
+            return None
         # Images of a folder come class by class.
-        pixels, labels = images.at(np.linspace(0, len(images) - 1, min(len(images), _MEASURED)).astype(int))
+        pixels, labels = images.at(np.linspace(0, len(images) - 1, min(len(images), MEASURED)).astype(int))
         accuracy = float((self.classifier.classes(pixels) == labels).mean())
         chance = 1 / len(self.classifier.labels)
         level = logging.WARNING if accuracy < chance + _CLEARLY * (1 - chance) else logging.INFO
@@ -86,6 +89,7 @@ class Start:
             len(labels),
             doubt if level == logging.WARNING else "",
         )
+        return accuracy
 
 
 def load_start(recipe: Recipe, dataset: Dataset, devices: Devices) -> Start:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import shlex
 import time
 from collections.abc import Generator, Iterator
@@ -23,6 +24,7 @@ from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import Devices
 from advcli.tasks.train.recipe import Recipe, TrainingData
 from advcli.tasks.train.run_folder import Run
+from advcli.tasks.train.start import MEASURED
 from advcli.tasks.train.temperature import (
     PROVED,
     divide_logits,
@@ -121,6 +123,7 @@ class TrainingRun:
             calibration = self._calibrate(self._chosen(checkpoint))
         if checkpoint.history:
             self._warn_of_chance(self._chosen(checkpoint))
+            self._warn_of_worse(self._chosen(checkpoint))
         yield replace(self._trained(checkpoint), calibration=calibration)
 
     def _warn_of_chance(self, chosen: _Chosen) -> None:
@@ -134,6 +137,21 @@ class TrainingRun:
                 chosen.epoch,
                 100 * chosen.clean,
                 100 * self.constant,
+            )
+
+    def _warn_of_worse(self, chosen: _Chosen) -> None:
+        """Warn if clean training made a model worse than it was."""
+        before = self.data.before
+        if before is None or self.trainer.objective.robust:
+            return
+        error = math.sqrt(before * (1 - before) / min(MEASURED, len(self.data.validation)))
+        if chosen.clean < before - 2 * error:
+            log.warning(
+                "the best epoch, %d, classifies %.1f%% of the validation images correctly; before training it were "
+                "%.1f%%: train with a smaller --learning-rate",
+                chosen.epoch,
+                100 * chosen.clean,
+                100 * before,
             )
 
     def _calibrate(self, chosen: _Chosen) -> Temperature | None:

@@ -321,6 +321,17 @@ def test_classes_in_another_order_are_doubted(tmp_path: Path, caplog: pytest.Log
     assert "validation images correctly before training; check its classes and its input range" in caplog.text
 
 
+def test_a_model_that_training_made_worse_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    start, images = saved(quick(), tmp_path), data(tmp_path)
+    train(start, images, tmp_path / "good", **LEARNED)
+    # Of adversarial training, clean accuracy is not the aim.
+    for objective, rate, told in (("clean", 20.0, True), ("clean", 1e-9, False), ("nsl", 20.0, False)):
+        caplog.clear()
+        out = tmp_path / f"{objective}-{rate}"
+        train(tmp_path / "good", images, out, objective=objective, epochs=1, learning_rate=rate, optimizer="adamw")
+        assert ("before training it were" in caplog.text) is told
+
+
 def test_the_twin_starts_from_the_same_model_as_the_run_did(tmp_path: Path) -> None:
     start = saved(foreign.frozen_normalization(frozen=False), tmp_path)
     train(start, data(tmp_path), tmp_path / "run", unfreeze="head", learning_rate=0.05, twin=True)
