@@ -361,7 +361,7 @@ class Request(DataOptions, ModelOptions, SurrogateOptions, WorkOptions):
         Raises:
             UsageError: it cannot be read, or is invalid.
         """
-        from advcli.tasks.benchmark.requirements import parse_requirements, read_requirements
+        from advcli.tasks.benchmark.requirements_file import parse_requirements, read_requirements
 
         if self.requirements is None:
             return None

@@ -16,7 +16,8 @@ from advcli.tasks.benchmark.frameworks import SUPPORTED, EvidenceKind
 from advcli.tasks.benchmark.intervals import wilson
 from advcli.tasks.benchmark.read_results import read_protocol
 from advcli.tasks.benchmark.request import Execution, Shard
-from advcli.tasks.benchmark.requirements import lower95, note_small_sample, parse_requirements
+from advcli.tasks.benchmark.requirements import lower95, note_small_sample
+from advcli.tasks.benchmark.requirements_file import parse_requirements
 from advcli.tasks.benchmark.run import evaluate
 from evaluations import records, request, untimed
 
