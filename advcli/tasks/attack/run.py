@@ -1,9 +1,8 @@
 """Attack image files; every record is measured on the 8-bit pixels that are written."""
 
 import logging
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,45 +14,31 @@ from advcli.attacks import Attack, Suite, Universal
 from advcli.data import images
 from advcli.data.dataset import to_float
 from advcli.data.uniform_size import uniform_size_of_files
-from advcli.errors import AdvcliError, UsageError
-from advcli.files import paths, png
+from advcli.errors import UsageError
+from advcli.files import paths
 from advcli.files.atomic import remove_leftovers
 from advcli.model.black_box import end_batch
 from advcli.model.classifier import Classifier
-from advcli.model.failures import failure_of_image, reporting_failures
+from advcli.model.failures import reporting_failures
 from advcli.model.model_choice import load_all
-from advcli.records import Attacked, Crafted, Failed, MemberVerdict, Progress, Queried
-from advcli.records.attacking import COUNTED, LENGTHS
+from advcli.records import Attacked, Crafted, Failed, Progress, Queried
 from advcli.records.base import Fields
-from advcli.report.difference import amplification, enlarged
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.ensemble import Ensemble, ensemble_of
-from advcli.search.image_batches import Picture, by_size, groups
+from advcli.search.image_batches import by_size, groups
 from advcli.search.minimum_norm import MinimumRadius
-from advcli.search.quantize import MOST_CHECKS, fooled, quantize_adversarial
+from advcli.search.quantize import MOST_CHECKS, quantize_adversarial
 from advcli.search.surrogate import Surrogate, surrogate_for
 from advcli.search.universal import AppliedPattern
+from advcli.tasks.attack.group_attack import Find, Found, GroupAttack
 from advcli.tasks.attack.request import ENDINGS, PATTERN_ENDING, Request, Resolved
 from advcli.tasks.attack.universal_files import crafted, read_pattern
 from advcli.tasks.attack.validate import Chosen, choose
 from advcli.tasks.query_budget import announce_queries, queried
 from advcli.threat.spelling import spell_spec
-from advcli.threat.threat import Norm, Threat
+from advcli.threat.threat import Threat
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Found:
-    """The adversarial images of one size: uint8 pixels, and for each image its queries and its radius."""
-
-    pixels: np.ndarray
-    queries: np.ndarray
-    radii: Sequence[float | None]
-
-
-# Images, their classes and their masks -> what was found.
-Search = Callable[[np.ndarray, np.ndarray, np.ndarray | None], Found]
 
 
 def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress | Queried]:
@@ -221,12 +206,13 @@ def attack_files(
         start = None if request.start is None else images.read(request.start, crafted_on.channels)
         compiled_attack = CompiledAttack(crafted_on, search, seen, request.seed, start)
     if request.minimal:
-        find: Search = partial(_search_smallest, MinimumRadius(compiled_attack))
+        find: Find = partial(_search_smallest, MinimumRadius(compiled_attack))
     else:
         find = partial(_search, crafted_on, compiled_attack, request.threat if search.bounded else None, seen)
     if surrogate is not None:
         find = partial(_search_elsewhere, find, surrogate)
     masks = None if request.mask is None else find_masks(list(outputs), request.mask)
+    attacked = GroupAttack(classifier, find, outputs, request, pattern, common, ensemble)
     done = 0
     for group in groups(by_size(outputs), classifier, request.resize, request.batch, masks):
         yield Progress("attacking", done, len(outputs))
@@ -242,7 +228,7 @@ def attack_files(
                 yield Failed(image=str(picture.file), error=f"{error.message} ({error.hint})", **common)
             done += len(group)
             continue
-        for record in _attack_apart(classifier, find, group, outputs, request, pattern, common, ensemble):
+        for record in attacked.apart(group):
             yield record
             done += 1
         end_batch(classifier.model)
@@ -267,7 +253,7 @@ def _search(
 
 
 def _search_elsewhere(
-    find: Search, surrogate: Surrogate, originals: np.ndarray, labels: np.ndarray, masks: np.ndarray | None
+    find: Find, surrogate: Surrogate, originals: np.ndarray, labels: np.ndarray, masks: np.ndarray | None
 ) -> Found:
     found = find(originals, surrogate.indices[labels], masks)
     return replace(found, queries=np.zeros(len(originals), int))
@@ -278,178 +264,3 @@ def _search_smallest(
 ) -> Found:
     pixels, queries, radii = smallest(originals, labels, masks)
     return Found(pixels, queries, [float(radius) for radius in radii])
-
-
-def _attack_apart(
-    classifier: Classifier,
-    find: Search,
-    pictures: Sequence[Picture],
-    outputs: Mapping[Path, Path],
-    request: Resolved,
-    pattern: Path | None,
-    common: Fields,
-    ensemble: Ensemble | None,
-) -> Iterator[Attacked | Failed]:
-    """Attack some images together; if that fails, one by one, so that each failure is that of its image."""
-    reported = set()
-    try:
-        for record in _attack_group(classifier, find, pictures, outputs, request, pattern, common, ensemble):
-            reported.add(record.image)
-            yield record
-    except Exception as error:
-        reason = failure_of_image(error, [classifier.model])
-        if reason is None:
-            raise
-        if len(pictures) == 1:
-            yield Failed(image=str(pictures[0].file), error=reason, **common)
-            return
-        for picture in pictures:
-            if str(picture.file) not in reported:
-                yield from _attack_apart(classifier, find, [picture], outputs, request, pattern, common, ensemble)
-
-
-def _attack_group(
-    classifier: Classifier,
-    find: Search,
-    pictures: Sequence[Picture],
-    outputs: Mapping[Path, Path],
-    request: Resolved,
-    pattern: Path | None,
-    common: Fields,
-    ensemble: Ensemble | None,
-) -> Iterator[Attacked | Failed]:
-    start = time.perf_counter()
-    threat = request.threat
-    originals = np.stack([picture.pixels for picture in pictures])
-    before = classifier.answers(to_float(originals))
-    pictures, originals, before = yield from _with_numbers(classifier, pictures, originals, before, common)
-    if not pictures:
-        return
-    labels = before.argmax(axis=1) if request.away is None else np.full(len(pictures), request.away)
-    already = [fooled(row, threat, int(away)) for row, away in zip(before, labels, strict=True)]
-    for picture, so, row in zip(pictures, already, before, strict=True):
-        if so:
-            log.warning("'%s' is classified as '%s' before any attack", picture.file, classifier.labels[row.argmax()])
-    of_each = [picture.mask for picture in pictures if picture.mask is not None]
-    masks = np.stack(of_each) if of_each else None
-    found = find(originals, labels, masks)
-    after = classifier.answers(to_float(found.pixels))
-    verdicts = _verdicts(ensemble, originals, found.pixels, labels, threat)
-    seconds = (time.perf_counter() - start) / len(pictures)
-    for i, picture in enumerate(pictures):
-        difference = (found.pixels[i].astype(np.int16) - originals[i]) / 255
-        paths = {
-            kind: outputs[picture.file].with_name(outputs[picture.file].name + ENDINGS[kind])
-            for kind in ENDINGS
-            if kind in request.save
-        }
-        seen = verdicts[i]
-        if not np.isfinite(after[i]).all() or seen is None:
-            what = "the model returns NaN or infinity for the adversarial image, which is not written"
-            yield Failed(image=str(picture.file), error=what, **common)
-            continue
-        radius = found.radii[i]
-        record = Attacked(
-            image=str(picture.file),
-            output=_text(paths.get("adversarial")),
-            attack=request.spec,
-            norm=None if radius is None else str(threat.norm),
-            eps=radius,
-            minimal=request.minimal,
-            target=None if threat.target is None else classifier.labels[threat.target],
-            target_index=threat.target,
-            label=classifier.labels[labels[i]],
-            before=classifier.top(before[i], 1)[0],
-            after=classifier.top(after[i], 1)[0],
-            before_top=classifier.top(before[i]),
-            after_top=classifier.top(after[i]),
-            fooled=fooled(after[i], threat, int(labels[i])) and not already[i],
-            linf=float(np.abs(difference).max()),
-            l2=float(np.linalg.norm(difference)),
-            l1=float(np.abs(difference).sum()),
-            pattern=_text(pattern),
-            clean_output=_text(paths.get("clean")),
-            difference_output=_text(paths.get("difference")),
-            difference_times=amplification(difference) if "difference" in paths else None,
-            queries=int(found.queries[i]),
-            surrogate=request.surrogate,
-            ensemble=seen,
-            start=_text(request.start),
-            lengths=COUNTED if radius is not None and threat.norm is Norm.L0 else LENGTHS,
-            l0=int(difference.any(axis=-1).sum()),
-            mask=None if masks is None else _text(request.mask),
-            mask_share=None if masks is None else float(masks[i].mean()),
-            seconds=seconds,
-            **common,
-        )
-        try:
-            _write(record, paths, originals[i], found.pixels[i])
-        except AdvcliError as error:
-            yield Failed(image=str(picture.file), error=error.message, **common)
-        else:
-            yield record
-
-
-def _verdicts(
-    ensemble: Ensemble | None, originals: np.ndarray, pixels: np.ndarray, labels: np.ndarray, threat: Threat
-) -> list[tuple[MemberVerdict, ...] | None]:
-    """Return what each model of an ensemble sees in each image; None for an image for which one returns NaN."""
-    if ensemble is None:
-        return [()] * len(pixels)
-    answers = [(each.answers(to_float(originals)), each.answers(to_float(pixels))) for each in ensemble.members]
-    verdicts: list[tuple[MemberVerdict, ...] | None] = []
-    for i, label in enumerate(labels.tolist()):
-        if not all(np.isfinite(scores[i]).all() for pair in answers for scores in pair):
-            verdicts.append(None)
-            continue
-        row = []
-        for number, (member, (before, after)) in enumerate(zip(ensemble.members, answers, strict=True)):
-            own, aim = ensemble.class_of_member(number, label), ensemble.threat_of_member(number, threat)
-            row.append(
-                MemberVerdict(
-                    model=member.name,
-                    before=member.top(before[i], 1)[0],
-                    after=member.top(after[i], 1)[0],
-                    fooled=fooled(after[i], aim, own) and not fooled(before[i], aim, own),
-                )
-            )
-        verdicts.append(tuple(row))
-    return verdicts
-
-
-def _with_numbers(
-    classifier: Classifier,
-    pictures: Sequence[Picture],
-    originals: np.ndarray,
-    answers: np.ndarray,
-    common: Fields,
-) -> Generator[Failed, None, tuple[list[Picture], np.ndarray, np.ndarray]]:
-    """Exclude the images for which the model returns NaN before any attack."""
-    finite = np.atleast_1d(np.isfinite(answers).all(axis=1))
-    for picture, good in zip(pictures, finite, strict=True):
-        if not good:
-            what = f"model '{classifier.name}' returns NaN or infinity"
-            yield Failed(image=str(picture.file), error=what, **common)
-    kept = [picture for picture, good in zip(pictures, finite, strict=True) if good]
-    return kept, originals[finite], answers[finite]
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
-
-
-def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, adversarial: np.ndarray) -> None:
-    """Write the requested files of an image; each carries its kind and the record as text."""
-    # Files do not depend on the folder that they are written to.
-    places = {
-        name: getattr(record, name)
-        for name in ("output", "clean_output", "difference_output", "pattern", "start", "mask")
-    }
-    kept = replace(record, **{name: place and Path(place).name for name, place in places.items()})
-    for kind, path in paths.items():
-        pixels = {"adversarial": adversarial, "clean": original}.get(kind)
-        if pixels is None:
-            pixels = enlarged(original, adversarial, record.difference_times or 1)
-        png.write(path, pixels, kept, kind)
-        if not np.array_equal(images.read(path, pixels.shape[-1]), pixels):
-            raise AdvcliError(f"'{path}' does not hold what was written to it")
