@@ -29,5 +29,5 @@ class TrainingRecipe(ABC):
 
 
 def warm_up(epochs: int, wanted: float) -> float:
-    """Return the epochs in which the radius grows: as many as wanted, at most a third of the run."""
-    return min(wanted, epochs // 3)
+    """Return the epochs in which the radius grows: as many as wanted, at most half of the run."""
+    return min(wanted, epochs / 2)

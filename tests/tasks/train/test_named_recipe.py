@@ -24,6 +24,9 @@ def test_every_recipe_is_a_valid_request_of_any_length(name: str, epochs: int) -
     filled = with_recipe(Request(recipe=name, epochs=epochs), {"epochs"})
     assert filled.epochs == epochs
     assert filled != Request(epochs=epochs, recipe=name)
+    # At its full radius a short run trains for half of its epochs at least.
+    assert filled.eps_warmup <= epochs / 2
+    assert not filled.eps_warmup or filled.eps_warmup == min(2, epochs / 2)
 
 
 @pytest.mark.parametrize("name", NAMES)
