@@ -240,6 +240,10 @@ def test_noise_inside_the_model(linear: Classifier, pixels: np.ndarray) -> None:
     found = finding("randomised", look(before(linear, noisy), pixels))
     assert found.suspect
     assert "eot" in found.remedy
+    assert "--repeats" in found.remedy
+    several = attacked(look(before(linear, noisy), pixels), ("fgsm", 0.01))
+    several = replace(several, scores=[replace(each, repeats=20) for each in several.scores])
+    assert "--repeats" not in finding("randomised", several).remedy
     assert (
         "random: layer 'blur' (Applied)" in finding("randomised", look(before(linear, noisy, "blur"), pixels)).evidence
     )

@@ -20,7 +20,7 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.black_box import BlackBox, ScoreFunction, asking_anew
 from advcli.model.classifier import Classifier, predicted_classes
-from advcli.records import Attacked, Score
+from advcli.records import Attacked, Calibration, Score
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.refusals import refuse_unsupported
 from advcli.tasks.benchmark.models import EvaluatedModel
@@ -70,6 +70,16 @@ def test_geoda_comes_near_the_nearest_hyperplane(
     ratio = Threat(norm).size(tf.constant(result.points - pictures)).numpy() / nearest
     assert ratio.min() >= 1 - 1e-4
     assert ratio.max() <= slack, ratio
+
+
+@pytest.mark.parametrize("name", ["hopskipjump", "geoda"])
+def test_the_least_number_of_queries_suffices_for_a_step(name: str, linear: Classifier, pictures: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="give at least 200"):
+        registry.build("attacks", f"{name}:queries=199")
+    attack = CompiledAttack(linear, registry.build("attacks", f"{name}:queries=200"), Threat(Norm.L2, WIDE[Norm.L2]))
+    found = attack.search(pictures, linear.classes(pictures))
+    # A start found at once and its bisection take less than 40.
+    assert 60 <= found.queries.min() <= found.queries.max() <= 200
 
 
 @pytest.mark.parametrize(("spec", "slack"), [("hopskipjump:queries=1000", 1.4), ("geoda:queries=1000", 1.7)])
@@ -338,6 +348,8 @@ def test_an_image_withstands_if_all_of_its_predictions_are_right(kind: str, tmp_
         assert all(("in all of 8 predictions" in score.protocol) == (repeats == 8) for score in scores)
         shares[repeats] = {score.perturbation: score.accuracy for score in scores}
         assert all(score.low <= score.accuracy <= score.high for score in scores)
+        # The first wrong prediction of several is kept, whose confidence says nothing of the model's.
+        assert bool(records.of(Calibration)) is (repeats == 1)
     # 0.8 and 0.8 ** 8 = 0.17; after the attack at most 0.17 ** 2.
     assert 0.65 <= shares[1]["clean"] <= 0.95
     assert 0.05 <= shares[8]["clean"] <= 0.35

@@ -15,6 +15,7 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.load import load
 from advcli.records import Exported, Progress, Record, Score
+from advcli.records.attacking import COUNTED
 from advcli.tasks.benchmark.export import folder_names
 from advcli.tasks.benchmark.request import Execution
 from advcli.tasks.benchmark.run import evaluate
@@ -117,6 +118,19 @@ def test_each_png_carries_a_record_about_its_own_pixels(evaluated: Path, exporte
         assert away == round(float(str(record["linf"])) * 255) <= 0.01 * 255
         fooled += bool(record["fooled"])
     assert fooled
+
+
+def test_the_record_of_a_counted_norm_counts(evaluated: Path, tmp_path: Path) -> None:
+    attack, threats = "sparse-rs:queries=40", (("l0", 5.0),)
+    records(asked(evaluated, attacks=(attack,), threats=threats), export=tmp_path, out=tmp_path / "results.jsonl")
+    clean = np.load(evaluated / "data.npz")["x_test"]
+    pictures = sorted((tmp_path / "adversarial" / "first").rglob("*.adv.png"))
+    assert pictures
+    for file in pictures:
+        pixels, record = png.read(file), png.record_in(file)
+        changed = int((pixels != clean[int(file.name.split(".")[0])]).any(axis=-1).sum())
+        assert (record["norm"], record["l0"], record["lengths"]) == ("l0", changed, COUNTED)
+        assert changed <= 5
 
 
 def interrupt(asked_for: Any, **how: Any) -> None:

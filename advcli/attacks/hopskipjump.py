@@ -73,7 +73,9 @@ class HopSkipJump(DecisionAttack):
         best = none_found(images).updated(point, found, images, threat)
         # What a step may take is what it is charged, so that the images of a batch all take the same number.
         used = decisions_for_start(start) + bisections
-        step, samples = tf.constant(1), tf.constant(self.samples)
+        # With few queries, the first estimate takes what is left for it.
+        left = self.queries // self.eot - used - _SHORTER - bisections
+        step, samples = tf.constant(1), tf.maximum(tf.minimum(self.samples, left), 1)
         while used + samples + _SHORTER + bisections <= self.queries // self.eot:
             way = threat.steepest(self._normal(is_adversarial, images, point, samples, threat, rng.fold(step)))
             length = threat.size(point - images) / tf.sqrt(tf.cast(step, tf.float32))

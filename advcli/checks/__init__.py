@@ -25,7 +25,7 @@ class Evidence:
         classes: how many classes the data has.
         clean_accuracy: of all evaluated images, without any perturbation.
         scores: all scores of this model, in the order they were made; empty before the evaluation.
-        right_under: attack's spec, threat -> (N,) bool: which of ``pixels`` are correct under an attack.
+        correct_under: attack's spec, threat -> (N,) bool: which of ``pixels`` are correct under an attack.
         attacks: the specs of all attacks of the evaluation, including those not run yet.
         overlap: the evaluated images that are also training images; None without training images.
     """

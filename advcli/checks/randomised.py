@@ -46,7 +46,7 @@ class Randomised:
             True,
             f"{self.passes} passes over the same {count} images return logits that differ by up to {apart:.2g} of "
             f"their norm, and {changed} images change class; {_source(evidence)}",
-            f"{_averaged(evidence)}; count an image as correct only if several predictions are, with --repeats 10",
+            f"{_averaged(evidence)}{_repeated(evidence)}",
             f"{changed} of {count_noun(count, 'image')}",
         )
 
@@ -59,6 +59,12 @@ def _averaged(evidence: Evidence) -> str:
             also_run(evidence, *specs) or ": read the attacks with eot"
         )
     return "a search cannot tell its progress from chance: ask several times" + also_run(evidence, "square:eot=20")
+
+
+def _repeated(evidence: Evidence) -> str:
+    if any(score.repeats > 1 for score in evidence.scores):
+        return ""
+    return "; count an image as correct only if several predictions are, with --repeats 10"
 
 
 def _source(evidence: Evidence) -> str:

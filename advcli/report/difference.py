@@ -1,8 +1,27 @@
-"""The adversarial perturbation as a picture."""
+"""The adversarial perturbation: its lengths, and as a picture."""
 
 import numpy as np
 
+from advcli.records.attacking import COUNTED, LENGTHS
+from advcli.records.base import Fields
+
 _GREY = 128
+
+
+def measure_lengths(difference: np.ndarray, *, counted: bool) -> Fields:
+    """Return the fields of a record that are lengths of a difference: (H, W, C) in units of [0, 1].
+
+    Args:
+        difference: adversarial minus clean pixels.
+        counted: whether the radius of the record counts pixels.
+    """
+    return {
+        "linf": float(np.abs(difference).max()),
+        "l2": float(np.linalg.norm(difference)),
+        "l1": float(np.abs(difference).sum()),
+        "l0": int(difference.any(axis=-1).sum()),
+        "lengths": COUNTED if counted else LENGTHS,
+    }
 
 
 def amplification(difference: np.ndarray) -> float:

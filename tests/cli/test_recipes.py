@@ -38,6 +38,12 @@ REFUSED = [
     # What would be ignored
     ("--objective clean --attack pgd", "'clean' does not train with --attack", "pgd-at"),
     ("--objective nsl --attack pgd:steps=3", "'nsl' does not train with --attack", "leave it out"),
+    ("--objective pgd-at --eps-warmup 3 --epochs 2", "the radius grows for 3 epochs, but only 2 train", "--epochs"),
+    (
+        "--objective pgd-at --eps-warmup 1.5 --epochs 2 --adv-start-epoch 2",
+        "the radius grows for 1.5 epochs, but only 1 train",
+        "--epochs",
+    ),
     ("--objective nsl --eps-warmup 1", "'nsl' does not train in the ball of --eps", "--eps-warmup"),
     ("--stages 3", "--stages and --patience are for --unfreeze plateau", "leave them out"),
     ("--patience 2 --unfreeze all", "--stages and --patience are for --unfreeze plateau", "leave them out"),

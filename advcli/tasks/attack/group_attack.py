@@ -15,9 +15,8 @@ from advcli.files import png
 from advcli.model.classifier import Classifier
 from advcli.model.failures import failure_of_image
 from advcli.records import Attacked, Failed, MemberVerdict
-from advcli.records.attacking import COUNTED, LENGTHS
 from advcli.records.base import Fields
-from advcli.report.difference import amplification, enlarged
+from advcli.report.difference import amplification, enlarged, measure_lengths
 from advcli.search.ensemble import Ensemble
 from advcli.search.image_batches import Picture
 from advcli.search.quantize import fooled
@@ -130,9 +129,7 @@ class GroupAttack:
                 before_top=classifier.top(before[i]),
                 after_top=classifier.top(after[i]),
                 fooled=fooled(after[i], threat, int(labels[i])) and not already[i],
-                linf=float(np.abs(difference).max()),
-                l2=float(np.linalg.norm(difference)),
-                l1=float(np.abs(difference).sum()),
+                **measure_lengths(difference, counted=radius is not None and threat.norm is Norm.L0),
                 pattern=_text(self.pattern),
                 clean_output=_text(paths.get("clean")),
                 difference_output=_text(paths.get("difference")),
@@ -141,8 +138,6 @@ class GroupAttack:
                 surrogate=request.surrogate,
                 ensemble=seen,
                 start=_text(request.start),
-                lengths=COUNTED if radius is not None and threat.norm is Norm.L0 else LENGTHS,
-                l0=int(difference.any(axis=-1).sum()),
                 mask=None if masks is None else _text(request.mask),
                 mask_share=None if masks is None else float(masks[i].mean()),
                 seconds=seconds,

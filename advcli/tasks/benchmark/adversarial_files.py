@@ -28,6 +28,7 @@ from advcli.files.bounded import DAMAGED
 from advcli.files.paths import refuse_long_name
 from advcli.model.output_head import ONE_LOGIT
 from advcli.records import Attacked, Exported
+from advcli.report.difference import measure_lengths
 from advcli.search.compiled_attack import SearchResult
 from advcli.search.quantize import fooled, quantize_adversarial
 from advcli.tasks.benchmark.export import ADVERSARIAL, folder_names
@@ -36,7 +37,7 @@ from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, Subject
 from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.threat.spelling import spell_norm, spell_perturbation
-from advcli.threat.threat import Threat
+from advcli.threat.threat import Norm, Threat
 
 log = logging.getLogger(__name__)
 
@@ -197,9 +198,7 @@ class AdversarialFiles:
                 before_top=classifier.top(before[i]),
                 after_top=classifier.top(after[i]),
                 fooled=fooled(after[i], threat, int(labels[i])) and not fooled(before[i], threat, int(labels[i])),
-                linf=float(np.abs(difference).max()),
-                l2=float(np.linalg.norm(difference)),
-                l1=float(np.abs(difference).sum()),
+                **measure_lengths(difference, counted=attack.threat is not None and attack.threat.norm is Norm.L0),
                 pattern=None,
                 clean_output=None,
                 difference_output=None,

@@ -50,7 +50,12 @@ def _rounded(values: np.ndarray, sizes: np.ndarray) -> tuple[float | None, ...]:
 
 
 def calibrations(plan: Plan, results: Results) -> Iterator[Calibration]:
-    """Say how calibrated each model is under each perturbation whose images are all measured."""
+    """Say how calibrated each model is under each perturbation whose images are all measured.
+
+    Of several predictions for each image the first wrong one is kept: their confidences are not those of the model.
+    """
+    if plan.repeats > 1:
+        return
     for subject in plan.subjects:
         for measured in (*plan.shared, *plan.of_kind(Kind.ATTACK), *plan.worsts):
             record = _calibration(plan, results, subject, measured)

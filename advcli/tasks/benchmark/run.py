@@ -118,8 +118,6 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
     if note:
         log.info("%s", note)
     prepared = yield from prepare_evaluation(request, how.shard, bytes_of(how.memory), data)
-    if how.export is not None:
-        yield from _export(prepared, how.export)
     files = _adversarial_files(prepared, how)
     if request.surrogate is None:
         refuse_blind_attacks(request, [(model.classifier.access, model.name) for model in prepared.models])
@@ -136,6 +134,8 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
         journal = Journal.begin(how.results_file, prepared.protocol)
     if files is not None and how.resume is not None:
         files.find_stored(results)
+    if how.export is not None:
+        yield from _export(prepared, how.export)
     if journal is not None and how.evidence is not None:
         file = prepared.request.requirements_file
         begin_evidence(how.evidence, journal.path, prepared.protocol, file.text if file else None)

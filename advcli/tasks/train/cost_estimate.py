@@ -5,11 +5,13 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
 from advcli import registry
+from advcli.augmentations import read as read_augmentations
 from advcli.backend import keras
 from advcli.objectives import economical_objective
+from advcli.recipes import TrainingRecipe
 from advcli.records import Planned, Progress
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import find_devices
@@ -34,8 +36,9 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
     """
     yield Progress("timing", 0, 0)
     keras.utils.set_random_seed(recipe.seed)
-    named = recipe.recipe
-    recipe = replace(recipe, unfreeze="all", adv_start_epoch=1)
+    expected = expected_accuracies(recipe)
+    # The fit of a new head takes no longer than the epoch whose place it takes.
+    named, recipe = recipe.recipe, replace(recipe, unfreeze="all", new_head="steps", adv_start_epoch=1)
     trainer = Trainer(recipe, data, find_devices("one"))
     first, each = yield from _timed(trainer)
     yield Progress("timing the validation", 0, 0)
@@ -70,8 +73,20 @@ def plan(recipe: Recipe, data: TrainingData, name: str) -> Iterator[Planned | Pr
         cheaper=economical if cheaper is not None and cheaper < each else None,
         cheaper_seconds_a_step=cheaper if cheaper is not None and cheaper < each else None,
         recipe=named,
-        expected=dict(registry.component("recipes", named).measured) or None if named else None,
+        expected=expected,
     )
+
+
+def expected_accuracies(recipe: Recipe) -> dict[str, float] | None:
+    """Return what the named recipe has reached; None if an option that it sets has another value."""
+    if recipe.recipe is None:
+        return None
+    named: TrainingRecipe = registry.build("recipes", recipe.recipe)
+    set_by_it = dict(named(None))
+    set_by_it["augment"] = read_augmentations(str(set_by_it["augment"]), ())
+    if any(getattr(recipe, option) != value for option, value in set_by_it.items()):
+        return None
+    return dict(named.measured) or None
 
 
 def _economical(recipe: Recipe) -> str | None:
@@ -93,11 +108,11 @@ def _timed(trainer: Trainer) -> Generator[Progress, None, tuple[float, float]]:
 def _timed_in(trainer: Trainer, ball: int) -> Generator[Progress, None, tuple[float, float]]:
     """Return the seconds of the first step, tracing included, and of each of the next in one of the balls."""
     times = [time.perf_counter()]
-    for _ in islice(trainer.epoch(Checkpoint(), ball), 1 + _TIMED):
+    epochs = (trainer.epoch(Checkpoint(), ball) for _ in range(1 + _TIMED))
+    for _ in islice(chain.from_iterable(epochs), 1 + _TIMED):
         times.append(time.perf_counter())
         yield Progress("timing", 0, 0)
-    first = times[1] - times[0]
-    return first, (times[-1] - times[1]) / (len(times) - 2) if len(times) > 2 else first
+    return times[1] - times[0], (times[-1] - times[1]) / _TIMED
 
 
 def _peak_memory() -> int:

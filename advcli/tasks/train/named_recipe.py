@@ -7,6 +7,7 @@ from advcli import registry
 from advcli.augmentations import read as read_augmentations
 from advcli.recipes import OF_OBJECTIVE, TrainingRecipe
 from advcli.search.threat_defaults import read_training_radii
+from advcli.tasks.train.recipe import usual_optimizer
 from advcli.tasks.train.request import Request
 from advcli.threat.threat import Norm
 
@@ -24,6 +25,9 @@ def with_recipe(request: Request, given: Collection[str]) -> Request:
     recipe: TrainingRecipe = registry.build("recipes", name)
     values = dict(recipe(request.epochs if "epochs" in given else None))
     skipped = {*given, *(OF_OBJECTIVE if "objective" in given else ())}
+    if (request.optimizer or usual_optimizer(pretrained=request.pretrained)) != "scaled-adam":
+        # The rates of recipes are relative to the weights.
+        skipped.add("learning_rate")
     kept = {option: value for option, value in values.items() if option not in skipped}
     if "augment" in kept:
         kept["augment"] = read_augmentations(str(kept["augment"]), ())

@@ -116,7 +116,7 @@ class Recipe(Request):
 
 def draft(request: Request) -> Recipe:
     """Fill in defaults that depend on other options; those that depend on the data stay empty."""
-    optimizer = request.optimizer or ("scaled-adam" if request.pretrained else "sgd")
+    optimizer = request.optimizer or usual_optimizer(pretrained=request.pretrained)
     usual_rate = _usual_rate(optimizer, request.pretrained)
     new_head = request.weights != "none"
     unfreeze = request.unfreeze or ("plateau" if new_head and request.epochs > 1 else "all")
@@ -144,6 +144,11 @@ def _radii(request: Request, usual: float) -> Fields:
     known = USUAL_RADIUS | {Norm.LINF: usual}
     balls = tuple((norm, known[norm] if eps is None else eps) for norm, eps in found.items())
     return {"norm": balls[0][0], "eps": balls[0][1], "threats": balls if len(balls) > 1 else ()}
+
+
+def usual_optimizer(*, pretrained: bool) -> str:
+    """Return the optimizer for pretrained or for random weights."""
+    return "scaled-adam" if pretrained else "sgd"
 
 
 def _usual_batchnorm(request: Request, optimizer: str) -> BatchNorm:

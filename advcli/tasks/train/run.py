@@ -114,7 +114,8 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
     start = choose_start(request)
     writes = find_workers(request.strategy).writes
     dataset = open_dataset(request.data)
-    way = request.recipe or registry.canonical(request.objective)
+    objective = registry.canonical(request.objective)
+    way = objective if request.recipe is None or "objective" in (asked or ()) else request.recipe
     if start is None:
         name = f"{dataset.name}-{registry.canonical(request.backbone)}-{way}"
     else:

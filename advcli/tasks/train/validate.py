@@ -262,6 +262,12 @@ def refuse_contradictions(recipe: Recipe) -> None:
         raise UsageError(
             f"{recipe.stages} stages do not fit into {recipe.epochs} epochs", "give fewer --stages or more --epochs"
         )
+    at_radius = recipe.epochs - recipe.adv_start_epoch + 1
+    if recipe.eps_warmup > at_radius:
+        raise UsageError(
+            f"the radius grows for {recipe.eps_warmup:g} epochs, but only {at_radius} train with it",
+            "give a shorter --eps-warmup or more --epochs",
+        )
     if recipe.warmup is not None and recipe.warmup > recipe.epochs:
         raise UsageError(f"there are only {recipe.epochs} epochs", "give a shorter --warmup or more --epochs")
     # Rate 0 returns the model that a run starts from, and a network without training from scratch.

@@ -1,6 +1,7 @@
 """Recipes: what they set, what stays the user's, and how they are recorded and compared."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from test_from_a_model import data, request_for
 from advcli import registry
 from advcli.errors import UsageError
 from advcli.records import Planned
+from advcli.tasks.train.cost_estimate import expected_accuracies
 from advcli.tasks.train.named_recipe import with_recipe
+from advcli.tasks.train.recipe import draft
 from advcli.tasks.train.request import Execution, Request
 from advcli.tasks.train.run import make_job
 from test_matrix import make
@@ -53,6 +56,37 @@ def test_pretrained_weights_without_an_objective_take_the_default_recipe(tmp_pat
     assert with_recipe(Request(weights=str(weights)), {"weights"}).recipe == usual
     assert with_recipe(Request(weights=str(weights)), {"weights", "objective"}).recipe is None
     assert with_recipe(Request(), ()).recipe is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rate_of_a_recipe_is_for_its_own_optimizer(name: str, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.h5"
+    weights.write_bytes(b"\x89HDF\r\n\x1a\n")
+    rate = registry.build("recipes", name)(None).get("learning_rate")
+    pretrained = Request(recipe=name, weights=str(weights))
+    assert with_recipe(pretrained, {"recipe", "weights"}).learning_rate == rate
+    other = replace(pretrained, optimizer="adamw")
+    assert with_recipe(other, {"recipe", "weights", "optimizer"}).learning_rate is None
+    assert with_recipe(Request(recipe=name), {"recipe"}).learning_rate is None
+    given = replace(other, learning_rate=0.3)
+    assert with_recipe(given, {"recipe", "weights", "optimizer", "learning_rate"}).learning_rate == 0.3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_accuracies_are_expected_only_of_the_recipe_as_it_was_measured(name: str, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.h5"
+    weights.write_bytes(b"\x89HDF\r\n\x1a\n")
+    filled = draft(with_recipe(Request(recipe=name, weights=str(weights)), {"recipe", "weights"}))
+    assert expected_accuracies(filled) == dict(registry.component("recipes", name).measured)
+    for change in ({"objective": "trades"}, {"augment": ("flip",)}, {"epochs": 1}, {"ema": 0.5}, {"recipe": None}):
+        assert expected_accuracies(replace(filled, **change)) is None
+
+
+def test_the_folder_of_a_run_is_named_after_what_it_trains_with(tmp_path: Path) -> None:
+    usual = {"data": "digits", "recipe": "robust", "epochs": 2}
+    assert make_job(Request(**usual), asked=set(usual)).run.folder.name == "digits-mobilenetv2-robust"
+    given = {**usual, "objective": "clean"}
+    assert make_job(Request(**given), asked=set(given)).run.folder.name == "digits-mobilenetv2-clean"
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
@@ -99,3 +133,5 @@ def test_a_plan_compares_the_recipes(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert sorted(str(record.recipe) for record in planned) == sorted(NAMES)
     assert all(record.seconds > 0 and record.epochs > 1 for record in planned)
+    # Tracing is not counted for every step, even where an epoch has one step only.
+    assert all(record.seconds_a_step < record.seconds_to_begin for record in planned)
