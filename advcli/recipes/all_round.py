@@ -18,6 +18,7 @@ class AllRound(TrainingRecipe):
         "10 unseen": 86.0,
         "PGD-20 2/255": 76.4,
         "PGD-20 4/255": 47.4,
+        "AutoAttack 4/255": 40.0,
     }
 
     def __call__(self, epochs: int | None) -> Mapping[str, object]:
