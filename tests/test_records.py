@@ -2,6 +2,8 @@ import json
 import math
 from dataclasses import replace
 
+from rich.table import Table
+
 from advcli import __version__
 from advcli.cli.tables import attack_and_train as tables
 from advcli.records import Epoch, Explained, Prediction, Score
@@ -69,6 +71,7 @@ def test_the_line_of_an_epoch_shows_stage_averages_and_alarms_only_where_there_a
 def test_the_table_of_epochs_has_no_empty_columns() -> None:
     def headings(*records: Epoch) -> list[str]:
         (table,) = tables.tables(records)
+        assert isinstance(table, Table)
         return [str(column.header) for column in table.columns]
 
     usual = ["epoch", "loss", "train", "clean", "robust", "one step", "learning rate", "seconds"]
