@@ -73,16 +73,16 @@ class HopSkipJump(DecisionAttack):
         best = none_found(images).updated(point, found, images, threat)
         # What a step may take is what it is charged, so that the images of a batch all take the same number.
         used = decisions_for_start(start) + bisections
+        budget, beside_samples = self.queries // self.eot, _SHORTER + bisections
         # With few queries, the first estimate takes what is left for it.
-        left = self.queries // self.eot - used - _SHORTER - bisections
-        step, samples = tf.constant(1), tf.maximum(tf.minimum(self.samples, left), 1)
-        while used + samples + _SHORTER + bisections <= self.queries // self.eot:
+        step, samples = tf.constant(1), tf.maximum(tf.minimum(self.samples, budget - used - beside_samples), 1)
+        while used + samples + beside_samples <= budget:
             way = threat.steepest(self._normal(is_adversarial, images, point, samples, threat, rng.fold(step)))
             length = threat.size(point - images) / tf.sqrt(tf.cast(step, tf.float32))
             point = _forward(is_adversarial, point, way, length)
             point = bisected(is_adversarial, images, point, bisections, threat)
             best = best.updated(point, found, images, threat)
-            used += samples + _SHORTER + bisections
+            used += samples + beside_samples
             step += 1
             samples = tf.cast(self.samples * tf.sqrt(tf.cast(step, tf.float32)), tf.int32)
         return best.within(images, threat, otherwise=images)

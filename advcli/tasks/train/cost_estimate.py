@@ -8,13 +8,13 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from advcli import registry
-from advcli.augmentations import read as read_augmentations
 from advcli.backend import keras
 from advcli.objectives import economical_objective
 from advcli.recipes import TrainingRecipe
 from advcli.records import Planned, Progress
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import find_devices
+from advcli.tasks.train.named_recipe import values_of
 from advcli.tasks.train.recipe import Recipe, TrainingData
 from advcli.tasks.train.trainer import Trainer
 
@@ -82,9 +82,7 @@ def expected_accuracies(recipe: Recipe) -> dict[str, float] | None:
     if recipe.recipe is None:
         return None
     named: TrainingRecipe = registry.build("recipes", recipe.recipe)
-    set_by_it = dict(named(None))
-    set_by_it["augment"] = read_augmentations(str(set_by_it["augment"]), ())
-    if any(getattr(recipe, option) != value for option, value in set_by_it.items()):
+    if any(getattr(recipe, option) != value for option, value in values_of(named).items()):
         return None
     return dict(named.measured) or None
 

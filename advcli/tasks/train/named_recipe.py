@@ -22,16 +22,21 @@ def with_recipe(request: Request, given: Collection[str]) -> Request:
     name = request.recipe or _usual(request, given)
     if name is None:
         return request
-    recipe: TrainingRecipe = registry.build("recipes", name)
-    values = dict(recipe(request.epochs if "epochs" in given else None))
+    values = values_of(registry.build("recipes", name), request.epochs if "epochs" in given else None)
     skipped = {*given, *(OF_OBJECTIVE if "objective" in given else ())}
     if (request.optimizer or usual_optimizer(pretrained=request.pretrained)) != "scaled-adam":
         # The rates of recipes are relative to the weights.
         skipped.add("learning_rate")
     kept = {option: value for option, value in values.items() if option not in skipped}
-    if "augment" in kept:
-        kept["augment"] = read_augmentations(str(kept["augment"]), ())
     return replace(request, recipe=registry.canonical(name), **kept)
+
+
+def values_of(recipe: TrainingRecipe, epochs: int | None = None) -> dict[str, object]:
+    """Return the values of the options that a recipe sets, as a request has them; without epochs, its own length."""
+    values = dict(recipe(epochs))
+    if "augment" in values:
+        values["augment"] = read_augmentations(str(values["augment"]), ())
+    return values
 
 
 def _usual(request: Request, given: Collection[str]) -> str | None:

@@ -122,8 +122,9 @@ class TrainingRun:
             yield Progress("calibrating", 0, 0)
             calibration = self._calibrate(self._chosen(checkpoint))
         if checkpoint.history:
-            self._warn_of_chance(self._chosen(checkpoint))
-            self._warn_of_worse(self._chosen(checkpoint))
+            chosen = self._chosen(checkpoint)
+            self._warn_of_chance(chosen)
+            self._warn_of_worse(chosen)
         yield replace(self._trained(checkpoint), calibration=calibration)
 
     def _warn_of_chance(self, chosen: _Chosen) -> None:
