@@ -6,7 +6,7 @@ python examples/library.py RUN
 import sys
 
 import advcli
-from advcli.data.dataset import decode
+from advcli.data.decoded import decode
 from advcli.datasets import find
 from advcli.records import Score
 

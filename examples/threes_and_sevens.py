@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advcli import registry
-from advcli.data.dataset import decode
+from advcli.data.decoded import decode
 from advcli.datasets import find
 from advcli.model.load import load
 from advcli.search.compiled_attack import CompiledAttack

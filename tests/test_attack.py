@@ -8,7 +8,7 @@ from PIL import Image
 
 from advcli import registry
 from advcli.data import images
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.errors import AdvcliError
 from advcli.files import png
 from advcli.model.classifier import Classifier

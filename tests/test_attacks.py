@@ -11,7 +11,7 @@ import pytest
 from advcli import registry
 from advcli.attacks import KINDS, Attack, DecisionAttack, Suite, Universal
 from advcli.backend import Tensor, keras, tf
-from advcli.data.dataset import to_eight_bits, to_float
+from advcli.data.decoded import to_eight_bits, to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.classifier import Classifier

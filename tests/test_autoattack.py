@@ -8,7 +8,7 @@ import pytest
 
 from advcli import registry
 from advcli.attacks.autoattack import AutoAttack
-from advcli.data.dataset import decode
+from advcli.data.decoded import decode
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.search.compiled_attack import CompiledAttack

@@ -7,7 +7,9 @@ import pytest
 from advcli import registry
 from advcli.attacks import Attack
 from advcli.backend import Tensor
-from advcli.data.dataset import Dataset, Images, Split
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images
+from advcli.data.split import Split
 from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier
 from advcli.records import Score

@@ -12,7 +12,9 @@ import pytest
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.checks import Evidence, Finding, Overlap
-from advcli.data.dataset import Dataset, Images, Split, stratified
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images
+from advcli.data.split import Split, stratified
 from advcli.model.classifier import Classifier
 from advcli.model.load import wrap
 from advcli.model.output_head import LOGARITHM

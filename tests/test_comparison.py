@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from advcli.backend import tf
-from advcli.data.dataset import decode
+from advcli.data.decoded import decode
 from advcli.datasets import find
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier

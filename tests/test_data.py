@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from advcli.data.class_names import class_index
-from advcli.data.dataset import Dataset, Images, Split, decode, split_off, stratified, to_float
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images, decode, to_float
+from advcli.data.split import Split, split_off, stratified
 from advcli.errors import AdvcliError, UsageError
 
 

@@ -19,7 +19,7 @@ from advcli import registry
 from advcli.backend import tf
 from advcli.cli.tables.benchmark import benchmark_tables
 from advcli.data.class_order import generic_names
-from advcli.data.dataset import decode
+from advcli.data.decoded import decode
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from advcli import registry
-from advcli.data.dataset import Dataset, decode
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import decode
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
 

@@ -15,7 +15,7 @@ from advcli.attacks._decision import decide, estimate_normal
 from advcli.attacks._rounds import averaged
 from advcli.attacks.geoda import GeoDA, _along, _cosines
 from advcli.backend import Tensor, keras, tf
-from advcli.data.dataset import Images, to_eight_bits
+from advcli.data.decoded import Images, to_eight_bits
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.black_box import BlackBox, ScoreFunction, asking_anew

@@ -16,7 +16,7 @@ from advcli.backend import tf
 from advcli.cli import attack as _attack_command  # noqa: F401  it registers itself
 from advcli.cli.app import app
 from advcli.data import images
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.model.classifier import Classifier

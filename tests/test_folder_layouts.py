@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from advcli.data.dataset import Dataset, decode
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import decode
 from advcli.datasets import find, open_dataset
 from advcli.datasets._layout import detect
 from advcli.errors import AdvcliError, UsageError

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from advcli import registry
-from advcli.data.dataset import decode
+from advcli.data.decoded import decode
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.load import load

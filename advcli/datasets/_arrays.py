@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data.dataset import Dataset, Split
+from advcli.data.dataset import Dataset
+from advcli.data.split import Split
 from advcli.datasets._splits import TEST, TRAIN, VALIDATION, split_of, words_of
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import DAMAGED, Archive, refuse_special

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advcli.data.class_order import ClassOrder
-from advcli.data.dataset import ClassFault, Dataset, LeftOut, Split, set_aside, single_images
+from advcli.data.dataset import ClassFault, Dataset, LeftOut, single_images
+from advcli.data.split import Split, set_aside
 from advcli.datasets._splits import NAMES, TEST, TRAIN, VALIDATION, split_of
 from advcli.errors import UsageError
 from advcli.parsing import read_index

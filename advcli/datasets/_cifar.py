@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data.dataset import Split
+from advcli.data.split import Split
 from advcli.datasets._arrays import labelled
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import MEGA, read_tar

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from advcli.data.dataset import Dataset, Given, LeftOut, Split
+from advcli.data.dataset import Dataset, Given, LeftOut
+from advcli.data.split import Split
 from advcli.errors import UsageError
 
 CLEAN = "clean"

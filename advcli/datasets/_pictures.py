@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from advcli.data import images
-from advcli.data.dataset import LeftOut, Split
+from advcli.data.dataset import LeftOut
+from advcli.data.split import Split
 from advcli.datasets._files import Tree, identity
 from advcli.errors import AdvcliError
 from advcli.files import paths

@@ -11,7 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from advcli.data.dataset import Dataset, Given, Split
+from advcli.data.dataset import Dataset, Given
+from advcli.data.split import Split
 from advcli.datasets._corrupted import CLEAN, corrupted_dataset
 from advcli.datasets._files import existing, title
 from advcli.datasets._layout import Layout, layout_of

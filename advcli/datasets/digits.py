@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from advcli.data.dataset import Dataset, Split, set_aside
+from advcli.data.dataset import Dataset
+from advcli.data.split import Split, set_aside
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data.dataset import Dataset, Split
+from advcli.data.dataset import Dataset
+from advcli.data.split import Split
 from advcli.datasets._arrays import grey_28, labelled, read_two_splits
 from advcli.datasets._files import existing, local_or_fetched
 from advcli.errors import AdvcliError, UsageError

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from advcli.data.class_order import ClassOrder
-from advcli.data.dataset import ClassFault, Dataset, LeftOut, Split, set_aside, single_images
+from advcli.data.dataset import ClassFault, Dataset, LeftOut, single_images
+from advcli.data.split import Split, set_aside
 from advcli.datasets._files import Tree, existing, open_tree, title
 from advcli.datasets._layout import Layout, layout_of
 from advcli.datasets._pictures import by_part, class_name, describe, edge_of, identity_of, others, picture_split

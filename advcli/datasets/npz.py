@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advcli.data.dataset import Dataset, Split, set_aside, single_images
+from advcli.data.dataset import Dataset, single_images
+from advcli.data.split import Split, set_aside
 from advcli.datasets._arrays import WHOLE, read_npz
 from advcli.datasets._files import existing, title
 from advcli.datasets._layout import Layout

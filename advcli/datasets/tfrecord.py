@@ -15,7 +15,8 @@ import numpy as np
 
 from advcli.backend import tf
 from advcli.data import images
-from advcli.data.dataset import Dataset, Split
+from advcli.data.dataset import Dataset
+from advcli.data.split import Split
 from advcli.datasets._assembled import Labelled, assemble
 from advcli.datasets._files import existing, identity_of_files, list_files, title
 from advcli.datasets._layout import Layout

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from advcli.data import images
-from advcli.data.dataset import Dataset, Split
+from advcli.data.dataset import Dataset
+from advcli.data.split import Split
 from advcli.datasets._files import Tree, folder_holding, local_or_fetched, open_tree, title
 from advcli.datasets._layout import Layout
 from advcli.errors import UsageError

@@ -11,7 +11,7 @@ import numpy as np
 from advcli import registry
 from advcli.attacks import Attack, DecisionAttack, Suite
 from advcli.backend import Tensor, TracedFunction, Variable, tf
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.data.images import resize
 from advcli.errors import AdvcliError
 from advcli.model.black_box import asking_anew

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.quantize import broken, quantize_adversarial
 from advcli.threat.threat import Norm

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from advcli.data.dataset import to_eight_bits, to_float
+from advcli.data.decoded import to_eight_bits, to_float
 from advcli.model.classifier import Classifier
 from advcli.threat.rounding import round_to_length
 from advcli.threat.threat import Threat

@@ -18,7 +18,7 @@ import typer
 
 from advcli import registry
 from advcli.backend import tf
-from advcli.data.dataset import decode
+from advcli.data.decoded import decode
 from advcli.datasets import find
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from advcli import registry
-from advcli.data.dataset import Dataset, Images, Split
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images
+from advcli.data.split import Split
 from advcli.model.classifier import Classifier
 from advcli.records import Protocol
 from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared

@@ -14,7 +14,7 @@ import numpy as np
 import typer
 
 from advcli import registry
-from advcli.data.dataset import decode
+from advcli.data.decoded import decode
 from advcli.datasets import find
 from advcli.model.model_choice import ModelChoice
 from advcli.search.compiled_attack import CompiledAttack

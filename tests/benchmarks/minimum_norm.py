@@ -26,7 +26,7 @@ from peers import Search
 
 from advcli import registry
 from advcli.backend import tf
-from advcli.data.dataset import decode
+from advcli.data.decoded import decode
 from advcli.datasets import find
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice

@@ -19,7 +19,7 @@ import typer
 
 from advcli import registry
 from advcli.backend import tf
-from advcli.data.dataset import decode, to_eight_bits
+from advcli.data.decoded import decode, to_eight_bits
 from advcli.datasets import find
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice

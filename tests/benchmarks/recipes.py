@@ -22,7 +22,7 @@ from advcli import registry
 from advcli.augmentations import noise_augmentations
 from advcli.backend import tf
 from advcli.corruptions import PUBLISHED, corrupted
-from advcli.data.dataset import Images, decode
+from advcli.data.decoded import Images, decode
 from advcli.datasets import find
 from advcli.model.classifier import Classifier
 from advcli.model.load import load

@@ -22,7 +22,9 @@ from statistics import median
 import numpy as np
 
 from advcli.backend import neural_structured_learning, tf
-from advcli.data.dataset import Dataset, Images, Split
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images
+from advcli.data.split import Split
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.recipe import Recipe, TrainingData

@@ -20,7 +20,7 @@ import typer
 from advcli import registry
 from advcli.backend import tf
 from advcli.data import images as image_files
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
 from advcli.search.compiled_attack import CompiledAttack

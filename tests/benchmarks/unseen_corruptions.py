@@ -16,7 +16,7 @@ from recipes import error_of, predictions
 
 from advcli import registry
 from advcli.corruptions import corrupted
-from advcli.data.dataset import Images, decode
+from advcli.data.decoded import Images, decode
 from advcli.datasets import find
 from advcli.model.classifier import Classifier
 from advcli.model.load import load

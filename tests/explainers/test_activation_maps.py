@@ -14,7 +14,7 @@ import foreign
 from advcli import registry
 from advcli.backend import keras, tf
 from advcli.data import images
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.explainers import enlarge_maps
 from advcli.explainers.gradcam import GradCAM
 from advcli.explainers.gradcam_plus_plus import GradCAMPlusPlus

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from advcli.data import images
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.errors import AdvcliError
 from advcli.files import png
 from advcli.model.classifier import Classifier

@@ -12,7 +12,7 @@ import numpy as np
 from advcli import registry
 from advcli.attacks import Attack, Suite, Universal
 from advcli.data import images
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.data.uniform_size import uniform_size_of_files
 from advcli.errors import UsageError
 from advcli.files import paths

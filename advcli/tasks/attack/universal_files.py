@@ -10,7 +10,7 @@ import numpy as np
 
 from advcli import registry
 from advcli.attacks import Universal
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.files.bounded import refuse_special

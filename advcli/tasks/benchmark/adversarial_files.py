@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data.dataset import Split, to_eight_bits, to_float
+from advcli.data.decoded import to_eight_bits, to_float
+from advcli.data.split import Split
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.files.atomic import remove_leftovers, whole_file

@@ -7,7 +7,7 @@ import numpy as np
 
 from advcli import registry
 from advcli.checks import Evidence
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.model.black_box import ACCESS_LEVELS, Access
 from advcli.records import Checked
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from advcli.corruptions import build_corruption, corrupted
-from advcli.data.dataset import decode, to_eight_bits
+from advcli.data.decoded import decode, to_eight_bits
 from advcli.errors import UsageError
 from advcli.files import png
 from advcli.files.atomic import remove_leftovers, whole_file

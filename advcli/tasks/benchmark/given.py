@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from advcli.data.class_names import label_key
-from advcli.data.dataset import Dataset, Given, Split
+from advcli.data.dataset import Dataset, Given
+from advcli.data.split import Split
 from advcli.errors import UsageError
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 

@@ -15,7 +15,9 @@ import numpy as np
 
 from advcli import __version__, registry
 from advcli.data.class_order import has_names
-from advcli.data.dataset import Dataset, Images, Split, decode
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images, decode
+from advcli.data.split import Split
 from advcli.datasets import open_dataset
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier

@@ -10,7 +10,9 @@ import numpy as np
 
 from advcli.data.class_names import is_wordnet_id
 from advcli.data.class_order import ClassOrder, has_names
-from advcli.data.dataset import Dataset, Images, Split, decode
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images, decode
+from advcli.data.split import Split
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.model import saved_model
 from advcli.model.black_box import BlackBox, end_batch

@@ -7,7 +7,8 @@ import numpy as np
 
 from advcli.attacks import Attack, Suite, Universal
 from advcli.augmentations import Augmentation
-from advcli.data.dataset import Dataset, Images
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images
 from advcli.model.classifier import Classifier
 from advcli.records import Progress, Score
 from advcli.tasks.benchmark.measure import evaluate_attacks, evaluate_shared

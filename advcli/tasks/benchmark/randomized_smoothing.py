@@ -13,7 +13,7 @@ import numpy as np
 
 from advcli import registry
 from advcli.backend import Tensor, TracedFunction, tf
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.records import Certified, Progress

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from advcli.data.dataset import to_eight_bits
+from advcli.data.decoded import to_eight_bits
 from advcli.errors import UsageError
 from advcli.files import atomic
 from advcli.records import Progress, Protocol, Record, Score, Swept, Tolerance

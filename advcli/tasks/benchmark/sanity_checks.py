@@ -8,7 +8,8 @@ import numpy as np
 from advcli import registry
 from advcli.checks import Evidence, Overlap
 from advcli.data import images
-from advcli.data.dataset import Images, Split, stratified
+from advcli.data.decoded import Images
+from advcli.data.split import Split, stratified
 from advcli.errors import AdvcliError
 from advcli.model.black_box import Access
 from advcli.records import Checked, Progress, Score

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from advcli.data import images
-from advcli.data.dataset import to_eight_bits
+from advcli.data.decoded import to_eight_bits
 from advcli.explainers import Explainer
 from advcli.records import Prediction
 from advcli.report.difference import amplification, enlarged

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advcli.data.dataset import to_eight_bits
+from advcli.data.decoded import to_eight_bits
 from advcli.explainers import Explainer, ShownLayer, is_evidence
 from advcli.model.classifier import Classifier
 from advcli.records import Shift

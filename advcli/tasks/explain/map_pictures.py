@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advcli.data.dataset import to_eight_bits
+from advcli.data.decoded import to_eight_bits
 from advcli.explainers import Explainer
 from advcli.report.maps import (
     ends,

@@ -13,7 +13,7 @@ import numpy as np
 
 from advcli.backend import KerasLayer, Variable
 from advcli.data import images
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer, enlarge_maps
 from advcli.model.classifier import Classifier

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from advcli.data.class_order import has_names
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier
 from advcli.tasks.explain.explanation import Target, View

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from advcli import registry
-from advcli.data.dataset import Dataset, Images, decode
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images, decode
 from advcli.datasets import open_dataset
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import parse_json, read_text

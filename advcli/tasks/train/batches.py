@@ -7,7 +7,7 @@ import numpy as np
 
 from advcli.augmentations import augmented
 from advcli.backend import Tensor, tf
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.threat.rng import ImageRng
 from advcli.tracing import numpy_function
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from advcli.augmentations import augmented
 from advcli.backend import KerasLayer, Tensor, keras, tf
-from advcli.data.dataset import Images, stratified
+from advcli.data.decoded import Images
+from advcli.data.split import stratified
 from advcli.model.classifier import Classifier
 from advcli.model.introspection import called, replaced
 from advcli.threat.rng import ImageRng

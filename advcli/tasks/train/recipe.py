@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from advcli.augmentations import read as read_augmentations
-from advcli.data.dataset import Dataset, Images, Split, decode, split_off
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images, decode
+from advcli.data.split import Split, split_off
 from advcli.errors import UsageError
 from advcli.objectives import standard_objective
 from advcli.options import refuse_out_of_bounds

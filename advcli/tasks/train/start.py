@@ -9,7 +9,8 @@ import numpy as np
 
 from advcli.backend import KerasLayer, keras
 from advcli.data.class_order import has_names
-from advcli.data.dataset import Dataset, Images
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.model.new_head import with_new_head

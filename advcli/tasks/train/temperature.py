@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from advcli.backend import KerasLayer, keras, tf
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier, predicted_classes
 from advcli.model.introspection import called

@@ -6,7 +6,8 @@ from pathlib import Path
 from advcli import registry
 from advcli.augmentations import noise_augmentations
 from advcli.data.class_names import class_named
-from advcli.data.dataset import Dataset, decode
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import decode
 from advcli.errors import UsageError, nearest
 from advcli.model.load import load
 from advcli.model.own_content import labels_of

@@ -8,7 +8,8 @@ import numpy as np
 from advcli.attacks.fgsm import FGSM
 from advcli.attacks.pgd import PGD
 from advcli.backend import Tensor, tf
-from advcli.data.dataset import Images, stratified
+from advcli.data.decoded import Images
+from advcli.data.split import stratified
 from advcli.model.classifier import Classifier
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.train.distribution import Devices

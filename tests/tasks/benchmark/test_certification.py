@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from advcli.backend import Tensor, keras, tf
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.tasks.benchmark.randomized_smoothing import (

@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from advcli import registry
 from advcli.backend import keras, tf
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.errors import UsageError
 from advcli.model.load import load
 from advcli.records import Calibration, Progress, Record, Score, Verdicts

@@ -16,7 +16,7 @@ import foreign
 from advcli import registry
 from advcli.backend import keras
 from advcli.data import images
-from advcli.data.dataset import to_float
+from advcli.data.decoded import to_float
 from advcli.errors import AdvcliError
 from advcli.explainers import Explainer, enlarge_maps
 from advcli.files import png

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from advcli.backend import tf
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.errors import UsageError
 from advcli.tasks.train.batches import Batches, balanced_order, balanced_weights
 from advcli.tasks.train.checkpoint import Checkpoint

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.tasks.train.batches import Batches
 
 COUNT, SIZE = 50, 8

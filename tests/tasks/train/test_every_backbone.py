@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.data.dataset import Dataset, Images, Split
+from advcli.data.dataset import Dataset
+from advcli.data.decoded import Images
+from advcli.data.split import Split
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.recipe import Recipe, TrainingData

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from advcli import registry
-from advcli.data.dataset import decode
+from advcli.data.decoded import decode
 from advcli.datasets import find
 from advcli.model.load import load
 from conftest import Command

@@ -11,7 +11,7 @@ from test_from_a_model import data, request_for
 
 import foreign
 from advcli.backend import keras, tf
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.model.classifier import Classifier
 from advcli.model.load import load, wrap
 from advcli.records import Epoch

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from advcli.backend import KerasModel, Tensor, keras, tf
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.model.classifier import Classifier
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import find_devices

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from advcli.backend import keras
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier
 from advcli.model.load import load, wrap

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.recipe import TrainingData

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from advcli.backend import keras, tf
-from advcli.data.dataset import Images
+from advcli.data.decoded import Images
 from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier
 from advcli.tasks.train.distribution import find_devices
