@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from advcli.records import Prediction
+from advcli.report.canvas import Mark
 from advcli.report.lettering import Lettering
-from advcli.report.sheet import Drawing, Line, Mark, Numbers, Panel, Row, Sheet, Word
+from advcli.report.sheet import Line, Numbers, Panel, Row, Sheet, Word
+from advcli.report.sheet_drawing import Drawing
 
 BLUE, VERMILION = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
 LABELS = (
@@ -57,7 +59,7 @@ def draw(sheet: Sheet) -> np.ndarray:
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        sheet.draw(file)
+        Drawing(sheet).save(file)
     return np.asarray(Image.open(file).convert("RGB"))
 
 

@@ -9,6 +9,7 @@ from advcli.files import atomic, png
 from advcli.records import Explained, Flipped, Prediction
 from advcli.records.base import Fields
 from advcli.report.sheet import Sheet
+from advcli.report.sheet_drawing import Drawing
 from advcli.tasks.explain.adversarial_pairs import Pair
 from advcli.tasks.explain.contact_sheet import contact_sheet
 from advcli.tasks.explain.explanation import Explanation
@@ -51,7 +52,7 @@ def write_files(
     shown = list(explanations.values())
     sheet = contact_sheet(shown[0].file.name, shown, request.shared_scale, notes)
     with atomic.whole_file(_path(stem, SHEET)) as content:
-        sheet.draw(content)
+        Drawing(sheet).save(content)
     return sheet, records
 
 

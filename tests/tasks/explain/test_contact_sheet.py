@@ -10,7 +10,8 @@ from advcli.explainers import Explainer, ShownLayer
 from advcli.model.classifier import Classifier
 from advcli.records import Shift
 from advcli.report.maps import overlay_two_colours, spread
-from advcli.report.sheet import ORIGINAL, WRONG, Drawing, Line, Numbers
+from advcli.report.sheet import ORIGINAL, WRONG, Line, Numbers
+from advcli.report.sheet_drawing import Drawing
 from advcli.tasks.explain.adversarial_pairs import Pair
 from advcli.tasks.explain.contact_sheet import contact_sheet
 from advcli.tasks.explain.explanation import Explanation, Map, Target, View
