@@ -6,7 +6,7 @@ It writes FOLDER/port, and reads FOLDER/faults.json before each answer.
 
 It writes FOLDER/counts.json after each answer: the requests that it answered with scores, their images, and all
 requests. The faults are a list; each request takes the first one that is left: ``null`` for none, ``429``, ``500``,
-``slow``, ``nan``, ``short``, ``die``, ``moved``; ``repeat`` is one for all requests from then on.
+``slow``, ``nan``, ``short``, ``cut``, ``die``, ``moved``; ``repeat`` is one for all requests from then on.
 """
 
 import json
@@ -109,12 +109,14 @@ def _serve(model: Path, folder: Path, kind: str, port: int) -> None:
                 answers[0][0] = float("nan")
             if fault == "short":
                 answers = answers[:-1]
+            if fault == "cut":
+                return self._answer(200, {"predictions": answers}, {}, missing=20)
             if fault not in ("nan", "short", "slow"):
                 counts["answered"] += 1
                 counts["images"] += len(images)
             return self._answer(200, {"predictions": answers}, {})
 
-        def _answer(self, status: int, content: Any, headers: dict[str, str]) -> None:
+        def _answer(self, status: int, content: Any, headers: dict[str, str], missing: int = 0) -> None:
             (folder / "counts.tmp").write_text(json.dumps(counts))
             (folder / "counts.tmp").replace(folder / "counts.json")
             text = json.dumps(content).encode()
@@ -123,7 +125,8 @@ def _serve(model: Path, folder: Path, kind: str, port: int) -> None:
                 self.send_header(key, value)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(text)
+            self.wfile.write(text[: len(text) - missing])
+            self.close_connection = missing > 0
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     (folder / "port.tmp").write_text(str(server.server_address[1]))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from advcli import registry
 from advcli.backend import keras, tf
 from advcli.errors import UsageError
 from advcli.model.answer_cache import AnswerCache
-from advcli.model.black_box import BlackBox, ScoreFunction
+from advcli.model.black_box import BlackBox, ScoreFunction, Scores
 from advcli.model.classifier import Classifier
 from advcli.model.http_endpoint import HttpEndpoint
 from advcli.model.model_choice import ModelChoice
@@ -140,15 +141,16 @@ def test_a_fault_is_one_line(
 
 
 def test_a_server_that_is_busy_is_asked_again(advcli: Command, folder: Path, server: Serving) -> None:
-    server.fail(None, 429, 503, None, 429)
+    server.fail(None, 429, 503, None, 429, "cut")
     command = ("attack", folder / "pictures/0.png", "--attack", "square:queries=20", *BALL, *SIZE, "--json")
     began = time.monotonic()
     result = advcli(*command, "--model", server.address)
     (counted,) = records(result, "queried")
     assert counted["images"] == server.counts["images"]
-    assert server.counts["requests"] == counted["requests"] + 3
+    assert server.counts["requests"] == counted["requests"] + 4
     assert time.monotonic() - began > 3 * 0.2
     assert "answers 429 Too Many Requests" in result.stderr
+    assert "cannot be reached: IncompleteRead" in result.stderr
 
 
 def test_an_evaluation_whose_server_died_is_resumed_without_asking_twice(
@@ -261,6 +263,12 @@ def test_an_endpoint_is_explained_by_its_scores(advcli: Command, folder: Path, s
     [
         ('url = "ftp://host/x"', "not the address"),
         ('url = "https://me:secret@host/x"', "holds credentials"),
+        ('url = "http://host:99999999/x"', "is not a valid web address"),
+        ('url = "http://host:port/x"', "is not a valid web address"),
+        ('url = "http://[::1/x"', "is not a valid web address"),
+        ('url = "http://host/a b"', "a space is %20"),
+        ('url = "http://host/x"\nheaders = { "X Y" = "1" }', "the header 'X Y'"),
+        ('url = "http://host/x"\nheaders = { Token = "secret\\n" }', "the header 'Token'"),
         ('url = "https://host/x"\nbach = 3', "did you mean 'batch'"),
         ('url = "https://host/x"\nbatch = "3"', "batch has the wrong type"),
         ('url = "https://host/x"\nrequest = "{}"', "no place for images"),
@@ -496,6 +504,27 @@ def test_what_an_answer_is(values: Any, head: str, classes: int) -> None:
     assert (found.name, count) == (head, classes)
     if classes == 4:
         np.testing.assert_array_equal(box.ask(PROBE), [[0, 0, 0, 1], [1, 0, 0, 0]])
+
+
+def test_one_output_is_what_it_is_declared_to_be() -> None:
+    named: dict[Scores, str] = {"logits": "one logit", "probabilities": "inverse of its sigmoid"}
+    for scores, head in named.items():
+        box = BlackBox(ScoreFunction(answers([[0.2], [0.9]]), b"", 8, scores=scores), "mine", ())
+        assert box.open(PROBE)[0].name == head
+
+
+def test_what_changes_no_answer_is_not_part_of_an_endpoint_s_identity() -> None:
+    known = HttpEndpoint(url="https://host/x", image_size=8, scores="logits")
+    asked = {"batch": 4, "rate": 2.0, "retries": 1, "timeout": 3.0, "name": "m", "headers": {"Token": "1"}}
+    for option, value in asked.items():
+        assert replace(known, **{option: value}).open().identity == known.open().identity, option
+    for option, value in {
+        "url": "https://host/y",
+        "input_range": (0.0, 1.0),
+        "image": "png",
+        "labels": ("a", "b"),
+    }.items():
+        assert replace(known, **{option: value}).open().identity != known.open().identity, option
 
 
 def test_an_image_is_asked_about_once_a_batch() -> None:

@@ -267,6 +267,25 @@ def test_a_folder_is_measured_whole_but_for_a_model_of_its_own(greys: Path, capl
         assert all(dataset.labels[label] in split.name(i) for i, label in enumerate(split.labels))
 
 
+def test_two_arrays_are_the_same_data_only_if_they_are_equal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Files of one name and size, and a model of data that has no identity."""
+    found = {}
+    for name, value in (("a", 101), ("b", 102), ("c", 101)):
+        (tmp_path / name).mkdir()
+        labels = np.arange(40) % 2
+        np.savez(tmp_path / name / "all.npz", x=np.full((40, 8, 8), value, np.uint8), y=labels)
+        found[name] = find(str(tmp_path / name / "all.npz"))()
+    assert found["a"].identity == found["c"].identity != found["b"].identity
+    for recipe, images in (
+        ({"data": "/elsewhere/all.npz", "data_identity": found["c"].identity}, 8),
+        ({"data": "/elsewhere/all.npz", "data_identity": found["b"].identity}, 40),
+        ({"data": "digits", "data_identity": ""}, 40),
+    ):
+        measured = measured_part(found["a"], str(tmp_path / "a" / "all.npz"), [("m", recipe)])
+        assert len(measured.test) == images, recipe
+    assert "digits" not in caplog.text
+
+
 def test_the_command_measures_all_of_it_and_a_class_of_one_image(advcli: Command, greys: Path, tmp_path: Path) -> None:
     quick = ("--epochs", 1, "--backbone", "linear", "--objective", "clean", "--augment", "none", "--image-size", 8)
     trained = advcli("train", "--data", greys, *quick, "--out", "run")

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 import advcli
+from advcli import registry
 from advcli.backend import KerasModel, Tensor, keras
 from advcli.errors import AdvcliError, UsageError
-from advcli.records import Attacked, Epoch, Score, Trained
+from advcli.records import Attacked, Checked, Epoch, Score, Trained
 from advcli.tasks.attack.request import Request as AttackRequest
 from advcli.tasks.benchmark.request import Request
 from advcli.tasks.explain.request import Request as ExplainRequest
@@ -127,6 +128,26 @@ def test_arrays_are_explained(model: KerasModel, images: np.ndarray) -> None:
     assert maps["saliency"].std() > 0
 
 
+def test_maps_of_an_array_are_of_the_predicted_classes(model: KerasModel, images: np.ndarray) -> None:
+    maps = advcli.explain(images[:3], model=model, methods=["saliency"], input_range="0,255", seed=1)
+    classifier = advcli.load(model, input_range="0,255")
+    pixels = images[:3] / np.float32(255)
+    saliency = registry.build("explainers", "saliency")
+    expected, other = (
+        saliency(classifier, pixels, (classifier.classes(pixels) + shift) % 4, 1, None) for shift in (0, 1)
+    )
+    assert isinstance(maps, dict)
+    np.testing.assert_allclose(maps["saliency"], expected, rtol=1e-5)
+    assert not np.allclose(other, expected, rtol=0.1)
+
+
+def test_arrays_pass_the_checks_of_an_evaluation(model: KerasModel, images: np.ndarray) -> None:
+    predicted = model.predict(images.astype(np.float32), verbose=0).argmax(axis=1)
+    found = advcli.benchmark(model, data=(images, predicted), attacks=["fgsm"], eps="4/255", input_range="0,255")
+    checks = found.of(Checked)
+    assert checks and not [each for each in checks if "training" in each.check and each.verdict != "PASS"]
+
+
 def test_training_returns_the_epochs_and_the_run(tmp_path: Path) -> None:
     records = advcli.train(
         data="digits", backbone="linear", objective="clean", epochs=2, limit=100, out=str(tmp_path / "run")
@@ -221,6 +242,17 @@ SHOWN = ExplainRequest(files=(Path("x.png"),))
         (lambda: advcli.attack(PAIR, [0.5, 0], model=small(), input_range="0,1"), "from 0.0 to 0.5"),
         (lambda: advcli.attack(PAIR, [float("nan"), 0], model=small(), input_range="0,1"), "from nan to nan"),
         (lambda: advcli.attack(PAIR, ["1", "cat"], model=small(), input_range="0,1"), "no class 'cat'"),
+        (lambda: advcli.attack(PAIR, model=small(), input_range="0,1", surrogate="linear"), "surrogate is no option"),
+        (lambda: advcli.attack(PAIR, model=small(), input_range="0,1", minimal=True), "minimal is no option"),
+        (lambda: advcli.attack(PAIR, model=small(), input_range="0,1", label="1"), "label is no option"),
+        (lambda: advcli.attack(PAIR, model=small(), input_range="0,1", batch=4), "batch is no option"),
+        (lambda: advcli.attack(PAIR, model=small(), input_range="0,1", attack="universal"), "for many images"),
+        (
+            lambda: advcli.attack(PAIR, model=small(), input_range="0,1", attack="sparse-rs", norm="l0", eps=99),
+            "is more than any",
+        ),
+        (lambda: advcli.explain(PAIR, model=small(), input_range="0,1", classes=["1"]), "classes is no option"),
+        (lambda: advcli.explain(PAIR, model=small(), input_range="0,1", attack="fgsm"), "attack is no option"),
         (lambda: advcli.load("linear", input_range="0"), "--input-range"),
         (lambda: advcli.train(data="digits", epocs=3), "did you mean 'epochs'"),
         (lambda: advcli.attack(ASKED, eps=0.1), "eps is an option"),  # pyright: ignore[reportCallIssue, reportArgumentType]  the mistake

@@ -79,7 +79,7 @@ class Dataset:
         augment: the default augmentations for training, which preserve the class of an image.
         order: the sort order of the folder names that numbers the classes; None if the data defines the numbers.
         whole: all images in their order, if ``test`` is a part of them that was set aside here.
-        identity: a hash of the names and sizes of these files, wherever they are.
+        identity: a hash that the same files have wherever they are; empty if it is not known.
         faults: what is wrong with some of the classes.
         left_out: the files that are not read.
         given: corrupted versions of the test images.

@@ -81,11 +81,11 @@ def identity_of_files(files: Sequence[Path]) -> str:
     return identity((file.name, file.stat().st_size) for file in files)
 
 
-def identity(sizes: Iterable[tuple[str, int]]) -> str:
-    """Return a hash of names with their sizes in bytes."""
+def identity(parts: Iterable[tuple[str, int]]) -> str:
+    """Return a hash of names, each with a size in bytes or a checksum."""
     digest = hashlib.sha256()
-    for name, size in sizes:
-        digest.update(f"{name} {size}\n".encode())
+    for name, number in parts:
+        digest.update(f"{name} {number}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -115,8 +115,12 @@ def edge_of(tree: Tree, names: Sequence[str]) -> int:
 
 def edge_of_split(split: Split) -> int:
     """Choose a size from some of the images, which have to be decoded for it."""
-    few = np.linspace(0, len(split) - 1, min(8, len(split)), dtype=int)
-    return usual_edge([min(split.read(int(i)).shape[:2]) for i in few])
+    sides = []
+    for index in np.linspace(0, len(split) - 1, min(8, len(split)), dtype=int).tolist():
+        # A damaged image is reported when all are decoded.
+        with contextlib.suppress(AdvcliError, OSError):
+            sides.append(min(split.read(index).shape[:2]))
+    return usual_edge(sides)
 
 
 def usual_edge(sides: Sequence[int]) -> int:

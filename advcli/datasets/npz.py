@@ -1,14 +1,16 @@
 """An .npz file with the arrays x_train, y_train, x_test and y_test, or fewer; class_names if you like."""
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from advcli.data.dataset import Dataset, single_images
 from advcli.data.split import Split, set_aside
 from advcli.datasets._arrays import WHOLE, read_npz
-from advcli.datasets._files import existing, title
+from advcli.datasets._files import existing, identity, title
 from advcli.datasets._layout import Layout
 from advcli.errors import UsageError
 
@@ -56,6 +58,7 @@ class Npz:
             # It is unknown which augmentations preserve the classes of this data.
             augment=(),
             whole=whole,
+            identity="" if whole is None else _identity(path),
             indexed=indexed,
             faults=() if whole is None else single_images(whole, names),
         )
@@ -68,6 +71,12 @@ def _splits(parts: Mapping[str, Split]) -> tuple[Split, Split, Split | None]:
         return *set_aside(whole), whole
     *learnt, measured = parts.values()
     return (learnt[0] if learnt else measured.take(np.arange(0))), measured, None
+
+
+def _identity(path: Path) -> str:
+    """Return a hash of the names of the arrays and of the checksums that the file has of them."""
+    with zipfile.ZipFile(path) as packed:
+        return identity((entry.filename, entry.CRC) for entry in packed.infolist())
 
 
 COMPONENT = Npz

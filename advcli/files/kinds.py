@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import Literal
-from urllib.parse import urlsplit
 
 from advcli.errors import AdvcliError, UsageError
+from advcli.files.address import address_in
 from advcli.files.bounded import Archive, open_file
 from advcli.files.formats import format_of
 
@@ -147,11 +147,6 @@ _TEXTS: tuple[tuple[str, FileKind], ...] = (
     (r"(<\?xml.*?\?>\s*)?<net\b", FileKind("an OpenVINO model", advice=_TO_ONNX, after="model")),
     (r"model_checkpoint_path:", _CHECKPOINT_PART),
 )
-# Web addresses that name a file or a page about a model, not an endpoint that answers.
-_FILE_ADDRESS = re.compile(
-    r"\.(keras|h5|hdf5|tflite|onnx|pt|pth|ckpt|safetensors|pb|zip|tar|gz|tgz|npz|npy|png|jpe?g)$", re.IGNORECASE
-)
-_HUBS = ("tfhub.dev", "huggingface.co", "kaggle.com", "www.kaggle.com", "github.com", "drive.google.com")
 
 
 def kind_of(path: Path) -> FileKind | None:
@@ -203,25 +198,6 @@ def kind_of_content(head: bytes, name: PurePath | None = None) -> FileKind | Non
     if re.search(r"\.data-\d{5}-of-\d{5}$", name.name):
         return _CHECKPOINT_PART
     return _text_kind(head, suffix) if _is_text(head) else None
-
-
-def address_in(value: object) -> str:
-    """Return the web address that a value is, also one that became a path; empty if it is none."""
-    found = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}([^/].*)", str(value), re.DOTALL)
-    return f"{found[1]}://{found[2]}" if found else ""
-
-
-def refuse_file_address(address: str) -> None:
-    """Refuse an address that cannot be an endpoint, because it names a file or a page of a hub.
-
-    Raises:
-        UsageError: it is one.
-    """
-    parts = urlsplit(address)
-    file = _FILE_ADDRESS.search(parts.path)
-    if parts.scheme not in ("http", "https") or file or parts.hostname in _HUBS:
-        what = "the web address of a file" if file else "a web address of models, not of an endpoint"
-        raise UsageError(f"'{address}' is {what}", "download the model, and give the file or folder")
 
 
 def refuse_other_kind(path: Path, takes: Collection[Use], wanted: str, hint: str = "") -> None:

@@ -104,7 +104,7 @@ def attack(
         model: the attacked model; several are attacked together, and an array's verdicts are those of the first.
         progress: called with the progress.
         options: the other options of ``advcli attack``; of an array ``attack``, ``norm``, ``eps``, ``target``,
-            ``start``, ``mask``, ``seed`` and those of the model.
+            ``start``, ``mask``, ``queries``, ``seed`` and those of the model.
 
     Returns:
         The records of the files that are written; of an array the adversarial images.

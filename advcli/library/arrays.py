@@ -1,27 +1,34 @@
 """Attacks on and explanations of images in memory, without files."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from advcli import registry
+from advcli.attacks import Universal
 from advcli.data import images as image_files
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
+from advcli.model.failures import reporting_failures
 from advcli.model.model_choice import load_all
+from advcli.options import changed_options, options_of
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.ensemble import ensemble_of
 from advcli.search.image_batches import read_mask
-from advcli.search.threat_defaults import threat_for
 from advcli.tasks.attack.request import Request as AttackRequest
+from advcli.tasks.attack.validate import choose
 from advcli.tasks.explain.request import Request as ExplainRequest
-from advcli.tasks.request import DEFAULT_ATTACKS
+from advcli.tasks.request import ModelOptions
 
 # The class of each image: whole numbers, which may be floats; or names too.
 Indices = np.ndarray | Sequence[float] | Sequence[np.integer]
 Labels = Indices | Sequence[str]
+
+# What stands for the images and the model, and the options that an array has in common with files.
+_OF_MODELS = {"files", "model", *options_of(ModelOptions)}
+_OF_ATTACKS = {"attack", "norm", "eps", "target", "start", "mask", "queries", "seed"}
+_OF_EXPLANATIONS = {"methods", "layer", "seed"}
 
 
 @dataclass(frozen=True)
@@ -49,10 +56,11 @@ def attack_array(request: AttackRequest, images: np.ndarray, labels: Labels | No
     """Attack an array: (N, H, W, C) or (N, H, W) images, (N,) true classes; None means the predicted ones.
 
     Raises:
-        UsageError: the images are no images for the model, a label is no class, or the mask is a folder or empty.
+        UsageError: the images are no images for the model, a label is no class, the mask is a folder or empty, or an
+            option is for files only.
     """
+    _refuse_ignored(request, _OF_ATTACKS)
     pixels = _in_unit_range(images)
-    choice = request.choose(request.models[0])
     classifiers = load_all(request.choose_models(), lambda: pixels.shape[1:3])
     classifier = classifiers[0]
     if not len(pixels) or pixels.shape[-1] != classifier.channels:
@@ -63,19 +71,35 @@ def attack_array(request: AttackRequest, images: np.ndarray, labels: Labels | No
             "one image is image[None]",
         )
     crafted_on = classifier if len(classifiers) == 1 else ensemble_of(classifiers)
-    spec = request.attack or DEFAULT_ATTACKS[choice.access]
-    threat = threat_for(choice.recipe, request.norm, request.eps)
-    if request.target is not None:
-        threat = replace(threat, target=classifier.index(request.target))
-    before = classifier.predicted(pixels) if labels is None else classifier.classes(pixels)
-    true = before if labels is None else _classes(labels, classifier, len(pixels))
+    # Only now is it known whether a black box returns scores, or classes alone.
+    chosen = choose(request, classifier.access)
+    search, threat = chosen.search, chosen.threat
+    if isinstance(search, Universal):
+        raise UsageError(f"'{chosen.spec}' crafts one perturbation for many images, a file", "attack image files")
+    if chosen.target is not None:
+        threat = replace(threat, target=classifier.index(chosen.target))
+    if search.bounded:
+        threat.refuse_impossible(pixels.shape[1:])
     start = None if request.start is None else image_files.read(request.start, classifier.channels)
-    compiled = CompiledAttack(crafted_on.inference_copy, registry.build("attacks", spec), threat, request.seed, start)
-    found = compiled.search(pixels, true, _masks(request.mask, pixels))
-    predicted = found.predicted if crafted_on is classifier else classifier.classes(found.points)
+    compiled = CompiledAttack(crafted_on.inference_copy, search, threat, request.seed, start)
+    with reporting_failures([classifier.model]):
+        before = classifier.predicted(pixels) if labels is None else classifier.classes(pixels)
+        true = before if labels is None else _classes(labels, classifier, len(pixels))
+        found = compiled.search(pixels, true, _masks(request.mask, pixels))
+        predicted = found.predicted if crafted_on is classifier else classifier.classes(found.points)
     # What the model gets wrong without an attack is fooled by none.
     wrong, now = (np.asarray(threat.is_adversarial_class(each, true)) for each in (before, predicted))
     return Adversarial(found.points, predicted, now & ~wrong, found.queries)
+
+
+def _refuse_ignored(request: AttackRequest | ExplainRequest, used: Collection[str]) -> None:
+    """Refuse options that make no difference to an array.
+
+    Raises:
+        UsageError: one is given.
+    """
+    for name in sorted(changed_options(request) - _OF_MODELS - set(used)):
+        raise UsageError(f"{name} is no option of a call with an array", "give image files, or leave it out")
 
 
 def _classes(labels: Labels, classifier: Classifier, count: int) -> np.ndarray:
@@ -120,8 +144,9 @@ def explain_array(request: ExplainRequest, images: np.ndarray) -> dict[str, np.n
     """Explain the predicted class of each image of an array: (N, H, W, C) or (N, H, W) -> maps of each method.
 
     Raises:
-        UsageError: the images are no images, or a method is not suitable.
+        UsageError: the images are no images, a method is not suitable, or an option is for files only.
     """
+    _refuse_ignored(request, _OF_EXPLANATIONS)
     from advcli.explainers import enlarge_maps
     from advcli.tasks.explain.default_methods import suitable
     from advcli.tasks.explain.validate import build_explainers
@@ -133,11 +158,12 @@ def explain_array(request: ExplainRequest, images: np.ndarray) -> dict[str, np.n
     classifier = choice.load(lambda: pixels.shape[1:3])
     chosen = explainers if request.methods else suitable(explainers, classifier)
     pixels = np.asarray(classifier.fit(pixels))
-    classes = classifier.predict(pixels).argmax(axis=1)
     found = {}
-    for method, explainer in chosen.items():
-        maps = explainer(classifier, pixels, classes, request.seed, None)
-        found[method] = maps if explainer.kind == "picture" else enlarge_maps(maps, classifier.image_size)
+    with reporting_failures([classifier.model]):
+        classes = classifier.predict(pixels).argmax(axis=1)
+        for method, explainer in chosen.items():
+            maps = explainer(classifier, pixels, classes, request.seed, None)
+            found[method] = maps if explainer.kind == "picture" else enlarge_maps(maps, classifier.image_size)
     return found
 
 

@@ -83,13 +83,5 @@ def save_arrays(
     names = request_from(ModelOptions, own).choose(models[0]).load().labels
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     path = Path(folder) / "arrays.npz"
-    # The file has a training set, which a benchmark does not read.
-    np.savez(
-        path,
-        x_train=images[:1],
-        y_train=labels[:1],
-        x_test=images,
-        y_test=labels,
-        labels=np.array(names),
-    )
+    np.savez(path, x_test=images, y_test=labels, labels=np.array(names))
     return str(path)

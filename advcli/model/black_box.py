@@ -262,7 +262,8 @@ class BlackBox:
         tolerance = self.function.tolerance
         bounded = bool(answers.min() >= 0 and answers.max() <= 1)
         if self._classes == 1:
-            return _ONE_SIGMOID if bounded else Head(output_head.ONE_LOGIT, single=True)
+            is_probability = self.function.scores == "probabilities" or (bounded and not self.function.scores)
+            return _ONE_SIGMOID if is_probability else Head(output_head.ONE_LOGIT, single=True)
         if self.function.scores == "logits":
             return LOGITS
         sums = answers.sum(axis=1)

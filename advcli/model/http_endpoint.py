@@ -7,14 +7,14 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_type_hints
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.files.address import split_address
 from advcli.files.bounded import parse_json, read_text
 from advcli.files.download import offline
 from advcli.model.black_box import Access, ScoreFunction
@@ -22,8 +22,12 @@ from advcli.model.http_session import HttpSession
 from advcli.parsing import read_index
 from advcli.records.base import Json
 
+_HEADER, _HEADER_VALUE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"), re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 _HERE = ("localhost", "127.0.0.1", "::1")
 _ONE, _SEVERAL = "${image}", "${images}"
+# What the scores depend on; the other options say how it is asked, and may change while an evaluation is resumed.
+_OF_REQUESTS = ("url", "method", "request", "image", "image_size", "channels", "input_range")
+_OF_ANSWERS = ("response", "scores", "labels")
 _WHAT = "an endpoint is https://HOST/v1/models/MODEL:predict, or a .toml file with its url"
 
 
@@ -68,7 +72,7 @@ class HttpEndpoint:
     name: str = ""
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+        parts = split_address(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"'{self.url}' is not the address of an endpoint", _WHAT)
         if parts.username or parts.password:
@@ -96,7 +100,7 @@ class HttpEndpoint:
         Raises:
             UsageError: it is no address of one.
         """
-        parts = urlsplit(url)
+        parts = split_address(url)
         path = parts.path.removeprefix("/v1/models/").removesuffix(":predict").strip("/")
         host = parts.netloc.rpartition("@")[2]
         return cls(url=url, name=f"{host}/{path}" if path else host)
@@ -136,10 +140,10 @@ class HttpEndpoint:
             return self._scores(session.send(self._body(images)))
 
         max_batch = 1 if _ONE in self.request else self.batch
-        options = {each.name: getattr(self, each.name) for each in fields(self)}
+        identity = {name: getattr(self, name) for name in (*_OF_REQUESTS, *_OF_ANSWERS)}
         return ScoreFunction(
             ask,
-            json.dumps(options, sort_keys=True).encode(),
+            json.dumps(identity, sort_keys=True).encode(),
             self.image_size or None,
             self.channels,
             self.input_range or ((0.0, 255.0) if self.image == "png" else None),
@@ -159,6 +163,12 @@ class HttpEndpoint:
             return os.environ[match[1]]
 
         filled = {key: re.sub(r"\$\{(\w+)\}", value, text) for key, text in self.headers.items()}
+        for key, text in self.headers.items():
+            if not _HEADER.fullmatch(key) or not _HEADER_VALUE.fullmatch(filled[key]):
+                # Its value may be a password.
+                message = f"the header '{key}' of '{self.name}' holds a line break, or a character that no header has"
+                variables = re.findall(r"\$\{(\w+)\}", text)
+                raise UsageError(message, f"look at {', '.join(variables)}" if variables else "write it in one line")
         return {"Content-Type": "application/json", **filled}
 
     def _body(self, images: np.ndarray) -> bytes:

@@ -95,6 +95,9 @@ class HttpSession:
             self._connection.request(self.method, target, body, dict(self.headers))
             answer = self._connection.getresponse()
             content = answer.read(_LONGEST_ANSWER + 1)
+            if answer.length and len(content) <= _LONGEST_ANSWER:
+                # The server closed the connection before the length that it announced.
+                raise http.client.IncompleteRead(content, answer.length)
             if len(content) > _LONGEST_ANSWER:
                 raise AdvcliError(f"'{self.name}' answers with more than {_LONGEST_ANSWER // 1_000_000} MB")
             return answer.status, answer.headers, content

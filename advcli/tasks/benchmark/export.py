@@ -35,7 +35,7 @@ def refuse_existing(folder: Path, overwrite: bool) -> None:
 
 
 def export(
-    request: Request, folder: Path, shard: Shard, shape: ImageShape | None = None
+    request: Request, folder: Path, shard: Shard, memory: int | None, shape: ImageShape | None = None
 ) -> Iterator[Exported | Progress]:
     """Write every image under every corruption: FOLDER/corruption/severity/class/image.png, and the class names.
 
@@ -46,6 +46,7 @@ def export(
         request: the data and the corruptions.
         folder: where the images are written.
         shard: the part of the images.
+        memory: how many bytes of decoded images may be held in memory.
         shape: size and channels of the model's images, if there is a model.
     """
     yield Progress("loading the data", 0, 0)
@@ -54,7 +55,7 @@ def export(
     rows = shard.rows(len(sample))
     side = request.edge or dataset.edge
     size, channels = shape or ((side, side), dataset.channels)
-    images = decode(sample.take(rows), size, channels, request.skip_bad, fit=request.fit)
+    images = decode(sample.take(rows), size, channels, request.skip_bad, memory, request.fit)
     if images.places is not None:
         rows = rows[images.places]
     classes = folder_names(dataset.labels, "class")

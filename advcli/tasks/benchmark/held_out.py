@@ -49,7 +49,7 @@ def _trained_on(recipe: Mapping[str, Json], dataset: Dataset, data: str) -> bool
     before = recipe.get("data", "")
     if not before:
         return False
-    if recipe.get("data_identity", "") == dataset.identity:
+    if dataset.identity and recipe.get("data_identity") == dataset.identity:
         return True
     before, now = _path(before), _path(data)
     if before.exists():

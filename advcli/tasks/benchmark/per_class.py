@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from advcli.model.classifier import UNDEFINED
 from advcli.records import ClassScore, Confused, Transferred
 from advcli.records.base import Fields, Json
 from advcli.report.confusion import MOST_CLASSES, Confusion
@@ -43,7 +44,8 @@ def confusions(plan: Plan, results: Results) -> Iterator[Confused]:
                 # Images that are wrong when clean are not attacked.
                 clean = results.predicted(subject.name, CLEAN)[plan.rows]
                 predicted = np.where(predicted == UNKNOWN, clean, predicted)
-            wrong = predicted != labels
+            # NaN is no class.
+            wrong = (predicted != labels) & (predicted != UNDEFINED)
             pairs = Counter(zip(labels[wrong].tolist(), predicted[wrong].tolist(), strict=True))
             for (label, taken_for), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:_CONFUSIONS]:
                 yield Confused(
@@ -74,7 +76,7 @@ def confusion_tables(plan: Plan, results: Results) -> Iterator[Confusion]:
         for worst in largest.values() if plan.has_clean else ():
             predicted = results.predicted(subject.name, CLEAN)[plan.rows].copy()
             for attack in worst.attacks:
-                fooled = (predicted == labels) & ~results.correct(subject.name, CLEAN, attack)[plan.rows]
+                fooled = (predicted == labels) & results.fooled(subject.name, CLEAN, attack)[plan.rows]
                 predicted[fooled] = results.predicted(subject.name, attack)[plan.rows][fooled]
             yield _confusion(subject, worst.place, labels, predicted)
 

@@ -106,6 +106,10 @@ class Results:
             return correct & ((predicted == labels) | (predicted == UNKNOWN) | (predicted == UNDEFINED))
         return predicted == labels
 
+    def fooled(self, model: str, clean: Perturbation, attack: Perturbation) -> np.ndarray:
+        """Return which images an attack fooled a model on: those that are correct only without it: -> (N,) bool."""
+        return self.correct(model, clean) & ~self.correct(model, clean, attack)
+
     def undefined(self, model: str, perturbation: Perturbation, rows: np.ndarray) -> int:
         """Count the images for which a model returned NaN."""
         return int((self.predicted(model, perturbation)[rows] == UNDEFINED).sum())

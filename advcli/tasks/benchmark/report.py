@@ -18,7 +18,7 @@ from advcli.tasks.benchmark.per_class import confusion_tables
 from advcli.tasks.benchmark.perturb import searched
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Plan, above_zero
-from advcli.tasks.benchmark.predictions import UNKNOWN, Results
+from advcli.tasks.benchmark.predictions import Results
 from advcli.threat.spelling import spell_perturbation
 
 if TYPE_CHECKING:
@@ -141,9 +141,7 @@ def _shown(prepared: Prepared) -> list[Perturbation]:
 
 def _fooled_images(model: EvaluatedModel, results: Results, attack: Perturbation) -> np.ndarray:
     """Choose images for which an attack fooled the model, of as many classes as possible."""
-    correct = results.correct(model.name, CLEAN)[model.rows]
-    predicted = results.predicted(model.name, attack)[model.rows]
-    fooled = np.flatnonzero(correct & (predicted != UNKNOWN) & (predicted != model.labels))
+    fooled = np.flatnonzero(results.fooled(model.name, CLEAN, attack)[model.rows])
     _, first = np.unique(model.labels[fooled], return_index=True)
     chosen = [*np.sort(first), *np.setdiff1d(np.arange(len(fooled)), first)][:_EXAMPLES]
     return model.rows[fooled[np.array(chosen, dtype=np.int64)]]

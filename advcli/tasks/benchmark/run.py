@@ -24,7 +24,7 @@ from advcli.tasks.benchmark.numbering import refuse_mixed
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import Subject
 from advcli.tasks.benchmark.predictions import Results
-from advcli.tasks.benchmark.read_results import read_protocol
+from advcli.tasks.benchmark.read_results import models_of, read_protocol
 from advcli.tasks.benchmark.report import ReportFiles, write_report
 from advcli.tasks.benchmark.request import Execution, Request, Shard
 from advcli.tasks.benchmark.results_file import Journal
@@ -72,7 +72,7 @@ def evaluate(request: Request, how: Execution | None = None) -> Iterator[Record 
     check_export(request, how)
     if request.models or how.export is None:
         return run(request, how, note)
-    return export(request, how.export, how.shard)
+    return export(request, how.export, how.shard, bytes_of(how.memory))
 
 
 def _resumed(file: Path, summary: Request, how: Execution) -> Iterator[Record | Progress]:
@@ -99,7 +99,7 @@ def _merged(summary: Request, how: Execution) -> Iterator[Record | Progress]:
     refuse_recorded_permission(protocols[0].options, summary.unsafe_load, files[0])
     request = Request.from_json(protocols[0].options, f"line 1 of '{files[0]}'").summed_up_as(summary)
     refuse_changed(protocols[0], request.requirements_file, files[0])
-    check_whole(request, how, loads=False)
+    check_whole(request, how, [model.name for model in models_of(protocols[0])])
     return merge(files, request, how)
 
 
@@ -135,7 +135,7 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
     if files is not None and how.resume is not None:
         files.find_stored(results)
     if how.export is not None:
-        yield from _export(prepared, how.export)
+        yield from _export(prepared, how.export, bytes_of(how.memory))
     if journal is not None and how.evidence is not None:
         file = prepared.request.requirements_file
         begin_evidence(how.evidence, journal.path, prepared.protocol, file.text if file else None)
@@ -167,14 +167,14 @@ def run(request: Request, how: Execution, note: str = "", data: str = "") -> Ite
         finish_evidence(how.evidence, journal.path)
 
 
-def _export(prepared: Prepared, folder: Path) -> Iterator[Record | Progress]:
+def _export(prepared: Prepared, folder: Path, memory: int | None) -> Iterator[Record | Progress]:
     first, *others = prepared.models
     if not prepared.request.corruptions:
         return
     if any(model.size != first.size for model in others):
         height, width = first.size[0]
         log.info("the exported images are of %d x %d pixels, as '%s' takes them", height, width, first.name)
-    yield from export(prepared.request, folder, prepared.shard, first.size)
+    yield from export(prepared.request, folder, prepared.shard, memory, first.size)
 
 
 def _adversarial_files(prepared: Prepared, how: Execution) -> AdversarialFiles | None:

@@ -83,7 +83,7 @@ def _fooled_by(plan: Plan, results: Results, model: str, attack: Perturbation) -
     """Count the images that each member of a suite fooled; None for other attacks, and for older results."""
     if not isinstance(attack.method, Suite):
         return None
-    fooled = (results.correct(model, CLEAN) & ~results.correct(model, CLEAN, attack))[plan.rows]
+    fooled = results.fooled(model, CLEAN, attack)[plan.rows]
     numbers = results.members(model, attack)[plan.rows][fooled]
     if (numbers == UNKNOWN).any():
         return None

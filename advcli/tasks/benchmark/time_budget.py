@@ -23,20 +23,40 @@ _FIRST = 8
 
 @dataclass
 class _Candidate:
-    """An attack on a model, and its success so far."""
+    """An attack on a model, and its success so far.
+
+    The time of the first batch includes tracing: it counts only until there is another.
+    """
 
     model: EvaluatedModel
     attack: Perturbation
     worst: Worst
     tried: int = 0
     fooled: int = 0
+    batches: int = 0
+    timed: int = 0
     seconds: float = 0.0
     search: Searched | None = field(default=None, repr=False)
 
     @property
     def promise(self) -> float:
         """The expected number of fooled images a second: infinite before the first batch."""
-        return (self.fooled + 1) / (self.tried + 2) * self.tried / self.seconds if self.tried else np.inf
+        return (self.fooled + 1) / (self.tried + 2) / self.seconds_per_image if self.tried else np.inf
+
+    @property
+    def seconds_per_image(self) -> float:
+        """The time that the attack takes for an image."""
+        return self.seconds / self.timed
+
+    def count(self, images: int, fooled: int, seconds: float) -> None:
+        """Count a batch."""
+        if self.batches == 1:
+            self.timed, self.seconds = 0, 0.0
+        self.batches += 1
+        self.timed += images
+        self.seconds += seconds
+        self.tried += images
+        self.fooled += fooled
 
     def left(self, results: Results) -> np.ndarray:
         """List the images that are still correct and that this attack has not tried."""
@@ -83,7 +103,7 @@ def spend(
             rows = best.left(results)
             size = batch if best.tried else min(_FIRST, batch)
             if best.tried:
-                fits = int((end - now) / (best.seconds / best.tried))
+                fits = int((end - now) / best.seconds_per_image)
                 size = max(1, min(size, fits))
             yield from _try(plan, best, rows[:size], results, keep, batch, store)
 
@@ -111,10 +131,7 @@ def _try(
     if store is not None:
         store(model, attack, places, labels, found)
     add(plan, model, attack, rows, labels, found.scores, results, keep, spent, members=found.members)
-    # The time of the first batch includes tracing, so it is no estimate.
-    candidate.tried += len(rows)
-    candidate.fooled += int(((predicted != labels) & (predicted != UNDEFINED)).sum())
-    candidate.seconds += spent
+    candidate.count(len(rows), int(((predicted != labels) & (predicted != UNDEFINED)).sum()), spent)
 
 
 def _progress(results: Results, candidate: _Candidate, spent: float, seconds: float) -> Progress:

@@ -14,7 +14,7 @@ from advcli.tasks.benchmark.per_class import transferred
 from advcli.tasks.benchmark.perturb import searched
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.plan import Plan
-from advcli.tasks.benchmark.predictions import Results
+from advcli.tasks.benchmark.predictions import UNKNOWN, Results
 from advcli.tasks.benchmark.repeats import first_wrong
 from advcli.threat.spelling import spell_perturbation
 
@@ -68,7 +68,7 @@ def _transferred(
 
 
 def _known(results: Results, model: str, attack: Perturbation, crafted_on: str, rows: np.ndarray) -> bool:
-    return bool((results.predicted(model, attack, crafted_on)[rows] >= 0).all())
+    return bool((results.predicted(model, attack, crafted_on)[rows] != UNKNOWN).all())
 
 
 def _scaling(classifier: Classifier) -> Classifier:

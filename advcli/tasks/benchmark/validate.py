@@ -154,21 +154,21 @@ def refuse_blind_attacks(request: Request, models: Sequence[tuple[Access, str]])
             refuse_blind(search, spec, access, name, threat)
 
 
-def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None:
+def check_whole(request: Request, how: Execution, recorded: Sequence[str] | None = None) -> None:
     """Refuse what cannot be measured, once the models are known.
 
     Args:
         request: the resolved options.
         how: the options of the run.
-        loads: whether the models are loaded.
+        recorded: the names of the models if their results are only read; the models may be elsewhere then.
 
     Raises:
         UsageError: the request is invalid.
     """
     gives = bool(request.given)
+    loads = recorded is None
     if loads:
         gives |= hasattr(find(request.data, request.class_order), "gives_perturbations")
-        _ = request.choices
         if request.choose_surrogate() is None:
             refuse_blind_attacks(request, [(choice.access, choice.name) for choice in request.choices])
     methods = {spec: registry.build("attacks", spec) for spec in request.attacks}
@@ -206,10 +206,11 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
         raise UsageError("ray is not installed", 'pip install "advcli[ray]"')
     if how.ray is not None and how.shard.of > 1:
         raise UsageError("--ray divides the work into shards itself", "leave --shard out")
-    names = [*dict.fromkeys(choice.name for choice in request.choices), *request.models] if loads else []
+    names = list(recorded or dict.fromkeys(choice.name for choice in request.choices))
+    known = [*names, *request.models]
     relative_to = request.relative_to
-    if relative_to is not None and names and relative_to not in names:
-        raise UsageError(f"--relative-to names no model that is measured: '{relative_to}'", nearest(relative_to, names))
+    if relative_to is not None and relative_to not in known:
+        raise UsageError(f"--relative-to names no model that is measured: '{relative_to}'", nearest(relative_to, known))
     # Which perturbations are given is known when the data are read.
     if request.requirements_file is not None and how.budget is not None:
         raise UsageError(
@@ -218,6 +219,4 @@ def check_whole(request: Request, how: Execution, *, loads: bool = True) -> None
     if request.has_clean:
         refuse_missing_worst(request.requirements_file, request.perturbations)
     if not gives or not loads:
-        refuse_unmeasured(
-            request.summary.gates, request.perturbations, request.by, [each.name for each in request.choices]
-        )
+        refuse_unmeasured(request.summary.gates, request.perturbations, request.by, names)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from advcli.errors import AdvcliError
@@ -61,8 +62,9 @@ class CheckCache:
             log.warning("the check is not kept: %s", error.message)
 
     def _key(self, spec: str) -> str:
-        return f"{spec} seed={self.seed} model={self._fingerprint()}"
+        return f"{spec} seed={self.seed} model={self._fingerprint}"
 
+    @cached_property
     def _fingerprint(self) -> str:
         if self.model is None:
             return ""

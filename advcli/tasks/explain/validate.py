@@ -78,13 +78,13 @@ def refuse_black_box(request: Request, black_box: str | None) -> None:
 
 
 def comparison_model(request: ModelOptions, value: str) -> ModelChoice:
-    """Choose a model to compare with; options about the first model's file hold for it too, unless it is a run.
+    """Choose a model to compare with; options about the first model's file hold for it too, unless it is a run's.
 
     Raises:
         UsageError: there is no such model.
     """
-    if Path(value).is_dir():
-        request = ModelOptions(labels=request.labels, unsafe_load=request.unsafe_load)
+    if (Path(value) / "model.keras").is_file():
+        request = ModelOptions(labels=request.labels, unsafe_load=request.unsafe_load, fit=request.fit)
     return replace(request, weights="imagenet").choose(value)
 
 

@@ -1,6 +1,5 @@
 """What a run would take, from a few steps of it."""
 
-import resource
 import sys
 import time
 from collections.abc import Generator, Iterator
@@ -115,5 +114,8 @@ def _timed_in(trainer: Trainer, ball: int) -> Generator[Progress, None, tuple[fl
 
 def _peak_memory() -> int:
     """Return the peak memory of this process in bytes."""
+    # Not on Windows.
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

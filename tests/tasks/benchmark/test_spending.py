@@ -64,6 +64,17 @@ def test_without_time_everything_is_an_upper_bound(
     assert any("first: at most" in what and f"of {IMAGES}" in what for what in said)
 
 
+def test_the_first_batch_with_its_tracing_is_no_estimate_once_there_is_another() -> None:
+    candidate = spending._Candidate(None, None, None)  # pyright: ignore[reportArgumentType]  only counted
+    candidate.count(8, 2, 10.0)
+    assert candidate.seconds_per_image == 1.25
+    candidate.count(8, 1, 1.0)
+    candidate.count(16, 1, 2.0)
+    assert candidate.seconds_per_image == 0.125
+    assert (candidate.tried, candidate.fooled) == (32, 4)
+    assert candidate.promise == pytest.approx(5 / 34 / 0.125)
+
+
 def test_time_goes_where_most_images_fall(evaluated: Path, tmp_path: Path) -> None:
     models = (str(evaluated / "first.keras"),)
     asked = request(

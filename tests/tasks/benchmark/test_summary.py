@@ -8,6 +8,7 @@ import pytest
 from advcli import registry
 from advcli.corruptions import PUBLISHED
 from advcli.errors import AdvcliError, UsageError
+from advcli.model.classifier import UNDEFINED
 from advcli.records import Score, Verdicts
 from advcli.tasks.benchmark.corruption_error import ALEXNET
 from advcli.tasks.benchmark.corruption_records import corruption_errors
@@ -165,6 +166,18 @@ def test_classes_and_confusions_by_hand(plan: Plan, results: Results) -> None:
         ("b", "clean", "dog", "cat", 1),
         ("b", "pgd", "dog", "cat", 1),
         ("b", "fgsm", "dog", "cat", 1),
+    ]
+
+
+def test_nan_under_attack_is_neither_a_class_nor_fooled(plan: Plan, results: Results) -> None:
+    before = [(r.perturbation, r.label, r.taken_for, r.images) for r in confusions(plan, results)]
+    results.add(verdicts("b", PGD, {5: UNDEFINED}))
+    assert [(r.perturbation, r.label, r.taken_for, r.images) for r in confusions(plan, results)] == before
+    assert not results.fooled("b", CLEAN, PGD).any()
+    assert np.flatnonzero(results.fooled("a", CLEAN, PGD)).tolist() == [1, 2, 3]
+    results.add(verdicts("b", CLEAN, {5: UNDEFINED}))
+    assert [each.images for each in confusions(plan, results) if (each.model, each.perturbation) == ("b", "clean")] == [
+        1
     ]
 
 

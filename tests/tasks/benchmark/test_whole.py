@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from advcli.tasks.benchmark.merge_shards import merge
 from advcli.tasks.benchmark.request import Execution, Shard
 from advcli.tasks.benchmark.run import run
 from advcli.threat.threat import Threat
+from conftest import Command
 from evaluations import IMAGES, close, lines, records, request, untimed
 
 
@@ -243,6 +245,25 @@ def shards(evaluated: Path, folder: Path, of: int) -> list[Path]:
     for number, file in enumerate(files, 1):
         records(everything(evaluated), out=file, shard=Shard(number, of))
     return files
+
+
+def test_shards_are_joined_where_the_models_are_not(evaluated: Path, tmp_path: Path, advcli: Command) -> None:
+    for name in ("first.keras", "second.keras", "data.npz"):
+        shutil.copy(evaluated / name, tmp_path)
+    quick = ("first.keras", "second.keras", "--data", "data.npz", "--attack", "fgsm", "--eps", "0.05", "--no-checks")
+    for number in (1, 2):
+        found = advcli("benchmark", *quick, "--shard", f"{number}/2", "--out", f"{number}.jsonl")
+        assert found.returncode == 0, found.stderr
+    for name in ("first.keras", "second.keras"):
+        (tmp_path / name).unlink()
+    merged = advcli("benchmark", "--merge", "1.jsonl", "2.jsonl", "--relative-to", "first", "--json")
+    assert merged.returncode == 0, merged.stderr
+    scores = [line for line in map(json.loads, merged.stdout.splitlines()) if line["type"] == "score"]
+    assert {(line["model"], line["perturbation"], line["images"]) for line in scores} >= {
+        (model, name, 40) for model in ("first", "second") for name in ("clean", "fgsm")
+    }
+    refused = advcli("benchmark", "--merge", "1.jsonl", "2.jsonl", "--relative-to", "frist")
+    assert refused.returncode == 2 and "did you mean 'first'" in refused.stderr
 
 
 def test_shards_join_to_the_whole(evaluated: Path, whole: tuple[list[Record], Path], tmp_path: Path) -> None:
