@@ -8,6 +8,7 @@ from advcli.data.class_names import class_index
 from advcli.data.dataset import Dataset
 from advcli.data.decoded import Images, decode, to_float
 from advcli.data.split import Split, split_off, stratified
+from advcli.datasets._pictures import edge_of_split
 from advcli.errors import AdvcliError, UsageError
 
 
@@ -28,6 +29,11 @@ def damaged(count: int, bad: set[int]) -> Split:
 
 
 ANIMALS = Dataset("animals", ("cat", "dog, hound", "sea_lion"), numbered([0, 1, 2, 0, 1, 2]), numbered([2, 1, 0]), 4)
+
+
+def test_a_size_is_chosen_without_the_damaged_images() -> None:
+    assert edge_of_split(damaged(200, bad={0, 199})) == 32
+    assert edge_of_split(damaged(3, bad={0, 1, 2})) == 224
 
 
 def test_take_follows_the_indices() -> None:

@@ -10,6 +10,7 @@ from advcli.corruptions import PUBLISHED
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import UNDEFINED
 from advcli.records import Score, Verdicts
+from advcli.tasks.benchmark import transfer
 from advcli.tasks.benchmark.corruption_error import ALEXNET
 from advcli.tasks.benchmark.corruption_records import corruption_errors
 from advcli.tasks.benchmark.earlier_results import Baseline
@@ -179,6 +180,13 @@ def test_nan_under_attack_is_neither_a_class_nor_fooled(plan: Plan, results: Res
     assert [each.images for each in confusions(plan, results) if (each.model, each.perturbation) == ("b", "clean")] == [
         1
     ]
+
+
+def test_what_a_transfer_found_to_be_nan_is_known(results: Results) -> None:
+    moved = replace(PGD, kind=Kind.TRANSFER)
+    results.add(replace(verdicts("a", moved, {0: 1, 1: UNDEFINED}), crafted_on="b"))
+    assert transfer._known(results, "a", moved, "b", np.array([0, 1]))
+    assert not transfer._known(results, "a", moved, "b", np.array([1, 2]))
 
 
 def test_gates(plan: Plan, results: Results) -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from advcli import registry
 from advcli.tasks.explain.request import Request, endings
+from advcli.tasks.explain.validate import comparison_model
+from conftest import make_classifier
 
 EXPLAINERS = {method: registry.build("explainers", method) for method in ("saliency", "gradcam")}
 
@@ -48,3 +50,16 @@ def test_separate_maps_are_planned_only_if_asked_for(separate: bool) -> None:
     found = endings(Request(separate=separate), EXPLAINERS)
     maps = [".saliency-positive.png", ".saliency-negative.png", ".gradcam.png"]
     assert found == [".explain.png", *(maps if separate else [])]
+
+
+def test_a_compared_model_is_read_as_the_first_one_unless_it_is_a_run(tmp_path: Path) -> None:
+    classifier = make_classifier("linear")
+    classifier.model.export(tmp_path / "saved", verbose=False)
+    (tmp_path / "run").mkdir()
+    classifier.save(tmp_path / "run" / "model.keras")
+    request = Request(input_range=(0.0, 255.0), edge=8, fit="crop")
+    foreign = comparison_model(request, str(tmp_path / "saved"))
+    assert (foreign.input_range, foreign.image_size, foreign.fit) == ((0.0, 255.0), 8, "crop")
+    run = comparison_model(request, str(tmp_path / "run"))
+    # A run knows its own range and size; which part of an image is seen is the same for both.
+    assert (run.input_range, run.image_size, run.fit) == (None, None, "crop")
