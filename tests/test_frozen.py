@@ -12,7 +12,7 @@ from advcli import registry
 from advcli.attacks.pgd import PGD
 from advcli.backend import keras, tf
 from advcli.model import output_head
-from advcli.model.inference import InferenceCopy, LiveInferenceCopy
+from advcli.model.inference import InferenceCopy, TrainingInferenceCopy
 from advcli.model.linear_output import make_linear
 from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.threat import Threat
@@ -62,7 +62,7 @@ def check(model: Any, images: np.ndarray) -> None:
     pixels = tf.constant(images)
     before = passed(model, pixels)
     compare(passed(InferenceCopy(model), pixels), before)
-    live = tf.function(partial(passed, LiveInferenceCopy(model)))
+    live = tf.function(partial(passed, TrainingInferenceCopy(model)))
     compare(live(pixels), before)
     train(model, images)
     after = passed(model, pixels)
@@ -207,7 +207,7 @@ def test_held_before_a_loop_it_has_the_weights_of_each_run() -> None:
     assert run.experimental_get_tracing_count() == 1
 
 
-@pytest.mark.parametrize("name", ["live_copy", "inference_copy"])
+@pytest.mark.parametrize("name", ["training_copy", "inference_copy"])
 def test_no_weight_gets_a_gradient(name: str) -> None:
     classifier = make_classifier("small:width=4")
     searched = getattr(classifier, name)
@@ -219,7 +219,7 @@ def test_no_weight_gets_a_gradient(name: str) -> None:
 def test_an_adversary_follows_a_live_classifier_without_being_traced_anew() -> None:
     classifier = make_classifier("small:width=4")
     images, labels, threat = pictures(8), np.zeros(2, np.int32), Threat(eps=0.1)
-    compiled_attack = CompiledAttack(classifier.live_copy, PGD(steps=3), threat)
+    compiled_attack = CompiledAttack(classifier.training_copy, PGD(steps=3), threat)
     first, _ = compiled_attack(images, labels)
     train(classifier.model, images)
     second, _ = compiled_attack(images, labels)

@@ -184,7 +184,7 @@ def test_a_broken_copy_is_not_searched(
     plain, path = make("logits", tmp_path)
     classifier = read(path, "logits")
     assert classifier.inference_copy is classifier
-    assert classifier.live_copy is classifier
+    assert classifier.training_copy is classifier
     assert "inference copy" in caplog.text
     pixels = pictures("logits")
     np.testing.assert_allclose(classifier.inference_copy.logits(pixels), plain(pixels, training=False), atol=1e-5)

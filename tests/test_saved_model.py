@@ -107,7 +107,7 @@ def test_outputs_and_gradients_are_those_of_the_keras_model(tmp_path: Path, way:
     pixels = foreign.images(6)
     np.testing.assert_allclose(found.predict(pixels), wanted.predict(pixels), atol=1e-6)
     assert len(found.model.trainable_variables) == len(wanted.model.trainable_variables)
-    for classifier in (found, found.inference_copy, found.live_copy):
+    for classifier in (found, found.inference_copy, found.training_copy):
         of_found, of_wanted = slopes(classifier.logits, pixels), slopes(wanted.logits, pixels)
         assert np.abs(of_wanted).max() > 0
         np.testing.assert_allclose(of_found, of_wanted, atol=1e-6 * np.abs(of_wanted).max())

@@ -86,7 +86,7 @@ class Search(HasLengths, ABC):
         return self.kind not in ("spatial", "universal")
 
     def verdict_only(self) -> Self:
-        """Return the attack that leaves an image at the first point that breaks it, if it has the option ``stop``.
+        """Return the attack that leaves an image at its first adversarial point, if it has the option ``stop``.
 
         That is enough where only the verdict counts: every point on the way is looked at.
         """

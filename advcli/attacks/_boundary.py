@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from advcli.attacks._minimal import to_hyperplane
-from advcli.attacks._rounds import Batch, Network, best_other, by_image, of_class, pick_images, until_broken
+from advcli.attacks._rounds import Batch, Network, best_other, by_image, of_class, pick_images, until_adversarial
 from advcli.backend import Tensor, tf
 from advcli.threat.gradient import gradient_and_aux
 from advcli.threat.threat import Threat
@@ -63,7 +63,7 @@ class Walk:
 
         size = tf.zeros_like(batch.labels, tf.float32) + float("inf")
         state = _State(batch.images, batch.labels, batch.targets, start, size, start)
-        return until_broken(step, logits_fn, threat, lambda state: state.answer, state, self.steps)
+        return until_adversarial(step, logits_fn, threat, lambda state: state.answer, state, self.steps)
 
     def _towards(self, state: _State, lead: Tensor, gradient: Tensor, threat: Threat) -> Tensor:
         """Return ``(1 - alpha) * (point + eta * d1) + alpha * (image + eta * d2)``; d1, d2 reach the hyperplane."""

@@ -69,9 +69,9 @@ def in_rounds(
     targets = min(targets, logits.shape[1] - 1) if threat.target is None else 1
     turns = by_likelihood(logits) if order is None or threat.target is not None else converted(order)(logits)
     found = images
-    broken = threat.is_adversarial(logits, labels)
+    is_adversarial = threat.is_adversarial(logits, labels)
     # The distance of the nearest adversarial point from each image: infinite where there is none yet.
-    size = tf.where(broken, 0.0, float("inf"))
+    size = tf.where(is_adversarial, 0.0, float("inf"))
     loss = headway(threat, logits, labels)
     converted_search = converted(search)
 
@@ -100,7 +100,7 @@ def in_rounds(
 
 
 @as_written
-def until_broken(
+def until_adversarial(
     step: Callable[[Network, Threat, Tensor, Nest], tuple[Nest, Tensor]],
     logits_fn: Network,
     threat: Threat,

@@ -21,7 +21,7 @@ from advcli.attacks._rounds import (
     of_class,
     on_the_surface,
     pick_images,
-    until_broken,
+    until_adversarial,
 )
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
@@ -49,7 +49,7 @@ class _State(NamedTuple):
     halved: Tensor
     checked_loss: Tensor
     sparse: _sparse.Sparse
-    broken: Tensor
+    was_adversarial: Tensor
     answer: Tensor
 
 
@@ -168,11 +168,11 @@ class APGD(Attack):
             halved=number == 0,
             checked_loss=number - float("inf"),
             sparse=sparse,
-            broken=number != 0,
+            was_adversarial=number != 0,
             answer=start,
         )
         # The first step looks at the start, so there is one more than steps are gone.
-        return until_broken(
+        return until_adversarial(
             step, logits_fn, threat, lambda state: state.answer if last else state.best, state, steps + 1
         )
 
@@ -257,8 +257,8 @@ def _remembered(state: _State, gradient: Tensor, loss: Tensor, is_adversarial: T
         best_loss=tf.where(greater, loss, state.best_loss),
         last_loss=loss,
         rises=state.rises + tf.cast(loss > state.last_loss, tf.float32),
-        broken=state.broken | is_adversarial,
-        answer=pick_images(is_adversarial, state.point, pick_images(state.broken, state.answer, best)),
+        was_adversarial=state.was_adversarial | is_adversarial,
+        answer=pick_images(is_adversarial, state.point, pick_images(state.was_adversarial, state.answer, best)),
     )
 
 

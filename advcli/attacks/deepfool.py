@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
 from advcli.attacks._minimal import dual_size, project_outside, to_hyperplane
-from advcli.attacks._rounds import Network, by_image, of_class, pick_images, until_broken
+from advcli.attacks._rounds import Network, by_image, of_class, pick_images, until_adversarial
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.gradient import gradient_and_aux
@@ -73,7 +73,7 @@ class DeepFool(Attack):
         classes = tf.math.top_k(wrong, min(self.candidates, logits.shape[1] - 1)).indices
         state = _State(images, labels, classes, tf.zeros_like(images), images)
         return project_outside(
-            until_broken(step, logits_fn, threat, lambda state: state.point, state, self.steps), images, threat
+            until_adversarial(step, logits_fn, threat, lambda state: state.point, state, self.steps), images, threat
         )
 
     def _way_to_nearest(self, network: Network, state: _State, threat: Threat) -> tuple[Tensor, Tensor]:

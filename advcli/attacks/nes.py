@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._rounds import Network, by_image, pick_images, until_broken
+from advcli.attacks._rounds import Network, by_image, pick_images, until_adversarial
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -64,7 +64,7 @@ class NES(Attack):
             return state._replace(point=pick_images(is_adversarial, state.point, moved)), is_adversarial
 
         steps = self.queries // (self.samples + 1)
-        return until_broken(
+        return until_adversarial(
             step, logits_fn, threat, lambda state: state.point, _State(images, labels, rng.seeds, images), steps
         )
 

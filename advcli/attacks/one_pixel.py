@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._rounds import Network, headway, until_broken
+from advcli.attacks._rounds import Network, headway, until_adversarial
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -86,7 +86,9 @@ class OnePixel(Attack):
         genes = tf.zeros([count, self.population, int(threat.eps), 2 + channels])
         fitness = tf.fill([count, self.population], -float("inf"))
         state = _State(images, labels, rng.seeds, free, places, genes, fitness, images)
-        return until_broken(step, logits_fn, threat, lambda state: state.best, state, self.queries // self.population)
+        return until_adversarial(
+            step, logits_fn, threat, lambda state: state.best, state, self.queries // self.population
+        )
 
     def _sampled(self, state: _State, rng: ImageRng) -> Tensor:
         """Sample candidates: any pixel that may change, colours from a normal distribution, as in the paper."""

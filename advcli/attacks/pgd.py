@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._rounds import Batch, Network, in_rounds, until_broken
+from advcli.attacks._rounds import Batch, Network, in_rounds, until_adversarial
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError, nearest
 from advcli.threat.gradient import ascend, loss_gradient, projected_step, refuse_bad_steps
@@ -80,7 +80,7 @@ class PGD(Attack):
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         """Return the first adversarial point, or the last iterate of a run: (N, H, W, C), (N,) -> (N, H, W, C)."""
-        run = self._until_broken if self.stop else self._to_the_end
+        run = self._until_adversarial if self.stop else self._to_the_end
         if self.restarts == 1:
             return run(logits_fn, images, labels, threat, rng)
 
@@ -99,7 +99,7 @@ class PGD(Attack):
 
         return ascend(direction, self._start(images, threat, rng), images, threat, self.paces(threat))
 
-    def _until_broken(
+    def _until_adversarial(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat, rng: ImageRng
     ) -> Tensor:
         # The last look needs no step, but has an index.
@@ -114,7 +114,7 @@ class PGD(Attack):
         start = self._start(images, threat, rng)
         state = _State(image=images, label=labels, point=start, answer=start)
         # The first look is at the start, so there is one more than steps.
-        return until_broken(step, logits_fn, threat, lambda state: state.answer, state, self.steps + 1)
+        return until_adversarial(step, logits_fn, threat, lambda state: state.answer, state, self.steps + 1)
 
     def _start(self, images: Tensor, threat: Threat, rng: ImageRng) -> Tensor:
         return threat.sample(images, rng) if self.random_start else images

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._rounds import Network, pick_images, until_broken
+from advcli.attacks._rounds import Network, pick_images, until_adversarial
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat.rng import ImageRng
@@ -79,7 +79,7 @@ class SimBA(Attack):
         state = _State(
             images, labels, order, count, images, threat.loss(logits, labels), threat.is_adversarial(logits, labels)
         )
-        return until_broken(step, logits_fn, threat, lambda state: state.point, state, (self.queries - 1) // 2)
+        return until_adversarial(step, logits_fn, threat, lambda state: state.point, state, (self.queries - 1) // 2)
 
 
 COMPONENT = SimBA

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
 from advcli.attacks._minimal import margin
-from advcli.attacks._rounds import Batch, Network, in_rounds, pick_images, until_broken
+from advcli.attacks._rounds import Batch, Network, in_rounds, pick_images, until_adversarial
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.threat import l0_ball
@@ -103,7 +103,7 @@ class SparseRS(Attack):
         start = tf.where(chosen[..., None], colours, batch.images)
         loss, _ = _loss(logits_fn(start), batch.labels, threat)
         state = _State(batch.images, batch.labels, batch.seeds, free, chosen, start, loss)
-        return until_broken(step, logits_fn, threat, lambda state: state.best, state, self.queries)
+        return until_adversarial(step, logits_fn, threat, lambda state: state.best, state, self.queries)
 
 
 def _exchange(state: _State, count: Tensor, rng: ImageRng) -> tuple[Tensor, Tensor]:

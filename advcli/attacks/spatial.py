@@ -11,7 +11,7 @@ from itertools import product
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._rounds import Network, headway, pick_images, until_broken
+from advcli.attacks._rounds import Network, headway, pick_images, until_adversarial
 from advcli.attacks._warp import Placement, draw, middle
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -24,7 +24,7 @@ class _State(NamedTuple):
     label: Tensor
     best: Tensor
     loss: Tensor
-    broken: Tensor
+    was_adversarial: Tensor
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,19 @@ class Spatial(Attack):
             logits = network(moved)
             is_adversarial = threat.is_adversarial(logits, state.label)
             loss = headway(threat, logits, state.label)
-            better = (is_adversarial & ~state.broken) | ((is_adversarial == state.broken) & (loss > state.loss))
+            better = (is_adversarial & ~state.was_adversarial) | (
+                (is_adversarial == state.was_adversarial) & (loss > state.loss)
+            )
             state = state._replace(
                 best=pick_images(better, moved, state.best),
                 loss=tf.where(better, loss, state.loss),
-                broken=is_adversarial | state.broken,
+                was_adversarial=is_adversarial | state.was_adversarial,
             )
             return state, is_adversarial & self.stop
 
         number = tf.zeros_like(labels, tf.float32)
-        state = _State(images, labels, images, loss=number - math.inf, broken=number != 0)
-        return until_broken(step, logits_fn, threat, lambda state: state.best, state, len(moves))
+        state = _State(images, labels, images, loss=number - math.inf, was_adversarial=number != 0)
+        return until_adversarial(step, logits_fn, threat, lambda state: state.best, state, len(moves))
 
     def moves(self) -> list[tuple[float, float, float]]:
         """Return (angle, shift down, shift right) as fractions of their maxima; the first is (0, 0, 0)."""

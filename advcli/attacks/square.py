@@ -19,7 +19,7 @@ from advcli.attacks._rounds import (
     in_rounds,
     of_class,
     pick_images,
-    until_broken,
+    until_adversarial,
 )
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
@@ -120,7 +120,7 @@ class Square(Attack):
         rows = tf.range(tf.shape(batch.images)[0])
         low, high = (threat.project(batch.images + way * threat.eps, batch.images) for way in (-1, 1))
         state = _State(rows, batch.images, low, high, batch.labels, start, loss)
-        return until_broken(step, logits_fn, threat, lambda state: state.best, state, self._steps)
+        return until_adversarial(step, logits_fn, threat, lambda state: state.best, state, self._steps)
 
     def shares(self) -> Tensor:
         """Return the fraction of the image that each candidate changes: -> (candidates,)."""

@@ -38,12 +38,12 @@ class ZeroGradients:
         # As the model has them: attacks count entries that are not finite as zero.
         logits = partial(evidence.classifier.logits, finite_gradient=False)
         gradients = in_parts(_gradients(logits, _cross_entropy), evidence.pixels, classes)
-        broken = int((~np.isfinite(gradients)).sum())
+        undefined = int((~np.isfinite(gradients)).sum())
         flat = int((gradients == 0).sum())
         said = f"the gradient of the loss is zero at {flat} of {count} images"
-        concerned = f"{flat + broken} of {count_noun(count, 'image')}"
-        if broken:
-            said += f", and not a number at {broken}"
+        concerned = f"{flat + undefined} of {count_noun(count, 'image')}"
+        if undefined:
+            said += f", and not a number at {undefined}"
             return Finding(True, said, "look for a division by zero, a root or a logarithm in the model", concerned)
         if flat <= self.share * count:
             return Finding(False, said)

@@ -9,7 +9,8 @@ from advcli.datasets._files import folder_holding, list_files
 from advcli.datasets._splits import split_of
 from advcli.files import paths
 
-_MANIFESTS = ("metadata.jsonl", "metadata.csv", "labels.csv", "labels.jsonl")
+# The tables that a folder of images may have.
+MANIFESTS = ("metadata.jsonl", "metadata.csv", "labels.csv", "labels.jsonl")
 _SEVERITIES = frozenset("12345")
 _TABLES = {".parquet": "parquet", ".npz": "npz", ".csv": "manifest", ".tsv": "manifest", ".jsonl": "manifest"}
 
@@ -87,7 +88,7 @@ def _manifest(path: Path, names: Sequence[str]) -> Layout | None:
     only = _only_folder(names) if path.is_file() else ""
     for top in dict.fromkeys(("", only)):
         inside = [name.removeprefix(f"{top}/" if top else "") for name in names if name.startswith(top)]
-        for manifest in _MANIFESTS:
+        for manifest in MANIFESTS:
             found = [name for name in inside if _base(name) == manifest]
             near = [name for name in found if "/" not in name or split_of(name.split("/")[0])]
             near = [name for name in near if name.count("/") <= 1]

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from advcli.data.dataset import Dataset, LeftOut
 from advcli.datasets._assembled import Labelled, assemble
 from advcli.datasets._files import Tree, existing, folder_tree, open_tree, title
-from advcli.datasets._layout import Layout, layout_of
+from advcli.datasets._layout import MANIFESTS, Layout, layout_of
 from advcli.datasets._pictures import class_name, describe, edge_of, identity_of, others, picture_split
 from advcli.datasets._splits import split_of
 from advcli.errors import AdvcliError, UsageError, nearest
@@ -67,7 +67,7 @@ class Manifest:
         tree = _beside(path) if is_table else open_tree(path).below(layout.top)
         tables = [path.name] if is_table else _tables(tree, PurePosixPath(layout.evidence).name)
         if not tables:
-            raise UsageError(f"no {', '.join(_NAMES)} in '{path}'", "give the table itself")
+            raise UsageError(f"no {', '.join(MANIFESTS)} in '{path}'", "give the table itself")
         rows = [row for table in tables for row in self._rows(tree, table, top / table)]
         self._refuse_no_class(rows, top / tables[0])
         names = [row.file for row in rows]
@@ -156,12 +156,9 @@ class _Row:
     labelled: bool
 
 
-_NAMES = ("metadata.csv", "metadata.jsonl", "labels.csv", "labels.jsonl")
-
-
 def _tables(tree: Tree, name: str) -> list[str]:
     """List the tables of a folder: at the top, or one for each split."""
-    wanted = (name,) if name in _NAMES else _NAMES
+    wanted = (name,) if name in MANIFESTS else MANIFESTS
     found = [each for each in tree.names if each.rpartition("/")[2] in wanted and each.count("/") <= 1]
     at_top = [each for each in found if "/" not in each]
     return at_top[:1] or [each for each in found if split_of(each.partition("/")[0])]

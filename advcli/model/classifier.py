@@ -18,7 +18,7 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.files import atomic
 from advcli.model import output_head
 from advcli.model.black_box import CLASSES_ONLY, Access, BlackBox
-from advcli.model.inference import InferenceCopy, LiveInferenceCopy, disagreement
+from advcli.model.inference import InferenceCopy, TrainingInferenceCopy, disagreement
 from advcli.model.input_adapter import Adapted
 from advcli.model.input_gradient import clip_to_range, with_finite_gradient
 from advcli.model.output_head import LOGITS, Head
@@ -159,15 +159,15 @@ class Classifier:
             return self.current_copy()
 
     @cached_property
-    def live_copy(self) -> "Classifier":
+    def training_copy(self) -> "Classifier":
         """Return an inference copy that reads the weights at each call: no new trace is needed after training."""
-        return replace(self, model=LiveInferenceCopy(self.model), source=self) if self._has_proven_copy else self
+        return replace(self, model=TrainingInferenceCopy(self.model), source=self) if self._has_proven_copy else self
 
     def current_copy(self) -> "Classifier":
         """Return an inference copy with the weights at the point of this call.
 
         In a traced function that also trains the model, these are the weights at this point of each execution. Called
-        before the loop of an attack, it reads and folds the weights once; ``live_copy`` does so at each step.
+        before the loop of an attack, it reads and folds the weights once; ``training_copy`` does so at each step.
         """
         return replace(self, model=InferenceCopy(self.model), source=self) if self._has_proven_copy else self
 

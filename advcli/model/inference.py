@@ -34,7 +34,7 @@ class InferenceCopy:
         return self._run(images)
 
 
-class LiveInferenceCopy:
+class TrainingInferenceCopy:
     """The function of a Keras model in inference mode, with the weights at the time of each call.
 
     Args:

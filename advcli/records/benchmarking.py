@@ -26,7 +26,7 @@ class Measurement(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Counted(Record):
-    """How many images are right: ``accuracy`` is of all ``images``, ``low`` to ``high`` its Wilson 95% interval."""
+    """How many images are correct: ``accuracy`` is of all ``images``, ``low`` to ``high`` its Wilson 95% interval."""
 
     images: int
     correct: int
@@ -320,6 +320,11 @@ class Checked(Record):
     evidence: str
     remedy: str
     concerned: str = ""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the accuracies may be wrong."""
+        return self.verdict == "SUSPECT"
 
 
 @dataclass(frozen=True, kw_only=True)

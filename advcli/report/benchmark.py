@@ -56,7 +56,7 @@ def benchmark_page(
 
     scores, checks = of(Score), of(Checked)
     suspect = suspect_checks(checks)
-    passed = [check for check in checks if check.verdict != "SUSPECT"]
+    passed = [check for check in checks if not check.is_suspect]
     parts = [
         _suspect(suspect, several=len({check.model for check in checks}) > 1),
         score_table.summary_table(_without_sweeps(scores, of(Swept)), of(Group)),

@@ -34,7 +34,7 @@ def verdict(records: Sequence[Record]) -> str:
 
 def suspect_checks(checks: Sequence[Checked]) -> dict[str, list[Checked]]:
     """Group the findings that are suspect by their check."""
-    return parted((check for check in checks if check.verdict == "SUSPECT"), lambda check: check.check)
+    return parted((check for check in checks if check.is_suspect), lambda check: check.check)
 
 
 def suspicion(count: int) -> str:

@@ -12,7 +12,7 @@ from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier
 
 # An attack needs memory for about ten copies of the images of a batch.
-_PIXELS_AT_ONCE = 16_000_000
+PIXELS_AT_ONCE = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def groups(
         if not size:
             yield from (item for item in group if not isinstance(item, Picture))
             continue
-        together = min(batch, max(1, _PIXELS_AT_ONCE // (size[0] * size[1])))
+        together = min(batch, max(1, PIXELS_AT_ONCE // (size[0] * size[1])))
         while pictures := [item for item in itertools.islice(group, together) if isinstance(item, Picture)]:
             yield pictures
 

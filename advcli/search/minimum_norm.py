@@ -8,7 +8,7 @@ import numpy as np
 
 from advcli.data.decoded import to_float
 from advcli.search.compiled_attack import CompiledAttack
-from advcli.search.quantize import broken, quantize_adversarial
+from advcli.search.quantize import are_adversarial, quantize_adversarial
 from advcli.threat.threat import Norm
 
 # Each radius needs its own trace, so only the latest are kept.
@@ -96,7 +96,7 @@ class MinimumRadius:
         return 1.0 if self.compiled_attack.threat.norm is Norm.L0 else 1 / 255
 
     def _fooled(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return broken(self.compiled_attack.classifier, to_float(pixels), self.compiled_attack.threat, labels)
+        return are_adversarial(self.compiled_attack.classifier, to_float(pixels), self.compiled_attack.threat, labels)
 
     def _sizes(self, pixels: np.ndarray, originals: np.ndarray) -> np.ndarray:
         """Return the norm of perturbations: uint8 -> (N,) in the units of eps."""

@@ -46,7 +46,8 @@ def quantize_adversarial(
 
     pixels = rounded(adversarial, originals)
     lost = np.flatnonzero(
-        broken(classifier, adversarial, threat, labels) & ~broken(classifier, to_float(pixels), threat, labels)
+        are_adversarial(classifier, adversarial, threat, labels)
+        & ~are_adversarial(classifier, to_float(pixels), threat, labels)
     )
     for stretch in _STRETCHES:
         if len(lost) == 0:
@@ -54,13 +55,13 @@ def quantize_adversarial(
         centres = to_float(originals[lost])
         further = np.clip(centres + stretch * (adversarial[lost] - centres), 0, 1)
         candidates = rounded(further, originals[lost])
-        found = broken(classifier, to_float(candidates), threat, labels[lost])
+        found = are_adversarial(classifier, to_float(candidates), threat, labels[lost])
         pixels[lost[found]] = candidates[found]
         lost = lost[~found]
     return pixels
 
 
-def broken(classifier: Classifier, points: np.ndarray, threat: Threat, labels: np.ndarray) -> np.ndarray:
+def are_adversarial(classifier: Classifier, points: np.ndarray, threat: Threat, labels: np.ndarray) -> np.ndarray:
     """Return which images are adversarial: (N, H, W, C) in [0, 1], (N,) labels -> (N,) bool."""
     return threat.is_adversarial_class(classifier.classes(points), labels)
 

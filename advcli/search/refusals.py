@@ -110,7 +110,7 @@ def refuse_mask(search: Search, spec: str) -> None:
         raise UsageError(f"'{registry.canonical(spec)}' {what}: it has no mask", "leave --mask out")
 
 
-def refuse_pattern(search: Search, spec: str, hint: str) -> None:
+def refuse_universal(search: Search, spec: str, hint: str) -> None:
     """Refuse an attack that computes one perturbation for many images.
 
     Raises:

@@ -118,8 +118,7 @@ def _heading(record: Score | Calibration, threats: Sequence[str]) -> str:
 
 
 def _caption(records: Sequence[Score], models: Sequence[str]) -> str:
-    images = f"{records[0].images} images; " if len(models) > 0 else ""
-    caption = f"{images}accuracy on all images [Wilson 95% interval] "
+    caption = f"{records[0].images} images; accuracy on all images [Wilson 95% interval] "
     caption += "(of the images classified correctly without attack)"
     if any(record.searched is not None for record in records):
         caption += "; <=: an upper bound, because the time budget ended"

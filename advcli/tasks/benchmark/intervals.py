@@ -27,7 +27,7 @@ def wilson(correct: int, images: int, confidence: float = 0.95) -> tuple[float, 
 
 
 def counted(correct: np.ndarray) -> Fields:
-    """Return the fields of a record that counts right images: (N,) bool -> images, correct, accuracy, low, high."""
+    """Return the fields of a record that counts correct images: (N,) bool -> images, correct, accuracy, low, high."""
     count = int(correct.sum())
     low, high = wilson(count, len(correct))
     accuracy = count / max(1, len(correct))

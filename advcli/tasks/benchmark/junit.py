@@ -103,7 +103,7 @@ def _case(record: Record, scores: Sequence[Score]) -> _Case | None:
         said = [record.text, f"{record.correct} of {record.images} images are correct.", *terms]
         return _Case("requirement", name, _seconds(record, scores), "unmet", failure, "\n".join(filter(None, said)))
     if isinstance(record, Checked):
-        suspect = record.verdict == "SUSPECT"
+        suspect = record.is_suspect
         said = ". ".join(filter(None, (record.evidence, record.remedy)))
         # A check measures nothing of its own that is timed.
         return _Case("check", f"{record.model}: {record.check}", 0.0, "suspect", said if suspect else "", said)

@@ -5,11 +5,8 @@ from pathlib import Path
 
 from advcli.data import images
 from advcli.errors import AdvcliError
-from advcli.search.image_batches import Picture
+from advcli.search.image_batches import PIXELS_AT_ONCE, Picture
 from advcli.tasks.explain.explanation import LEAST_SIDE
-
-# An attack at an image's own size takes some ten copies of the images it works on together.
-_PIXELS_AT_ONCE = 16_000_000
 
 
 def read_chunks(files: Iterable[Path], batch: int) -> Iterator[list[Picture] | tuple[Path, str]]:
@@ -26,7 +23,7 @@ def read_chunks(files: Iterable[Path], batch: int) -> Iterator[list[Picture] | t
         except (AdvcliError, OSError) as error:
             yield file, str(error)
             continue
-        if waiting and sum(each.pixels.size for each in waiting) + pixels.size > 3 * _PIXELS_AT_ONCE:
+        if waiting and sum(each.pixels.size for each in waiting) + pixels.size > 3 * PIXELS_AT_ONCE:
             yield waiting
             waiting = []
         waiting.append(Picture(file, pixels))

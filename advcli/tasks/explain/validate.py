@@ -15,7 +15,7 @@ from advcli.files.bounded import refuse_special
 from advcli.files.kinds import refuse_missing, refuse_other_kind
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
-from advcli.search.refusals import refuse_pattern, refuse_radius, refuse_unsupported
+from advcli.search.refusals import refuse_radius, refuse_universal, refuse_unsupported
 from advcli.tasks.explain.adversarial_pairs import check_kind
 from advcli.tasks.explain.default_methods import DEFAULT_METHODS, DEFAULT_OF_BLACK_BOXES
 from advcli.tasks.explain.request import SHEET, TRUE, Request, endings
@@ -108,7 +108,7 @@ def refuse_attack(
         return
     if adversarial is not None:
         raise UsageError("--attack makes adversarial images and --adversarial reads them", "leave one of them out")
-    refuse_pattern(search, spec, "make the images with 'advcli attack' and explain those with --adversarial")
+    refuse_universal(search, spec, "make the images with 'advcli attack' and explain those with --adversarial")
     refuse_radius(search, spec, norm, eps)
     refuse_unsupported(search, threat)
 

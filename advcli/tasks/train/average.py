@@ -65,7 +65,7 @@ class AverageJob:
         yield Progress("reading the images", 0, 0)
         images = self._validation_images(start)
         validator = Validator(
-            start.classifier.live_copy,
+            start.classifier.training_copy,
             images,
             self.recipe.robust_images,
             self.recipe.balls,

@@ -71,7 +71,7 @@ def fit_head(
     from sklearn.linear_model import LogisticRegression
 
     chosen = stratified(images.labels, min(_MOST, len(images)), seed=0)
-    taken = images.take(np.sort(chosen))
+    taken = images.take(chosen)
     features, labels = np.concatenate(list(_features(classifier, head, taken, augment, seed))), taken.labels
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     # What hardly differs between images tells nothing of their classes.
@@ -88,8 +88,8 @@ def fit_head(
         kernel, bias = _all_classes(regression, len(classifier.labels))
         kernel = kernel / scale[:, None]
         bias = bias - mean @ kernel
-        right = (held_out @ kernel + bias).argmax(axis=1) == validation.labels
-        accuracy = float(np.average(right, weights=weights[validation.labels]))
+        correct = (held_out @ kernel + bias).argmax(axis=1) == validation.labels
+        accuracy = float(np.average(correct, weights=weights[validation.labels]))
         if accuracy > best:
             best = accuracy
             if classifier.head.single:

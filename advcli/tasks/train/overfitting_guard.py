@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from advcli.records import Epoch
 
-ACTIONS = ("warn", "rollback", "stop")
-
 CATASTROPHIC = "catastrophic overfitting"
 ROBUST = "robust overfitting"
 DIVERGED = "the loss is not a number"

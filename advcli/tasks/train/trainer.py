@@ -79,7 +79,7 @@ class Trainer:
             self.averages = Averages(self.weights, recipe.ema) if recipe.ema else None
             self.scale = LossScale() if recipe.amp else None
         attacked = recipe.robust_images
-        network = self.classifier.live_copy
+        network = self.classifier.training_copy
         self.validator = Validator(network, data.validation, attacked, recipe.balls, recipe.seed, devices)
         balanced = recipe.sampler == "balanced"
         self.batches = Batches(data.train, recipe.batch, recipe.augment, recipe.seed, part, balanced=balanced)

@@ -99,7 +99,7 @@ class Update:
             kept: the perturbation from the batch before.
             eps: the radius now, if it is still growing.
         """
-        inner = self._opponent(seeds, kept, eps)
+        inner = self._inner_maximization(seeds, kept, eps)
         perturbed = tf.stop_gradient(self.objective.perturb(inner, images, labels))
         fooled = self._fooled(inner, perturbed, labels)
         statistics = [tf.identity(weight) for weight in self._statistics()] if self.displacing else []
@@ -124,7 +124,7 @@ class Update:
         return tf.reduce_sum(tf.cast(predicted != labels, tf.int32))
 
     @as_written
-    def _opponent(self, seeds: Tensor, kept: Tensor, eps: Tensor) -> InnerMaximization:
+    def _inner_maximization(self, seeds: Tensor, kept: Tensor, eps: Tensor) -> InnerMaximization:
         threat = self.threat
         if self.recipe.eps_warmup:
             threat = replace(threat, eps=eps)

@@ -7,8 +7,6 @@ from advcli.backend import KerasLayer, KerasModel, keras
 from advcli.model.introspection import called, graph_of
 from advcli.schedules import since_best
 
-HOW = ("plateau", "all", "head")
-
 # A smaller relative decrease of the loss does not count.
 _THRESHOLD = 0.02
 

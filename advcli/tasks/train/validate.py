@@ -12,7 +12,7 @@ from advcli.errors import UsageError
 from advcli.files.kinds import refuse_no_weights
 from advcli.objectives import Objective, Replaying
 from advcli.options import changed_options
-from advcli.search.refusals import refuse_pattern, refuse_unsupported
+from advcli.search.refusals import refuse_universal, refuse_unsupported
 from advcli.tasks.train.optimizer import refuse_unknown_optimizer
 from advcli.tasks.train.recipe import Recipe, draft
 from advcli.tasks.train.request import AUTO, Execution, Request
@@ -126,7 +126,7 @@ def refuse_unknown(recipe: Recipe) -> None:
         raise UsageError(
             f"'{recipe.attack}' is a suite: too slow for every step of training", "give one of its attacks"
         )
-    refuse_pattern(search, recipe.attack, "training needs an attack on each image, such as pgd")
+    refuse_universal(search, recipe.attack, "training needs an attack on each image, such as pgd")
     if not search.bounded:
         raise UsageError(f"'{recipe.attack}' does not search a ball", "give an attack such as pgd")
     if recipe.weights not in ("none", "imagenet"):

@@ -80,22 +80,22 @@ class Validator:
 
     def __call__(self) -> Validation:
         """Measure."""
-        right = sum(int(self._right(pixels, labels).sum()) for pixels, labels in self._images.batches(_BATCH))
+        correct = sum(int(self._correct(pixels, labels).sum()) for pixels, labels in self._images.batches(_BATCH))
         counts = np.zeros(3, np.int64)
         for pixels, labels in self._attacked.batches(_BATCH):
             # An image that is wrong without any perturbation is not robust, whatever the attack returned.
-            clean = self._right(pixels, labels)
+            clean = self._correct(pixels, labels)
             aheads, vanished = self._traced_step(tf.constant(pixels), tf.constant(labels))
             robust, single_step = clean, clean
             for attack, ahead in zip(self._attacks, aheads, strict=True):
                 adversarial, _ = attack(pixels, labels)
-                robust = robust & self._right(adversarial, labels)
-                single_step = single_step & self._right(ahead.numpy(), labels)
+                robust = robust & self._correct(adversarial, labels)
+                single_step = single_step & self._correct(ahead.numpy(), labels)
             counts += [robust.sum(), single_step.sum(), vanished.numpy().sum()]
-        shares = self._devices.total(np.array([right, *counts])) / self._sizes
+        shares = self._devices.total(np.array([correct, *counts])) / self._sizes
         return Validation(*map(float, shares))
 
-    def _right(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def _correct(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return self._classifier.predict(pixels).argmax(axis=1) == labels
 
     def _step(self, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:

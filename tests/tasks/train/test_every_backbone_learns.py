@@ -60,7 +60,7 @@ def test_it_learns_and_is_saved_reloaded_benchmarked_and_explained(
     # One epoch has one loss: the second, over the same images, shows that it falls.
     run(
         *("train", "--data", data, "--backbone", backbone, "--objective", "nsl", "--limit", 200, "--epochs", 2),
-        *("--batch", 10, "--optimizer", "adamw", "--learning-rate", 0.001, "--augment", "flip"),
+        *("--batch", 10, "--optimizer", "adamw", "--learning-rate", 0.0002, "--augment", "flip"),
         *("--robust-images", 4, "--out", "run"),
     )
     with (tmp_path / "run" / "history.csv").open() as file:

@@ -135,7 +135,7 @@ def test_each_step_counts_what_its_norm_fooled() -> None:
     *_, last = trainer.epoch(Checkpoint())
     images, labels = data_for(still).train.at(slice(None))
     assert len(images) == 6 * 17
-    wrong = int((trainer.classifier.live_copy.predict(images).argmax(axis=1) != labels).sum())
+    wrong = int((trainer.classifier.training_copy.predict(images).argmax(axis=1) != labels).sum())
     assert [sum(counts) for counts in zip(*last.norms.values(), strict=True)] == [102, wrong]
 
 
@@ -222,7 +222,7 @@ def test_the_other_commands_know_every_trained_norm() -> None:
 
 
 def test_an_image_is_robust_if_no_norm_fools_it(both: tuple[Trainer, list[np.ndarray]]) -> None:
-    classifier, data = both[0].classifier.live_copy, data_for(BOTH)
+    classifier, data = both[0].classifier.training_copy, data_for(BOTH)
 
     def measured(*threats: Threat) -> tuple[float, float]:
         found = Validator(classifier, data.train, len(data.train), threats, 0, find_devices("one"))()
