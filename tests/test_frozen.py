@@ -11,7 +11,7 @@ import foreign
 from advcli import registry
 from advcli.attacks.pgd import PGD
 from advcli.backend import keras, tf
-from advcli.model import output_head
+from advcli.model import layer_ops, output_head
 from advcli.model.inference import InferenceCopy, TrainingInferenceCopy
 from advcli.model.linear_output import make_linear
 from advcli.search.compiled_attack import CompiledAttack
@@ -172,6 +172,37 @@ def test_half_precision_is_left_to_keras() -> None:
         [keras.Input((8, 8, 3)), LAYERS.Conv2D(4, 3, dtype="mixed_float16"), LAYERS.Flatten(dtype="float32")]
     )
     np.testing.assert_array_equal(InferenceCopy(model)(pictures(8)), model(pictures(8), training=False))
+
+
+@pytest.mark.parametrize("half", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_a_layer_casts_what_it_is_given(half: str) -> None:
+    """The guide to mixed precision ends its models in float32, in Dense itself or in a layer of its own."""
+    ends = [
+        lambda x: LAYERS.Dense(3, activation="softmax")(LAYERS.GlobalAveragePooling2D(dtype=half)(x)),
+        lambda x: LAYERS.Dense(3)(LAYERS.Flatten(dtype=half)(LAYERS.BatchNormalization()(LAYERS.Conv2D(4, 3)(x)))),
+        lambda x: LAYERS.Flatten()(LAYERS.Add()([x, LAYERS.Conv2D(4, 1, dtype=half)(x)])),
+    ]
+    for end in ends:
+        inputs = keras.Input((8, 8, 3))
+        model = keras.Model(inputs, end(LAYERS.Conv2D(4, 3, dtype=half)(inputs)))
+        pixels = tf.constant(pictures(8))
+        ours, theirs = passed(InferenceCopy(model), pixels), passed(model, pixels)
+        for own, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(own, expected, atol=1e-2 * np.abs(expected).max())
+
+
+def test_a_copy_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def wrong(part: Any, kernel: Any) -> Callable[[Any], Any]:
+        return lambda x: tf.matmul(x, tf.zeros([1, 1]))
+
+    monkeypatch.setitem(layer_ops._WEIGHTED, "Dense", wrong)
+    classifier = make_classifier("linear")
+    pixels = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)
+    assert classifier.inference_copy is classifier
+    assert "no inference copy" in caplog.text
+    assert np.isfinite(
+        CompiledAttack(classifier.inference_copy, PGD(steps=2), Threat())(pixels, np.array([0, 1]))[0]
+    ).all()
 
 
 def test_it_keeps_the_weights_it_was_made_with() -> None:

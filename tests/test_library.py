@@ -191,12 +191,14 @@ def test_labels_are_indices_or_names() -> None:
 def test_a_list_of_classes_is_benchmarked_like_an_array() -> None:
     classes = [int(small().predict(PAIR, verbose=0).argmax(axis=1)[0]), 0]
     scores = [
-        advcli.benchmark(small(), data=(PAIR, labels), input_range="0,1", attacks=["fgsm"], eps="0.1", checks=False)
-        for labels in (classes, np.array(classes))
-    ]
-    by_list, by_array = ([score.correct for score in each.of(Score)] for each in scores)
-    assert by_list == by_array
-    assert by_list[0] >= 1
+        advcli.benchmark(small(), data=data, input_range="0,1", attacks=["fgsm"], eps="0.1", checks=False)
+        for data in (
+            (PAIR, classes), (PAIR, np.array(classes)), (PAIR, [str(label) for label in classes]), [PAIR, classes]
+        )
+    ]  # fmt: skip
+    first, *others = ([score.correct for score in each.of(Score)] for each in scores)
+    assert others == [first] * 3
+    assert first[0] >= 1
 
 
 @pytest.mark.parametrize("eps", [0.1, [0.1], (0.1,), "0.1"], ids=["number", "list", "tuple", "text"])
@@ -253,6 +255,10 @@ SHOWN = ExplainRequest(files=(Path("x.png"),))
         ),
         (lambda: advcli.explain(PAIR, model=small(), input_range="0,1", classes=["1"]), "classes is no option"),
         (lambda: advcli.explain(PAIR, model=small(), input_range="0,1", attack="fgsm"), "attack is no option"),
+        (lambda: advcli.benchmark(small(), data=(PAIR, [0, 9]), input_range="0,1"), "labels from 0 to 9"),
+        (lambda: advcli.benchmark(small(), data=(PAIR, [0]), input_range="0,1"), "labels of shape 1 for 2 images"),
+        (lambda: advcli.benchmark(small(), data=(PAIR + np.nan, [0, 1]), input_range="0,1"), "outside of [0, 1]"),
+        (lambda: advcli.benchmark(small(), data=(PAIR,), input_range="0,1"), "data of 1 parts"),  # pyright: ignore[reportArgumentType]  the mistake
         (lambda: advcli.load("linear", input_range="0"), "--input-range"),
         (lambda: advcli.train(data="digits", epocs=3), "did you mean 'epochs'"),
         (lambda: advcli.attack(ASKED, eps=0.1), "eps is an option"),  # pyright: ignore[reportCallIssue, reportArgumentType]  the mistake

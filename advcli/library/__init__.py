@@ -13,7 +13,7 @@ import numpy as np
 
 from advcli.errors import UsageError
 from advcli.keywords import request_from, separated
-from advcli.library.arrays import Adversarial, Indices, Labels, attack_array, explain_array
+from advcli.library.arrays import Adversarial, Labels, attack_array, explain_array
 from advcli.library.in_memory import Model, save_arrays, save_models
 from advcli.model.classifier import Classifier
 from advcli.records import Progress, Record
@@ -131,7 +131,7 @@ def attack(
 
 def benchmark(
     *models: Model | BenchmarkRequest,
-    data: str | Path | tuple[np.ndarray, Indices] = "",
+    data: str | Path | tuple[np.ndarray, Labels] | list[Labels] = "",
     progress: Reported | None = None,
     **options: object,
 ) -> Records:
@@ -139,8 +139,8 @@ def benchmark(
 
     Args:
         models: the models, or a whole request.
-        data: a named data set, a path, or two arrays: (N, H, W, C) images, uint8 or floats in [0, 1], and (N,) classes
-            as indices of the models' outputs.
+        data: a named data set, a path, or two arrays: (N, H, W, C) images, uint8 or floats in [0, 1], and (N,) classes,
+            as indices of the models' outputs or as their names.
         progress: called with the progress.
         options: the other options of ``advcli benchmark``, such as ``attacks=["pgd"]``, ``eps=["8/255"]``,
             ``corruptions="all"``, ``out="results.jsonl"``.
@@ -156,8 +156,11 @@ def benchmark(
     with ExitStack() as stack:
         given = [model for model in models if not isinstance(model, BenchmarkRequest)]
         names, options = save_models(given, options, stack)
-        if isinstance(data, tuple):
-            data = save_arrays(*data, names, options, stack)
+        if isinstance(data, tuple | list):
+            if len(data) != 2:
+                raise UsageError(f"data of {len(data)} parts", "give (images, labels)")
+            pixels, labels = data
+            data = save_arrays(np.asarray(pixels), labels, names, options, stack)
         request = request_from(BenchmarkRequest, {"models": names, "data": str(data), **options})
         return _kept(evaluate(request, request_from(BenchmarkExecution, how)), progress)
 

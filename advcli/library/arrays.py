@@ -8,6 +8,7 @@ import numpy as np
 
 from advcli.attacks import Universal
 from advcli.data import images as image_files
+from advcli.data.decoded import to_float
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.model.failures import reporting_failures
@@ -60,7 +61,7 @@ def attack_array(request: AttackRequest, images: np.ndarray, labels: Labels | No
             option is for files only.
     """
     _refuse_ignored(request, _OF_ATTACKS)
-    pixels = _in_unit_range(images)
+    pixels = to_float(checked_images(images))
     classifiers = load_all(request.choose_models(), lambda: pixels.shape[1:3])
     classifier = classifiers[0]
     if not len(pixels) or pixels.shape[-1] != classifier.channels:
@@ -84,7 +85,7 @@ def attack_array(request: AttackRequest, images: np.ndarray, labels: Labels | No
     compiled = CompiledAttack(crafted_on.inference_copy, search, threat, request.seed, start)
     with reporting_failures([classifier.model]):
         before = classifier.predicted(pixels) if labels is None else classifier.classes(pixels)
-        true = before if labels is None else _classes(labels, classifier, len(pixels))
+        true = before if labels is None else indices_of_labels(labels, classifier, len(pixels))
         found = compiled.search(pixels, true, _masks(request.mask, pixels))
         predicted = found.predicted if crafted_on is classifier else classifier.classes(found.points)
     # What the model gets wrong without an attack is fooled by none.
@@ -102,7 +103,7 @@ def _refuse_ignored(request: AttackRequest | ExplainRequest, used: Collection[st
         raise UsageError(f"{name} is no option of a call with an array", "give image files, or leave it out")
 
 
-def _classes(labels: Labels, classifier: Classifier, count: int) -> np.ndarray:
+def indices_of_labels(labels: Labels, classifier: Classifier, count: int) -> np.ndarray:
     """Return the true classes of an array's images as indices: (N,) indices or names -> (N,) int.
 
     Raises:
@@ -154,7 +155,7 @@ def explain_array(request: ExplainRequest, images: np.ndarray) -> dict[str, np.n
     choice = request.choose(request.model)
     black_box = None if choice.access == "gradient" else choice.name
     explainers = build_explainers(request.methods, request.layer, black_box)
-    pixels = _in_unit_range(images)
+    pixels = to_float(checked_images(images))
     classifier = choice.load(lambda: pixels.shape[1:3])
     chosen = explainers if request.methods else suitable(explainers, classifier)
     pixels = np.asarray(classifier.fit(pixels))
@@ -167,18 +168,21 @@ def explain_array(request: ExplainRequest, images: np.ndarray) -> dict[str, np.n
     return found
 
 
-def _in_unit_range(images: np.ndarray) -> np.ndarray:
-    """Return images as float32 in [0, 1]: (N, H, W, C) or (N, H, W) -> (N, H, W, C).
+def checked_images(images: np.ndarray) -> np.ndarray:
+    """Return images as uint8, or float32 in [0, 1]: (N, H, W, C) or (N, H, W) -> (N, H, W, C).
 
     Raises:
         UsageError: they are of another shape, type or range.
     """
+    images = np.asarray(images)
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4:
         raise UsageError(f"images of shape {images.shape}", "give (N, H, W, C)")
     if images.dtype == np.uint8:
-        return images.astype(np.float32) / 255
+        return images
+    if images.dtype.kind not in "fiub":
+        raise UsageError(f"images of type {images.dtype}", "give uint8, or floats in [0, 1]")
     found = np.asarray(images, np.float32)
     if not (np.isfinite(found).all() and found.min(initial=0) >= 0 and found.max(initial=0) <= 1):
         raise UsageError("images have values outside of [0, 1]", "divide by 255, or give uint8")

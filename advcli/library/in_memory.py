@@ -11,7 +11,7 @@ import numpy as np
 from advcli.backend import KerasModel, keras
 from advcli.errors import UsageError
 from advcli.keywords import request_from, separated
-from advcli.library.arrays import Indices
+from advcli.library.arrays import Labels, checked_images, indices_of_labels
 from advcli.plugins import named_file
 from advcli.tasks.request import ModelOptions
 
@@ -74,14 +74,20 @@ def _own_objects(model: KerasModel) -> dict[str, object]:
 
 
 def save_arrays(
-    images: np.ndarray, labels: Indices, models: Sequence[str], options: dict[str, object], stack: ExitStack
+    images: np.ndarray, labels: Labels, models: Sequence[str], options: dict[str, object], stack: ExitStack
 ) -> str:
-    """Save arrays as a data set for the time of the call, with the classes of the first model."""
+    """Save arrays as a data set for the time of the call, with the classes of the first model.
+
+    Raises:
+        UsageError: they are no images, or no classes of the model.
+    """
     if not models:
         raise UsageError("no model is given")
     own, _ = separated(ModelOptions, options)
-    names = request_from(ModelOptions, own).choose(models[0]).load().labels
+    classifier = request_from(ModelOptions, own).choose(models[0]).load()
+    pixels = checked_images(images)
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     path = Path(folder) / "arrays.npz"
-    np.savez(path, x_test=images, y_test=labels, labels=np.array(names))
+    classes = indices_of_labels(labels, classifier, len(pixels))
+    np.savez(path, x_test=pixels, y_test=classes, labels=np.array(classifier.labels))
     return str(path)

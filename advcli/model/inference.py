@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from advcli.backend import ArrayLike, KerasLayer, KerasModel, Tensor, keras
+from advcli.backend import ArrayLike, KerasLayer, KerasModel, Tensor, keras, tf
 from advcli.model.batchnorm_folding import foldable, folded, is_keras_own
 from advcli.model.introspection import graph_of
 from advcli.model.layer_ops import Operation, plain, weighted
@@ -67,8 +67,14 @@ def _in_inference_mode(layer: KerasLayer) -> Operation:
 
 
 def _without_context(operation: Operation) -> Operation:
-    """Ignore the arguments that Keras passes besides the inputs, such as a mask."""
-    return lambda inputs, **context: operation(inputs)
+    """Ignore the arguments that Keras passes besides the inputs, such as a mask; as Keras, cast numbers to float32."""
+    return lambda inputs, **context: operation(tf.nest.map_structure(_single, inputs))
+
+
+def _single(values: Tensor) -> Tensor:
+    """Return floating-point numbers in the precision of the layers that have copies, others unchanged."""
+    values = tf.convert_to_tensor(values)
+    return tf.cast(values, tf.float32) if values.dtype.is_floating else values
 
 
 def _frozen_graph(graph: KerasLayer) -> Operation:

@@ -94,15 +94,15 @@ class Results:
     ) -> np.ndarray:
         """Return which images a model predicts correctly: -> (N,) bool.
 
-        Under an attack an image that is wrong when clean counts as wrong, and one that was not attacked as correct;
-        so does one for which the model returned NaN, as the attack reached no other class.
+        Under an attack, on this model or another, an image that is wrong when clean counts as wrong, and one that was
+        not attacked as correct; so does one for which the model returned NaN, as the attack reached no other class.
         """
         labels = self.labels(model)
         correct = self.predicted(model, clean) == labels
         if perturbation is None or perturbation is clean:
             return correct
         predicted = self.predicted(model, perturbation, crafted_on)
-        if perturbation.kind is Kind.ATTACK:
+        if perturbation.kind in (Kind.ATTACK, Kind.TRANSFER):
             return correct & ((predicted == labels) | (predicted == UNKNOWN) | (predicted == UNDEFINED))
         return predicted == labels
 

@@ -14,7 +14,7 @@ from advcli.tasks.benchmark.perturbations import Kind
 from advcli.tasks.benchmark.plan import Plan, above_zero
 from advcli.tasks.benchmark.predictions import Results
 from advcli.tasks.benchmark.scores import correct_under
-from advcli.threat.spelling import spell_spec
+from advcli.threat.spelling import spell_perturbation
 
 log = logging.getLogger(__name__)
 
@@ -93,16 +93,18 @@ def changes(
         renamed = dict(zip(names_before, names, strict=True))
         log.info("the baseline is that of '%s'", *names_before)
     earlier = {(renamed.get(score.model, score.model), *score.place.values()): score for score in before}
-    alone = []
+    alone, elsewhere = [], {}
     for score in scores:
         was = earlier.get((score.model, *score.place.values()))
         # The worst case over other attacks is not comparable.
         if was is None or was.protocol != score.protocol:
-            alone.append(f"{score.model} under {spell_spec(score.perturbation)}")
+            alone.append(f"{score.model} under {spell_perturbation(**score.place)}")
             continue
         counts = [[score.correct, score.images - score.correct], [was.correct, was.images - was.correct]]
         paired = None if pairs is None else pairs(score, was)
         p_value = float(cast(float, fisher_exact(counts)[1])) if paired is None else paired
+        if paired is None and (score.data, score.images) != (was.data, was.images):
+            elsewhere[f"{was.images} of '{was.data}' before, {score.images} of '{score.data}' now"] = None
         difference = score.accuracy - was.accuracy
         yield Change(
             model=score.model,
@@ -119,6 +121,8 @@ def changes(
             tolerated=tolerated,
             met=None if tolerated is None else difference >= -tolerated - _ROUNDING,
         )
+    if elsewhere:
+        log.warning("the baseline was measured on other images: %s", "; ".join(elsewhere))
     if tolerated is not None and len(alone) == len(scores):
         raise AdvcliError(
             f"the baseline has none of these {len(scores)} accuracies: --fail-worse compares nothing",

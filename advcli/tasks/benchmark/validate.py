@@ -113,6 +113,23 @@ def check_new(request: Request, how: Execution) -> None:
         )
     if len(set(request.models)) < len(request.models):
         raise UsageError("a model is given twice", "leave one out")
+    _refuse_without_effect(request)
+
+
+def _refuse_without_effect(request: Request) -> None:
+    """Refuse options of attacks where nothing is attacked, and those of corruptions where nothing is corrupted.
+
+    Raises:
+        UsageError: there is one.
+    """
+    of_attacks = {
+        "--eps": request.eps, "--norm": request.norms, "--surrogate": request.surrogate, "--transfer": request.transfer,
+    }  # fmt: skip
+    for name, value in of_attacks.items():
+        if value and not request.attacks and request.requirements is None:
+            raise UsageError(f"{name} has no effect without an attack", "give --attack, or leave it out")
+    if request.severities != Request.severities and not request.corruptions:
+        raise UsageError("--severity has no effect without corruptions", "give --corruptions, or leave it out")
 
 
 def check_export(request: Request, how: Execution) -> None:
@@ -211,6 +228,8 @@ def check_whole(request: Request, how: Execution, recorded: Sequence[str] | None
     relative_to = request.relative_to
     if relative_to is not None and relative_to not in known:
         raise UsageError(f"--relative-to names no model that is measured: '{relative_to}'", nearest(relative_to, known))
+    if relative_to is not None and loads and not (request.corruptions or gives):
+        raise UsageError("--relative-to has no effect without corruptions", "give --corruptions, or leave it out")
     # Which perturbations are given is known when the data are read.
     if request.requirements_file is not None and how.budget is not None:
         raise UsageError(

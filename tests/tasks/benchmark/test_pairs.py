@@ -1,5 +1,7 @@
 """Changes since a baseline, by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from advcli.records import Score
@@ -47,6 +49,18 @@ def test_no_more_than_five_are_named(count: int, end: str, caplog: pytest.LogCap
     assert caplog.messages[0].endswith(end)
     assert f"{count} of {count}" in caplog.messages[0]
     assert "m under 0, m under 1" in caplog.messages[0]
+
+
+def test_other_images_are_reported(caplog: pytest.LogCaptureFixture) -> None:
+    now = [score(5), score(5, perturbation="fgsm")]
+    before = [replace(each, data="e", images=20, correct=10) for each in now]
+    assert len(list(changes(now, Baseline(tuple(before)), tolerated=0.1))) == 2
+    (message,) = caplog.messages
+    assert message == "the baseline was measured on other images: 20 of 'e' before, 10 of 'd' now"
+    # Of each image it is known whether it was correct before: they are the same images.
+    caplog.clear()
+    assert list(changes(now, Baseline(tuple(before)), pairs=lambda now, before: 0.5))
+    assert not caplog.messages
 
 
 def test_nothing_is_said_without_a_baseline_or_without_a_gap(caplog: pytest.LogCaptureFixture) -> None:

@@ -182,6 +182,13 @@ def test_nan_under_attack_is_neither_a_class_nor_fooled(plan: Plan, results: Res
     ]
 
 
+def test_what_is_wrong_when_clean_is_wrong_under_a_transfer(results: Results) -> None:
+    moved = replace(PGD, kind=Kind.TRANSFER)
+    results.add(replace(verdicts("a", moved, {0: 0, 1: 1, 2: 0, 3: 0}), crafted_on="b"))
+    # Image 0 is a dog to model a when clean, and a cat by chance; image 1 is fooled.
+    assert results.correct("a", CLEAN, moved, "b")[:4].tolist() == [False, False, True, True]
+
+
 def test_what_a_transfer_found_to_be_nan_is_known(results: Results) -> None:
     moved = replace(PGD, kind=Kind.TRANSFER)
     results.add(replace(verdicts("a", moved, {0: 1, 1: UNDEFINED}), crafted_on="b"))

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark import measure as evaluation
 from advcli.tasks.benchmark.merge_shards import merge
 from advcli.tasks.benchmark.request import Execution, Shard
-from advcli.tasks.benchmark.run import run
-from advcli.threat.threat import Threat
+from advcli.tasks.benchmark.run import evaluate, run
+from advcli.threat.threat import Norm, Threat
 from conftest import Command
 from evaluations import IMAGES, close, lines, records, request, untimed
 
@@ -264,6 +265,24 @@ def test_shards_are_joined_where_the_models_are_not(evaluated: Path, tmp_path: P
     }
     refused = advcli("benchmark", "--merge", "1.jsonl", "2.jsonl", "--relative-to", "frist")
     assert refused.returncode == 2 and "did you mean 'first'" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"attacks": (), "eps": ("2/255",), "threats": None}, "--eps has no effect"),
+        ({"attacks": (), "norms": (Norm.L2,), "threats": None}, "--norm has no effect"),
+        ({"attacks": (), "surrogate": "first"}, "--surrogate has no effect"),
+        ({"attacks": (), "transfer": True}, "--transfer has no effect"),
+        ({"corruptions": (), "severities": (3,)}, "--severity has no effect"),
+        ({"corruptions": (), "severities": (1, 2, 3, 4, 5), "relative_to": "first"}, "--relative-to has no effect"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(evaluated: Path, changes: dict[str, Any], fault: str) -> None:
+    if changes.get("surrogate"):
+        changes = {**changes, "surrogate": str(evaluated / "first.keras")}
+    with pytest.raises(UsageError, match=fault):
+        evaluate(request(evaluated, **changes), Execution())
 
 
 def test_shards_join_to_the_whole(evaluated: Path, whole: tuple[list[Record], Path], tmp_path: Path) -> None:
