@@ -5,30 +5,20 @@ from advcli.records.base import Failed, Prediction, Progress, Queried, Record
 from advcli.records.benchmarking import (
     Calibration,
     Certified,
-    Change,
-    Checked,
     ClassScore,
     Compared,
     Confused,
     CorruptionError,
     Exported,
-    Gate,
     Group,
-    MeasuredModel,
-    Measurement,
-    Protocol,
-    Requirement,
     Score,
     SliceScore,
-    Smoothed,
-    Support,
-    Swept,
-    Tolerance,
     Transferred,
-    Verdicts,
-    Verified,
 )
 from advcli.records.explaining import Explained, Flipped, Layer, Shift, Shifted, Trusted
+from advcli.records.measuring import MeasuredModel, Measurement, Protocol, Smoothed, Verdicts
+from advcli.records.requirements import Change, Checked, Gate, Requirement, Support, Verified
+from advcli.records.sweeping import Swept, Tolerance
 from advcli.records.training import Averaged, Epoch, Mixed, Planned, Temperature, Trained
 
 __all__ = [
