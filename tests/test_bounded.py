@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from advcli.errors import AdvcliError, UsageError
-from advcli.files import bounded
+from advcli.files import archives, bounded
 from advcli.files.hdf5 import check_hdf5
 
 SMALL = b"some weights" * 50
@@ -39,7 +39,7 @@ def declare(path: Path, name: str, size: int) -> None:
 def test_a_member_that_unpacks_to_too_much_is_never_unpacked(tmp_path: Path) -> None:
     path = packed(tmp_path / "a.zip", "good", "bad")
     declare(path, "bad", 4_000_000_000)
-    with bounded.Archive(path) as archive:
+    with archives.Archive(path) as archive:
         assert archive.read("good") == SMALL
         for refused in (archive.check, lambda: archive.read("bad"), lambda: archive.read("good", 100)):
             with pytest.raises(AdvcliError, match=r"more than the .* allowed"):
@@ -51,13 +51,13 @@ def test_many_members_that_are_too_much_together_are_refused(tmp_path: Path) -> 
     path = packed(tmp_path / "a.zip", *names)
     for name in names:
         declare(path, name, 200_000_000)
-    with bounded.Archive(path) as archive, pytest.raises(AdvcliError, match=r"the unpacked content of .* has"):
+    with archives.Archive(path) as archive, pytest.raises(AdvcliError, match=r"the unpacked content of .* has"):
         archive.check()
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_members_are_read_in_any_order(tmp_path: Path, compression: int) -> None:
-    with bounded.Archive(packed(tmp_path / "a.zip", "x", "y", compression=compression)) as archive:
+    with archives.Archive(packed(tmp_path / "a.zip", "x", "y", compression=compression)) as archive:
         file = archive.random_access("y")
         assert file.seek(-5, io.SEEK_END) == len(SMALL) - 5
         assert file.read() == SMALL[-5:]
@@ -70,7 +70,7 @@ def test_a_damaged_archive_is_an_error(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "a.zip").write_bytes(damage)
     if damage[2:4] != b"\5\6":
         with pytest.raises(AdvcliError, match=r"not a readable \.zip"):
-            bounded.Archive(tmp_path / "a.zip")
+            archives.Archive(tmp_path / "a.zip")
 
 
 def test_packed_streams_end_at_their_limit(tmp_path: Path) -> None:
@@ -79,12 +79,12 @@ def test_packed_streams_end_at_their_limit(tmp_path: Path) -> None:
             info = tarfile.TarInfo(name)
             info.size = size
             archive.addfile(info, io.BytesIO(bytes(size)))
-    assert bounded.read_tar(tmp_path / "a.tar.gz", ["wanted"], 4_000_000) == {"wanted": bytes(1000)}
+    assert archives.read_tar(tmp_path / "a.tar.gz", ["wanted"], 4_000_000) == {"wanted": bytes(1000)}
     with pytest.raises(AdvcliError, match=r"more than the 2\.0 MB allowed"):
-        bounded.read_tar(tmp_path / "a.tar.gz", ["wanted"], 2_000_000)
+        archives.read_tar(tmp_path / "a.tar.gz", ["wanted"], 2_000_000)
     tracemalloc.start()
     with pytest.raises(AdvcliError, match=r"more than the 10\.0 kB allowed"):
-        bounded.gunzip(tmp_path / "a.tar.gz", 10_000)
+        archives.gunzip(tmp_path / "a.tar.gz", 10_000)
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
 
@@ -113,7 +113,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.
             (Path("/dev/zero"), "a device"),
             (Path("socket"), "a socket"),
         ):
-            for read in (lambda path: bounded.read_bytes(path, 100), bounded.refuse_special, bounded.Archive):
+            for read in (lambda path: bounded.read_bytes(path, 100), bounded.refuse_special, archives.Archive):
                 with pytest.raises(UsageError, match=f"is {kind}, not a file"):
                     read(Path(path))
     with pytest.raises(AdvcliError, match="is a folder, not a file"):

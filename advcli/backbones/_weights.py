@@ -14,7 +14,7 @@ from advcli.backend import KerasModel, keras
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.download import fetch, keras_folder
 from advcli.files.hdf5 import check_hdf5
-from advcli.files.kinds import refuse_no_weights
+from advcli.files.wrong_kind import refuse_no_weights
 
 IMAGENET_CLASSES = 1000
 # Models that a hint names.

@@ -14,7 +14,8 @@ from advcli.data.dataset import Dataset
 from advcli.datasets._layout import Layout, layout_of
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.bounded import refuse_special
-from advcli.files.kinds import kind_of, other_kind, refuse_other_kind
+from advcli.files.kinds import kind_of
+from advcli.files.wrong_kind import other_kind, refuse_other_kind
 
 _READ = "give a folder or .zip of images, a manifest (.csv, .jsonl), or an .npz, .parquet or .tfrecord file"
 

@@ -10,7 +10,8 @@ from advcli.data.dataset import Dataset
 from advcli.data.split import Split
 from advcli.datasets._splits import TEST, TRAIN, VALIDATION, split_of, words_of
 from advcli.errors import AdvcliError, UsageError
-from advcli.files.bounded import DAMAGED, Archive, refuse_special
+from advcli.files.archives import DAMAGED, Archive
+from advcli.files.bounded import refuse_special
 
 _KEYS = "give x_train, y_train, x_test and y_test; x_test and y_test alone; or x and y"
 _MOST_CLASSES = 1_000_000

@@ -8,7 +8,8 @@ import numpy as np
 from advcli.data.split import Split
 from advcli.datasets._arrays import labelled
 from advcli.errors import AdvcliError, UsageError
-from advcli.files.bounded import MEGA, read_tar
+from advcli.files.archives import read_tar
+from advcli.files.bounded import MEGA
 
 URL = "https://www.cs.toronto.edu/~kriz/"
 _PIXELS = 3 * 32 * 32

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from advcli.errors import AdvcliError, UsageError
-from advcli.files.bounded import Archive, open_file, read_bytes, refuse_special
+from advcli.files.archives import Archive
+from advcli.files.bounded import open_file, read_bytes, refuse_special
 from advcli.files.download import fetch
 
 _MOST_IN_A_FILE = 1 << 31

@@ -18,7 +18,7 @@ from advcli.datasets._files import existing, title
 from advcli.datasets._layout import Layout, layout_of
 from advcli.datasets._pictures import describe, others
 from advcli.errors import UsageError
-from advcli.files.bounded import DAMAGED
+from advcli.files.archives import DAMAGED
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from advcli.data.split import Split
 from advcli.datasets._arrays import grey_28, labelled, read_two_splits
 from advcli.datasets._files import existing, local_or_fetched
 from advcli.errors import AdvcliError, UsageError
-from advcli.files.bounded import MEGA, gunzip
+from advcli.files.archives import gunzip
+from advcli.files.bounded import MEGA
 
 _URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _MOST_UNPACKED = 64 * MEGA

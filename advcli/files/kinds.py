@@ -3,15 +3,16 @@
 import contextlib
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import Literal
 
-from advcli.errors import AdvcliError, UsageError
+from advcli.errors import AdvcliError
 from advcli.files.address import address_in
-from advcli.files.bounded import Archive, open_file
+from advcli.files.archives import Archive
+from advcli.files.bounded import open_file
 from advcli.files.formats import format_of
 
 Use = Literal["model", "image", "weights", "data", "text", "none"]
@@ -48,7 +49,7 @@ _CHECKPOINT = "load it into the network in TensorFlow, and save that: model.save
 _PNG = "convert it to PNG first"
 _UNPACK = "unpack it, and give the files or the folder"
 _FRAMES = "save its frames as images first: ffmpeg -i FILE frame-%04d.png"
-_READER = 'its reader is not installed: pip install "advcli[heif]"'
+READER = 'its reader is not installed: pip install "advcli[heif]"'
 _AGAIN = "it is not what was to be downloaded: download the file again"
 
 _TORCH = FileKind("a PyTorch file", advice=_FROM_TORCH, after="model")
@@ -200,73 +201,11 @@ def kind_of_content(head: bytes, name: PurePath | None = None) -> FileKind | Non
     return _text_kind(head, suffix) if _is_text(head) else None
 
 
-def refuse_other_kind(path: Path, takes: Collection[Use], wanted: str, hint: str = "") -> None:
-    """Refuse what is known to be of another kind than an option takes; what is not known is left to its reader.
-
-    Args:
-        path: what was given.
-        takes: the uses that are right.
-        wanted: what was wanted, with its article.
-        hint: what to give instead, for a kind that cannot be made usable.
-
-    Raises:
-        UsageError: it is of another kind.
-    """
-    kind = kind_of(path)
-    if kind is not None and kind.use not in takes:
-        use = next(iter(takes), None) or "none"
-        raise other_kind(path, kind, use, wanted, hint)
-
-
-def refuse_missing(path: Path, use: Use, wanted: str, hint: str = "") -> None:
-    """Refuse a path where no file is.
-
-    Raises:
-        UsageError: there is none; if it is a folder or an address, this is said.
-    """
-    if os.path.isfile(path):  # noqa: PTH113  a Path's method fails where a name is too long
-        return
-    kind = kind_of(path)
-    if kind is not None:
-        raise other_kind(path, kind, use, wanted, hint)
-    raise UsageError(f"no such file: '{path}'", hint)
-
-
-def refuse_no_weights(file: Path) -> None:
-    """Refuse what is no file of weights; a whole model in HDF5 holds some.
-
-    Raises:
-        UsageError: it is not there, or is something else.
-    """
-    hint = "--weights is imagenet or a weights file, .weights.h5 or .h5, as Keras writes them"
-    refuse_missing(file, "weights", "a weights file", hint)
-    kind = kind_of(file)
-    if kind is not None and kind.use == "model" and ".h5" not in kind.suffixes:
-        raise other_kind(file, kind, "weights", "a weights file", f"a whole model needs no backbone: --model {file}")
-    if kind is not None and kind.use not in ("model", "weights"):
-        raise other_kind(file, kind, "weights", "a weights file", hint)
-
-
-def other_kind(path: Path, kind: FileKind, use: Use, wanted: str, hint: str = "") -> UsageError:
-    """Return the error for a path of another kind than what was wanted.
-
-    Args:
-        path: what was given.
-        kind: what it is.
-        use: what it was to be used as.
-        wanted: the same in words, with an article.
-        hint: what to give instead, where the kind cannot be made usable for this.
-    """
-    helps = kind.after in ("none", use) or (kind.after == "image" and use == "data")
-    what = kind.text if kind.advice == _READER and helps else f"{kind.text}, not {wanted}"
-    return UsageError(f"'{address_in(path) or path}' is {what}", kind.advice if kind.advice and helps else hint)
-
-
 def _image_kind(image: str) -> FileKind:
     article = "an" if image[0] in "AI" else "a"
     package = {"HEIF": "pillow_heif", "JPEG XL": "pillow_jxl"}.get(image)
     if package and find_spec(package) is None:
-        return FileKind(f"{article} {image} image", advice=_READER, after="image")
+        return FileKind(f"{article} {image} image", advice=READER, after="image")
     return FileKind(f"{article} {image} image", "image")
 
 

@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 
 from advcli.errors import UsageError
 from advcli.files.bounded import refuse_special
-from advcli.files.kinds import kind_of, refuse_missing, refuse_other_kind
+from advcli.files.kinds import kind_of
+from advcli.files.wrong_kind import refuse_missing, refuse_other_kind
 
 log = logging.getLogger(__name__)
 

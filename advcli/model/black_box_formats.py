@@ -10,7 +10,7 @@ import numpy as np
 from advcli.data.class_order import generic_names
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.address import refuse_file_address
-from advcli.files.kinds import refuse_missing, refuse_other_kind
+from advcli.files.wrong_kind import refuse_missing, refuse_other_kind
 from advcli.model.black_box import Access, BlackBox, ScoreFunction
 from advcli.model.classifier import Classifier
 from advcli.model.http_endpoint import HttpEndpoint

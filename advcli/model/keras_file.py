@@ -9,9 +9,10 @@ from pathlib import Path
 
 from advcli.backend import KerasLayer, KerasModel, keras
 from advcli.errors import AdvcliError, first_line
-from advcli.files.bounded import TEXT, Archive, open_file, parse_json
+from advcli.files.archives import Archive
+from advcli.files.bounded import TEXT, open_file, parse_json
 from advcli.files.hdf5 import check_hdf5
-from advcli.files.kinds import refuse_other_kind
+from advcli.files.wrong_kind import refuse_other_kind
 from advcli.model import keras2_functions, keras2_layers, keras2_model, keras2_process, saved_model
 from advcli.model.named_code import reaching_name
 from advcli.model.variable_limit import limited_variables

@@ -14,7 +14,8 @@ from advcli.data.images import Fit
 from advcli.data.labels_file import read_labels, read_wordnet_ids
 from advcli.errors import AdvcliError, UsageError, nearest
 from advcli.files.bounded import refuse_special
-from advcli.files.kinds import kind_of, other_kind, refuse_missing, refuse_no_weights, refuse_other_kind
+from advcli.files.kinds import kind_of
+from advcli.files.wrong_kind import other_kind, refuse_missing, refuse_no_weights, refuse_other_kind
 from advcli.model.black_box import Access
 from advcli.model.black_box_formats import Format, black_box_format, open_black_box
 from advcli.model.choice_options import read_options, split_options

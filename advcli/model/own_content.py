@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advcli.errors import AdvcliError, UsageError
-from advcli.files.bounded import TEXT, Archive, parse_json
+from advcli.files.archives import Archive
+from advcli.files.bounded import TEXT, parse_json
 from advcli.model.output_head import LOGITS
 from advcli.records.base import Json
 from advcli.records.read_back import read_back

@@ -14,7 +14,7 @@ from advcli.data.decoded import to_float
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
 from advcli.files.bounded import refuse_special
-from advcli.files.kinds import refuse_missing, refuse_other_kind
+from advcli.files.wrong_kind import refuse_missing, refuse_other_kind
 from advcli.model.classifier import Classifier
 from advcli.records import Crafted, Progress
 from advcli.records.base import Fields

@@ -7,7 +7,7 @@ from advcli import registry
 from advcli.attacks import Attack, Suite, Universal
 from advcli.errors import UsageError
 from advcli.files.bounded import refuse_special
-from advcli.files.kinds import refuse_missing, refuse_other_kind
+from advcli.files.wrong_kind import refuse_missing, refuse_other_kind
 from advcli.model.black_box import Access
 from advcli.model.model_choice import ModelChoice
 from advcli.parsing import read_choices

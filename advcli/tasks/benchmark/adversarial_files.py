@@ -24,8 +24,8 @@ from advcli.data.decoded import to_eight_bits, to_float
 from advcli.data.split import Split
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import png
+from advcli.files.archives import DAMAGED
 from advcli.files.atomic import remove_leftovers, whole_file
-from advcli.files.bounded import DAMAGED
 from advcli.files.paths import refuse_long_name
 from advcli.model.output_head import ONE_LOGIT
 from advcli.records import Attacked, Exported

@@ -17,7 +17,7 @@ import advcli.records
 from advcli import __version__
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import TEXT, open_file, parse_json, refuse_special
-from advcli.files.kinds import refuse_missing, refuse_other_kind
+from advcli.files.wrong_kind import refuse_missing, refuse_other_kind
 from advcli.records import MeasuredModel, Protocol, Record, Score, Smoothed, Verdicts
 from advcli.records.base import Fields, Json
 from advcli.records.read_back import read_back

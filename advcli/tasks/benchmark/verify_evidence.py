@@ -12,7 +12,7 @@ from pathlib import Path
 
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.bounded import MEGA, parse_json, read_bytes
-from advcli.files.kinds import refuse_other_kind
+from advcli.files.wrong_kind import refuse_other_kind
 from advcli.records import Gate, Progress, Protocol, Record, Requirement, Score, Verified
 from advcli.records.base import Json
 from advcli.records.read_back import read_back

@@ -12,7 +12,7 @@ from advcli.explainers import Explainer
 from advcli.files import paths
 from advcli.files.atomic import remove_leftovers
 from advcli.files.bounded import refuse_special
-from advcli.files.kinds import refuse_missing, refuse_other_kind
+from advcli.files.wrong_kind import refuse_missing, refuse_other_kind
 from advcli.model.classifier import Classifier
 from advcli.model.model_choice import ModelChoice
 from advcli.search.refusals import refuse_radius, refuse_universal, refuse_unsupported

@@ -19,11 +19,12 @@ import numpy as np
 from advcli import __version__
 from advcli.backend import Variable
 from advcli.errors import AdvcliError, UsageError
+from advcli.files.archives import DAMAGED
 from advcli.files.atomic import whole_file
-from advcli.files.bounded import DAMAGED, parse_json, read_text
-from advcli.files.kinds import refuse_other_kind
+from advcli.files.bounded import parse_json, read_text
 from advcli.files.lock import lock
 from advcli.files.paths import refuse_long_name
+from advcli.files.wrong_kind import refuse_other_kind
 from advcli.model.classifier import Classifier
 from advcli.records import Epoch, Temperature
 from advcli.records.base import Json

@@ -9,7 +9,7 @@ from advcli import registry
 from advcli.attacks import Suite
 from advcli.augmentations import read as read_augmentations
 from advcli.errors import UsageError
-from advcli.files.kinds import refuse_no_weights
+from advcli.files.wrong_kind import refuse_no_weights
 from advcli.objectives import Objective, Replaying
 from advcli.options import changed_options
 from advcli.search.refusals import refuse_universal, refuse_unsupported
