@@ -50,7 +50,7 @@ def test_a_twin_is_trained_without_a_defence_and_stands_beside_it(tmp_path: Path
     assert [(epoch.model, epoch.epoch) for epoch in epochs] == [
         ("run", 1), ("run", 2), ("run-twin", 1), ("run-twin", 2)
     ]  # fmt: skip
-    twin = Run(tmp_path / "run-twin").read_recipe()
+    twin = Run(tmp_path / "run-twin").description.read_recipe()
     assert twin["objective"] == "clean"
     assert not twin["modifier"]
     assert {key: twin[key] for key in ("seed", "batch", "augment", "epochs")} == {

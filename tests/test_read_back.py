@@ -285,10 +285,10 @@ def test_a_description_of_a_run_of_any_content(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
 
     def read(text: str) -> None:
-        run.description_file.write_text(text)
-        Recipe.from_json(run.read_recipe(), "'run.json'")
-        run.refuse_other_data(resolved)
-        config_content(run.description_file)
+        run.description.path.write_text(text)
+        Recipe.from_json(run.description.read_recipe(), "'run.json'")
+        run.description.refuse_other_data(resolved)
+        config_content(run.description.path)
 
     refused(read, {"recipe": recipe, "resolved": resolved, "versions": {}}, 400, "run")
 
@@ -304,7 +304,7 @@ def checkpoint_of(folder: Path, state: Checkpoint) -> tuple[Run, list[Any]]:
     variables = [tf.Variable([1.0, 2.0]), tf.Variable(3.0)]
     run = Run(folder)
     (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
-    run.save(state, variables)
+    run.checkpoints.save(state, variables)
     return run, variables
 
 
@@ -312,11 +312,11 @@ def test_a_checkpoint_of_any_content(tmp_path: Path) -> None:
     state = Checkpoint((EPOCH,))
     run, variables = checkpoint_of(tmp_path / "run", state)
     file = tmp_path / "run/checkpoint/state.npz"
-    assert repr(run.restore(variables)) == repr(state)
+    assert repr(run.checkpoints.restore(variables)) == repr(state)
 
     def read(text: str) -> None:
         np.savez(file, state=np.array(text), variable0=np.ones(2, np.float32), variable1=np.float32(1))
-        run.restore(variables)
+        run.checkpoints.restore(variables)
 
     refused(read, asdict(state), 200, "state.npz")
     for arrays in (
@@ -326,7 +326,7 @@ def test_a_checkpoint_of_any_content(tmp_path: Path) -> None:
     ):
         np.savez(file, state=np.array(json.dumps(asdict(state))), **arrays)
         with pytest.raises(AdvcliError, match=r"state\.npz"):
-            run.restore(variables)
+            run.checkpoints.restore(variables)
     good = (checkpoint_of(tmp_path / "run", state), file.read_bytes())[1]
     generator = random.Random(0)
     for _ in range(150):
@@ -335,7 +335,7 @@ def test_a_checkpoint_of_any_content(tmp_path: Path) -> None:
             bad[generator.randrange(len(bad))] = generator.randrange(256)
         file.write_bytes(bad[: generator.choice((len(bad), generator.randrange(len(bad))))])
         try:
-            run.restore(variables)
+            run.checkpoints.restore(variables)
         except AdvcliError as error:
             assert "state.npz" in error.message
 
@@ -344,12 +344,12 @@ def test_a_damaged_half_epoch_costs_no_whole_one(tmp_path: Path, caplog: pytest.
     caplog.set_level(logging.WARNING, logger="advcli")
     run, variables = checkpoint_of(tmp_path / "run", Checkpoint((EPOCH,)))
     variables[1].assign(9.0)
-    run.save(Checkpoint((EPOCH,), step=3), variables)
+    run.checkpoints.save(Checkpoint((EPOCH,), step=3), variables)
     midway = tmp_path / "run/checkpoint/midway.npz"
-    assert run.restore(variables).step == 3
+    assert run.checkpoints.restore(variables).step == 3
     assert variables[1].numpy() == 9.0
     midway.write_bytes(midway.read_bytes()[:-300])
-    assert run.restore(variables).step == 0
+    assert run.checkpoints.restore(variables).step == 0
     assert variables[1].numpy() == 3.0
     assert "continues from its last whole epoch" in caplog.text
 

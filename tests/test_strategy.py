@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from advcli.errors import UsageError
+from advcli.tasks.train.checkpoint_folder import read_checkpoint
 from advcli.tasks.train.distribution import Devices
-from advcli.tasks.train.run_folder import read_checkpoint
 from advcli.tasks.train.workers import Workers, find_workers
 
 TWO = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}

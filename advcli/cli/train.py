@@ -55,7 +55,7 @@ def train(context: typer.Context, request: Request, how: Execution, display: Dis
         try:
             return output.show(job.events())
         except KeyboardInterrupt:
-            if how.plan or not job.run.can_resume():
+            if how.plan or not job.run.checkpoints.exist:
                 raise
             message = f"interrupted; the state at the last checkpoint is saved in '{job.run.folder}'"
             raise Interrupted(message, f"continue with: advcli train --resume {job.run.folder}") from None

@@ -279,7 +279,7 @@ class Inputs:
         content = self.whole[name]
         if name == "run.json":
             path = self._put("run/run.json", json_text(mutate_json(json.loads(content), rng), rng))
-            return name, lambda: Recipe.from_json(Run(path.parent).read_recipe(), "run.json")
+            return name, lambda: Recipe.from_json(Run(path.parent).description.read_recipe(), "run.json")
         if name == "results.jsonl":
             lines = content.splitlines()
             row = rng.randrange(len(lines))

@@ -80,7 +80,7 @@ class AverageJob:
             log.info("no mix is better than '%s' alone", best.runs[best.weights.index(1)])
         mixes.assign(best.weights)
         self.run.clear()
-        self.run.write_description(self.recipe.to_json(), self._resolved(mixes, images))
+        self.run.description.write(self.recipe.to_json(), self._resolved(mixes, images))
         self.run.save_model(replace(start.classifier, recipe=self.recipe.to_json()), "model")
         yield Averaged(
             output=str(self.run.folder),

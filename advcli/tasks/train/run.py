@@ -100,14 +100,14 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
     check_execution(request, how, asked)
     if how.resume is not None:
         run = Run(how.resume)
-        content = run.read_recipe()
-        refuse_recorded_permission(content, request.unsafe_load, run.description_file)
-        recipe = Recipe.from_json(content, f"'{run.description_file}'")
+        content = run.description.read_recipe()
+        refuse_recorded_permission(content, request.unsafe_load, run.description.path)
+        recipe = Recipe.from_json(content, f"'{run.description.path}'")
         given = changed_options(request) if asked is None else asked
         recipe = replace(
             recipe, **{name: getattr(request, name) for name in ("epochs", "strategy", "data") if name in given}
         )
-        recipe = run.with_paths_found(recipe)
+        recipe = run.description.with_paths_found(recipe)
         refuse_other_start(recipe, recipe.model_sha256, run.folder)
         return Job(recipe, open_dataset(recipe.data), run, how, find_workers(recipe.strategy).writes)
     request = replace(request, data=data_of(request), classes=classes_of(request))
@@ -179,7 +179,7 @@ def _runs(recipe: Recipe, data: TrainingData, run: Run, devices: Devices, resume
     if recipe.twin:
         base = run.twin.folder
         twin = TrainingRun(recipe.twin_recipe, data, run.twin, devices, tensorboard)
-        yield from twin.events(resume and run.twin.can_resume())
+        yield from twin.events(resume and run.twin.checkpoints.exist)
     if base is not None and devices.workers.writes:
         own = registry.build("objectives", recipe.objective).own_threat()
         threats = radii_to_compare(recipe.balls, own)

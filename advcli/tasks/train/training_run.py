@@ -181,15 +181,15 @@ class TrainingRun:
             ece_before=before.ece,
             ece_after=after.ece,
         )
-        self.run.write_description(self.recipe.to_json(), self.trainer.resolved(), found)
+        self.run.description.write(self.recipe.to_json(), self.trainer.resolved(), found)
         return found
 
     def _begin(self, resume: bool) -> Checkpoint:
         resolved = self.trainer.resolved()
         checkpoint = Checkpoint()
         if resume:
-            self.run.refuse_other_data(resolved)
-            checkpoint = self.run.restore(self.trainer.variables)
+            self.run.description.refuse_other_data(resolved)
+            checkpoint = self.run.checkpoints.restore(self.trainer.variables)
             self._refuse_done(checkpoint)
         plan = {"recipe": self.recipe.to_json(), "resolved": resolved, "checkpoint": asdict(checkpoint)}
         self.devices.refuse_difference(plan | {"resume": resume})
@@ -201,9 +201,9 @@ class TrainingRun:
                     self.run.choose_model(self._chosen(checkpoint).file)
             else:
                 self.run.clear()
-            self.run.write_description(self.recipe.to_json(), resolved)
+            self.run.description.write(self.recipe.to_json(), resolved)
             if not resume:
-                self.run.save(checkpoint, self.trainer.variables)
+                self.run.checkpoints.save(checkpoint, self.trainer.variables)
         return checkpoint
 
     def _refuse_done(self, checkpoint: Checkpoint) -> None:
@@ -222,7 +222,7 @@ class TrainingRun:
         for position in trainer.epoch(checkpoint):
             checkpoint = position
             if self.writes and time.perf_counter() - saved > _LONGEST:
-                self.run.save(checkpoint, trainer.variables)
+                self.run.checkpoints.save(checkpoint, trainer.variables)
                 saved = time.perf_counter()
             yield trainer.progress("training", checkpoint)
         yield trainer.progress("validating", checkpoint)
@@ -275,7 +275,7 @@ class TrainingRun:
             run.write_history(checkpoint.history)
             if self.board is not None:
                 events.write_events(self.board, checkpoint.history[-1])
-            run.save(checkpoint, trainer.variables)
+            run.checkpoints.save(checkpoint, trainer.variables)
 
     def _save(self, name: str) -> None:
         """Save the current weights as one of the run's models; which layers are frozen now is no part of it."""
@@ -307,11 +307,11 @@ class TrainingRun:
 
     def _roll_back(self, reason: str) -> Checkpoint:
         """Restore the last checkpoint, and continue with half the rate and in another order."""
-        checkpoint = self.run.restore(self.trainer.variables, whole=True).rolled_back()
+        checkpoint = self.run.checkpoints.restore(self.trainer.variables, whole=True).rolled_back()
         # No worker may find what the chief writes next.
         self.devices.meet()
         if self.writes:
-            self.run.save(checkpoint, self.trainer.variables)
+            self.run.checkpoints.save(checkpoint, self.trainer.variables)
         log.warning(
             "%s: back to %s, continuing with half the learning rate (rollback %d of %d)",
             reason,

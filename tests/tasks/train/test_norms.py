@@ -16,13 +16,14 @@ from advcli.search.threat_defaults import read_threats, threat_for
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
 from advcli.tasks.benchmark.training_coverage import was_seen
 from advcli.tasks.train.checkpoint import Checkpoint
+from advcli.tasks.train.checkpoint_folder import read_checkpoint
 from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.named_recipe import with_recipe
 from advcli.tasks.train.norm_schedule import choose_norm
 from advcli.tasks.train.recipe import Recipe, draft
 from advcli.tasks.train.request import Request
 from advcli.tasks.train.run import make_job
-from advcli.tasks.train.run_folder import Run, read_checkpoint
+from advcli.tasks.train.run_folder import Run
 from advcli.tasks.train.trainer import Trainer
 from advcli.tasks.train.twin_comparison import radii_to_compare
 from advcli.tasks.train.validation import Validator
@@ -105,12 +106,12 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(both: tuple[Trainer, list[np.
     begin(trainer, start)
     steps, run = trainer.epoch(Checkpoint()), Run(tmp_path)
     *_, middle = islice(steps, 2)
-    run.save(Checkpoint(), trainer.variables)
-    run.save(middle, trainer.variables)
+    run.checkpoints.save(Checkpoint(), trainer.variables)
+    run.checkpoints.save(middle, trainer.variables)
     *_, whole = steps
     expected = values(trainer)
     begin(trainer, start)
-    stored = run.restore(trainer.variables)
+    stored = run.checkpoints.restore(trainer.variables)
     assert stored == middle
     assert stored.norms
     *_, resumed = trainer.epoch(stored)
@@ -122,7 +123,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(both: tuple[Trainer, list[np.
 
 
 def test_a_checkpoint_with_impossible_counts_is_damaged(tmp_path: Path) -> None:
-    Run(tmp_path).save(Checkpoint(norms={"linf": (3, 4)}), [])
+    Run(tmp_path).checkpoints.save(Checkpoint(norms={"linf": (3, 4)}), [])
     with pytest.raises(AdvcliError, match="numbers of attacked and fooled images are impossible"):
         read_checkpoint(tmp_path / "checkpoint" / "state.npz")
 

@@ -30,9 +30,9 @@ def values(*numbers: float) -> list:
 
 def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     checkpoint = Checkpoint(HISTORY, rollbacks=2)
-    Run(tmp_path).save(checkpoint, values(1 / 3, 2.5))
+    Run(tmp_path).checkpoints.save(checkpoint, values(1 / 3, 2.5))
     variables = values(0.0, 0.0)
-    assert Run(tmp_path).restore(variables) == checkpoint
+    assert Run(tmp_path).checkpoints.restore(variables) == checkpoint
     assert [float(variable) for variable in variables] == [np.float32(1 / 3), 2.5]
 
 
@@ -42,49 +42,49 @@ def test_dropout_and_momentum_are_part_of_the_checkpoint(tmp_path: Path) -> None
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     optimizer.build(model.trainable_variables)
     variables = [*model.variables, *optimizer.variables]
-    Run(tmp_path).save(Checkpoint(), variables)
+    Run(tmp_path).checkpoints.save(Checkpoint(), variables)
     expected = model(tf.ones((4, 3)), training=True).numpy()
     model(tf.ones((4, 3)), training=True)
-    Run(tmp_path).restore(variables)
+    Run(tmp_path).checkpoints.restore(variables)
     np.testing.assert_array_equal(model(tf.ones((4, 3)), training=True), expected)
 
 
 def test_the_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
-    Run(tmp_path).save(Checkpoint(), make_classifier().model.variables)
+    Run(tmp_path).checkpoints.save(Checkpoint(), make_classifier().model.variables)
     with pytest.raises(AdvcliError, match="another network"):
-        Run(tmp_path).restore(make_classifier("linear").model.variables)
+        Run(tmp_path).checkpoints.restore(make_classifier("linear").model.variables)
 
 
 def test_a_checkpoint_in_the_middle_of_an_epoch_is_gone_on_from(tmp_path: Path) -> None:
     run, variables = Run(tmp_path), values(0.0)
     whole = Checkpoint(HISTORY)
     middle = whole.advanced(1.5, 3)
-    run.save(whole, values(1.0))
-    run.save(middle, values(2.0))
-    assert (run.restore(variables), float(variables[0])) == (middle, 2.0)
+    run.checkpoints.save(whole, values(1.0))
+    run.checkpoints.save(middle, values(2.0))
+    assert (run.checkpoints.restore(variables), float(variables[0])) == (middle, 2.0)
     # But a rollback goes to the end of an epoch: its middle may be where it went wrong.
-    assert (run.restore(variables, whole=True), float(variables[0])) == (whole, 1.0)
+    assert (run.checkpoints.restore(variables, whole=True), float(variables[0])) == (whole, 1.0)
 
 
 @pytest.mark.parametrize("later", [Checkpoint(HISTORY), Checkpoint(HISTORY[:1], rollbacks=1)], ids=["epoch", "back"])
 def test_the_middle_of_an_epoch_that_is_over_is_not_gone_back_to(later: Checkpoint, tmp_path: Path) -> None:
     run, variables = Run(tmp_path), values(0.0)
-    run.save(Checkpoint(HISTORY[:1]), values(1.0))
-    run.save(Checkpoint(HISTORY[:1]).advanced(1.5, 3), values(2.0))
+    run.checkpoints.save(Checkpoint(HISTORY[:1]), values(1.0))
+    run.checkpoints.save(Checkpoint(HISTORY[:1]).advanced(1.5, 3), values(2.0))
     left_over = (tmp_path / "checkpoint" / "midway.npz").read_bytes()
-    run.save(later, values(3.0))
+    run.checkpoints.save(later, values(3.0))
     assert not (tmp_path / "checkpoint" / "midway.npz").exists()
     # As if the process had been killed before that was removed.
     (tmp_path / "checkpoint" / "midway.npz").write_bytes(left_over)
-    assert (run.restore(variables), float(variables[0])) == (later, 3.0)
+    assert (run.checkpoints.restore(variables), float(variables[0])) == (later, 3.0)
 
 
 def test_going_on_from_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no readable run\.json"):
-        Run(tmp_path).read_recipe()
+        Run(tmp_path).description.read_recipe()
     with pytest.raises(AdvcliError, match="no checkpoint to resume from"):
-        Run(tmp_path).restore([])
-    assert not Run(tmp_path).can_resume()
+        Run(tmp_path).checkpoints.restore([])
+    assert not Run(tmp_path).checkpoints.exist
 
 
 # What else is in the folder
@@ -132,18 +132,18 @@ def test_the_chosen_model_is_a_copy(tmp_path: Path) -> None:
 
 
 def test_a_description_is_read_back(tmp_path: Path) -> None:
-    Run(tmp_path).write_description({"data": "digits", "augment": ["crop"]}, {"train": {"fingerprint": "a"}})
-    assert Run(tmp_path).read_recipe() == {"data": "digits", "augment": ["crop"]}
+    Run(tmp_path).description.write({"data": "digits", "augment": ["crop"]}, {"train": {"fingerprint": "a"}})
+    assert Run(tmp_path).description.read_recipe() == {"data": "digits", "augment": ["crop"]}
     versions = json.loads((tmp_path / "run.json").read_text())["versions"]
     assert versions.keys() >= {"advcli", "tensorflow", "keras", "numpy", "python"}
 
 
 def test_other_images_are_refused(tmp_path: Path) -> None:
     images = {"images": 3, "fingerprint": "a"}
-    Run(tmp_path).write_description({}, {"train": images, "validation": images})
-    Run(tmp_path).refuse_other_data({"train": images, "validation": images})
+    Run(tmp_path).description.write({}, {"train": images, "validation": images})
+    Run(tmp_path).description.refuse_other_data({"train": images, "validation": images})
     with pytest.raises(AdvcliError, match=r"the validation images of .* have changed"):
-        Run(tmp_path).refuse_other_data({"train": images, "validation": {"images": 3, "fingerprint": "b"}})
+        Run(tmp_path).description.refuse_other_data({"train": images, "validation": {"images": 3, "fingerprint": "b"}})
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     run.refuse_existing()
     (tmp_path / "run").mkdir()
     run.refuse_existing()
-    run.save(Checkpoint(), [])
+    run.checkpoints.save(Checkpoint(), [])
     with pytest.raises(UsageError, match="run folder exists") as caught:
         run.refuse_existing()
     assert f"--resume {run.folder}" in caught.value.hint
@@ -178,9 +178,9 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: py
 def test_clearing_removes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.write_history(HISTORY)
-    run.write_description({}, {})
-    run.save(Checkpoint(), [])
-    run.save(Checkpoint().advanced(1.0, 1), [])
+    run.description.write({}, {})
+    run.checkpoints.save(Checkpoint(), [])
+    run.checkpoints.save(Checkpoint().advanced(1.0, 1), [])
     for name in ("model", "best-robust", "best-clean", "last", "ema"):
         (tmp_path / f"{name}.keras").write_text("")
     for name in ("notes.txt", ".notes"):
