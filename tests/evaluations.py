@@ -64,7 +64,11 @@ def request(folder: Path, **changes: Any) -> Request:
         "batch": 8,
         "checks": False,
     }
-    return Request(**(usual | changes))
+    asked = usual | changes
+    if not asked["corruptions"] and "severities" not in changes:
+        # Refused where they have no effect.
+        del asked["severities"]
+    return Request(**asked)
 
 
 def records(asked: Request, **how: Any) -> list[Record]:

@@ -83,6 +83,34 @@ def test_the_range_that_the_first_layers_show(build: Any, expected: tuple[float,
     assert (None if found is None else found[0]) == expected
 
 
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("ways", "expected"),
+    [
+        ([LAYERS.Rescaling(1 / 255), LAYERS.Rescaling(1 / 127.5, -1)], BYTES),
+        ([LAYERS.Rescaling(2, -1), LAYERS.Rescaling(2, -1)], UNIT),
+        ([LAYERS.Rescaling(1 / 255), LAYERS.Rescaling(2, -1)], None),
+        ([LAYERS.Rescaling(1 / 255), LAYERS.Conv2D(3, 3)], None),
+    ],
+    ids=["both of bytes", "both small", "of two ranges", "one that shows nothing"],
+)
+def test_the_members_of_an_ensemble_show_the_same_range(
+    ways: list[Any], expected: tuple[float, float] | None, nested: bool
+) -> None:
+    image = keras.Input(SIZE)
+    scaled = LAYERS.Identity()(image)
+    ends = [[way, LAYERS.Conv2D(2, 3), LAYERS.GlobalAveragePooling2D()] for way in ways]
+    outputs = [functional(end[0])(scaled) if nested else foreign.chain(scaled, end) for end in ends]
+    found = infer_range(keras.Model(image, LAYERS.Average()(outputs)))
+    assert (None if found is None else found[0]) == expected
+
+
+def test_two_inputs_show_no_range() -> None:
+    images = [keras.Input(SIZE), keras.Input(SIZE)]
+    outputs = [functional(LAYERS.Rescaling(1 / 255))(image) for image in images]
+    assert infer_range(keras.Model(images, LAYERS.Average()(outputs))) is None
+
+
 def test_networks_with_their_preprocessing_inside() -> None:
     build = keras.applications.EfficientNetV2B0
     model = build(weights=None, input_shape=(32, 32, 3), classes=4, include_preprocessing=True)

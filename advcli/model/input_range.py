@@ -1,6 +1,6 @@
 """Infer which pixel values a model wants from the first things that it does with them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,16 @@ class _Affine(NamedTuple):
             return None
 
 
+class _Branches(NamedTuple):
+    """What a model does with one tensor in several ways, such as an ensemble: the steps of each way."""
+
+    ways: "tuple[_Steps, ...]"
+
+
+# What is done, in order, and what each step is given: None for what is no constant.
+_Steps = Iterable[tuple[KerasLayer | _Branches, Sequence[np.ndarray | None]]]
+
+
 class FirstResizing(NamedTuple):
     """The size that a model resizes its images to before anything else, and the flag that keeps their proportions."""
 
@@ -56,15 +66,24 @@ def infer_range(model: KerasModel) -> tuple[tuple[float, float], str] | None:
 
     The layers before the first one with a kernel are looked at: ``Rescaling``, ``Normalization``, and the arithmetic
     of ``preprocess_input``, whose steps form one affine function. 0 to 255 is inferred if it divides by 255, 127.5 and
-    the like, or subtracts means of that size; 0 to 1 and -1 to 1 if these values are brought around zero.
+    the like, or subtracts means of that size; 0 to 1 and -1 to 1 if these values are brought around zero. Where the
+    model branches, all branches must show the same.
     """
-    whole, shown = _Affine(np.ones(1), np.zeros(1)), ""
-    for operation, given in _first_steps(model):
+    return _inferred(_first_steps(model), _Affine(np.ones(1), np.zeros(1)), "")
+
+
+def _inferred(steps: _Steps, whole: _Affine, shown: str) -> tuple[tuple[float, float], str] | None:
+    """Infer the range from steps after those that were joined before, the first of which has a name."""
+    for operation, given in steps:
+        if isinstance(operation, _Branches):
+            found = [_inferred(way, whole, shown) for way in operation.ways]
+            agree = all(each is not None and found[0] is not None and each[0] == found[0][0] for each in found)
+            return found[0] if agree else None
         if _is_neutral(operation):
             continue
         step = _affine(operation, given)
         joined = None if step is None else step.after(whole)
-        if joined is None or operation is None or not np.all(joined.scale):
+        if joined is None or not np.all(joined.scale):
             break
         whole, shown = joined, shown or operation.name
         if _is_of_bytes(whole):
@@ -76,6 +95,8 @@ def infer_range(model: KerasModel) -> tuple[tuple[float, float], str] | None:
 def first_resizing(model: KerasModel) -> FirstResizing | None:
     """Return the size that a model resizes its images to before anything else; None if it does not."""
     for operation, _ in _first_steps(model):
+        if isinstance(operation, _Branches):
+            return None
         if type(operation).__name__ == "Resizing":
             flags = ("crop_to_aspect_ratio", "pad_to_aspect_ratio")
             keeps = next((flag for flag in flags if getattr(operation, flag, False)), "")
@@ -85,11 +106,8 @@ def first_resizing(model: KerasModel) -> FirstResizing | None:
     return None
 
 
-def _first_steps(part: KerasLayer) -> Iterator[tuple[KerasLayer, list[np.ndarray | None]]]:
-    """List what a model does with its input, in order: nested models opened.
-
-    Each step comes with what it is given, None for what is no constant.
-    """
+def _first_steps(part: KerasLayer) -> Iterator[tuple[KerasLayer | _Branches, list[np.ndarray | None]]]:
+    """List what a model does with its input, in order: nested models opened, up to where it branches."""
     part = graph_of(part)
     if not isinstance(part, keras.Function):
         yield part, []
@@ -100,15 +118,19 @@ def _first_steps(part: KerasLayer) -> Iterator[tuple[KerasLayer, list[np.ndarray
             # The channels one by one, before they are stacked in another order.
             continue
         if len(nodes) > 1:
-            # Branches: none of them is what the model does first.
-            yield None, []
+            of_one = len({id(tensor) for node in nodes for tensor in node.input_tensors}) == 1
+            yield _Branches(tuple(list(_steps_of(node)) for node in nodes) if of_one else ((),)), []
             return
-        node = nodes[0]
-        if isinstance(node.operation, keras.Model):
-            yield from _first_steps(node.operation)
-            continue
-        given = [*node.arguments.args, *node.arguments.kwargs.values()]
-        yield node.operation, [np.asarray(value) if _is_constant(value) else None for value in given]
+        yield from _steps_of(nodes[0])
+
+
+def _steps_of(node: KerasLayer) -> Iterator[tuple[KerasLayer | _Branches, list[np.ndarray | None]]]:
+    """List what a node of a graph does: itself, or what the nested model does that it calls."""
+    if isinstance(node.operation, keras.Model):
+        yield from _first_steps(node.operation)
+        return
+    given = [*node.arguments.args, *node.arguments.kwargs.values()]
+    yield node.operation, [np.asarray(value) if _is_constant(value) else None for value in given]
 
 
 def _is_constant(value: object) -> bool:
@@ -120,8 +142,6 @@ def _is_constant(value: object) -> bool:
 
 
 def _is_neutral(operation: KerasLayer) -> bool:
-    if operation is None:
-        return False
     kind = type(operation).__name__
     module = type(operation).__module__
     return kind in _NEUTRAL or (module.startswith("keras.") and "preprocessing.image_preprocessing" in module)

@@ -309,7 +309,7 @@ def test_interrupted_evidence_is_finished_by_resuming(evaluated: Path, folder: P
     assert damage(folder) == {}
     with pytest.raises(UsageError, match="output exists"):
         evaluate(Request(), Execution(resume=results, evidence=folder))
-    again = asked_for(evaluated, tmp_path, corruptions=())
+    again = asked_for(evaluated, tmp_path, corruptions=(), severities=(1, 2, 3, 4, 5))
     list(evaluate(again, Execution(evidence=folder, overwrite=True)))
     assert damage(folder) == {}
     assert results.read_bytes() != before
