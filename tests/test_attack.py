@@ -81,7 +81,7 @@ def test_a_photo_turned_by_its_camera_is_with_those_of_its_size(tmp_path: Path) 
 def test_large_images_are_attacked_one_by_one(
     linear: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("advcli.search.image_batches._PIXELS_AT_ONCE", 2 * 8 * 8 + 1)
+    monkeypatch.setattr("advcli.search.image_batches.PIXELS_AT_ONCE", 2 * 8 * 8 + 1)
     files = [write(tmp_path, f"{i}.png", (8, 8, 3)) for i in range(5)]
     happened = events(linear, files)
     assert [event.done for event in happened if isinstance(event, Progress)] == [0, 2, 4, 5]

@@ -181,7 +181,14 @@ def small() -> KerasModel:
 def test_labels_are_indices_or_names() -> None:
     results = [
         advcli.attack(PAIR, labels, model=small(), attack="fgsm", eps=0.2, input_range="0,1")
-        for labels in ([1, 2], [1.0, 2.0], np.array([1, 2], np.uint8), [np.int64(1), np.int64(2)], ["1", "2"])
+        for labels in (
+            [1, 2],
+            [1.0, 2.0],
+            np.array([1, 2], np.uint8),
+            [np.int64(1), np.int64(2)],
+            ["1", "2"],
+            np.array([[1], [2]]),
+        )
     ]
     for found in results[1:]:
         np.testing.assert_array_equal(found.images, results[0].images)
@@ -193,11 +200,12 @@ def test_a_list_of_classes_is_benchmarked_like_an_array() -> None:
     scores = [
         advcli.benchmark(small(), data=data, input_range="0,1", attacks=["fgsm"], eps="0.1", checks=False)
         for data in (
-            (PAIR, classes), (PAIR, np.array(classes)), (PAIR, [str(label) for label in classes]), [PAIR, classes]
+            (PAIR, classes), (PAIR, np.array(classes)), (PAIR, [str(label) for label in classes]), [PAIR, classes],
+            (PAIR, np.array(classes)[:, None]), (PAIR, np.eye(4)[classes]), (PAIR * 255, classes),
         )
     ]  # fmt: skip
     first, *others = ([score.correct for score in each.of(Score)] for each in scores)
-    assert others == [first] * 3
+    assert others == [first] * 6
     assert first[0] >= 1
 
 
@@ -257,7 +265,7 @@ SHOWN = ExplainRequest(files=(Path("x.png"),))
         (lambda: advcli.explain(PAIR, model=small(), input_range="0,1", attack="fgsm"), "attack is no option"),
         (lambda: advcli.benchmark(small(), data=(PAIR, [0, 9]), input_range="0,1"), "labels from 0 to 9"),
         (lambda: advcli.benchmark(small(), data=(PAIR, [0]), input_range="0,1"), "labels of shape 1 for 2 images"),
-        (lambda: advcli.benchmark(small(), data=(PAIR + np.nan, [0, 1]), input_range="0,1"), "outside of [0, 1]"),
+        (lambda: advcli.benchmark(small(), data=(PAIR + np.nan, [0, 1]), input_range="0,1"), "images holds NaN"),
         (lambda: advcli.benchmark(small(), data=(PAIR,), input_range="0,1"), "data of 1 parts"),  # pyright: ignore[reportArgumentType]  the mistake
         (lambda: advcli.load("linear", input_range="0"), "--input-range"),
         (lambda: advcli.train(data="digits", epocs=3), "did you mean 'epochs'"),

@@ -136,7 +136,7 @@ def labelled(pixels: np.ndarray, labels: np.ndarray, x: str = "images", y: str =
     Raises:
         UsageError: they have other shapes or values.
     """
-    classes = _classes(labels, y)
+    classes = class_numbers(labels, y)
     checked = _pixels(pixels, x)
     if len(checked) != len(classes):
         raise UsageError(f"{len(checked)} images in {x}, but {len(classes)} labels in {y}")
@@ -170,7 +170,7 @@ def _pixels(array: np.ndarray, what: str) -> np.ndarray:
     return array.astype(np.uint8, copy=False)
 
 
-def _classes(array: np.ndarray, what: str) -> np.ndarray:
+def class_numbers(array: np.ndarray, what: str) -> np.ndarray:
     """Bring labels to class numbers: -> (N,) int32."""
     hint = "give the number of each image's class, counted from 0"
     if array.dtype.kind not in "buif":

@@ -9,6 +9,7 @@ import numpy as np
 from advcli.attacks import Universal
 from advcli.data import images as image_files
 from advcli.data.decoded import to_float
+from advcli.datasets._arrays import class_numbers
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.model.failures import reporting_failures
@@ -61,7 +62,7 @@ def attack_array(request: AttackRequest, images: np.ndarray, labels: Labels | No
             option is for files only.
     """
     _refuse_ignored(request, _OF_ATTACKS)
-    pixels = to_float(checked_images(images))
+    pixels = _in_unit_range(images)
     classifiers = load_all(request.choose_models(), lambda: pixels.shape[1:3])
     classifier = classifiers[0]
     if not len(pixels) or pixels.shape[-1] != classifier.channels:
@@ -104,12 +105,14 @@ def _refuse_ignored(request: AttackRequest | ExplainRequest, used: Collection[st
 
 
 def indices_of_labels(labels: Labels, classifier: Classifier, count: int) -> np.ndarray:
-    """Return the true classes of an array's images as indices: (N,) indices or names -> (N,) int.
+    """Return the true classes of an array's images as indices: (N,) or (N, 1), or one-hot (N, K) -> (N,) int.
 
     Raises:
         UsageError: they are of another number or shape, or a class does not exist.
     """
     given = np.asarray(labels)
+    if given.ndim == 2 and len(given) == count:
+        given = given[:, 0] if given.shape[1] == 1 else class_numbers(given, "labels")
     if given.shape != (count,):
         shown = "x".join(map(str, given.shape)) or "one value"
         raise UsageError(f"labels of shape {shown} for {count} images", f"give {count}, the class of each image")
@@ -155,7 +158,7 @@ def explain_array(request: ExplainRequest, images: np.ndarray) -> dict[str, np.n
     choice = request.choose(request.model)
     black_box = None if choice.access == "gradient" else choice.name
     explainers = build_explainers(request.methods, request.layer, black_box)
-    pixels = to_float(checked_images(images))
+    pixels = _in_unit_range(images)
     classifier = choice.load(lambda: pixels.shape[1:3])
     chosen = explainers if request.methods else suitable(explainers, classifier)
     pixels = np.asarray(classifier.fit(pixels))
@@ -168,19 +171,18 @@ def explain_array(request: ExplainRequest, images: np.ndarray) -> dict[str, np.n
     return found
 
 
-def checked_images(images: np.ndarray) -> np.ndarray:
-    """Return images as uint8, or float32 in [0, 1]: (N, H, W, C) or (N, H, W) -> (N, H, W, C).
+def _in_unit_range(images: np.ndarray) -> np.ndarray:
+    """Return images as float32 in [0, 1]: (N, H, W, C) or (N, H, W) -> (N, H, W, C).
 
     Raises:
         UsageError: they are of another shape, type or range.
     """
-    images = np.asarray(images)
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4:
         raise UsageError(f"images of shape {images.shape}", "give (N, H, W, C)")
     if images.dtype == np.uint8:
-        return images
+        return to_float(images)
     if images.dtype.kind not in "fiub":
         raise UsageError(f"images of type {images.dtype}", "give uint8, or floats in [0, 1]")
     found = np.asarray(images, np.float32)

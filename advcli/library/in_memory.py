@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from advcli.backend import KerasModel, keras
+from advcli.datasets._arrays import labelled
 from advcli.errors import UsageError
 from advcli.keywords import request_from, separated
-from advcli.library.arrays import Labels, checked_images, indices_of_labels
+from advcli.library.arrays import Labels, indices_of_labels
 from advcli.plugins import named_file
 from advcli.tasks.request import ModelOptions
 
@@ -85,9 +86,10 @@ def save_arrays(
         raise UsageError("no model is given")
     own, _ = separated(ModelOptions, options)
     classifier = request_from(ModelOptions, own).choose(models[0]).load()
-    pixels = checked_images(images)
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     path = Path(folder) / "arrays.npz"
-    classes = indices_of_labels(labels, classifier, len(pixels))
-    np.savez(path, x_test=pixels, y_test=classes, labels=np.array(classifier.labels))
+    classes = indices_of_labels(labels, classifier, len(images))
+    # Faults are named here as those of the arrays, later they would be those of the file.
+    labelled(images, classes)
+    np.savez(path, x_test=images, y_test=classes, labels=np.array(classifier.labels))
     return str(path)
