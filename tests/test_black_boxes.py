@@ -18,7 +18,8 @@ from advcli import registry
 from advcli.backend import keras, tf
 from advcli.errors import UsageError
 from advcli.model.answer_cache import AnswerCache
-from advcli.model.black_box import BlackBox, ScoreFunction, Scores
+from advcli.model.answer_format import Scores
+from advcli.model.black_box import BlackBox, ScoreFunction
 from advcli.model.classifier import Classifier
 from advcli.model.http_endpoint import HttpEndpoint
 from advcli.model.model_choice import ModelChoice

@@ -13,11 +13,10 @@ from typing import Literal
 import numpy as np
 
 from advcli.backend import KerasModel, Tensor, Variable, tf
-from advcli.data.class_names import class_named
 from advcli.errors import AdvcliError
-from advcli.model import output_head
 from advcli.model.answer_cache import AnswerCache
-from advcli.model.output_head import LOGITS, Head
+from advcli.model.answer_format import AnswerFormat, Scores, recognize
+from advcli.model.output_head import Head
 from advcli.tracing import numpy_function
 
 # What an attack may see of a model, the most first: gradients and layers (white box), the scores of the classes
@@ -25,14 +24,7 @@ from advcli.tracing import numpy_function
 Access = Literal["gradient", "scores", "class"]
 ACCESS_LEVELS: tuple[Access, ...] = ("gradient", "scores", "class")
 
-Scores = Literal["", "logits", "probabilities", "classes"]
-
-# The answer is a class: the scores are one for it and zero for the others.
-CLASSES_ONLY = Head("classes without scores", "softmax")
 _PATIENCE = 0.1
-
-_SIGMOIDS = Head("inverse of its sigmoid", "sigmoid")
-_ONE_SIGMOID = Head("inverse of its sigmoid", "sigmoid", single=True)
 
 
 @dataclass(frozen=True)
@@ -84,8 +76,7 @@ class BlackBox:
         self.seconds = 0.0
         self._name = name
         self._labels = labels or function.labels
-        self._classes: int | None = None
-        self._classes_only = function.scores == "classes"
+        self._format: AnswerFormat | None = None
         self._cache = AnswerCache() if function.remote else None
         self._anew = False
         self._times: Counter[bytes] = Counter()
@@ -95,7 +86,7 @@ class BlackBox:
     def __call__(self, images: Tensor, training: bool = False) -> Tensor:
         """Compute the scores, also inside a traced function: (N, H, W, C) -> (N, K)."""
         scores = numpy_function(self._answer, [tf.cast(images, tf.float32)], tf.float32)
-        return tf.ensure_shape(scores, (None, self._classes))
+        return tf.ensure_shape(scores, (None, self._opened.width))
 
     def open(self, probe: np.ndarray) -> tuple[Head, int]:
         """Ask about some images, and return what the answers are and how many classes there are.
@@ -104,21 +95,8 @@ class BlackBox:
             AdvcliError: the answers are not scores or classes of the images.
         """
         answers = np.concatenate([self._call(part) for part in self._parts(probe)])
-        if answers.dtype.kind in "US" or (answers.dtype.kind in "iu" and self.function.scores in ("", "classes")):
-            self._classes_only = True
-        if self._classes_only:
-            if not self._labels:
-                message = f"'{self._name}' returns classes without scores, and their number is not known"
-                raise AdvcliError(message, "give the class names with --labels")
-            self._classes = len(self._labels)
-            self._to_scores(answers)
-            return CLASSES_ONLY, self._classes
-        if answers.ndim != 2 or answers.shape[1] < 1:
-            message = f"'{self._name}' is not a classifier: its output for an image has the shape {answers.shape[1:]}"
-            raise AdvcliError(message, "it must return one value a class")
-        self._classes = answers.shape[1]
-        head = self._head(self._to_scores(answers).astype(np.float64))
-        return head, max(answers.shape[1], 2)
+        self._format = recognize(self._name, self._labels, self.function.scores, answers)
+        return self._format.head(answers, self.function.scores, self.function.tolerance), max(self._format.width, 2)
 
     def ask(self, images: np.ndarray) -> np.ndarray:
         """Return the scores: (N, H, W, C) float32 -> (N, K) float32.
@@ -128,9 +106,15 @@ class BlackBox:
         """
         with self._lock:
             if self._cache is None:
-                parts = [self._to_scores(self._call(part)) for part in self._parts(images)]
-                return np.concatenate(parts) if parts else np.zeros((0, self._classes or 0), np.float32)
+                parts = [self._opened.scores(self._call(part)) for part in self._parts(images)]
+                return np.concatenate(parts) if parts else self._opened.no_scores
             return self._asked_once(images, self._cache)
+
+    @property
+    def _opened(self) -> AnswerFormat:
+        if self._format is None:
+            raise ValueError("the model is not opened")
+        return self._format
 
     def keep_answers(self, file: Path) -> None:
         """Keep the answers of an unfinished batch in a file, and use those that it has."""
@@ -157,12 +141,12 @@ class BlackBox:
         known = {key: scores for key in keys if (scores := cache.get(key)) is not None}
         rows = {key: row for row, key in enumerate(keys) if key not in known}
         for part in self._parts(np.array(list(rows.values()), int)):
-            for row, scores in zip(part, self._to_scores(self._call(images[part])), strict=True):
+            for row, scores in zip(part, self._opened.scores(self._call(images[part])), strict=True):
                 cache.put(keys[row], scores)
                 known[keys[row]] = scores
             cache.flush()
         found = [known[key] for key in keys]
-        return np.stack(found) if found else np.zeros((0, self._classes or 0), np.float32)
+        return np.stack(found) if found else self._opened.no_scores
 
     def _key(self, image: np.ndarray) -> bytes:
         key = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16)
@@ -231,47 +215,6 @@ class BlackBox:
             count = "something else" if answers.ndim == 0 else f"{len(answers)} answers"
             raise AdvcliError(f"'{self._name}' returns {count} for {len(images)} images", "it must return one an image")
         return answers
-
-    def _to_scores(self, answers: np.ndarray) -> np.ndarray:
-        """Return answers as scores: (N, K), or classes as (N,) or (N, 1) -> (N, K) float32."""
-        if self._classes_only:
-            return self._of_classes(answers)
-        if answers.ndim != 2 or answers.shape[1] != self._classes or answers.dtype.kind not in "fiub":
-            message = f"'{self._name}' returns scores of the shape {answers.shape[1:]}, and ({self._classes},) before"
-            raise AdvcliError(message)
-        return answers.astype(np.float32)
-
-    def _of_classes(self, answers: np.ndarray) -> np.ndarray:
-        flat = answers.reshape(len(answers), -1)
-        if flat.shape[1] != 1:
-            raise AdvcliError(f"'{self._name}' returns {flat.shape[1]} values an image instead of a class")
-        values = flat[:, 0].tolist()
-        named = flat.dtype.kind in "US"
-        indices = [self._index(class_named(self._labels, value) if named else value, value) for value in values]
-        return np.eye(len(self._labels), dtype=np.float32)[indices]
-
-    def _index(self, place: float | None, value: object) -> int:
-        if place is None or not 0 <= place < len(self._labels) or place != int(place):
-            raise AdvcliError(
-                f"'{self._name}' returns the class {value}, which is not one of the {len(self._labels)} classes"
-            )
-        return int(place)
-
-    def _head(self, answers: np.ndarray) -> Head:
-        """Return how scores become logits: (N, K) -> the head."""
-        tolerance = self.function.tolerance
-        bounded = bool(answers.min() >= 0 and answers.max() <= 1)
-        if self._classes == 1:
-            is_probability = self.function.scores == "probabilities" or (bounded and not self.function.scores)
-            return _ONE_SIGMOID if is_probability else Head(output_head.ONE_LOGIT, single=True)
-        if self.function.scores == "logits":
-            return LOGITS
-        sums = answers.sum(axis=1)
-        if answers.min() >= 0 and np.abs(sums - 1).max() <= 10 * tolerance * answers.shape[1]:
-            return output_head.LOGARITHM
-        if self.function.scores == "probabilities" or bounded:
-            return _SIGMOIDS
-        return LOGITS
 
 
 def asking_anew(model: KerasModel) -> contextlib.AbstractContextManager[None]:

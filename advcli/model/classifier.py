@@ -17,7 +17,8 @@ from advcli.data.images import Fit, crop_window
 from advcli.errors import AdvcliError, UsageError
 from advcli.files import atomic
 from advcli.model import output_head
-from advcli.model.black_box import CLASSES_ONLY, Access, BlackBox
+from advcli.model.answer_format import CLASSES_ONLY
+from advcli.model.black_box import Access, BlackBox
 from advcli.model.inference import InferenceCopy, TrainingInferenceCopy, disagreement
 from advcli.model.input_adapter import Adapted
 from advcli.model.input_gradient import clip_to_range, with_finite_gradient
