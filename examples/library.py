@@ -16,9 +16,9 @@ images = decode(find("digits")().test, classifier.image_size, classifier.channel
 pixels, labels = images.at(slice(0, 50))
 
 found = advcli.attack(pixels, labels, model=run, attack="pgd:steps=20", eps=0.1)
-clean = (classifier.predict(pixels).argmax(axis=1) == labels).mean()
-robust = (found.predicted == labels).mean()
-print(f"clean {clean:.0%}, after {found.queries.max()} queries of PGD {robust:.0%}")
+correct = classifier.predict(pixels).argmax(axis=1) == labels
+robust = correct & ~found.fooled
+print(f"clean {correct.mean():.0%}, {robust.mean():.0%} after {found.queries.max()} queries of PGD")
 
 for score in advcli.benchmark(run, data="digits", limit=50, attacks=["fgsm"], checks=False).of(Score):
     print(f"{score.perturbation}: {score.accuracy:.0%} [{score.low:.0%}, {score.high:.0%}]")
