@@ -7,13 +7,10 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from advcli.errors import AdvcliError, UsageError
 from advcli.records.base import Json
-
-if TYPE_CHECKING:
-    pass
 
 KILO, MEGA, GIGA = 10**3, 10**6, 10**9
 

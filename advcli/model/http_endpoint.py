@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import get_type_hints
 
@@ -25,9 +25,8 @@ from advcli.records.base import Json
 _HEADER, _HEADER_VALUE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"), re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 _HERE = ("localhost", "127.0.0.1", "::1")
 _ONE, _SEVERAL = "${image}", "${images}"
-# What the scores depend on; the other options say how it is asked, and may change while an evaluation is resumed.
-_OF_REQUESTS = ("url", "method", "request", "image", "image_size", "channels", "input_range")
-_OF_ANSWERS = ("response", "scores", "labels")
+# How it is asked; the scores depend on the other options. These may change while an evaluation is resumed.
+_HOW_ASKED = ("headers", "batch", "rate", "retries", "timeout", "name")
 _WHAT = "an endpoint is https://HOST/v1/models/MODEL:predict, or a .toml file with its url"
 
 
@@ -140,7 +139,7 @@ class HttpEndpoint:
             return self._scores(session.send(self._body(images)))
 
         max_batch = 1 if _ONE in self.request else self.batch
-        identity = {name: getattr(self, name) for name in (*_OF_REQUESTS, *_OF_ANSWERS)}
+        identity = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _HOW_ASKED}
         return ScoreFunction(
             ask,
             json.dumps(identity, sort_keys=True).encode(),

@@ -77,8 +77,8 @@ def _inferred(steps: _Steps, whole: _Affine, shown: str) -> tuple[tuple[float, f
     for operation, given in steps:
         if isinstance(operation, _Branches):
             found = [_inferred(way, whole, shown) for way in operation.ways]
-            agree = all(each is not None and found[0] is not None and each[0] == found[0][0] for each in found)
-            return found[0] if agree else None
+            ranges = {None if each is None else each[0] for each in found}
+            return found[0] if len(ranges) == 1 else None
         if _is_neutral(operation):
             continue
         step = _affine(operation, given)
