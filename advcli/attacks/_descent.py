@@ -6,7 +6,7 @@ and Granger 2019, https://arxiv.org/abs/1811.09600
 
 from dataclasses import dataclass
 
-from advcli.attacks._minimal import Smallest, annealed, dual_size, euclidean, margin, none_found, uphill
+from advcli.attacks._minimal import NearestAdversarial, annealed, dual_size, euclidean, margin, none_found, uphill
 from advcli.attacks._rounds import Network, by_image
 from advcli.backend import Tensor, tf
 from advcli.threat import l1_ball
@@ -28,7 +28,9 @@ class Descent:
     step: float = 0.0
     gamma: float = 0.05
 
-    def __call__(self, logits_fn: Network, images: Tensor, labels: Tensor, threat: Threat) -> tuple[Smallest, Tensor]:
+    def __call__(
+        self, logits_fn: Network, images: Tensor, labels: Tensor, threat: Threat
+    ) -> tuple[NearestAdversarial, Tensor]:
         """Return the nearest adversarial images found, and where the descent ended: (N, H, W, C), (N,)."""
         first = self.step or (10.0 if threat.norm is Norm.LINF else 1.0)
         point, best = images, none_found(images)
@@ -62,7 +64,7 @@ class Descent:
         return threat.restrict(gradient), behind, threat.is_adversarial(logits, labels)
 
     def _radius(
-        self, radius: Tensor, estimate: Tensor, is_adversarial: Tensor, best: Smallest, gamma: Tensor
+        self, radius: Tensor, estimate: Tensor, is_adversarial: Tensor, best: NearestAdversarial, gamma: Tensor
     ) -> Tensor:
         outside = tf.where(tf.math.is_finite(best.size), radius * (1 + gamma), estimate)
         return tf.where(is_adversarial, tf.minimum(radius * (1 - gamma), best.size), outside)
@@ -82,7 +84,9 @@ class Sphere:
     gamma: float = 0.05
     radius: float = 1.0
 
-    def __call__(self, logits_fn: Network, images: Tensor, labels: Tensor, threat: Threat) -> tuple[Smallest, Tensor]:
+    def __call__(
+        self, logits_fn: Network, images: Tensor, labels: Tensor, threat: Threat
+    ) -> tuple[NearestAdversarial, Tensor]:
         """Return the nearest adversarial images found, and where the descent ended: (N, H, W, C), (N,)."""
         point, delta, best = images, tf.zeros_like(images), none_found(images)
         radius = tf.fill(tf.shape(labels), self.radius)

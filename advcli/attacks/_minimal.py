@@ -11,18 +11,20 @@ from advcli.tracing import as_written, converted, repeated
 
 
 @as_written
-class Smallest(NamedTuple):
+class NearestAdversarial(NamedTuple):
     """The adversarial image nearest to each original so far, and its distance: infinity if there is none."""
 
     image: Tensor
     size: Tensor
 
-    def updated(self, candidates: Tensor, is_adversarial: Tensor, originals: Tensor, threat: Threat) -> "Smallest":
+    def updated(
+        self, candidates: Tensor, is_adversarial: Tensor, originals: Tensor, threat: Threat
+    ) -> "NearestAdversarial":
         """Replace each image by its candidate if that is adversarial and nearer."""
         size = threat.size(candidates - originals)
         nearer = is_adversarial & (size < self.size)
         image = pick_images(nearer, candidates, self.image)
-        return Smallest(image, tf.where(nearer, size, self.size))
+        return NearestAdversarial(image, tf.where(nearer, size, self.size))
 
     def within(self, originals: Tensor, threat: Threat, otherwise: Tensor) -> Tensor:
         """Return the images projected onto the ball; ``otherwise`` is used where no adversarial image was found."""
@@ -31,9 +33,9 @@ class Smallest(NamedTuple):
 
 
 @as_written
-def none_found(originals: Tensor) -> Smallest:
+def none_found(originals: Tensor) -> NearestAdversarial:
     """Return the initial value, without any adversarial image."""
-    return Smallest(originals, tf.fill(tf.shape(originals)[:1], math.inf))
+    return NearestAdversarial(originals, tf.fill(tf.shape(originals)[:1], math.inf))
 
 
 @as_written

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from advcli.attacks._boundary import Walk
 from advcli.attacks._descent import Descent, Sphere
-from advcli.attacks._minimal import Smallest, bisected
+from advcli.attacks._minimal import NearestAdversarial, bisected
 from advcli.attacks._rounds import Batch, Network, in_rounds
 from advcli.backend import Tensor, tf
 from advcli.threat.rng import ImageRng
@@ -22,7 +22,7 @@ _TARGETS = 9
 
 
 def refined(
-    best: Smallest,
+    best: NearestAdversarial,
     logits_fn: Network,
     images: Tensor,
     labels: Tensor,
@@ -32,7 +32,7 @@ def refined(
     *,
     pulls: Sequence[float] = PULLS,
     own: type | None = None,
-) -> Smallest:
+) -> NearestAdversarial:
     """Put what is nearer in place of what another search found.
 
     Args:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from advcli.attacks import Attack
-from advcli.attacks._minimal import Smallest, margin, none_found
+from advcli.attacks._minimal import NearestAdversarial, margin, none_found
 from advcli.attacks._refinement import refined
 from advcli.attacks._rounds import by_image
 from advcli.backend import Tensor, tf
@@ -91,8 +91,8 @@ class CW(Attack):
         labels: Tensor,
         threat: Threat,
         weight: Tensor,
-        best: Smallest,
-    ) -> tuple[Smallest, Tensor, Tensor]:
+        best: NearestAdversarial,
+    ) -> tuple[NearestAdversarial, Tensor, Tensor]:
         """Run Adam for one c an image: -> the nearest so far, the last iterates, and where this c was large enough."""
         w = tf.atanh((2 * images - 1) * 0.999999)
         mean, square, point = tf.zeros_like(w), tf.zeros_like(w), images
@@ -128,7 +128,7 @@ class CW(Attack):
             w -= by_image(self._rate(best, images, threat)) * step
         return best, point, sufficed
 
-    def _rate(self, best: Smallest, images: Tensor, threat: Threat) -> Tensor:
+    def _rate(self, best: NearestAdversarial, images: Tensor, threat: Threat) -> Tensor:
         """Return each image's learning rate, limited because steps longer than the distance jump over the boundary."""
         # A step of Adam changes every w by the learning rate or less, and x' by at most half of that.
         coordinates = tf.maximum(tf.reduce_sum(threat.restrict(tf.ones_like(images)), axis=(1, 2, 3)), 1.0)

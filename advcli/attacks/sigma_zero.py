@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from advcli.attacks import Attack
-from advcli.attacks._minimal import Smallest, annealed, margin, none_found
+from advcli.attacks._minimal import NearestAdversarial, annealed, margin, none_found
 from advcli.attacks._pixels import best_values, exchange, fewest, put
 from advcli.attacks._rounds import by_image, headway, pick_images
 from advcli.backend import Tensor, tf
@@ -109,7 +109,7 @@ class SigmaZero(Attack):
 
     def _descend(
         self, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat
-    ) -> tuple[Smallest, Tensor]:
+    ) -> tuple[NearestAdversarial, Tensor]:
         """Run the paper's search: -> the adversarial images of fewest changed pixels, and the last iterates."""
         delta, best, point = tf.zeros_like(images), none_found(images), images
         mean, square = tf.zeros_like(images), tf.zeros_like(images)
@@ -159,8 +159,8 @@ def _look(
 
 
 def _refined(
-    best: Smallest, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat
-) -> Smallest:
+    best: NearestAdversarial, logits_fn: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, threat: Threat
+) -> NearestAdversarial:
     """Look for fewer pixels: of those already changed, and of all, with their best values to first order."""
 
     def is_adversarial(points: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from scipy.stats import binom
 
+_SIGNIFICANCE = 0.01
 
-def beyond_chance(correct: int, images: int, classes: int, significance: float = 0.01) -> bool:
-    """Return whether P(X >= correct) < significance for X ~ Binomial(images, 1 / classes)."""
-    return bool(binom.sf(correct - 1, images, 1 / classes) < significance)
+
+def beyond_chance(correct: int, images: int, classes: int) -> bool:
+    """Return whether P(X >= correct) < 0.01 for X ~ Binomial(images, 1 / classes)."""
+    return bool(binom.sf(correct - 1, images, 1 / classes) < _SIGNIFICANCE)

@@ -14,6 +14,7 @@ _SHARE = 0.1
 _IMAGES = 8
 # And if its mean accuracy over the classes is so far above that of guessing: one answer for all images has the latter.
 _ABOVE_GUESSING = 0.15
+_BATCH = 32
 
 
 def refuse_other_range(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray) -> None:
@@ -60,9 +61,9 @@ def sample_rows(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)) if count else np.zeros(0, int)
 
 
-def _correct(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray, batch: int = 32) -> np.ndarray:
+def _correct(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return which images are classified correctly: (N,) bool."""
-    parts = [slice(start, start + batch) for start in range(0, len(labels), batch)]
+    parts = [slice(start, start + _BATCH) for start in range(0, len(labels), _BATCH)]
     return np.concatenate([classifier.classes(pixels[part]) == labels[part] for part in parts])
 
 

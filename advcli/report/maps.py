@@ -23,9 +23,9 @@ def diverging(values: np.ndarray, maximum: float, colours: str = DIVERGING) -> n
     return _coloured(np.clip(values / (maximum or 1.0), -1, 1) / 2 + 0.5, colours)
 
 
-def ends(colours: str = DIVERGING) -> tuple[str, str]:
+def ends() -> tuple[str, str]:
     """Return the colours of the largest and of the least value of a diverging scale, such as ``#0072b2``."""
-    pixels = diverging(np.array([[0.8, -0.8]]), 1.0, colours)[0]
+    pixels = diverging(np.array([[0.8, -0.8]]), 1.0)[0]
     return f"#{bytes(pixels[0]).hex()}", f"#{bytes(pixels[1]).hex()}"
 
 

@@ -76,7 +76,7 @@ class Reliability:
         return float(self.images @ np.abs(self.confidence - self.accuracy) / self.images.sum())
 
 
-def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Reliability:
+def reliability(confidence: np.ndarray, correct: np.ndarray) -> Reliability:
     """Put images into bins of equal mass: sorted by confidence, cut into parts whose sizes differ by one at most.
 
     Images of equal confidence count with the mean of their accuracy, so that their order does not matter.
@@ -84,10 +84,9 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
     Args:
         confidence: (N,), N > 0.
         correct: (N,) bool.
-        bins: their number, reduced to one for each image.
     """
     order = np.argsort(confidence, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
+    parts = np.array_split(order, min(BINS, len(order)))
     shared = _averaged_over_ties(confidence, correct)
     return Reliability(
         np.array([len(part) for part in parts]),
@@ -102,9 +101,9 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
     return reliability(confidence, correct).error
 
 
-def selective_accuracy(confidence: np.ndarray, correct: np.ndarray, coverage: float = COVERAGE) -> float:
-    """Return the accuracy on the share of the images with the highest confidence: (N,), (N,) bool -> in [0, 1]."""
-    kept = np.argsort(-confidence, kind="stable")[: int(np.ceil(coverage * len(confidence) - 1e-9))]
+def selective_accuracy(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Return the accuracy on the 90% of the images with the highest confidence: (N,), (N,) bool -> in [0, 1]."""
+    kept = np.argsort(-confidence, kind="stable")[: int(np.ceil(COVERAGE * len(confidence) - 1e-9))]
     return float(_averaged_over_ties(confidence, correct)[kept].mean())
 
 

@@ -139,14 +139,14 @@ def test_noise_is_standard_normal_and_new_in_every_copy(halves: Classifier) -> N
 def test_certified_accuracy_by_radius() -> None:
     found = [
         Certificate(0, 1, 0.6, 0.5),
-        Certificate(2, 0, 0.3, 0.5),
+        Certificate(2, 0, 0.25, 0.5),
         Certificate(1, 1, 0.9),  # sure and wrong
         Certificate(3, ABSTAINED, 0.0),
     ]
     smoothing = Smoothing(0.5, n=100)
     classes = np.array([1, 0, 0, 1])
-    records = list(certified(found, classes, smoothing, model="m", data="d", seed=3, radii=(0.3, 0.5)))
-    assert [(record.radius, record.correct) for record in records] == [(0, 2), (0.25, 2), (0.3, 2), (0.5, 1), (0.75, 0)]
+    records = list(certified(found, classes, smoothing, model="m", data="d", seed=3))
+    assert [(record.radius, record.correct) for record in records] == [(0, 2), (0.25, 2), (0.5, 1), (0.75, 0)]
     first = records[0]
     assert (first.accuracy, first.images, first.abstained, first.seconds) == (0.5, 4, 1, 1.0)
     assert (first.low, first.high) == pytest.approx((0.150039, 0.849961), abs=1e-6)
