@@ -20,13 +20,15 @@ _BEGINNINGS: Mapping[bytes, str] = {
     b"\0\0\0\x0cJXL": "JPEG XL",
     **{b"P%d" % number: "PNM" for number in range(1, 7)},
 }
-_BY_SUFFIX: Mapping[str, str] = {
+# Suffix -> the format of such a file.
+FORMATS: Mapping[str, str] = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
     **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PNM"),
     **dict.fromkeys((".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"), "JPEG 2000"),
     **dict.fromkeys((".heic", ".heif"), "HEIF"),
     ".png": "PNG",
+    ".tga": "TGA",
     ".bmp": "BMP",
     ".gif": "GIF",
     ".webp": "WEBP",
@@ -50,7 +52,7 @@ def format_of(head: bytes) -> str | None:
 
 def other_format(suffix: str, head: bytes) -> str | None:
     """Return the format of a file's content if its suffix stands for another one, else None."""
-    expected, found = _BY_SUFFIX.get(suffix.lower()), format_of(head)
+    expected, found = FORMATS.get(suffix.lower()), format_of(head)
     # One container holds both, and its first bytes do not always say which.
     if not found or not expected or {found, expected} <= {"AVIF", "HEIF"}:
         return None

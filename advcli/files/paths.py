@@ -11,19 +11,15 @@ from pathlib import Path, PurePath
 
 from advcli.errors import UsageError
 from advcli.files.bounded import refuse_special
+from advcli.files.formats import FORMATS
 from advcli.files.kinds import kind_of
 from advcli.files.wrong_kind import refuse_missing, refuse_other_kind
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = frozenset(
-    (  # noqa: SIM905  shorter than a quoted list
-        ".png .jpg .jpeg .jpe .jfif .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .ico .avif "
-        ".jp2 .j2k .jpx .jpf .j2c .jpc"
-    ).split()
-)
 # Suffixes of images that a package of the extra "heif" reads.
 EXTRA_SUFFIXES: Mapping[str, str] = {".heic": "pillow_heif", ".heif": "pillow_heif", ".jxl": "pillow_jxl"}
+SUFFIXES = frozenset(FORMATS) - EXTRA_SUFFIXES.keys()
 
 _KNOWN = f"known suffixes: {' '.join(sorted(SUFFIXES))}"
 _RENAME = "give shorter names, or another folder"
@@ -174,6 +170,25 @@ def plan_outputs(files: Sequence[Path], out: Path, endings: Sequence[str], overw
             raise UsageError(f"two outputs of '{file}' would have the same name", "request them in two calls")
     refuse_unwritable(out)
     return stems
+
+
+def without_existing(outputs: Mapping[Path, Path], endings: Sequence[str]) -> dict[Path, Path]:
+    """Leave out the files whose outputs, each with one of these endings, are all there."""
+    return {
+        file: stem
+        for file, stem in outputs.items()
+        if not all(stem.with_name(stem.name + ending).exists() for ending in endings)
+    }
+
+
+def refuse_two_ways(overwrite: bool, skip_existing: bool) -> None:
+    """Refuse ``--overwrite`` together with ``--skip-existing``.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing contradict each other", "leave one of them out")
 
 
 def refuse_unwritable(folder: Path) -> None:

@@ -104,6 +104,11 @@ def test_a_folder_is_explained_resumed_and_summed_up(advcli: Command, run: Path,
     nothing = advcli(*common, "--skip-existing", cwd=folder.parent)
     assert (nothing.returncode, nothing.stdout) == (0, "")
     assert "nothing is left" in nothing.stderr
+    # The sheets are there, the values are not.
+    raw = advcli(*common, "--skip-existing", "--raw", cwd=folder.parent)
+    assert raw.returncode == 0, raw.stderr
+    assert len({record["image"] for record in records(raw.stdout, "explained")}) == 3
+    assert all(record["raw"] for record in records(raw.stdout, "explained"))
 
 
 def test_everything_at_once_in_a_table_and_files(advcli: Command, run: Path, pictures: list[Path]) -> None:

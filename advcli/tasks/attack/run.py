@@ -76,23 +76,14 @@ def find_masks(files: Sequence[Path], mask: Path) -> dict[Path, Path]:
     return dict.fromkeys(files, file)
 
 
-def _without_existing(outputs: Mapping[Path, Path], endings: Sequence[str]) -> dict[Path, Path]:
-    """Leave out the images whose outputs are all there."""
-    left = {
-        file: stem
-        for file, stem in outputs.items()
-        if not all(stem.with_name(stem.name + ending).exists() for ending in endings)
-    }
-    if len(left) < len(outputs):
-        log.info("%d of %d images are attacked already", len(outputs) - len(left), len(outputs))
-    return left
-
-
 def _run(
     request: Request, chosen: Chosen, outputs: Mapping[Path, Path], pattern: Path | None
 ) -> Iterator[Attacked | Crafted | Failed | Progress | Queried]:
     if request.skip_existing:
-        outputs = _without_existing(outputs, [ENDINGS[kind] for kind in request.save])
+        left = paths.without_existing(outputs, [ENDINGS[kind] for kind in request.save])
+        if len(left) < len(outputs):
+            log.info("%d of %d images are attacked already", len(outputs) - len(left), len(outputs))
+        outputs = left
         if not outputs:
             log.info("nothing is left to attack")
             return

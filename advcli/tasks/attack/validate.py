@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from advcli import registry
 from advcli.attacks import Attack, Suite, Universal
 from advcli.errors import UsageError
+from advcli.files import paths
 from advcli.files.bounded import refuse_special
 from advcli.files.wrong_kind import refuse_missing, refuse_other_kind
 from advcli.model.black_box import Access
@@ -106,8 +107,7 @@ def check(request: Request) -> None:
         hint = "--start takes an image of the target class"
         refuse_missing(refuse_special(request.start), "image", "an image", hint)
         refuse_other_kind(request.start, ("image",), "an image", hint)
-    if request.overwrite and request.skip_existing:
-        raise UsageError("--overwrite and --skip-existing are opposites", "leave one of them out")
+    paths.refuse_two_ways(request.overwrite, request.skip_existing)
     if request.mask is not None:
         refuse_mask(chosen.search, chosen.spec)
     if request.skip_existing and isinstance(chosen.search, Universal) and request.apply is None:

@@ -91,7 +91,7 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
         separate: also write a PNG file for each map.
         raw: also write the values of the maps, as .npz files.
         report: write one HTML page with all results.
-        skip_existing: leave out images that have a contact sheet.
+        skip_existing: leave out images that have a contact sheet, and with ``raw`` their .npz file.
         overwrite: replace existing outputs.
     """
 

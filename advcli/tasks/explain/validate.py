@@ -18,7 +18,7 @@ from advcli.model.model_choice import ModelChoice
 from advcli.search.refusals import refuse_radius, refuse_universal, refuse_unsupported
 from advcli.tasks.explain.adversarial_pairs import check_kind
 from advcli.tasks.explain.default_methods import DEFAULT_METHODS, DEFAULT_OF_BLACK_BOXES
-from advcli.tasks.explain.request import SHEET, TRUE, Request, endings
+from advcli.tasks.explain.request import RAW, SHEET, TRUE, Request, endings
 from advcli.tasks.explain.views import is_word, true_class
 from advcli.tasks.request import ModelOptions
 from advcli.threat.threat import Norm, Threat
@@ -130,8 +130,7 @@ def output_paths(
     """
     if not files:
         raise UsageError("missing argument 'IMAGE...'", "see advcli explain --help")
-    if overwrite and skip_existing:
-        raise UsageError("--overwrite and --skip-existing contradict each other", "leave one of them out")
+    paths.refuse_two_ways(overwrite, skip_existing)
     found = paths.find_images(files)
     written = endings(request, explainers, models)
     outputs = paths.plan_outputs(found, out, written, overwrite or skip_existing)
@@ -143,7 +142,7 @@ def output_paths(
     if report is not None:
         remove_leftovers([report])
     if skip_existing:
-        left = {file: stem for file, stem in outputs.items() if not stem.with_name(stem.name + SHEET).exists()}
+        left = paths.without_existing(outputs, [SHEET, RAW] if request.raw else [SHEET])
         if len(left) < len(outputs):
             log.info("%d of %d images are explained already", len(outputs) - len(left), len(outputs))
             if report is not None and left:
