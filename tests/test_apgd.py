@@ -11,9 +11,9 @@ from advcli.attacks.apgd import APGD, windows_of
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.search.refusals import refuse_unsupported
-from advcli.threat.rng import ImageRng
+from advcli.threat.rng import ImageRng, image_seeds
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 from test_attacks import check

@@ -13,8 +13,8 @@ from advcli.attacks.patch import Patch
 from advcli.attacks.universal import UniversalPerturbation
 from advcli.backend import Tensor, tf
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import CompiledAttack, image_seeds
-from advcli.threat.rng import ImageRng
+from advcli.search.compiled_attack import CompiledAttack
+from advcli.threat.rng import ImageRng, image_seeds
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 

@@ -15,9 +15,9 @@ from advcli.attacks.autoattack import AutoAttack
 from advcli.attacks.square import Square, _bump, _State, bump_of
 from advcli.backend import Tensor, tf
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.tasks.benchmark.perturbations import protocol_of
-from advcli.threat.rng import ImageRng
+from advcli.threat.rng import ImageRng, image_seeds
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 

@@ -8,9 +8,9 @@ from advcli.attacks.pgd import PGD
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import CompiledAttack, image_seeds
+from advcli.search.compiled_attack import CompiledAttack
 from advcli.threat.gradient import loss_gradient
-from advcli.threat.rng import ImageRng
+from advcli.threat.rng import ImageRng, image_seeds
 from advcli.threat.threat import Norm, Threat
 
 MIXED = {Norm.LINF: 0.055, Norm.L2: 0.45, Norm.L1: 2.0}

@@ -10,8 +10,8 @@ from advcli.attacks.spatial import Spatial
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import CompiledAttack, image_seeds
-from advcli.threat.rng import ImageRng
+from advcli.search.compiled_attack import CompiledAttack
+from advcli.threat.rng import ImageRng, image_seeds
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 

@@ -11,8 +11,8 @@ from advcli.attacks.square import Square, bump_of, side_of
 from advcli.backend import Tensor, tf
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import CompiledAttack, image_seeds
-from advcli.threat.rng import ImageRng
+from advcli.search.compiled_attack import CompiledAttack
+from advcli.threat.rng import ImageRng, image_seeds
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 from test_attacks import check

@@ -16,9 +16,8 @@ from advcli.backend import Tensor, keras, tf
 from advcli.errors import UsageError
 from advcli.files import png
 from advcli.model.classifier import Classifier
-from advcli.search.compiled_attack import image_seeds
 from advcli.search.refusals import refuse_unsupported
-from advcli.threat.rng import ImageRng
+from advcli.threat.rng import ImageRng, image_seeds
 from advcli.threat.threat import Norm, Threat
 from conftest import make_classifier
 

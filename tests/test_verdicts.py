@@ -70,7 +70,7 @@ def test_a_search_that_stops_at_the_boundary_of_a_copy_is_taken_across_that_of_t
     threat = Threat(Norm.L2, 30.0)
     assert classifier.inference_copy is not classifier
     raw = CompiledAttack(classifier.inference_copy, ToTheBoundary(), threat)
-    points, _ = raw._searched(pixels, labels)
+    points, _ = raw._traced_search(pixels, labels)
     short = whole & (np.asarray(model(points, training=False)).argmax(axis=1) == labels)
     assert short.sum() >= 3
     found = raw.search(pixels, labels)
@@ -91,7 +91,7 @@ def test_a_point_on_the_surface_of_the_ball_is_searched_for_on_the_model_itself(
     labels = classifier.predicted(pixels)
     for row in range(2):
         one, label = pixels[row : row + 1], labels[row : row + 1]
-        points, _ = CompiledAttack(classifier.inference_copy, ToTheBoundary(), Threat(Norm.L2, 30.0))._searched(
+        points, _ = CompiledAttack(classifier.inference_copy, ToTheBoundary(), Threat(Norm.L2, 30.0))._traced_search(
             one, label
         )
         eps = float(np.linalg.norm(points - one))

@@ -11,8 +11,7 @@ from advcli.attacks import Universal
 from advcli.backend import Tensor, TracedFunction, tf
 from advcli.model.classifier import Classifier
 from advcli.records import Progress
-from advcli.search.compiled_attack import image_seeds
-from advcli.threat.rng import ImageRng
+from advcli.threat.rng import ImageRng, image_seeds
 from advcli.threat.threat import Threat
 
 Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]

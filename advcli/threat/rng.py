@@ -19,6 +19,14 @@ def hash_pixels(image: "np.ndarray") -> int:
     return zlib.crc32(np.ascontiguousarray(image).tobytes())
 
 
+def image_seeds(images: "np.ndarray", seed: int) -> "np.ndarray":
+    """Return a seed for each image, computed from its pixels and ``seed``: (N, H, W, C) -> (N, 2) int32."""
+    import numpy as np
+
+    rows = [(hash_pixels(image), seed) for image in images]
+    return np.array(rows, dtype=np.uint32).reshape(-1, 2).astype(np.int32)
+
+
 def image_generator(image: "np.ndarray", seed: int) -> "np.random.Generator":
     """Return an image's random number generator, which depends on its values and the seed, not on the batch."""
     import numpy as np

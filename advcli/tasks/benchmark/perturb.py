@@ -10,11 +10,11 @@ from advcli.augmentations import Augmentation
 from advcli.backend import Tensor, tf
 from advcli.corruptions import corrupted
 from advcli.records import Progress
-from advcli.search.compiled_attack import CompiledAttack, SearchResult, image_seeds
+from advcli.search.compiled_attack import CompiledAttack, SearchResult
 from advcli.search.universal import AppliedPattern, craft
 from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturbations import Kind, Perturbation
-from advcli.threat.rng import ImageRng
+from advcli.threat.rng import ImageRng, image_seeds
 
 # (N, H, W, C) in [0, 1] -> (N, H, W, C) in [0, 1].
 Changed = Callable[[np.ndarray], np.ndarray]

@@ -17,9 +17,8 @@ from advcli.data.decoded import Images
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
 from advcli.records import Certified, Progress
-from advcli.search.compiled_attack import image_seeds
 from advcli.tasks.benchmark.intervals import clopper_pearson_low, counted
-from advcli.threat.rng import ImageRng
+from advcli.threat.rng import ImageRng, image_seeds
 
 ABSTAINED = -1
 
