@@ -5,19 +5,18 @@ integers, of channels first, of an opacity channel, of vectors, or of several ou
 that converts them; the model itself stays as it was read.
 """
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from advcli.backend import KerasModel, Nest, Tensor, keras, tf
-from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.errors import AdvcliError
 from advcli.model.inference import disagreement
+from advcli.model.input_layout import InputLayout, input_layout
 from advcli.model.introspection import graph_of
+from advcli.model.outputs import chosen_output, named, outputs_of
 
-_CHANNELS = (1, 3, 4)
 _PROBE = 64
 _ROUNDING = 1e-5
 
@@ -46,26 +45,6 @@ class Adapted(NamedTuple):
     differentiable: bool = True
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How a model lays out an image: the axes without the batch, and the order in which they are wanted."""
-
-    height: int | None
-    width: int | None
-    channels: int
-    shape: tuple[int, ...] = ()
-    channels_first: bool = False
-
-    @property
-    def note(self) -> str:
-        """Say what is converted; empty if nothing is."""
-        if self.channels_first:
-            return "takes channels first: images are transposed for it"
-        if self.shape:
-            return f"takes {_shown(self.shape)} numbers: images of {self.height} x {self.width} are reshaped for it"
-        return ""
-
-
 def adapt(model: KerasModel, name: str, white: float, output: str | None = None) -> Adapted:
     """Return a model with one floating-point image as its input and one tensor as its output.
 
@@ -86,8 +65,8 @@ def adapt(model: KerasModel, name: str, white: float, output: str | None = None)
     if layout.channels == 4:
         notes.append("takes four channels: the fourth, opacity, is full")
     size = (layout.height, layout.width, channels)
-    container = _container(model, size)
-    chosen = _chosen(container, output, name)
+    container = outputs_of(model, size)
+    chosen = chosen_output(container, output, name)
     if chosen is not None and len(container) > 1:
         notes.append(f"output '{chosen}' is used")
     if not (notes or integer) and chosen is None:
@@ -96,7 +75,7 @@ def adapt(model: KerasModel, name: str, white: float, output: str | None = None)
 
     def built(inner: Callable[[Tensor], Nest]) -> KerasModel:
         outputs = inner(_arranged(image, layout, white, integer))
-        return keras.Model(image, outputs if chosen is None else _items(outputs, model)[chosen], name=model.name)
+        return keras.Model(image, outputs if chosen is None else named(outputs, model)[chosen], name=model.name)
 
     if not integer:
         return Adapted(built(model), *size, model, chosen, tuple(notes))
@@ -113,44 +92,20 @@ def takes_integers(model: KerasModel) -> bool:
     return bool(inputs) and not inputs[0].dtype.startswith(("float", "bfloat"))
 
 
-def _input(model: KerasModel, name: str) -> tuple[str, _Layout]:
+def _input(model: KerasModel, name: str) -> tuple[str, InputLayout]:
     """Return the type and the layout of a model's only input."""
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) > 1:
         found = ", ".join(each.name for each in inputs)
         raise AdvcliError(f"model '{name}' has {len(inputs)} inputs: {found}", "advcli needs a model of one image")
     if inputs:
-        return inputs[0].dtype, _layout(tuple(inputs[0].shape), name)
+        return inputs[0].dtype, input_layout(tuple(inputs[0].shape), name)
     # A subclassed model has no inputs of its own, only the shape of what it was called on.
     shape = (model.get_build_config() or {}).get("input_shape")
-    return "float32", _Layout(None, None, 3) if shape is None else _layout(tuple(shape), name)
+    return "float32", InputLayout(None, None, 3) if shape is None else input_layout(tuple(shape), name)
 
 
-def _layout(shape: tuple[int | None, ...], name: str) -> _Layout:
-    """Read (batch, ...) as an image: channels last, channels first, grey without a channel, or one vector."""
-    axes = shape[1:]
-    if len(axes) == 3 and axes[2] in _CHANNELS:
-        return _Layout(axes[0], axes[1], axes[2])
-    if len(axes) == 3 and axes[0] in _CHANNELS:
-        return _Layout(axes[1], axes[2], axes[0], channels_first=True)
-    if len(axes) == 2 and axes[0] and axes[1]:
-        return _Layout(axes[0], axes[1], 1, shape=(axes[0], axes[1]))
-    if len(axes) == 1 and axes[0]:
-        for channels in (1, 3):
-            side = math.isqrt(axes[0] // channels)
-            if side > 1 and channels * side * side == axes[0]:
-                return _Layout(side, side, channels, shape=(axes[0],))
-    raise AdvcliError(
-        f"model '{name}' takes no image: its input is {_shown(axes)}",
-        "advcli reads (H, W, C), (C, H, W) and (H, W) with 1, 3 or 4 channels, and vectors of square images",
-    )
-
-
-def _shown(axes: tuple[int | None, ...]) -> str:
-    return " x ".join("any" if axis is None else str(axis) for axis in axes)
-
-
-def _arranged(image: Tensor, layout: _Layout, white: float, integer: bool) -> Tensor:
+def _arranged(image: Tensor, layout: InputLayout, white: float, integer: bool) -> Tensor:
     """Convert (N, H, W, C) to the input of a model."""
     ops = keras.ops
     if integer:
@@ -194,38 +149,3 @@ def has_gradient(model: KerasModel, images: np.ndarray) -> bool:
         total = tf.reduce_sum(outputs * tf.range(1.0, 1.0 + outputs.shape[-1]))
     gradient = tape.gradient(total, pixels)
     return gradient is not None and bool(tf.reduce_any(gradient != 0))
-
-
-def _container(model: KerasModel, size: tuple[int | None, int | None, int]) -> dict[str, Tensor]:
-    """Return the outputs of a model by name; empty if the output is one tensor."""
-    graph = graph_of(model)
-    if isinstance(graph, keras.Function):
-        return _items(graph._outputs_struct, model)
-    try:
-        return _items(model.compute_output_spec(keras.KerasTensor((None, *size))), model)
-    except Exception:  # noqa: BLE001  what a model returns that cannot be traced shows when it is called
-        return {}
-
-
-def _items(outputs: Nest, model: KerasModel) -> dict[str, Tensor]:
-    if isinstance(outputs, dict):
-        return {str(key): value for key, value in outputs.items()}
-    if not isinstance(outputs, list | tuple):
-        return {}
-    names = getattr(model, "output_names", None) or ()
-    if len(names) != len(outputs):
-        names = [str(number) for number in range(len(outputs))]
-    return dict(zip(names, outputs, strict=True))
-
-
-def _chosen(container: dict[str, Tensor], output: str | None, name: str) -> str | None:
-    """Return the name of the output to use; None if the model returns one tensor."""
-    listed = ", ".join(container)
-    if output is not None and output not in container:
-        message = f"model '{name}' has no output '{output}'" if container else f"model '{name}' has one output"
-        raise UsageError(message, nearest(output, list(container)) if container else "leave --output out")
-    if output is None and len(container) > 1:
-        raise UsageError(
-            f"model '{name}' has {len(container)} outputs: {listed}", f"choose one: --output {next(iter(container))}"
-        )
-    return output or next(iter(container), None)
