@@ -11,7 +11,8 @@ from advcli.errors import AdvcliError, UsageError
 from advcli.explainers.gradcam import GradCAM
 from advcli.explainers.saliency import Saliency
 from advcli.model.classifier import Classifier
-from advcli.model.feature_map import ShownLayer, _found, feature_map, listed
+from advcli.model.feature_map import _found, feature_map, listed
+from advcli.model.layer_maps import ShownLayer
 from advcli.model.load import wrap
 from conftest import make_classifier
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from advcli.backend import tf
 from advcli.model.classifier import Classifier
-from advcli.model.feature_map import ShownLayer
+from advcli.model.layer_maps import ShownLayer
 
 __all__ = ["Explainer", "MapKind", "ShownLayer", "enlarge_maps", "is_evidence"]
 
