@@ -43,7 +43,7 @@ def events(
     **options: Any,
 ) -> list[Record | Progress]:
     outputs = {file: file.with_name(f"{file.stem}-out") for file in files}
-    request = Resolved(spec=spec, threat=threat, **options)
+    request = Resolved(spec=spec, threat=threat, **{"overwrite": True} | options)
     search = registry.build("attacks", spec)
     return list(attack_files(classifier, outputs, search, request, pattern=pattern, apply=apply))
 
@@ -68,6 +68,18 @@ def test_images_of_one_size_are_attacked_together(linear: Classifier, tmp_path: 
     assert [Path(record.image).name for record in records] == ["bad.png", "0.png", "2.png", "4.png", "1.png", "3.png"]
     assert isinstance(records[0], Failed)
     assert [event.done for event in happened if isinstance(event, Progress)] == [0, 1, 4, 6]
+
+
+def test_what_another_process_wrote_in_the_meantime_is_kept(linear: Classifier, tmp_path: Path) -> None:
+    files = [write(tmp_path, f"{i}.png", (8, 8, 3)) for i in range(2)]
+    (theirs,) = (only(run(linear, [files[0]])),)
+    before = read_output(theirs)
+    taken, own = run(linear, files, "fgsm", threat=Threat(eps=0.2), overwrite=False)
+    assert isinstance(taken, Failed) and "another process has written" in taken.error
+    assert isinstance(own, Attacked) and own.eps == pytest.approx(0.2)
+    np.testing.assert_array_equal(read_output(theirs), before)
+    again = only(run(linear, [files[0]], "fgsm", threat=Threat(eps=0.2)))
+    assert (read_output(again) != before).any()
 
 
 def test_a_photo_turned_by_its_camera_is_with_those_of_its_size(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,23 @@ def test_an_export_of_strengths_of_ones_own_reads_back(evaluated: Path, tmp_path
     # A results file knows what it has.
     again = records(plain(evaluated, corruptions=tuple(specs), severities=(3,)), out=out, resume=out)
     assert {key: value for key, value in scores(again).items() if key[1] in specs} == expected
+
+
+def test_an_export_with_attacks_reads_back_too(
+    evaluated: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, asked = tmp_path / "export", plain(evaluated, corruptions=("fog",), severities=(2,))
+    attacked = replace(asked, attacks=("fgsm",), threats=(("linf", 0.1),))
+    made = scores(records(attacked, out=tmp_path / "made.jsonl", export=folder))
+    assert list(folder.glob("adversarial/*/*/*.adv.png")) and list(folder.glob("adversarial/*/*/*.npz"))
+    expected = {key: counts for key, counts in made.items() if key[1] == "fog"}
+    assert len(expected) == 2
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "export")
+    for options in ({"data": str(folder)}, {"data": packed}, {"given": str(folder)}):
+        caplog.clear()
+        back = scores(records(plain(evaluated, corruptions=(), **options)))
+        assert {key: counts for key, counts in back.items() if key[1] == "fog"} == expected
+        assert "left out" not in caplog.text
 
 
 def test_arrays_equal_the_numbers_made_on_the_fly(evaluated: Path, made: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import time
 import zlib
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -362,6 +363,20 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
     with pytest.raises(AdvcliError, match="cannot write"), atomic.whole_file(path / "below") as file:
         file.write(b"x")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_of_another_process_is_kept(tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not links:
+        refuse = mock.Mock(side_effect=OSError(95, "Operation not supported"))
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = tmp_path / "a.txt"
+    with atomic.whole_file(path, overwrite=False) as file:
+        file.write(b"first")
+    with pytest.raises(AdvcliError, match="another process has written"), atomic.whole_file(path, False) as file:
+        file.write(b"second")
+    assert path.read_text() == "first"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")

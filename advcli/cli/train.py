@@ -49,7 +49,7 @@ def train(context: typer.Context, request: Request, how: Execution, display: Dis
     from advcli.tasks.train.validate import WITH_RESUME
 
     if how.resume is not None:
-        refuse_options(context, WITH_RESUME, "--resume reads it from the run")
+        refuse_options(context, WITH_RESUME, "--resume keeps the run's options")
     job = (make_average if how.average else make_job)(request, how, given(context))
     with Output(display.json, display.quiet, silent=not job.writes) as output:
         try:

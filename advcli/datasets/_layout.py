@@ -12,6 +12,8 @@ from advcli.files import paths
 # The tables that a folder of images may have.
 MANIFESTS = ("metadata.jsonl", "metadata.csv", "labels.csv", "labels.jsonl")
 _SEVERITIES = frozenset("12345")
+# The adversarial images that advcli exports beside corrupted ones: adversarial/MODEL/ATTACK/FILE.
+_EXPORTED = re.compile(r"(^|/)adversarial/[^/]+/[^/]+/[^/]+(\.adv\.png|\.npz)$")
 _TABLES = {".parquet": "parquet", ".npz": "npz", ".csv": "manifest", ".tsv": "manifest", ".jsonl": "manifest"}
 
 
@@ -106,13 +108,18 @@ def _corrupted(path: Path, names: Sequence[str]) -> Layout | None:
 
 def severity_depth(names: Sequence[str]) -> int | None:
     """Find the depth of the severities in corruption/severity/class/image, maybe below other folders; else None."""
-    parts = [name.split("/") for name in names if paths.is_image(PurePosixPath(name))]
+    parts = [name.split("/") for name in without_adversarial(names) if paths.is_image(PurePosixPath(name))]
     for depth in (1, 2, 3):
         # A numbered class folder may look like a severity: then others do not.
         found = [is_severity(each, depth) for each in parts]
         if any(found) and all(a or "clean" in each[:depth] for a, each in zip(found, parts, strict=True)):
             return depth
     return None
+
+
+def without_adversarial(names: Sequence[str]) -> list[str]:
+    """Leave out the adversarial images of an export: data are the images before, which every model gets."""
+    return [name for name in names if not _EXPORTED.search(name)]
 
 
 def is_severity(parts: Sequence[str], depth: int) -> bool:

@@ -15,7 +15,7 @@ from typing import ClassVar
 from advcli.data.dataset import Dataset, Given
 from advcli.datasets._corrupted import CLEAN, corrupted_dataset, refuse_different_images
 from advcli.datasets._files import Tree, existing, open_tree, title
-from advcli.datasets._layout import Layout, is_severity, severity_depth
+from advcli.datasets._layout import Layout, is_severity, severity_depth, without_adversarial
 from advcli.datasets._pictures import class_name, describe, edge_of, others, picture_split
 from advcli.errors import UsageError
 from advcli.files import paths
@@ -66,7 +66,7 @@ class CorruptionFolder:
         }
         clean = splits.pop((CLEAN, 0), None)
         given = [Given(corruption, severity, split) for (corruption, severity), split in sorted(splits.items())]
-        left_out = others([name for name in tree.names if name != CLASSES_FILE], path)
+        left_out = others([name for name in without_adversarial(tree.names) if name != CLASSES_FILE], path)
         for each in left_out:
             log.warning("%s", describe(each))
         edge = edge_of(tree, [files[rows[0]] for files in found.values()])
@@ -81,7 +81,7 @@ def _files(tree: Tree, depth: int) -> _Files:
         UsageError: two files are the same image.
     """
     found: dict[tuple[str, int], dict[tuple[str, str], str]] = defaultdict(dict)
-    for name in tree.names:
+    for name in without_adversarial(tree.names):
         pure = PurePosixPath(name)
         if paths.is_hidden(pure) or not paths.is_image(pure):
             continue

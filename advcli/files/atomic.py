@@ -21,12 +21,20 @@ _LETTERS = string.ascii_lowercase + string.digits
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp", re.DOTALL)
 
 
+class _Taken(Exception):
+    """There is a file where a new one was to be."""
+
+
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file that is renamed to ``path`` once it is completely written.
 
+    Args:
+        path: the file.
+        overwrite: whether it may replace a file that another process wrote in the meantime.
+
     Raises:
-        AdvcliError: the file cannot be written.
+        AdvcliError: the file cannot be written, or may not be replaced.
     """
     # The name is known before there is a file, so that an interrupt at any moment leaves none.
     temporary = _new_name(path)
@@ -37,12 +45,31 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         with file:
             yield file
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        (os.replace if overwrite else _rename_to_new)(temporary, path)
+    except _Taken as error:
+        raise AdvcliError(f"another process has written '{path}' in the meantime") from error
     except OSError as error:
         raise AdvcliError(f"cannot write '{path}': {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    """Rename a file.
+
+    Raises:
+        _Taken: there is a file of the new name.
+    """
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError as error:
+        raise _Taken from error
+    except OSError:
+        # Not every file system has links; without them, a file of the same instant is not seen.
+        if path.exists():
+            raise _Taken from None
+        os.replace(temporary, path)
 
 
 def remove_leftovers(outputs: Iterable[Path]) -> None:

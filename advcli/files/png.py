@@ -18,7 +18,7 @@ from advcli.records.base import Json
 _RECORD, _KIND = "advcli", "advcli-kind"
 
 
-def write(path: Path, pixels: np.ndarray, record: Record | None = None, kind: str = "") -> None:
+def write(path: Path, pixels: np.ndarray, record: Record | None = None, kind: str = "", overwrite: bool = True) -> None:
     """Write (H, W, C) uint8 pixels as a PNG file, whole or not at all.
 
     Args:
@@ -26,6 +26,7 @@ def write(path: Path, pixels: np.ndarray, record: Record | None = None, kind: st
         pixels: its values.
         record: what the file says of how it was made.
         kind: what it says that it is, such as ``pattern``.
+        overwrite: whether it may replace a file that another process wrote in the meantime.
     """
     from PIL import PngImagePlugin
 
@@ -34,7 +35,7 @@ def write(path: Path, pixels: np.ndarray, record: Record | None = None, kind: st
         # A tEXt chunk holds Latin-1; in JSON every character has a form in ASCII.
         chunks.add_text(_RECORD, record.to_text())
         chunks.add_text(_KIND, kind)
-    with whole_file(path) as file:
+    with whole_file(path, overwrite) as file:
         _picture(pixels).save(file, format="PNG", pnginfo=chunks)
 
 

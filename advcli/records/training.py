@@ -82,10 +82,26 @@ class Mixed(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Temperature:
+    """The temperature by which the logits of ``model.keras`` are divided, fitted on the validation images.
+
+    ``nll`` is the mean negative log-likelihood, ``ece`` the expected calibration error on them (15 bins of equal mass).
+    """
+
+    temperature: float
+    images: int
+    nll_before: float
+    nll_after: float
+    ece_before: float
+    ece_after: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Averaged(Record):
     """The mix that was saved: its folder, its weights, and by which of its validation accuracies it was chosen.
 
-    ``norm`` and ``eps`` are the ball of ``robust``, ``threats`` all balls if there are several.
+    ``norm`` and ``eps`` are the ball of ``robust``, ``threats`` all balls if there are several. ``calibration`` is
+    recorded with --calibrate.
     """
 
     type: ClassVar[str] = "averaged"
@@ -101,22 +117,8 @@ class Averaged(Record):
     validation_images: int
     robust_images: int
     threats: tuple[tuple[str, float], ...] = ()
+    calibration: Temperature | None = None
     seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Temperature:
-    """The temperature by which the logits of ``model.keras`` are divided, fitted on the validation images.
-
-    ``nll`` is the mean negative log-likelihood, ``ece`` the expected calibration error on them (15 bins of equal mass).
-    """
-
-    temperature: float
-    images: int
-    nll_before: float
-    nll_after: float
-    ece_before: float
-    ece_after: float
 
 
 @dataclass(frozen=True, kw_only=True)

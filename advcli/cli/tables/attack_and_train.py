@@ -237,7 +237,8 @@ def _averaged(record: Averaged, mixes: Sequence[Mixed]) -> Table:
     table = new_table(
         f"Averages of {len(record.runs)} runs, the best by {record.select} accuracy in {record.output}",
         f"validation on {record.validation_images} images; "
-        f"robust: PGD-10, {_spell_balls(record)}, on {record.robust_images} of them",
+        f"robust: PGD-10, {_spell_balls(record)}, on {record.robust_images} of them"
+        + (_temperature(record.calibration) if record.calibration else ""),
     )
     for heading in (*(f"share of {run}" for run in record.runs), "clean", "robust", "one step"):
         table.add_column(heading, justify="right", overflow="fold")

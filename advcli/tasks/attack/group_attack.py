@@ -144,7 +144,7 @@ class GroupAttack:
                 **common,
             )
             try:
-                _write(record, paths, originals[i], found.pixels[i])
+                _write(record, paths, originals[i], found.pixels[i], request.replaces_files)
             except AdvcliError as error:
                 yield Failed(image=str(picture.file), error=error.message, **common)
             else:
@@ -199,7 +199,9 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, adversarial: np.ndarray) -> None:
+def _write(
+    record: Attacked, paths: Mapping[str, Path], original: np.ndarray, adversarial: np.ndarray, overwrite: bool
+) -> None:
     """Write the requested files of an image; each carries its kind and the record as text."""
     # Files do not depend on the folder that they are written to.
     places = {
@@ -211,6 +213,6 @@ def _write(record: Attacked, paths: Mapping[str, Path], original: np.ndarray, ad
         pixels = {"adversarial": adversarial, "clean": original}.get(kind)
         if pixels is None:
             pixels = enlarged(original, adversarial, record.difference_times or 1)
-        png.write(path, pixels, kept, kind)
+        png.write(path, pixels, kept, kind, overwrite)
         if not np.array_equal(images.read(path, pixels.shape[-1]), pixels):
             raise AdvcliError(f"'{path}' does not hold what was written to it")

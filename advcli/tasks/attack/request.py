@@ -87,6 +87,11 @@ class Request(ModelOptions, SurrogateOptions, ThreatOptions, WorkOptions):
         check(self)
 
     @property
+    def replaces_files(self) -> bool:
+        """Whether outputs that exist may be written again."""
+        return self.overwrite or self.skip_existing
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The models that the images are crafted on."""
         return (self.model,) if isinstance(self.model, str) else self.model

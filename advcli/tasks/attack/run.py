@@ -49,11 +49,10 @@ def run(request: Request) -> Iterator[Attacked | Crafted | Failed | Progress | Q
     """
     chosen = choose(request)
     endings = [ENDINGS[kind] for kind in request.save]
-    replaces = request.overwrite or request.skip_existing
     files = paths.find_images(request.files)
     if request.mask is not None:
         find_masks(files, request.mask)
-    outputs = paths.plan_outputs(files, request.out, endings, replaces)
+    outputs = paths.plan_outputs(files, request.out, endings, request.replaces_files)
     pattern = request.apply
     if isinstance(chosen.search, Universal) and pattern is None:
         pattern = paths.refuse_existing_file(

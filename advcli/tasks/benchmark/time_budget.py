@@ -1,5 +1,6 @@
 """Spend a given time on the attacks that fool most images."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ from advcli.threat.spelling import spell_spec
 
 # Small enough that the first batch of a slow attack does not use up the time.
 _FIRST = 8
+# So many times the given time are worth a warning.
+_LONGER = 1.2
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -106,6 +111,9 @@ def spend(
                 fits = int((end - now) / best.seconds_per_image)
                 size = max(1, min(size, fits))
             yield from _try(plan, best, rows[:size], results, keep, batch, store)
+    spent = time.perf_counter() - begin
+    if spent > _LONGER * seconds:
+        log.warning("the attacks took %.0f s of --budget %.0f s: a batch that has begun is finished", spent, seconds)
 
 
 def _try(

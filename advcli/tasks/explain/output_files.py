@@ -47,11 +47,11 @@ def write_files(
         if request.raw:
             values |= _raw_values(explanation, suffix.removeprefix(".") + "." if suffix else "")
     if request.raw:
-        with atomic.whole_file(_path(stem, RAW)) as content:
+        with atomic.whole_file(_path(stem, RAW), request.replaces_files) as content:
             np.savez_compressed(content, **values)  # pyright: ignore[reportArgumentType]  no map has the name of an option
     shown = list(explanations.values())
     sheet = contact_sheet(shown[0].file.name, shown, request.shared_scale, notes)
-    with atomic.whole_file(_path(stem, SHEET)) as content:
+    with atomic.whole_file(_path(stem, SHEET), request.replaces_files) as content:
         Drawing(sheet).save(content)
     return sheet, records
 
@@ -72,7 +72,7 @@ def _write_maps(
             output = None
             if request.separate and pixels is not None:
                 output = _path(stem, map_ending(suffix, target.suffix, picture.part))
-                png.write(output, pixels)
+                png.write(output, pixels, overwrite=request.replaces_files)
             yield Explained(
                 image=str(explanation.file),
                 view=view.name,

@@ -137,6 +137,11 @@ class Request(ModelOptions, ThreatOptions, WorkOptions):
     batch: int = batch_option(8)
 
     @property
+    def replaces_files(self) -> bool:
+        """Whether outputs that exist may be written again."""
+        return self.overwrite or self.skip_existing
+
+    @property
     def given(self) -> bool:
         """Whether the adversarial images are read from files."""
         return self.adversarial is not None

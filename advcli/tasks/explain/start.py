@@ -40,16 +40,7 @@ def start(request: Request) -> Iterator[Record | Progress]:
     if search is not None and request.attack is not None:
         for choice in choices:
             refuse_blind(search, request.attack, choice.access, choice.name, request.threat)
-    outputs = validate.output_paths(
-        request.files,
-        request.out,
-        request,
-        explainers,
-        [choice.name for choice in choices],
-        request.report,
-        request.overwrite,
-        request.skip_existing,
-    )
+    outputs = validate.output_paths(request, explainers, [choice.name for choice in choices])
     pairs = validate.adversarial_files(outputs, request.adversarial)
 
     def events() -> Iterator[Record | Progress]:

@@ -113,35 +113,27 @@ def refuse_attack(
     refuse_unsupported(search, threat)
 
 
-def output_paths(
-    files: Sequence[Path],
-    out: Path,
-    request: Request,
-    explainers: Mapping[str, Explainer],
-    models: Sequence[str],
-    report: Path | None,
-    overwrite: bool,
-    skip_existing: bool,
-) -> dict[Path, Path]:
+def output_paths(request: Request, explainers: Mapping[str, Explainer], models: Sequence[str]) -> dict[Path, Path]:
     """Choose where the outputs of each image go, before any work: image file -> output path without its ending.
 
     Raises:
         UsageError: there is no image, or an output exists and may not be replaced.
     """
-    if not files:
+    report = request.report
+    if not request.files:
         raise UsageError("missing argument 'IMAGE...'", "see advcli explain --help")
-    paths.refuse_two_ways(overwrite, skip_existing)
-    found = paths.find_images(files)
+    paths.refuse_two_ways(request.overwrite, request.skip_existing)
+    found = paths.find_images(request.files)
     written = endings(request, explainers, models)
-    outputs = paths.plan_outputs(found, out, written, overwrite or skip_existing)
+    outputs = paths.plan_outputs(found, request.out, written, request.replaces_files)
     if report is not None:
         if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"'{report}' is not a file name for a page", "write --report index.html")
-        paths.refuse_existing_file(report, overwrite)
+        paths.refuse_existing_file(report, request.overwrite)
     remove_leftovers([stem.with_name(stem.name + ending) for stem in outputs.values() for ending in written])
     if report is not None:
         remove_leftovers([report])
-    if skip_existing:
+    if request.skip_existing:
         left = paths.without_existing(outputs, [SHEET, RAW] if request.raw else [SHEET])
         if len(left) < len(outputs):
             log.info("%d of %d images are explained already", len(outputs) - len(left), len(outputs))

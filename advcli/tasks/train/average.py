@@ -19,6 +19,7 @@ from advcli.records.base import Fields, Json
 from advcli.search.threat_defaults import read_training_radii, threat_for
 from advcli.tasks.request import bytes_of
 from advcli.tasks.train.average_members import Member, read_members, recorded_fingerprint
+from advcli.tasks.train.calibrate import calibrate
 from advcli.tasks.train.distribution import find_devices
 from advcli.tasks.train.mixes import Mixes
 from advcli.tasks.train.recipe import Recipe, split_images
@@ -80,8 +81,16 @@ class AverageJob:
             log.info("no mix is better than '%s' alone", best.runs[best.weights.index(1)])
         mixes.assign(best.weights)
         self.run.clear()
-        self.run.description.write(self.recipe.to_json(), self._resolved(mixes, images))
-        self.run.save_model(replace(start.classifier, recipe=self.recipe.to_json()), "model")
+        recipe, resolved = self.recipe.to_json(), self._resolved(mixes, images)
+        self.run.description.write(recipe, resolved)
+        self.run.save_model(replace(start.classifier, recipe=recipe), "model")
+        calibration = None
+        if self.recipe.calibrate:
+            yield Progress("calibrating", 0, 0)
+            # Each run was divided by a temperature of its own, which does not fit the mix.
+            calibration = calibrate(self.run, "model", images, unsafe=self.recipe.unsafe_load)
+            if calibration is not None:
+                self.run.description.write(recipe, resolved, calibration)
         yield Averaged(
             output=str(self.run.folder),
             runs=best.runs,
@@ -94,6 +103,7 @@ class AverageJob:
             robust=best.robust,
             validation_images=len(images),
             robust_images=min(self.recipe.robust_images, len(images)),
+            calibration=calibration,
             seconds=time.perf_counter() - began,
             **self.common,
         )
@@ -161,7 +171,7 @@ def make_average(request: Request, how: Execution, asked: Collection[str] | None
     """Validate a request for an average before TensorFlow is imported.
 
     Args:
-        request: of its options only those of the threat, and ``unsafe_load``.
+        request: of its options only those of the threat, ``calibrate`` and ``unsafe_load``.
         how: the runs, and how to do it.
         asked: the options that the user gave; None means those that differ from their default.
 
@@ -184,7 +194,8 @@ def make_average(request: Request, how: Execution, asked: Collection[str] | None
             shown = ", ".join(f"{value} in '{run}'" for value, run in values.items())
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"the runs differ in {option}: {shown}", f"say with {option} what to validate with")
-    recipe = replace((robust or members)[0].recipe, unsafe_load=request.unsafe_load)
+    calibrated = request.calibrate or any(member.recipe.calibrate for member in members)
+    recipe = replace((robust or members)[0].recipe, unsafe_load=request.unsafe_load, calibrate=calibrated)
     if "robust_images" in known:
         recipe = replace(recipe, robust_images=request.robust_images)
     if "eps" in known:

@@ -16,23 +16,16 @@ from advcli import registry
 from advcli.backend import keras, tf
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import NotNumbers
-from advcli.model.load import load
-from advcli.records import Epoch, Progress, Score, Temperature, Trained
+from advcli.records import Epoch, Progress, Score, Trained
 from advcli.tasks.train import overfitting_guard as guard
 from advcli.tasks.train import tensorboard as events
+from advcli.tasks.train.calibrate import calibrate
 from advcli.tasks.train.checkpoint import Checkpoint
 from advcli.tasks.train.distribution import Devices
 from advcli.tasks.train.recipe import Recipe, TrainingData
 from advcli.tasks.train.run_folder import Run
 from advcli.tasks.train.start import MEASURED
-from advcli.tasks.train.temperature import (
-    PROVED,
-    divide_logits,
-    fit_temperature,
-    measure_calibration,
-    predictions_on,
-    refuse_uncalibratable,
-)
+from advcli.tasks.train.temperature import refuse_uncalibratable
 from advcli.tasks.train.trainer import Diverged, Trainer
 from advcli.threat.spelling import typed_radius
 from advcli.threat.threat import Norm
@@ -120,7 +113,10 @@ class TrainingRun:
         calibration = None
         if self.recipe.calibrate and self.writes and checkpoint.history:
             yield Progress("calibrating", 0, 0)
-            calibration = self._calibrate(self._chosen(checkpoint))
+            chosen, unsafe = self._chosen(checkpoint), self.recipe.unsafe_load
+            calibration = calibrate(self.run, chosen.file, self.data.validation, unsafe=unsafe)
+            if calibration is not None:
+                self.run.description.write(self.recipe.to_json(), self.trainer.resolved(), calibration)
         if checkpoint.history:
             chosen = self._chosen(checkpoint)
             self._warn_of_chance(chosen)
@@ -154,35 +150,6 @@ class TrainingRun:
                 100 * chosen.clean,
                 100 * before,
             )
-
-    def _calibrate(self, chosen: _Chosen) -> Temperature | None:
-        """Fit a temperature on the validation images, and write the model with it; its own file stays as it is."""
-        images, unsafe = self.data.validation, self.recipe.unsafe_load
-        classifier = load(self.run.folder / f"{chosen.file}.keras", self.run.name, unsafe=unsafe)
-        head = classifier.head
-        logits, scores = predictions_on(classifier, images)
-        before = measure_calibration(scores, images.labels, head)
-        temperature = fit_temperature(logits, images.labels, head)
-        if temperature != 1:
-            try:
-                scaled = divide_logits(classifier, temperature, images.at(slice(0, PROVED))[0])
-            except AdvcliError as error:
-                log.warning("%s: model.keras is not calibrated", error.message)
-                return None
-            self.run.save_model(scaled, "model")
-        # Measured on what was written.
-        _, scores = predictions_on(load(self.run.folder / "model.keras", self.run.name, unsafe=unsafe), images)
-        after = measure_calibration(scores, images.labels, head)
-        found = Temperature(
-            temperature=temperature,
-            images=len(images),
-            nll_before=before.nll,
-            nll_after=after.nll,
-            ece_before=before.ece,
-            ece_after=after.ece,
-        )
-        self.run.description.write(self.recipe.to_json(), self.trainer.resolved(), found)
-        return found
 
     def _begin(self, resume: bool) -> Checkpoint:
         resolved = self.trainer.resolved()

@@ -37,8 +37,8 @@ WITH_RESUME = (
 
 # The options allowed with --average.
 WITH_AVERAGE = (
-    *("average", "runs", "select", "norm", "eps", "robust_images", "unsafe_load", "memory", "out", "overwrite"),
-    *("json", "quiet", "offline", "max_pixels"),
+    *("average", "runs", "select", "norm", "eps", "robust_images", "calibrate"),
+    *("unsafe_load", "memory", "out", "overwrite", "json", "quiet", "offline", "max_pixels"),
 )
 
 
@@ -81,7 +81,9 @@ def check_execution(request: Request, how: Execution, asked: Collection[str] | N
     given = changed_options(request, how) if asked is None else asked
     if how.resume is not None:
         for name in sorted(changed_options(request, how) - set(WITH_RESUME)) if asked is None else ():
-            raise UsageError(f"{name} has no effect here: --resume reads it from the run", "leave it out")
+            raise UsageError(
+                f"{name} has no effect here: --resume continues the run with its own options", "leave it out"
+            )
         return
     refuse_two_starts(request, given)
     recipe = draft(request)
@@ -100,7 +102,10 @@ def check_average(request: Request, how: Execution, asked: Collection[str] | Non
     given = changed_options(request, how) | set(asked or ())
     for name in sorted(given - set(WITH_AVERAGE)):
         option = f"--{name.replace('_', '-')}"
-        raise UsageError(f"{option} has no effect here: --average reads it from the runs", "leave it out")
+        raise UsageError(
+            f"{option} has no effect here: --average trains nothing, and the options are those of the runs",
+            "leave it out",
+        )
     if len(how.runs) < 2:
         raise UsageError(f"{len(how.runs)} runs are too few to average", "--average takes two or more run folders")
     return given

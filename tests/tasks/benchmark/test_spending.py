@@ -47,7 +47,7 @@ def test_with_time_enough_the_worst_case_is_that_without_a_budget(
 
 
 def test_without_time_everything_is_an_upper_bound(
-    evaluated: Path, unbounded: dict[str, Score], monkeypatch: pytest.MonkeyPatch
+    evaluated: Path, unbounded: dict[str, Score], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ticks = iter(range(100000))
     monkeypatch.setattr(spending.time, "perf_counter", lambda: next(ticks))
@@ -57,6 +57,7 @@ def test_without_time_everything_is_an_upper_bound(
     for model, score in found.items():
         assert score.images == IMAGES
         assert score.correct >= unbounded[model].correct
+    assert "of --budget 12 s: a batch that has begun is finished" in caplog.text
     assert found["first"].searched is not None
     assert 0 < found["first"].searched < IMAGES
     assert found["first"].correct > unbounded["first"].correct

@@ -108,6 +108,19 @@ def test_every_planned_file_is_written_and_recorded(tmp_path: Path, classifier: 
     assert [event.done for event in events if isinstance(event, Progress)] == [0, 1]
 
 
+def test_a_sheet_of_another_process_is_kept(tmp_path: Path, classifier: Classifier) -> None:
+    file = picture(tmp_path / "cat.png", (24, 20))
+    (tmp_path / "maps").mkdir()
+    sheet = tmp_path / "maps" / "cat.explain.png"
+    sheet.write_text("theirs")
+    events = run(classifier, [file], tmp_path / "maps", separate=False)
+    (failed,) = (event for event in events if isinstance(event, Failed))
+    assert "another process has written" in failed.error
+    assert sheet.read_text() == "theirs"
+    assert explained(run(classifier, [file], tmp_path / "maps", separate=False, overwrite=True))
+    assert images.read(sheet).size
+
+
 def test_the_two_parts_of_saliency_share_a_scale(tmp_path: Path, classifier: Classifier) -> None:
     png.write(tmp_path / "a.png", np.full((16, 16, 3), 120, np.uint8))
     records = explained(run(classifier, [tmp_path / "a.png"], tmp_path / "maps"))

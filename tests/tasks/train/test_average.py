@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,24 @@ def test_what_is_saved_is_the_mean_of_the_weights_and_the_statistics(runs: Runs,
         statistics += "moving" in variable.path and bool(np.abs(a - b).max() > 1e-4)
     assert statistics > 0
     assert best.select == "both"
+
+
+def test_a_mix_of_calibrated_runs_has_a_temperature_of_its_own(runs: Runs, tmp_path: Path) -> None:
+    paths = {}
+    for name, objective in (("one", "clean"), ("two", "n-fgsm")):
+        start = {"model": str(runs["start"]), "input_range": (0.0, 1.0), "batchnorm": "training"}
+        train(tmp_path / name, objective=objective, epochs=3, learning_rate=0.05, calibrate=True, **start)
+        paths[name] = tmp_path / name
+    _, best = averaged(paths, "one two", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["calibration"] == asdict(best.calibration)
+    # The scores of plain mixes, divided by the temperature that was reported.
+    _, plain = averaged(runs, "clean robust", tmp_path / "plain")
+    _, fitted = averaged(runs, "clean robust", tmp_path / "fitted", calibrate=True)
+    assert plain.calibration is None and plain.weights == fitted.weights
+    pixels = np.random.default_rng(0).random((20, 8, 8, 1)).astype(np.float32)
+    before, after = (load(tmp_path / name / "model.keras", "any").logits_of(pixels) for name in ("plain", "fitted"))
+    assert abs(fitted.calibration.temperature - 1) > 0.01
+    np.testing.assert_allclose(after * fitted.calibration.temperature, before, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("select", ["clean", "robust", "both"])
