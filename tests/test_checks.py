@@ -12,6 +12,7 @@ import pytest
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.checks import Evidence, Finding, Overlap
+from advcli.checks.class_order import OrderOfClasses
 from advcli.data.dataset import Dataset
 from advcli.data.decoded import Images
 from advcli.data.split import Split, stratified
@@ -108,6 +109,8 @@ def look(classifier: Classifier, pixels: np.ndarray, indices: np.ndarray | None 
         pixels=pixels,
         indices=classes,
         labels=np.tile(classes, 10),
+        outputs=np.tile(classes, 10),
+        predicted=np.tile(predicted, 10),
         classes=len(classifier.labels),
         clean_accuracy=float((predicted == classes).mean()),
         scores=(),
@@ -168,7 +171,8 @@ def test_each_phase_has_its_checks(sound: Evidence) -> None:
     first = list(check(sound, after=False, data="toy", seed=3))
     last = list(check(replace(sound, scores=()), after=True, data="toy", seed=3))
     assert {record.check for record in first} == {
-        "class-imbalance", "duplicates", "input-range", "probabilities", "randomised", "sample-size", "zero-gradients"
+        "class-imbalance", "class-order", "duplicates", "input-range", "probabilities", "randomised", "sample-size",
+        "zero-gradients",
     }  # fmt: skip
     # Without scores, only the check that makes its own attack has something to say.
     assert [record.check for record in last] == ["unbounded"]
@@ -206,6 +210,51 @@ def test_a_softmax_that_was_taken_off_is_no_matter(linear: Classifier, pixels: n
     image = keras.Input((8, 8, 3))
     wrapped = wrap(keras.Model(image, keras.layers.Softmax()(linear.model(image))), "theirs", input_range=(0, 1))
     assert not finding("probabilities", look(wrapped, pixels)).suspect
+
+
+def numbered(linear: Classifier, outputs: np.ndarray, predicted: np.ndarray) -> Finding | None:
+    """Look at nothing but numbers: the true classes and the predicted ones."""
+    one = np.full((1, 8, 8, 3), 0.5, np.float32)
+    evidence = look(linear, one, labels=outputs, outputs=outputs, predicted=predicted)
+    return OrderOfClasses()(replace(evidence, classifier=replace(linear, labels=tuple(map(str, range(100))))))
+
+
+@pytest.mark.parametrize(("moved", "expected"), [(2, 0.6), (5, 0.375), (10, 0.0)])
+def test_classes_in_another_order(linear: Classifier, moved: int, expected: float) -> None:
+    rng = np.random.default_rng(moved)
+    # Other outputs of the model than those of the data play no part.
+    classes = np.arange(0, 30, 3)
+    order = classes.copy()
+    order[:moved] = np.roll(classes[:moved], 1)
+    outputs = np.repeat(classes, 30)
+    right = rng.random(300) < 0.75
+    predicted = np.where(right, order[outputs // 3], rng.integers(30, 60, 300))
+    found = numbered(linear, outputs, predicted)
+    assert found is not None and found.suspect
+    accuracy, other = (predicted == outputs).mean(), right.mean()
+    assert accuracy == pytest.approx(expected, abs=0.08)
+    assert f"{accuracy:.1%} of 300 clean images" in found.evidence
+    assert f"in another order it would be {other:.1%}: images of '0' are taken for '{order[0]}'" in found.evidence
+    fitting = numbered(linear, order[outputs // 3], predicted)
+    assert fitting is not None and not fitting.suspect
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.1, 0.4])
+def test_guesses_are_in_no_other_order(linear: Classifier, accuracy: float) -> None:
+    rng = np.random.default_rng(5)
+    for classes, images in ((10, 60), (30, 60), (100, 150), (2, 12)):
+        outputs = np.arange(images) % classes
+        guesses = np.where(rng.random(images) < accuracy, outputs, rng.integers(0, classes, images))
+        found = numbered(linear, outputs, guesses)
+        assert found is not None and not found.suspect, (classes, images)
+
+
+def test_one_answer_for_all_images_and_no_answer_are_no_order(linear: Classifier) -> None:
+    outputs = np.arange(200) % 10
+    for answer in (3, -1):
+        found = numbered(linear, outputs, np.full(200, answer))
+        assert found is not None and not found.suspect
+    assert numbered(linear, np.zeros(50, int), np.ones(50, int)) is None
 
 
 @pytest.mark.parametrize("wanted", [(0.0, 255.0), (-1.0, 1.0)])
@@ -440,9 +489,8 @@ def test_what_survives_everything_hides(linear: Classifier, pixels: np.ndarray) 
 
 
 def test_without_images_there_is_nothing_to_say(sound: Evidence) -> None:
-    nothing = replace(
-        sound, pixels=sound.pixels[:0], indices=sound.indices[:0], labels=sound.labels[:0], scores=(), overlap=None
-    )
+    arrays = {name: getattr(sound, name)[:0] for name in ("pixels", "indices", "labels", "outputs", "predicted")}
+    nothing = replace(sound, **arrays, scores=(), overlap=None)
     assert not list(check(nothing, after=False, data="d", seed=0))
     assert not list(check(nothing, after=True, data="d", seed=0))
 

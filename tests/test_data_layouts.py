@@ -4,6 +4,8 @@ import csv
 import importlib
 import io
 import json
+import logging
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -347,6 +349,52 @@ def test_mistakes_in_a_manifest_are_named(tmp_path: Path) -> None:
     refused(table(tmp_path, '{"file_name": "a.png",\n', "metadata.jsonl"), "metadata.jsonl", "cannot be read")
     with pytest.raises(UsageError, match="no column 'nme'"):
         find(f"manifest:path={table(tmp_path / 'x', 'file_name,name' + chr(10) + 'a.png,b')},label=nme")()
+
+
+@pytest.mark.parametrize("column", ["split", "Set", "fold"])
+def test_a_column_of_splits_is_known_by_its_values(
+    column: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = "a.png,cat,train,x\nb.png,dog,train,test\nc.png,cat,test,x\nd.png,dog,Test,x\n"
+    with caplog.at_level(logging.INFO):
+        dataset = find(str(table(tmp_path, f"file_name,label,{column},other\n{rows}")))()
+    assert (len(dataset.train), len(dataset.test), dataset.whole) == (2, 2, None)
+    assert [Path(dataset.test.name(i)).name for i in range(2)] == ["c.png", "d.png"]
+    assert (f"the splits are in its column '{column}'" in caplog.text) == (column != "split")
+
+
+def test_columns_that_are_the_classes_number_them_in_their_order(tmp_path: Path) -> None:
+    rows = "a.png,0,1,0.5\nb.png,1,0,1\nc.png,0.0,1.0,0\nd.png,1,0,1\n"
+    dataset = find(str(table(tmp_path, f"image,NV,MEL,age\n{rows}")))()
+    assert dataset.labels == ("NV", "MEL") and dataset.whole is not None
+    assert dataset.whole.labels.tolist() == [1, 0, 1, 0]
+    assert set(dataset.whole.columns) == {"age"}
+    # Several marks in a row are no classes.
+    refused(table(tmp_path / "many", f"image,NV,MEL\n{'a.png,1,1' + chr(10) + 'b.png,0,1'}\n"), "class of 'a.png'")
+    # Where folders differ, they are the classes, and the columns are properties.
+    (tmp_path / "folders" / "cat").mkdir(parents=True)
+    (tmp_path / "folders" / "dog").mkdir()
+    for file in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
+        (tmp_path / "folders" / file).write_bytes(png(np.zeros((8, 8, 3), np.uint8)))
+    rows = "cat/1.png,1,0\ncat/2.png,0,1\ndog/1.png,1,0\ndog/2.png,0,1\n"
+    (tmp_path / "folders" / "metadata.csv").write_text(f"file_name,day,night\n{rows}")
+    assert find(str(tmp_path / "folders"))().labels == ("cat", "dog")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need no permission on POSIX")
+def test_links_to_missing_images_are_unreadable_images(tmp_path: Path) -> None:
+    for number in range(10):
+        for name in ("cat", "dog"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            file = tmp_path / name / f"{number}.png"
+            if number < 6:
+                file.write_bytes(png(np.zeros((8, 8, 3), np.uint8)))
+            else:
+                file.symlink_to(f"/nowhere/{name}/{number}.png")
+    whole = find(str(tmp_path))().measured_whole().test
+    assert len(whole) == 20
+    with pytest.raises(AdvcliError, match="8 of 20 images are unreadable"):
+        decode(whole, (8, 8), 3)
 
 
 def test_a_listed_file_that_is_not_there_is_unreadable(tmp_path: Path) -> None:

@@ -24,6 +24,35 @@ def normalization(mean: float, variance: float) -> Any:
     return LAYERS.Normalization(mean=[mean] * 3, variance=[variance] * 3)
 
 
+def trained_batchnorm(mean: float, variance: float) -> Any:
+    layer = LAYERS.BatchNormalization(gamma_initializer="uniform")
+    layer.build((None, *SIZE))
+    layer.moving_mean.assign([mean] * 3)
+    layer.moving_variance.assign([variance] * 3)
+    return layer
+
+
+# What changes the place of values or repeats them: each is given (N, 28, 28).
+MOVES = (
+    LAYERS.Flatten(),
+    LAYERS.Reshape((28, 28, 1)),
+    lambda image: keras.ops.reshape(image, (-1, 28, 28, 1)),
+    lambda image: keras.ops.expand_dims(image, -1),
+    lambda image: keras.ops.squeeze(keras.ops.expand_dims(image, 1), 1),
+    lambda image: keras.ops.transpose(image, (0, 2, 1)),
+    lambda image: keras.ops.repeat(LAYERS.Reshape((28, 28, 1))(image), 3, axis=-1),
+    lambda image: LAYERS.Concatenate()([LAYERS.Reshape((28, 28, 1))(image)] * 3),
+    lambda image: keras.ops.concatenate([keras.ops.expand_dims(image, -1)] * 3, axis=-1),
+)
+
+
+def moved(step: Any) -> Any:
+    """A model of (N, 28, 28) that moves the values of its image before it divides them by 255."""
+    image = keras.Input((28, 28))
+    rescaled = LAYERS.Rescaling(1 / 255)(step(image))
+    return keras.Model(image, LAYERS.Dense(10)(LAYERS.Flatten()(rescaled)))
+
+
 def sequential(*steps: Any) -> Any:
     return keras.Sequential([keras.Input(SIZE), *steps, *foreign._ending()])
 
@@ -70,6 +99,13 @@ def sequential(*steps: Any) -> Any:
         pytest.param(lambda: functional(keras.applications.mobilenet_v2.preprocess_input), BYTES, id="tf"),
         pytest.param(lambda: functional(keras.applications.densenet.preprocess_input), BYTES, id="torch"),
         pytest.param(lambda: functional(LAYERS.BatchNormalization()), None, id="16"),
+        pytest.param(lambda: functional(trained_batchnorm(120, 3600)), BYTES, id="batchnorm of bytes"),
+        pytest.param(lambda: functional(trained_batchnorm(0.45, 0.05)), UNIT, id="batchnorm from 0 to 1"),
+        pytest.param(lambda: functional(trained_batchnorm(-0.13, 0.3)), SIGNED, id="batchnorm from -1 to 1"),
+        *(
+            pytest.param(lambda step=step: moved(step), BYTES, id=f"moved {number}")
+            for number, step in enumerate(MOVES)
+        ),
         # A rescaling of features says nothing of the pixels.
         pytest.param(lambda: functional(LAYERS.Conv2D(3, 3), LAYERS.Rescaling(1 / 255)), None, id="17"),
         pytest.param(

@@ -21,7 +21,9 @@ class Evidence:
         original: the same model as it was loaded, with its own layers.
         pixels: (N, H, W, C) float32 in [0, 1], a sample of the evaluated images.
         indices: (N,) the classifier's classes of these images.
-        labels: (M,) the classes of all evaluated images.
+        labels: (M,) the classes of all evaluated images, as the data numbers them.
+        outputs: (M,) the same classes as indices of the classifier's.
+        predicted: (M,) the classifier's classes of these images, without any perturbation; -1 for NaN.
         classes: how many classes the data has.
         clean_accuracy: of all evaluated images, without any perturbation.
         scores: all scores of this model, in the order they were made; empty before the evaluation.
@@ -35,6 +37,8 @@ class Evidence:
     pixels: np.ndarray
     indices: np.ndarray
     labels: np.ndarray
+    outputs: np.ndarray
+    predicted: np.ndarray
     classes: int
     clean_accuracy: float
     scores: Sequence[Score]

@@ -55,7 +55,10 @@ def folder_holding(name: str, files: Iterable[str]) -> str | None:
 
 
 def list_files(path: Path) -> list[str] | None:
-    """List the files of a folder or a .zip archive, sorted, with a slash between the parts; None if it is neither."""
+    """List the files of a folder or a .zip archive, sorted, with a slash between the parts; None if it is neither.
+
+    Links whose file is missing are files: as images they are reported as unreadable.
+    """
     if not path.is_dir():
         refuse_special(path)
         try:
@@ -73,8 +76,12 @@ def list_files(path: Path) -> list[str] | None:
         seen.add(real)
         part = Path(folder).relative_to(path).as_posix()
         prefix = "" if part == "." else f"{part}/"
-        found += [f"{prefix}{name}" for name in files if os.path.isfile(os.path.join(folder, name))]  # noqa: PTH113, PTH118  faster than Path
+        found += [f"{prefix}{name}" for name in files if _is_file(os.path.join(folder, name))]  # noqa: PTH118  faster than Path
     return sorted(found)
+
+
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path) or not os.path.exists(path)  # noqa: PTH110, PTH113  faster than Path
 
 
 def identity_of_files(files: Sequence[Path]) -> str:
@@ -125,7 +132,7 @@ def folder_tree(path: Path, names: Sequence[str]) -> Tree:
         tuple(names),
         lambda name: read_bytes(path / name, _MOST_IN_A_FILE),
         lambda name: open_file(path / name, _MOST_IN_A_FILE),
-        lambda name: (path / name).stat().st_size,
+        lambda name: (path / name).stat().st_size if (path / name).exists() else 0,
     )
 
 

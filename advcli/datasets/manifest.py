@@ -3,8 +3,6 @@
 https://huggingface.co/docs/datasets/image_dataset: ``metadata.csv`` or ``metadata.jsonl`` beside the images.
 """
 
-import csv
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,28 +15,12 @@ from advcli.datasets._files import Tree, existing, folder_tree, open_tree, title
 from advcli.datasets._layout import MANIFESTS, Layout, layout_of
 from advcli.datasets._pictures import class_name, describe, edge_of, identity_of, others, picture_split
 from advcli.datasets._splits import split_of
-from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.datasets._table import read_table
+from advcli.datasets._table_columns import choose_columns, folders_of
+from advcli.errors import UsageError
 from advcli.files import paths
 
 log = logging.getLogger(__name__)
-
-_FILE = ("file_name", "filename", "file", "path", "filepath", "image", "image_path")
-_LABEL = (
-    *(
-        "label",
-        "labels",
-        "class",
-        "category",
-        "wnid",
-        "class_index",
-        "class_name",
-        "class_label",
-        "class_id",
-        "label_id",
-    ),
-    *("category_name", "target", "ground_truth", "species", "y", "name"),
-)
-_SPLIT = ("split", "subset", "partition")
 
 
 @dataclass(frozen=True)
@@ -81,7 +63,8 @@ class Manifest:
         left_out = [] if is_table else _unlisted(tree, top, names, tables)
         for each in left_out:
             log.warning("%s", describe(each))
-        found = Labelled(images, [row.label for row in rows], [row.split for row in rows], str(top / tables[0]))
+        labels, splits = [row.label for row in rows], [row.split for row in rows]
+        found = Labelled(images, labels, splits, str(top / tables[0]), rows[0].classes)
         identity = identity_of(tree, [name for name in there if not is_table or (top / name).is_file()])
         dataset = assemble(title(path), found, edge=edge_of(tree, there), identity=identity, left_out=left_out)
         if not any(not is_table or (top / name).exists() for name in there):
@@ -109,51 +92,41 @@ class Manifest:
     def _rows(self, tree: Tree, table: str, where: Path) -> Iterator["_Row"]:
         folder = table.rpartition("/")[0]
         on_disk = {class_name(name): name for name in tree.names}
-        content = list(_read(tree, table, where))
-        if not content:
-            raise UsageError(f"'{where}' has no rows", "the first line names the columns: file_name,label")
-        known = dict.fromkeys(key for row in content for key in row)
-        file, split = _column(known, _FILE), _column(known, _SPLIT)
-        if file is None:
-            hint = f"its columns are {', '.join(known)}; call the one with the files file_name"
-            if where != Path(self.path):
-                hint += f", or give folder:path={self.path} if the classes are its folders"
-            raise UsageError(f"'{where}' has no column of file names", hint)
-        label = _column(known, (self.label,)) if self.label else _column(known, _LABEL)
-        if label is None and self.label:
-            raise UsageError(f"'{where}' has no column '{self.label}'", nearest(self.label, known))
-        others = [key for key in known if key != label and key.strip().lower() in _LABEL]
-        if label is not None and others and not self.label:
-            log.info("'%s': the classes are in its column '%s', not in %s", where, label, ", ".join(map(repr, others)))
+        content = list(read_table(tree, table, where))
+        columns = choose_columns(content, where, self.label, "" if where == Path(self.path) else self.path)
         for number, row in enumerate(content, 1):
-            given = row.get(file, "").replace("\\", "/").removeprefix("./")
+            given = columns.file_of(row)
             if not given:
                 raise UsageError(f"row {number} of '{where}' names no file", "")
-            name = f"{folder}/{given}" if folder else given
-            parts = [part for part in name.split("/")[:-1] if part]
-            in_split = parts[0] if parts and split_of(parts[0]) else ""
-            folders = parts[1:] if in_split else parts
+            in_split, folders = folders_of(f"{folder}/{given}")
+            label = columns.label_of(row)
             if label is None and not folders:
-                hint = f"its columns are {', '.join(known)}; call the one with the classes label"
+                hint = f"its columns are {', '.join(columns.known)}; call the one with the classes label"
                 raise UsageError(f"'{where}' does not contain the class of '{given}'", hint)
+            name = f"{folder}/{given}" if folder else given
             yield _Row(
                 on_disk.get(class_name(name), name),
-                class_name(row.get(label, "").strip() if label is not None else folders[0]),
-                row.get(split, "") if split is not None else in_split,
-                {key: value for key, value in row.items() if key not in (file, label, split)},
+                class_name(folders[0] if label is None else label),
+                in_split if columns.split is None else row.get(columns.split, ""),
+                {key: row[key] for key in columns.others if key in row},
                 label is not None,
+                tuple(class_name(key.strip()) for key in columns.marked),
             )
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One image: its file, its class, its split, what else is known of it, and whether the table has its class."""
+    """One image: its file, its class, its split, and what else is known of it.
+
+    ``labelled`` is whether the table has its class, ``classes`` are the names of all classes in order, if it has them.
+    """
 
     file: str
     label: str
     split: str
     columns: Mapping[str, str]
     labelled: bool
+    classes: tuple[str, ...] = ()
 
 
 def _tables(tree: Tree, name: str) -> list[str]:
@@ -179,48 +152,6 @@ def _unlisted(tree: Tree, top: Path, names: Sequence[str], tables: Sequence[str]
     if pictures:
         found.append(LeftOut(str(top), f"not listed in '{tables[0]}'", paths.suffixes_of(pictures)))
     return found
-
-
-def _column(known: Mapping[str, object], wanted: Sequence[str]) -> str | None:
-    by_name = {key.strip().lower(): key for key in known}
-    return next((by_name[name.lower()] for name in wanted if name.lower() in by_name), None)
-
-
-def _read(tree: Tree, table: str, where: Path) -> Iterator[dict[str, str]]:
-    """Read the rows of a table: column -> text.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    try:
-        text = tree.read(table).decode("utf-8-sig")
-        if PurePosixPath(table).suffix.lower() == ".jsonl":
-            for number, line in enumerate(text.splitlines(), 1):
-                if line.strip():
-                    content = json.loads(line)
-                    if not isinstance(content, dict):
-                        raise UsageError(f"line {number} of '{where}' is not an object", 'write {"file_name": ...}')
-                    yield {key: _text(value) for key, value in content.items()}
-            return
-        lines = text.splitlines()
-        first = lines[0] if lines else ""
-        delimiter = max(",;\t", key=first.count)
-        for row in csv.DictReader(lines, delimiter=delimiter, strict=True):
-            if None in row or None in row.values():
-                raise UsageError(f"a row of '{where}' has not as many fields as the first: {_first(row)}", "")
-            yield {str(key): value for key, value in row.items()}
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
-        raise UsageError(f"'{where}' cannot be read as a table: {error}", "") from error
-    except AdvcliError as error:
-        raise UsageError(error.message, error.hint) from error
-
-
-def _first(row: Mapping[str | None, object]) -> object:
-    return next((value for value in row.values() if value), "empty")
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 COMPONENT = Manifest

@@ -18,6 +18,17 @@ _NEUTRAL = (
     "ZeroPadding2D",
     "Cropping2D",
     "Permute",
+    "Transpose",
+    "Moveaxis",
+    "Reshape",
+    "Flatten",
+    "ExpandDims",
+    "Squeeze",
+    "RepeatVector",
+    "Repeat",
+    "Tile",
+    "BroadcastTo",
+    "UpSampling2D",
     "GetItem",
     "Stack",
     "Cast",
@@ -64,10 +75,10 @@ class FirstResizing(NamedTuple):
 def infer_range(model: KerasModel) -> tuple[tuple[float, float], str] | None:
     """Return the values for black and white that a model wants, and the layer that shows it; None if nothing does.
 
-    The layers before the first one with a kernel are looked at: ``Rescaling``, ``Normalization``, and the arithmetic
-    of ``preprocess_input``, whose steps form one affine function. 0 to 255 is inferred if it divides by 255, 127.5 and
-    the like, or subtracts means of that size; 0 to 1 and -1 to 1 if these values are brought around zero. Where the
-    model branches, all branches must show the same.
+    The layers before the first one with a kernel are looked at: ``Rescaling``, ``Normalization``, the statistics of
+    ``BatchNormalization``, and the arithmetic of ``preprocess_input``, whose steps form one affine function. 0 to 255
+    is inferred if it divides by 255, 127.5 and the like, or subtracts means of that size; 0 to 1 and -1 to 1 if these
+    values are brought around zero. Where the model branches, all branches must show the same.
     """
     return _inferred(_first_steps(model), _Affine(np.ones(1), np.zeros(1)), "")
 
@@ -129,6 +140,9 @@ def _steps_of(node: KerasLayer) -> Iterator[tuple[KerasLayer | _Branches, list[n
     if isinstance(node.operation, keras.Model):
         yield from _first_steps(node.operation)
         return
+    if type(node.operation).__name__ == "Concatenate" and len({id(each) for each in node.input_tensors}) == 1:
+        # One grey channel becomes three.
+        return
     given = [*node.arguments.args, *node.arguments.kwargs.values()]
     yield node.operation, [np.asarray(value) if _is_constant(value) else None for value in given]
 
@@ -155,6 +169,10 @@ def _affine(operation: KerasLayer, given: Sequence[np.ndarray | None]) -> _Affin
     if kind == "Normalization" and operation.mean is not None and not operation.invert:
         spread = np.maximum(np.sqrt(np.asarray(operation.variance, np.float64)), keras.backend.epsilon())
         return _Affine(1 / spread, -np.asarray(operation.mean, np.float64) / spread)
+    if kind == "BatchNormalization":
+        # What it multiplies and adds after that says nothing of the pixels.
+        spread = np.sqrt(np.asarray(operation.moving_variance, np.float64) + operation.epsilon)
+        return _Affine(1 / spread, -np.asarray(operation.moving_mean, np.float64) / spread)
     if kind == "Negative":
         return _Affine(-np.ones(1), np.zeros(1))
     values = [value for value in given if value is not None]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.stats import binomtest
 
 from advcli.errors import UsageError
 from advcli.model.classifier import Classifier
@@ -12,6 +13,8 @@ _CANDIDATES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 # Another range fits better if it is correct on so much more of the images, by so many images.
 _SHARE = 0.1
 _IMAGES = 8
+# And by McNemar's exact test: a network that has hardly learned is better in one range or another by chance.
+_SIGNIFICANCE = 0.005
 # And if its mean accuracy over the classes is so far above that of guessing: one answer for all images has the latter.
 _ABOVE_GUESSING = 0.15
 _BATCH = 32
@@ -38,7 +41,8 @@ def refuse_other_range(classifier: Classifier, pixels: np.ndarray, labels: np.nd
     }
     # A network without offsets classifies all multiples of an image alike: prefer the least.
     best = max(others, key=lambda values: (others[values].sum(), values[0] - values[1]))
-    if others[best].sum() - own.sum() < max(_SHARE * len(labels), _IMAGES):
+    gained, lost = int((others[best] & ~own).sum()), int((own & ~others[best]).sum())
+    if gained - lost < max(_SHARE * len(labels), _IMAGES) or binomtest(gained, gained + lost).pvalue >= _SIGNIFICANCE:
         return
     classes = np.unique(labels)
     over_classes = np.mean([others[best][labels == each].mean() for each in classes])

@@ -42,6 +42,7 @@ class EvaluatedModel:
         surrogate: the model that attacks see, if it is another one.
         columns: what the data says of each image besides its class: name -> (N,) texts.
         given: (corruption, severity) -> the whole sample under this perturbation, where that is given.
+        numbered: for a model without class names, the data's names of its outputs; empty if they are their numbers.
     """
 
     classifier: Classifier
@@ -52,6 +53,7 @@ class EvaluatedModel:
     surrogate: Surrogate | None = None
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
     given: Mapping[tuple[str, int], Split] = field(default_factory=dict)
+    numbered: tuple[str, ...] = ()
 
     def given_pixels(self, corruption: str, severity: int, rows: np.ndarray) -> np.ndarray:
         """Read given images at the model's size: (n,) indices in the whole sample -> (n, H, W, C) in [0, 1].
@@ -159,6 +161,7 @@ def measured(
             columns={
                 name: values if own.places is None else values[own.places] for name, values in (columns or {}).items()
             },
+            numbered=_numbered(classifier, dataset),
         )
         for classifier, own in zip(classifiers, images, strict=True)
     ]
@@ -173,6 +176,12 @@ def _named(classifier: Classifier, dataset: Dataset) -> Classifier:
 def _names_by_number(classifier: Classifier, dataset: Dataset) -> tuple[str, ...]:
     """Return the class names of the data, all or the chosen ones, if they are as many as the outputs of a model."""
     return next((names for names in (dataset.labels, dataset.among) if len(names) == len(classifier.labels)), ())
+
+
+def _numbered(classifier: Classifier, dataset: Dataset) -> tuple[str, ...]:
+    """Return the data's names of the outputs of a model without class names; empty if they are their numbers."""
+    names = () if has_names(classifier.labels) else _names_by_number(classifier, dataset)
+    return () if names == tuple(map(str, range(len(names)))) else names
 
 
 def _orders(dataset: Dataset, chosen: bool) -> Orders | None:

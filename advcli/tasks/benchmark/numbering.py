@@ -21,9 +21,12 @@ _SIGNIFICANCE = 0.001
 
 
 def note_order(models: Sequence[EvaluatedModel]) -> None:
-    """Report the order of the class folders, where it matters."""
+    """Report which classes the outputs of models without class names are taken for, and the order, where it matters."""
     for model in models:
         if model.orders is None:
+            if model.numbered:
+                what = "'%s' has no class names: its outputs are taken as the classes in their order (%s); see --labels"
+                log.info(what, model.name, _first(model.numbered))
             continue
         taken, names = model.orders.taken, model.orders.names
         log.log(

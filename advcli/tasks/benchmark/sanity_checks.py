@@ -98,6 +98,8 @@ def _gathered(
         pixels=pixels,
         indices=indices,
         labels=model.images.labels,
+        outputs=model.labels,
+        predicted=results.predicted(model.name, CLEAN)[model.rows],
         classes=len(prepared.dataset.labels),
         clean_accuracy=float(results.correct(model.name, CLEAN)[model.rows].mean()),
         scores=scores,

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from advcli.backend import keras
 from advcli.data.class_order import ClassOrder
 from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
-from advcli.records import Score
+from advcli.records import Checked, Score
 from advcli.tasks.benchmark.merge_shards import merge
 from advcli.tasks.benchmark.request import Execution, Request, Shard
 from conftest import Command
@@ -192,6 +193,21 @@ def test_the_command_says_what_to_give(advcli: Command, place: Path) -> None:
         assert message in refused.stderr
     export = ("--data", "data", "--corruptions", "fog", "--export", "out", "--class-order", "natural")
     assert advcli("benchmark", *export, cwd=place).returncode == 2
+
+
+def test_the_names_of_outputs_are_told_and_checked(
+    place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Names whose two orders are equal: only the predictions show that the model has another one.
+    for number, name in enumerate(sorted(FOLDERS, key=int)):
+        shutil.copytree(place / "data" / "test" / name, tmp_path / "data" / f"{'badcfehgjik'[number]}-name")
+    request = asked(place, data=str(tmp_path / "data"), checks=True)
+    with caplog.at_level(logging.INFO):
+        found = records(request)
+    assert "taken as the classes in their order (a-name, b-name, c-name, d-name, ...)" in caplog.text
+    checked = {record.check: record for record in found if isinstance(record, Checked)}
+    assert checked["class-order"].verdict == "SUSPECT"
+    assert "--labels" in checked["class-order"].remedy
 
 
 def test_a_generic_name_is_no_true_class(place: Path) -> None:
