@@ -12,7 +12,7 @@ import pytest
 from advcli import registry
 from advcli.backend import Tensor, keras, tf
 from advcli.checks import Evidence, Finding, Overlap
-from advcli.checks.class_order import OrderOfClasses
+from advcli.checks.order_of_classes import OrderOfClasses
 from advcli.data.dataset import Dataset
 from advcli.data.decoded import Images
 from advcli.data.split import Split, stratified
@@ -171,8 +171,8 @@ def test_each_phase_has_its_checks(sound: Evidence) -> None:
     first = list(check(sound, after=False, data="toy", seed=3))
     last = list(check(replace(sound, scores=()), after=True, data="toy", seed=3))
     assert {record.check for record in first} == {
-        "class-imbalance", "class-order", "duplicates", "input-range", "probabilities", "randomised", "sample-size",
-        "zero-gradients",
+        "class-imbalance", "order-of-classes", "duplicates", "input-range", "probabilities", "randomised",
+        "sample-size", "zero-gradients",
     }  # fmt: skip
     # Without scores, only the check that makes its own attack has something to say.
     assert [record.check for record in last] == ["unbounded"]

@@ -1,3 +1,4 @@
+import errno
 import importlib
 import json
 import sys
@@ -336,3 +337,15 @@ def test_a_layer_larger_than_its_weights_is_refused_before_it_is_made(kind: str,
     ) as caught:
         keras_file.read(path)
     assert "save the model again" in caught.value.hint
+
+
+def test_a_full_temporary_folder_is_no_fault_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign.build().save(tmp_path / "m.keras")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keras.models, "load_model", full)
+    with pytest.raises(AdvcliError, match="no temporary file can be written: No space left on device") as caught:
+        load(tmp_path / "m.keras", "m")
+    assert "TMPDIR" in caught.value.hint

@@ -227,11 +227,12 @@ def test_resuming_extends(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_over_can_be_resumed_to_no_effect(rich: Rich) -> None:
-    folder, _, trained = rich
+    folder, epochs, trained = rich
     before = rows(folder)
     (again,) = run(RICH, folder, resume=True)
     assert isinstance(again, Trained)
     assert replace(again, seconds=0.0) == replace(trained, seconds=0.0)
+    assert again.seconds > sum(epoch.seconds for epoch in epochs)
     assert rows(folder) == before
 
 

@@ -1,8 +1,10 @@
 """Read a model from a Keras file, with clear errors for files that cannot be read."""
 
+import errno
 import importlib
 import logging
 import re
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _CONFIG = "config.json"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+# Keras unpacks the weights into a temporary file.
+_UNWRITABLE = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
 _TRUST = "if you trust the file, give --unsafe-load"
 _WHOLE_MODEL = "give a Keras 3 .keras file or a legacy .h5 file of a whole model"
 
@@ -200,6 +204,11 @@ def _trusting(hint: str, config: Json) -> str:
 def _explained(error: Exception, path: Path, unsafe: bool) -> AdvcliError:
     text = str(error)
     missing = re.search(r"(?:Could not (?:locate|deserialize) \w+|Unknown [\w ]+:) '([^']+)'", text)
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        return AdvcliError(
+            f"cannot load model '{path}': no temporary file can be written: {error.strerror}",
+            f"free space in '{tempfile.gettempdir()}', or name another folder by TMPDIR",
+        )
     if "is a Python lambda" in text and not unsafe:
         message, hint = "it contains Python code (a Lambda layer)", _trusting(_TRUST, _whole_config(path))
     elif missing:

@@ -127,7 +127,8 @@ class Trained(Record):
 
     ``norm`` and ``eps`` are the ball, ``threats`` all balls if there are several; ``robust`` then counts images that
     are correct in each. ``averaged``: the best weights are the averaged ones; ``measure``: the command line that
-    measures on test images; ``calibration`` is recorded with --calibrate.
+    measures on test images; ``calibration`` is recorded with --calibrate; ``seconds``: of this call, and of
+    the epochs of earlier ones.
     """
 
     type: ClassVar[str] = "trained"

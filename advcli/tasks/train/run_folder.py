@@ -4,7 +4,6 @@ import contextlib
 import csv
 import io
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from advcli.errors import AdvcliError, UsageError
 from advcli.files.atomic import whole_file
 from advcli.files.lock import lock
-from advcli.files.paths import refuse_long_name
+from advcli.files.paths import refuse_long_name, refuse_unwritable
 from advcli.model.classifier import Classifier
 from advcli.records import Epoch
 from advcli.report.curves import draw_curves
@@ -83,8 +82,7 @@ class Run:
         there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         if not there.is_dir():
             raise UsageError(f"'{there}' is a file, not a folder", "--out names the run's folder")
-        if not os.access(there, os.W_OK):
-            raise UsageError(f"nothing can be written in '{there}'", "give another --out")
+        refuse_unwritable(self.folder)
         if self.folder.is_dir() and any(self.folder.iterdir()):
             also = f", or continue it with --resume {self.folder}" if self.checkpoints.exist else ""
             raise UsageError(f"run folder exists: '{self.folder}'", f"give --overwrite or another --out{also}")

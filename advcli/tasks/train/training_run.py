@@ -54,6 +54,8 @@ class TrainingRun:
 
     def __init__(self, recipe: Recipe, data: TrainingData, run: Run, devices: Devices, tensorboard: bool) -> None:
         self.start = time.perf_counter()
+        # The time of the epochs of earlier calls.
+        self.before = 0.0
         self.recipe = recipe
         self.data = data
         self.run = run
@@ -158,6 +160,7 @@ class TrainingRun:
             self.run.description.refuse_other_data(resolved)
             checkpoint = self.run.checkpoints.restore(self.trainer.variables)
             self._refuse_done(checkpoint)
+            self.before = sum(record.seconds for record in checkpoint.history)
         plan = {"recipe": self.recipe.to_json(), "resolved": resolved, "checkpoint": asdict(checkpoint)}
         self.devices.refuse_difference(plan | {"resume": resume})
         if self.writes:
@@ -332,6 +335,6 @@ class TrainingRun:
             ema_epoch=self._best_average(checkpoint) if self.trainer.averages is not None else None,
             recipe=self.recipe.recipe,
             measure=self._measuring_command(),
-            seconds=time.perf_counter() - self.start,
+            seconds=self.before + time.perf_counter() - self.start,
             **self.common,
         )

@@ -206,8 +206,8 @@ def test_the_names_of_outputs_are_told_and_checked(
         found = records(request)
     assert "taken as the classes in their order (a-name, b-name, c-name, d-name, ...)" in caplog.text
     checked = {record.check: record for record in found if isinstance(record, Checked)}
-    assert checked["class-order"].verdict == "SUSPECT"
-    assert "--labels" in checked["class-order"].remedy
+    assert checked["order-of-classes"].verdict == "SUSPECT"
+    assert "--labels" in checked["order-of-classes"].remedy
 
 
 def test_a_generic_name_is_no_true_class(place: Path) -> None:

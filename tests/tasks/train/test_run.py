@@ -1,8 +1,10 @@
 """A run's folder: what is written, and that what is read back is the same."""
 
 import csv
+import errno
 import json
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -169,10 +171,11 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: py
         Run(tmp_path / "file" / "run").locked(),
     ):
         pass
-    monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(UsageError, match="nothing can be written in") as caught:
+    refuse = mock.Mock(side_effect=OSError(errno.EROFS, "Read-only file system"))
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(UsageError, match=r"cannot write into '.*run': Read-only file system") as caught:
         Run(tmp_path / "new" / "run").refuse_existing()
-    assert "--out" in caught.value.hint
+    assert "another folder" in caught.value.hint
 
 
 def test_clearing_removes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> None:
