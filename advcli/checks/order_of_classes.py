@@ -67,7 +67,9 @@ def _right_in_another_order(predicted: np.ndarray, labels: np.ndarray, outputs: 
 
 def _best_order(predicted: np.ndarray, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     """Return the place of the output of each class that makes most images correct: -> (C,)."""
-    counts = np.array([[((labels == own) & (predicted == seen)).sum() for seen in outputs] for own in outputs])
+    known = np.isin(predicted, outputs)
+    counts = np.zeros((len(outputs), len(outputs)))
+    np.add.at(counts, (np.searchsorted(outputs, labels[known]), np.searchsorted(outputs, predicted[known])), 1)
     # Of orders that are equally good the present one is taken.
     _, order = linear_sum_assignment(-(counts + 0.5 / len(outputs) * np.eye(len(outputs))))
     return order
