@@ -14,7 +14,7 @@ from advcli.errors import AdvcliError
 from advcli.model.classifier import Classifier
 from advcli.records import Score
 from advcli.search.compiled_attack import CompiledAttack
-from advcli.tasks.benchmark.models import class_indices
+from advcli.tasks.benchmark.class_matching import class_indices
 from advcli.tasks.benchmark.quick_score import quick_scores
 from advcli.threat.threat import Threat
 from conftest import make_classifier

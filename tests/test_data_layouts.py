@@ -26,7 +26,7 @@ from advcli.datasets import find
 from advcli.errors import AdvcliError, UsageError
 from advcli.model.classifier import Classifier
 from advcli.records import Gate, Score, SliceScore
-from advcli.tasks.benchmark.models import class_indices
+from advcli.tasks.benchmark.class_matching import class_indices
 from advcli.tasks.benchmark.request import Execution, Request
 from advcli.tasks.benchmark.run import evaluate
 from conftest import make_classifier

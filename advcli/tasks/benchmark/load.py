@@ -25,10 +25,11 @@ from advcli.model.model_choice import load_all
 from advcli.model.range_check import refuse_other_range, sample_rows
 from advcli.records import Progress, Protocol
 from advcli.search.surrogate import surrogate_for
+from advcli.tasks.benchmark.class_matching import only_classes_of
 from advcli.tasks.benchmark.gates import refuse_unmeasured
 from advcli.tasks.benchmark.given import with_given
 from advcli.tasks.benchmark.held_out import measured_part
-from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, class_indices, fingerprint, measured
+from advcli.tasks.benchmark.models import EvaluatedModel, ImageShape, fingerprint, measured
 from advcli.tasks.benchmark.numbering import note_order
 from advcli.tasks.benchmark.plan import Plan
 from advcli.tasks.benchmark.request import Request, Shard
@@ -206,16 +207,6 @@ def _given_data(path: str) -> Dataset:
         hint = "CORRUPTION/SEVERITY/CLASS/IMAGE, or labels.npy and one .npy for each corruption"
         raise UsageError(f"there are no corrupted images in '{path}'", f"--given names a folder with {hint}")
     return dataset
-
-
-def only_classes_of(classifier: Classifier, dataset: Dataset) -> Classifier:
-    """Return a classifier that decides between the classes of a data set alone."""
-    indices = class_indices(classifier, dataset)
-    if len(indices) == len(classifier.labels):
-        log.info("'%s' has no other classes than '%s': --classes-only changes nothing", classifier.name, dataset.name)
-        return classifier
-    log.info("'%s' decides between %d of its %d classes", classifier.name, len(indices), len(classifier.labels))
-    return replace(classifier.restricted_to(indices.tolist()), labels=dataset.labels)
 
 
 def _check_lengths(request: Request, classifiers: Sequence[Classifier]) -> None:

@@ -3,27 +3,31 @@
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from advcli.data.class_names import is_wordnet_id
-from advcli.data.class_order import ClassOrder, has_names
+from advcli.data.class_order import has_names
 from advcli.data.dataset import Dataset
 from advcli.data.decoded import Images, decode
 from advcli.data.split import Split
-from advcli.errors import AdvcliError, UsageError, nearest
+from advcli.errors import AdvcliError
 from advcli.model import saved_model
 from advcli.model.black_box import BlackBox, end_batch
 from advcli.model.classifier import Classifier
 from advcli.model.introspection import operations
 from advcli.search.surrogate import Surrogate
+from advcli.tasks.benchmark.class_matching import (
+    Orders,
+    class_indices,
+    named_by_data,
+    names_of_outputs,
+    orders_of,
+)
 from advcli.tasks.benchmark.plan import Subject
 
 log = logging.getLogger(__name__)
-
-_CLASS_INDEX = "give Keras' class index, which holds these names: --labels imagenet_class_index.json"
 
 # ((height, width), channels).
 ImageShape = tuple[tuple[int, int], int]
@@ -49,7 +53,7 @@ class EvaluatedModel:
     images: Images
     labels: np.ndarray
     rows: np.ndarray
-    orders: "Orders | None" = None
+    orders: Orders | None = None
     surrogate: Surrogate | None = None
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
     given: Mapping[tuple[str, int], Split] = field(default_factory=dict)
@@ -112,23 +116,6 @@ class EvaluatedModel:
         )
 
 
-@dataclass(frozen=True)
-class Orders:
-    """The order of class folders for a model without class names, and the other possible order.
-
-    Args:
-        taken: the order in use.
-        names: the folders in this order.
-        other: (K,) the index of each of these classes in the other order.
-        chosen: whether the user chose the order.
-    """
-
-    taken: ClassOrder
-    names: tuple[str, ...]
-    other: np.ndarray
-    chosen: bool = False
-
-
 def measured(
     classifiers: Sequence[Classifier],
     dataset: Dataset,
@@ -153,45 +140,18 @@ def measured(
     """
     return [
         EvaluatedModel(
-            _named(classifier, dataset),
+            named_by_data(classifier, dataset),
             own,
             class_indices(classifier, dataset)[own.labels],
             rows if own.places is None else rows[own.places],
-            None if has_names(classifier.labels) else _orders(dataset, order_chosen),
+            None if has_names(classifier.labels) else orders_of(dataset, order_chosen),
             columns={
                 name: values if own.places is None else values[own.places] for name, values in (columns or {}).items()
             },
-            numbered=_numbered(classifier, dataset),
+            numbered=names_of_outputs(classifier, dataset),
         )
         for classifier, own in zip(classifiers, images, strict=True)
     ]
-
-
-def _named(classifier: Classifier, dataset: Dataset) -> Classifier:
-    """Give a model without class names the names of the data's classes, if their numbers are equal."""
-    names = _names_by_number(classifier, dataset)
-    return classifier if has_names(classifier.labels) or not names else replace(classifier, labels=names)
-
-
-def _names_by_number(classifier: Classifier, dataset: Dataset) -> tuple[str, ...]:
-    """Return the class names of the data, all or the chosen ones, if they are as many as the outputs of a model."""
-    return next((names for names in (dataset.labels, dataset.among) if len(names) == len(classifier.labels)), ())
-
-
-def _numbered(classifier: Classifier, dataset: Dataset) -> tuple[str, ...]:
-    """Return the data's names of the outputs of a model without class names; empty if they are their numbers."""
-    names = () if has_names(classifier.labels) else _names_by_number(classifier, dataset)
-    return () if names == tuple(map(str, range(len(names)))) else names
-
-
-def _orders(dataset: Dataset, chosen: bool) -> Orders | None:
-    """Compare the two orders of the class folders; None if they are the same, or do not matter."""
-    if dataset.order is None:
-        return None
-    other = dataset.order.other.arrange(dataset.labels)
-    if other == dataset.labels:
-        return None
-    return Orders(dataset.order, dataset.labels, np.array([other.index(label) for label in dataset.labels]), chosen)
 
 
 def fingerprint(classifier: Classifier) -> str:
@@ -209,44 +169,3 @@ def fingerprint(classifier: Classifier) -> str:
         digest.update(f"{weight.path} {weight.shape}".encode())
         digest.update(np.ascontiguousarray(weight).data)
     return digest.hexdigest()[:16]
-
-
-def class_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
-    """Find the index of each class of a data set in a classifier: -> (classes of the data,).
-
-    Raises:
-        UsageError: the classifier does not have these classes.
-    """
-    of_wordnet = all(is_wordnet_id(label) for label in dataset.labels)
-    by_index = dataset.indexed and max(map(int, dataset.labels)) < len(classifier.labels)
-    if not has_names(classifier.labels):
-        names = _names_by_number(classifier, dataset)
-        if names and not (by_index and dataset.order is None):
-            return np.array([names.index(label) for label in dataset.labels])
-        if by_index:
-            return _as_indices(classifier, dataset)
-        raise UsageError(
-            f"'{classifier.name}' has {len(classifier.labels)} classes without names, "
-            f"'{dataset.name}' has {len(dataset.labels)}",
-            _CLASS_INDEX if of_wordnet else "give the model's class names with --labels",
-        )
-    found = [classifier.class_named(label) for label in dataset.labels]
-    if by_index and not any(index is not None for index in found):
-        return _as_indices(classifier, dataset)
-    indices = []
-    for label, index in zip(dataset.labels, found, strict=True):
-        if index is None:
-            unknown = of_wordnet and not classifier.wordnet_ids
-            raise UsageError(
-                f"'{classifier.name}' has no class '{label}' of '{dataset.name}'",
-                _CLASS_INDEX if unknown else nearest(label, classifier.labels),
-            )
-        indices.append(index)
-    if len(set(indices)) < len(indices):
-        raise UsageError(f"two classes of '{dataset.name}' are one class of '{classifier.name}'")
-    return np.array(indices)
-
-
-def _as_indices(classifier: Classifier, dataset: Dataset) -> np.ndarray:
-    log.info("the classes of '%s' are taken as indices of the outputs of '%s'", dataset.name, classifier.name)
-    return np.array([int(label) for label in dataset.labels])

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from advcli.errors import AdvcliError, UsageError
+from advcli.tasks.benchmark.class_matching import Orders
 from advcli.tasks.benchmark.earlier_results import Baseline
 from advcli.tasks.benchmark.intervals import mcnemar
-from advcli.tasks.benchmark.models import EvaluatedModel, Orders
+from advcli.tasks.benchmark.models import EvaluatedModel
 from advcli.tasks.benchmark.perturbations import Perturbation
 from advcli.tasks.benchmark.plan import CLEAN, Subject
 from advcli.tasks.benchmark.predictions import Results
