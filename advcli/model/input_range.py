@@ -11,28 +11,25 @@ from advcli.model.introspection import graph_of
 BYTES, UNIT, SIGNED = (0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)
 
 # What changes no value, or none that tells its range.
-_NEUTRAL = (
-    "InputLayer",
-    "Resizing",
-    "CenterCrop",
-    "ZeroPadding2D",
-    "Cropping2D",
-    "Permute",
-    "Transpose",
-    "Moveaxis",
-    "Reshape",
-    "Flatten",
-    "ExpandDims",
-    "Squeeze",
-    "RepeatVector",
-    "Repeat",
-    "Tile",
-    "BroadcastTo",
-    "UpSampling2D",
-    "GetItem",
-    "Stack",
-    "Cast",
-    "Identity",
+_NEUTRAL = frozenset(
+    (
+        *("InputLayer", "Identity", "Cast", "Copy", "StopGradient", "Clip", "Round"),
+        *("Permute", "Transpose", "Moveaxis", "Reshape", "Flatten", "ExpandDims", "Squeeze", "Flip", "Roll"),
+        *("RepeatVector", "Repeat", "Tile", "BroadcastTo", "GetItem", "Stack"),
+        *("Resizing", "Resize", "CenterCrop", "Cropping2D", "ZeroPadding2D", "Pad", "UpSampling2D"),
+        # A mean or a largest value is within the range.
+        *("AveragePooling2D", "MaxPooling2D", "Mean", "RGBToGrayscale"),
+        # In use, not in training, these change nothing.
+        *("Dropout", "SpatialDropout2D", "GaussianDropout", "AlphaDropout", "GaussianNoise", "ActivityRegularization"),
+    )
+)
+# Behind these, a size is not that of the image.
+_OTHER_SIZE = frozenset(
+    (
+        *("Resize", "Pad", "UpSampling2D", "AveragePooling2D", "MaxPooling2D", "Mean"),
+        *("Reshape", "Flatten", "ExpandDims", "Squeeze", "Transpose", "Moveaxis"),
+        *("RepeatVector", "Repeat", "Tile", "BroadcastTo"),
+    )
 )
 # A value above this that becomes zero is one of 255, and a factor below its inverse makes such values small.
 _LARGE = 20.0
@@ -112,7 +109,7 @@ def first_resizing(model: KerasModel) -> FirstResizing | None:
             flags = ("crop_to_aspect_ratio", "pad_to_aspect_ratio")
             keeps = next((flag for flag in flags if getattr(operation, flag, False)), "")
             return FirstResizing(operation.height, operation.width, keeps)
-        if not _is_neutral(operation):
+        if not _is_neutral(operation) or type(operation).__name__ in _OTHER_SIZE:
             return None
     return None
 
