@@ -482,6 +482,19 @@ def test_scores_of_other_balls_are_not_compared(sound: Evidence) -> None:
             assert registry.build("checks", name)(replace(sound, scores=scores)) is None
 
 
+def test_a_check_that_the_models_layers_fail_in_is_left_out(
+    linear: Classifier, pixels: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    @tf.custom_gradient
+    def broken(images: Tensor) -> Any:
+        return tf.identity(images), lambda upstream: (upstream, upstream, upstream)
+
+    evidence = look(before(linear, broken), pixels)
+    found = {record.check: record.verdict for record in check(evidence, after=False, data="d", seed=0)}
+    assert "zero-gradients" not in found and found["order-of-classes"] == "PASS"
+    assert "the check zero-gradients failed and is left out" in caplog.text
+
+
 def test_what_survives_everything_hides(linear: Classifier, pixels: np.ndarray) -> None:
     found = finding("unbounded", look(before(linear, rounded), pixels))
     assert found.suspect

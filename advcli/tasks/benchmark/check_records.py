@@ -1,6 +1,7 @@
 """Run the checks of an evaluation, and hash images for the check for duplicates."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,8 +9,11 @@ import numpy as np
 from advcli import registry
 from advcli.checks import Evidence
 from advcli.data.decoded import Images
+from advcli.errors import AdvcliError, first_line, is_out_of_memory
 from advcli.model.black_box import ACCESS_LEVELS, Access
 from advcli.records import Checked
+
+log = logging.getLogger(__name__)
 
 PASS, SUSPECT = "PASS", "SUSPECT"
 
@@ -30,7 +34,18 @@ def check(
         component = registry.component("checks", name)
         if component.after != after or not _is_shown(component.needs, access):
             continue
-        finding = registry.build("checks", name)(evidence)
+        try:
+            finding = registry.build("checks", name)(evidence)
+        except AdvcliError:
+            raise
+        except Exception as error:
+            # The layers of a model may fail in what only a check does, such as a gradient outside a graph.
+            if is_out_of_memory(error):
+                raise
+            log.warning(
+                "'%s': the check %s failed and is left out: %s", evidence.classifier.name, name, first_line(error)
+            )
+            continue
         if finding is not None:
             yield Checked(
                 model=evidence.classifier.name,
