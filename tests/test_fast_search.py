@@ -227,6 +227,7 @@ def test_advice_to_run_autoattack_is_not_met_by_it(linear: Classifier) -> None:
     pictures = many(2)
     evidence = Evidence(
         classifier=linear, original=linear, pixels=pictures, indices=np.zeros(2, int), labels=np.zeros(2, int),
+        outputs=np.zeros(2, int), predicted=np.zeros(2, int),
         classes=4, clean_accuracy=1.0, scores=(), correct_under=lambda spec, threat: np.ones(2, bool),
         attacks=("autoattack",), overlap=None,
     )  # fmt: skip
