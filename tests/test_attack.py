@@ -43,7 +43,8 @@ def events(
     **options: Any,
 ) -> list[Record | Progress]:
     outputs = {file: file.with_name(f"{file.stem}-out") for file in files}
-    request = Resolved(spec=spec, threat=threat, **{"overwrite": True} | options)
+    options.setdefault("overwrite", True)
+    request = Resolved(spec=spec, threat=threat, **options)
     search = registry.build("attacks", spec)
     return list(attack_files(classifier, outputs, search, request, pattern=pattern, apply=apply))
 
