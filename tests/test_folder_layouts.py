@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import re
+import shutil
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -298,6 +299,23 @@ def test_the_command_measures_all_of_it_and_a_class_of_one_image(advcli: Command
         assert said in found.stderr
     refused = advcli("train", "--data", single, *quick, "--out", "run2")
     assert refused.returncode == 2 and "has only one image" in refused.stderr
+
+
+def test_every_command_tells_what_it_leaves_out(advcli: Command, greys: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(greys, data)
+    write(data, {"dark/notes.xyz": b"text"})
+    said = "1 file in 'dark' of no known kind"
+    quick = ("--backbone", "linear", "--objective", "clean", "--augment", "none", "--image-size", 8, "--epochs", 1)
+    trained = advcli("train", "--data", data, *quick, "--out", "run")
+    assert trained.returncode == 0 and said in trained.stderr, trained.stderr
+    planned = advcli("train", "--data", data, *quick, "--plan")
+    assert planned.returncode == 0 and said in planned.stderr, planned.stderr
+    measured = advcli("benchmark", "run", "--data", data, "--attack", "none", "--no-checks")
+    assert measured.returncode == 0 and said in measured.stderr, measured.stderr
+    for command in ("attack", "explain"):
+        found = advcli(command, data / "dark", "--model", "run", "--out", command)
+        assert found.returncode == 0 and ".xyz" in found.stderr, found.stderr
 
 
 def test_errors_name_the_layout_and_the_file_that_shows_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from advcli.errors import UsageError
 from advcli.parsing import read_duration, read_radius, read_severities
-from advcli.search.threat_defaults import read_threats
+from advcli.search.threat_defaults import read_threats, read_training_radii
 from advcli.threat.spelling import typed_radius
 from advcli.threat.threat import Norm, Threat
 
@@ -31,6 +31,22 @@ def test_wrong_radii(radii: list[str]) -> None:
 def test_a_radius_of_a_norm_that_is_left_out() -> None:
     with pytest.raises(UsageError, match="which --norm leaves out"):
         read_threats([], [Norm.LINF], ["l2=0.5"])
+
+
+@pytest.mark.parametrize(
+    ("norms", "radii"), [(None, ["0.1", "l2=0.5"]), (None, ["l2=0.5", "0.1,0.2"]), ([Norm.L2], ["0.1", "l2=0.5"])]
+)
+def test_a_radius_for_which_no_norm_is_left_is_refused(norms: list[Norm] | None, radii: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"--eps 0\.1 names no norm beside --eps l2=0\.5") as caught:
+        read_threats([], norms, radii)
+    assert "--eps linf=0.1" in caught.value.hint
+    with pytest.raises(UsageError, match=r"--eps 0\.1 names no norm"):
+        read_training_radii(norms, radii)
+
+
+def test_a_radius_of_one_norm_beside_that_of_all_others() -> None:
+    both = read_threats([], [Norm.LINF, Norm.L2], ["0.1", "l2=0.5"])
+    assert both == (Threat(eps=0.1), Threat(Norm.L2, 0.5))
 
 
 def test_severities() -> None:

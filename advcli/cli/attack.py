@@ -17,6 +17,5 @@ def attack(request: Request, display: Display) -> int:
     from advcli.cli.output import Output
     from advcli.tasks.attack.run import run
 
-    events = run(request)
     with Output(display.json, display.quiet) as output:
-        return output.show(events)
+        return output.show(run(request))

@@ -31,10 +31,9 @@ def benchmark(context: typer.Context, request: Request, how: Execution, display:
         refuse_options(context, WITH_MERGE, "--merge reads it from the files")
     elif how.resume is not None and not request.models and how.out is None:
         refuse_options(context, WITH_RESUME, "--resume reads it from the file")
-    events = evaluate(request, how)
     with Output(display.json, display.quiet) as output:
         try:
-            return output.show(events)
+            return output.show(evaluate(request, how))
         except KeyboardInterrupt:
             file = how.results_file
             if file is None or not file.is_file():

@@ -47,11 +47,14 @@ def train(context: typer.Context, request: Request, how: Execution, display: Dis
     from advcli.tasks.train.average import make_average
     from advcli.tasks.train.run import make_job
     from advcli.tasks.train.validate import WITH_RESUME
+    from advcli.tasks.train.workers import find_workers
 
     if how.resume is not None:
         refuse_options(context, WITH_RESUME, "--resume keeps the run's options")
-    job = (make_average if how.average else make_job)(request, how, given(context))
-    with Output(display.json, display.quiet, silent=not job.writes) as output:
+    # One of several workers speaks for all.
+    silent = not find_workers(request.strategy).writes
+    with Output(display.json, display.quiet, silent=silent) as output:
+        job = (make_average if how.average else make_job)(request, how, given(context))
         try:
             return output.show(job.events())
         except KeyboardInterrupt:

@@ -50,7 +50,8 @@ def load(
         if input_range is not None or image_size is not None or output is not None:
             raise UsageError(
                 f"'{name}' was saved by advcli with its input range, size and output",
-                "leave --input-range, --image-size and --output out",
+                "leave --input-range, --image-size and --output out; for another model, write them behind its file: "
+                "a.keras:range=-1,1",
             )
         names = tuple(labels) or own.labels
         ids = () if labels else own.wordnet_ids

@@ -132,6 +132,12 @@ def _read_norms_and_radii(
         name, found = read_radii(text, list(Norm))
         (general if name is None else own.setdefault(Norm(name), [])).extend(found)
     wanted = [Norm(norm) for norm in dict.fromkeys([*(norms or ()), *own])]
+    if general and own and own.keys() >= set(wanted):
+        named = next(iter(own))
+        raise UsageError(
+            f"--eps {general[0]:.4g} names no norm beside --eps {named}={own[named][0]:.4g}",
+            f"write --eps {'l2' if named is Norm.LINF else 'linf'}={general[0]:.4g}, or name its norm with --norm",
+        )
     if norms and (extra := [norm for norm in own if norm not in norms]):
         raise UsageError(f"--eps has radii in {extra[0]}, which --norm leaves out", f"add --norm {extra[0]}")
     return general, own, wanted

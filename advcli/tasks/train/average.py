@@ -52,7 +52,6 @@ class AverageJob:
     dataset: Dataset
     run: Run
     memory: int | None = None
-    writes = True
 
     def events(self) -> Iterator[Mixed | Averaged | Progress]:
         """Validate the mixes, and save the best."""

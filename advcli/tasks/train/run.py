@@ -43,7 +43,6 @@ class Job:
         dataset: the data set.
         run: the run folder.
         how: the options of the execution.
-        writes: whether this worker writes the files.
         unfreeze_chosen: whether the user chose the layers that learn.
         guard_chosen: whether the user chose what an alarm does.
         alternatives: the other recipes, whose cost is estimated too.
@@ -53,7 +52,6 @@ class Job:
     dataset: Dataset
     run: Run
     how: Execution
-    writes: bool
     unfreeze_chosen: bool = True
     guard_chosen: bool = True
     alternatives: tuple[Recipe, ...] = ()
@@ -109,10 +107,9 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
         )
         recipe = run.description.with_paths_found(recipe)
         refuse_other_start(recipe, recipe.model_sha256, run.folder)
-        return Job(recipe, open_dataset(recipe.data), run, how, find_workers(recipe.strategy).writes)
+        return Job(recipe, open_dataset(recipe.data), run, how)
     request = replace(request, data=data_of(request), classes=classes_of(request))
     start = choose_start(request)
-    writes = find_workers(request.strategy).writes
     dataset = open_dataset(request.data)
     objective = registry.canonical(request.objective)
     way = objective if request.recipe is None or "objective" in (asked or ()) else request.recipe
@@ -124,7 +121,7 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
     if start is not None:
         refuse_overwriting(start, run.folder)
         refuse_overwriting(start, run.twin.folder)
-    if writes and not how.overwrite and not how.plan:
+    if find_workers(request.strategy).writes and not how.overwrite and not how.plan:
         run.refuse_existing()
         if request.twin:
             run.twin.refuse_existing()
@@ -137,7 +134,7 @@ def make_job(request: Request, how: Execution | None = None, asked: Collection[s
     if start is not None:
         recipe, *others = (replace(each, model_sha256=digest_of(start)) for each in (recipe, *others))
     chosen = (request.unfreeze is not None, request.guard is not None)
-    return Job(recipe, dataset, run, how, writes, *chosen, tuple(others))
+    return Job(recipe, dataset, run, how, *chosen, tuple(others))
 
 
 def train_model(
