@@ -29,7 +29,7 @@ NETWORKS = (
     "efficientnetb6",
 )
 # The deepest takes more steps to know more than chance.
-EPOCHS = dict.fromkeys(NETWORKS, 3) | {"efficientnetb6": 6}
+EPOCHS = dict.fromkeys(NETWORKS, 3) | {"efficientnetb6": 12}
 SHOWN = 20
 # Tracing the largest takes minutes where the machine is busy.
 TIMEOUT = 3 * 3600
