@@ -47,8 +47,9 @@ class Probabilities:
         logits = logits_of(evidence.classifier, evidence.pixels)
         if evidence.classifier.head == output_head.LOGARITHM:
             sure = int((logits.max(axis=1) >= 0).sum())
-            said = f"the model returns probabilities, and their logarithms are attacked: {sure} of {count} images "
-            return Finding(True, f"{said}have a probability of 1, where the loss is flat", remedy, every)
+            reached = f"{sure} of {count} images have" if sure else f"none of {count} images has yet"
+            said = f"the model returns probabilities, and their logarithms are attacked: {reached} a probability of 1, "
+            return Finding(True, f"{said}where the loss is flat", remedy, every)
         low, high, sums = float(logits.min()), float(logits.max()), logits.sum(axis=1, dtype=np.float64)
         between = f"the outputs for {count} images lie between {low:.3g} and {high:.3g}"
         if output_head.are_probabilities(logits, self.tolerance / 10):
