@@ -28,7 +28,7 @@ NETWORKS = (
     "efficientnetb4",
     "efficientnetb6",
 )
-# Without pretrained weights, 60 steps leave the deepest above the loss of chance, though it falls: 2.83 after 120 steps.
+# Without pretrained weights, 60 steps leave the deepest above the loss of chance: it falls to 2.83 in 120.
 SLOW = ("efficientnetb6",)
 SHOWN = 20
 # Tracing the largest takes minutes where the machine is busy.
