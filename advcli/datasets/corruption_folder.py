@@ -8,7 +8,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import ClassVar
 
@@ -50,6 +50,7 @@ class CorruptionFolder:
         """Return the data set, with a split for each corruption and severity; nothing is for training."""
         path = existing(self.path)
         tree = open_tree(path)
+        tree = replace(tree, names=tuple(without_adversarial(tree.names)))
         depth = severity_depth(tree.names)
         if depth is None:
             raise UsageError(f"no folders CORRUPTION/SEVERITY/CLASS in '{path}'", "severities are 1 to 5")
@@ -66,7 +67,7 @@ class CorruptionFolder:
         }
         clean = splits.pop((CLEAN, 0), None)
         given = [Given(corruption, severity, split) for (corruption, severity), split in sorted(splits.items())]
-        left_out = others([name for name in without_adversarial(tree.names) if name != CLASSES_FILE], path)
+        left_out = others([name for name in tree.names if name != CLASSES_FILE], path)
         for each in left_out:
             log.warning("%s", describe(each))
         edge = edge_of(tree, [files[rows[0]] for files in found.values()])
@@ -81,7 +82,7 @@ def _files(tree: Tree, depth: int) -> _Files:
         UsageError: two files are the same image.
     """
     found: dict[tuple[str, int], dict[tuple[str, str], str]] = defaultdict(dict)
-    for name in without_adversarial(tree.names):
+    for name in tree.names:
         pure = PurePosixPath(name)
         if paths.is_hidden(pure) or not paths.is_image(pure):
             continue

@@ -11,21 +11,19 @@ from advcli.model.introspection import graph_of
 BYTES, UNIT, SIGNED = (0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)
 
 # What changes no value, or none that tells its range.
-_NEUTRAL = frozenset(
+_SAME_SIZE = frozenset(
     (
         *("InputLayer", "Identity", "Cast", "Copy", "StopGradient", "Clip", "Round"),
-        *("Permute", "Transpose", "Moveaxis", "Reshape", "Flatten", "ExpandDims", "Squeeze", "Flip", "Roll"),
-        *("RepeatVector", "Repeat", "Tile", "BroadcastTo", "GetItem", "Stack"),
-        *("Resizing", "Resize", "CenterCrop", "Cropping2D", "ZeroPadding2D", "Pad", "UpSampling2D"),
-        # A mean or a largest value is within the range.
-        *("AveragePooling2D", "MaxPooling2D", "Mean", "RGBToGrayscale"),
+        *("Permute", "Flip", "Roll", "GetItem", "Stack", "RGBToGrayscale"),
+        *("Resizing", "CenterCrop", "Cropping2D", "ZeroPadding2D"),
         # In use, not in training, these change nothing.
         *("Dropout", "SpatialDropout2D", "GaussianDropout", "AlphaDropout", "GaussianNoise", "ActivityRegularization"),
     )
 )
-# Behind these, a size is not that of the image.
+# The same, but behind these a size is not that of the image.
 _OTHER_SIZE = frozenset(
     (
+        # A mean or a largest value is within the range.
         *("Resize", "Pad", "UpSampling2D", "AveragePooling2D", "MaxPooling2D", "Mean"),
         *("Reshape", "Flatten", "ExpandDims", "Squeeze", "Transpose", "Moveaxis"),
         *("RepeatVector", "Repeat", "Tile", "BroadcastTo"),
@@ -153,9 +151,9 @@ def _is_constant(value: object) -> bool:
 
 
 def _is_neutral(operation: KerasLayer) -> bool:
-    kind = type(operation).__name__
-    module = type(operation).__module__
-    return kind in _NEUTRAL or (module.startswith("keras.") and "preprocessing.image_preprocessing" in module)
+    kind, module = type(operation).__name__, type(operation).__module__
+    random = module.startswith("keras.") and "preprocessing.image_preprocessing" in module
+    return random or kind in _SAME_SIZE or kind in _OTHER_SIZE
 
 
 def _affine(operation: KerasLayer, given: Sequence[np.ndarray | None]) -> _Affine | None:
